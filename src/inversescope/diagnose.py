@@ -1,0 +1,76 @@
+"""How good the samples are: acceptance, distinct inputs, novelty, effective sample size, distances.
+
+Dimensions: `pool` inputs, `targets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope.sites import Site
+from inversescope.weights import COLLAPSED, effective_sample_size, log_kernel, normalise
+
+BINS = 48  # of the histograms, from 0 to the largest distance
+
+
+def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
+    """One row for each bandwidth at which the site was sampled; `distances` are those of the pool."""
+    for h in sorted(table["bandwidth"].unique().to_pylist()):
+        part = table.filter(pc.equal(table["bandwidth"], h))
+        verified = part.filter(part["verified"])
+        accepted = part.filter(part["accepted"])
+        targets = len(part["target"].unique())
+        weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
+        sizes = effective_sample_size(weights)
+        pool_sizes = effective_sample_size(normalise(log_kernel(distances.T.astype(float), h)))
+        novel = pc.mean(pc.invert(verified["in_train"])).as_py()
+        yield {
+            "site": str(site),
+            "point": site.point,
+            "layer": site.layer,
+            "head": site.head,
+            "bandwidth": h,
+            "draws": len(part),
+            "unverified": len(part) - len(verified),
+            "acceptance": len(accepted) / len(part),
+            "distinct": _distinct(verified),
+            "distinct_accepted": _distinct(accepted),
+            "novel": novel,
+            "ess": float(np.median(sizes)),
+            "collapsed": int((sizes < COLLAPSED).sum()),
+            "reference_ess": float(np.median(pool_sizes)),
+            "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
+            "prior_median_distance": float(np.median(distances)),
+        }
+
+
+def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
+    """Shares of distances in equal bins: the prior's (the pool to the targets), and the samples' at each bandwidth."""
+    measured = table.filter(table["distance"].is_valid())
+    groups: list[tuple[str, float | None, Any]] = [("prior", None, distances.ravel())]
+    for h in sorted(measured["bandwidth"].unique().to_pylist()):
+        groups.append(("generator", h, measured.filter(pc.equal(measured["bandwidth"], h))["distance"].to_numpy()))
+    edges = np.linspace(0, max(float(values.max()) for _, _, values in groups), BINS + 1)
+    for producer, h, values in groups:
+        counts, _ = np.histogram(values, edges)
+        for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
+            yield {
+                "site": str(site),
+                "producer": producer,
+                "bandwidth": h,
+                "low": low,
+                "high": high,
+                "share": count / len(values),
+            }
+
+
+def _distinct(table: pa.Table) -> int:
+    """Different pairs of target and input."""
+    return len(set(zip(table["target"].to_pylist(), map(tuple, table["tokens"].to_pylist()), strict=True)))

@@ -1,0 +1,22 @@
+"""The one error meant for users: what was wrong, what was given, what is allowed, what to do."""
+
+
+class UserError(ValueError):
+    """A problem that the user can mend. The CLI prints it and exits with code 2; in Python it is a `ValueError`.
+
+    Args:
+        problem: what was wrong, one sentence without a final period.
+        given: the offending value, shown with `repr` unless it is a string.
+        allowed: what would have been accepted.
+        remedy: what to do next.
+    """
+
+    def __init__(self, problem: str, *, given: object = None, allowed: object = None, remedy: str | None = None):
+        parts = [problem]
+        if given is not None:
+            parts.append(f"  given:   {given}")
+        if allowed is not None:
+            parts.append(f"  allowed: {allowed}")
+        if remedy is not None:
+            parts.append(f"  try:     {remedy}")
+        super().__init__("\n".join(parts))

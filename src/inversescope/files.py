@@ -1,0 +1,102 @@
+"""Files that are either whole or absent: atomic writes, hashes, and the manifest that says a step is done."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inversescope.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+def write(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write a neighbouring temporary file, then move it to `path` in one step.
+
+    Raises:
+        UserError: the disk is full. Whatever stood at `path` before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                "the disk is full", given=path, remedy="free some space and start again with --resume"
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON with a final newline. NaN is refused: undefined is null."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table as Parquet."""
+    write(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def finish(folder: Path, files: Iterable[Path], **facts: object) -> None:
+    """Write the folder's manifest, last: the hash of every file, and the facts given. Its presence means done."""
+    hashes = {str(path.relative_to(folder)): sha256(path) for path in files}
+    write_json(folder / MANIFEST, {**facts, "files": hashes})
+
+
+def finished(folder: Path) -> bool:
+    """Whether the folder's step is done."""
+    return (folder / MANIFEST).exists()
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The folder's manifest, after comparing every file with its hash.
+
+    Raises:
+        UserError: a file is missing or differs from what was written.
+    """
+    manifest = read_json(folder / MANIFEST)
+    for name, expected in manifest["files"].items():
+        check_hash(folder / name, expected)
+    return manifest
+
+
+def check_hash(path: Path, expected: str) -> None:
+    """Compare a file with the SHA-256 that it had when it was written.
+
+    Raises:
+        UserError: it is missing or differs.
+    """
+    found = sha256(path) if path.exists() else "no such file"
+    if found != expected:
+        raise UserError(
+            "a file of this run is not what was written (damaged or edited)",
+            given=f"{path}: {found}",
+            allowed=expected,
+            remedy=f"delete the folder {path.parent} and start again with --resume",
+        )

@@ -1,0 +1,87 @@
+"""A small decoder-only transformer, from scratch, whose sublayers a conditioning enters.
+
+Dimensions: `batch` rows, `positions` tokens, `vocabulary` tokens, `width` of the hidden state.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from inversescope.generator.conditioning import Conditioning
+
+
+class Cache:
+    """Keys and values of the tokens written so far, for every layer."""
+
+    def __init__(self, layers: int):
+        self.keys: list[Tensor | None] = [None] * layers
+        self.values: list[Tensor | None] = [None] * layers
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        past_key, past_value = self.keys[layer], self.values[layer]
+        if past_key is not None and past_value is not None:
+            key, value = torch.cat((past_key, key), dim=2), torch.cat((past_value, value), dim=2)
+        self.keys[layer], self.values[layer] = key, value
+        return key, value
+
+
+class Block(nn.Module):
+    """Attention, then MLP; the norms before them are the conditioning's."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.read = nn.Linear(width, 3 * width, bias=False)
+        self.write = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def attend(self, hidden: Tensor, cache: Cache | None, layer: int) -> Tensor:
+        batch, positions, width = hidden.shape
+        query, key, value = self.read(hidden).view(batch, positions, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            key, value = cache.extend(layer, key, value)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=positions > 1)
+        return self.write(mixed.transpose(1, 2).reshape(batch, positions, width))
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(hidden), approximate="tanh"))
+
+
+class Decoder(nn.Module):
+    """Next-token logits of the inputs of a prior. Rows are padded at the end, so causal attention needs no mask."""
+
+    def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int):
+        super().__init__()
+        self.token = nn.Embedding(vocabulary, width)
+        self.position = nn.Embedding(positions, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.head = nn.Linear(width, vocabulary)
+        for embedding in (self.token, self.position):
+            nn.init.normal_(embedding.weight, std=0.5)
+
+    @property
+    def sublayers(self) -> int:
+        """Two a block, and the head."""
+        return 2 * len(self.blocks) + 1
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch positions"],
+        conditioning: Conditioning,
+        prepared: list[Tensor],
+        cache: Cache | None = None,
+        start: int = 0,
+    ) -> Float[Tensor, "batch positions vocabulary"]:
+        """Logits after each token; with a cache, `tokens` continue at position `start` what the cache holds."""
+        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        hidden = self.token(tokens) + self.position(positions)
+        for layer, block in enumerate(self.blocks):
+            attention, mlp = prepared[2 * layer], prepared[2 * layer + 1]
+            mixed = block.attend(conditioning.enter(attention, hidden), cache, layer)
+            hidden = hidden + conditioning.leave(attention, mixed)
+            hidden = hidden + conditioning.leave(mlp, block.transform(conditioning.enter(mlp, hidden)))
+        return self.head(conditioning.enter(prepared[-1], hidden))

@@ -1,0 +1,143 @@
+"""q(x | ẑ, s, h): one conditional model for all sites and all bandwidths, and the prior q(x | ∅) beside them.
+
+Dimensions: `n` inputs, `batch` rows, `d` coordinates of a site, `width` of the condition, `positions` tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from inversescope.generator.backbone import Cache, Decoder
+from inversescope.generator.conditioning import AdaptiveLayerNorm
+from inversescope.generator.encoder import SiteEncoder
+from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
+from inversescope.sites import Site
+from inversescope.spread import Spread
+
+_FREQUENCIES = 8  # pairs of sine and cosine of ln h
+
+
+class Generator(nn.Module):
+    """Knows vectors and tokens; the subject is not needed to train it or to draw from it.
+
+    Args:
+        vocabulary: the tokens of the prior.
+        positions: the longest row of the vocabulary that it can write or read.
+        dimensions: d of each site it serves.
+        width: of the hidden state and of the condition.
+        layers: transformer blocks.
+        heads: attention heads of each block.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        positions: int,
+        dimensions: Mapping[Site, int],
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+    ):
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.positions = positions
+        self.width = width
+        self.heads = heads
+        self.sites = tuple(dimensions)
+        self._encoder_of = {site: index for index, site in enumerate(dimensions)}
+        self.encoders = nn.ModuleList(SiteEncoder(dimension, width) for dimension in dimensions.values())
+        self.bandwidth = nn.Linear(2 * _FREQUENCIES, width)
+        self.null = nn.Parameter(torch.zeros(width))
+        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        self.backbone = Decoder(len(vocabulary), positions, width, layers, heads)
+        self.conditioning = AdaptiveLayerNorm(width, self.backbone.sublayers)
+
+    def encoder(self, site: Site) -> SiteEncoder:
+        """The encoder of one of `sites`."""
+        encoder = self.encoders[self._encoder_of[site]]
+        assert isinstance(encoder, SiteEncoder)
+        return encoder
+
+    @torch.no_grad()
+    def fit(
+        self, site: Site, activations: Float[Tensor, "n d"], spread: Spread, rows: Int[Tensor, "n positions"]
+    ) -> None:
+        """Fit the encoder of a site to the activations of these inputs (rows of the vocabulary)."""
+        self.encoder(site).fit(activations, spread, content(rows, len(self.vocabulary), self.width))
+
+    def condition(
+        self, site: Site, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"]
+    ) -> Float[Tensor, "batch width"]:
+        """The condition for activations of one site; the bandwidth is a positive radius in δ."""
+        return self._mixed(self.encoder(site)(activation, bandwidth) + self.bandwidth(_fourier(bandwidth)))
+
+    def no_condition(self, batch: int) -> Float[Tensor, "batch width"]:
+        """The condition that stands for the prior."""
+        return self._mixed(self.null.expand(batch, -1))
+
+    def nats(
+        self, rows: Int[Tensor, "batch positions"], condition: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, " batch"]:
+        """−ln q of each input, given as rows of the vocabulary (`Vocabulary.encode`)."""
+        tokens, following = rows[:, :-1].clamp_min(BOUNDARY), rows[:, 1:]
+        logits = self.backbone(tokens, self.conditioning, self.conditioning.prepare(condition))
+        losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
+        return losses.view(following.shape).sum(1)
+
+    @torch.inference_mode()
+    def draw(
+        self, condition: Float[Tensor, "batch width"], rng: torch.Generator
+    ) -> tuple[list[tuple[int, ...] | None], Float[Tensor, " batch"]]:
+        """One sample for each row of the condition, by ancestral sampling, and its ln q in nats.
+
+        A sample is the subject's tokens; None if it had not ended after `positions` tokens.
+        """
+        prepared = self.conditioning.prepare(condition)
+        cache = Cache(len(self.backbone.blocks))
+        token = torch.full((len(condition), 1), BOUNDARY, device=condition.device)
+        alive = torch.ones_like(token, dtype=torch.bool)
+        log_q = torch.zeros(len(condition), device=condition.device)
+        written = []
+        for position in range(self.positions - 1):
+            log_probability = self.backbone(token, self.conditioning, prepared, cache, position)[:, 0].log_softmax(-1)
+            token = torch.multinomial(log_probability.exp(), 1, generator=rng)
+            log_q += (log_probability.gather(1, token) * alive)[:, 0]
+            written.append(token)
+            alive = alive & (token != BOUNDARY)
+            if not alive.any():
+                break
+        return self.vocabulary.decode(torch.cat(written, 1)), log_q
+
+    def _mixed(self, encoded: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        return encoded + self.mix(encoded)
+
+
+def content(rows: Int[Tensor, "n positions"], vocabulary: int, width: int) -> Float[Tensor, "n width"]:
+    """What the inputs say, as `width` uncorrelated numbers of unit variance: the principal components of which token
+    stands where. Columns beyond the rank are zero."""
+    places = rows[:, 1:].clamp_min(BOUNDARY) + vocabulary * torch.arange(rows.shape[1] - 1)
+    used, index = places.unique(return_inverse=True)
+    one_hot = torch.zeros(len(rows), len(used)).scatter_(1, index, 1.0)
+    one_hot -= one_hot.mean(0)
+    rank = min(width, *one_hot.shape)
+    with torch.random.fork_rng(devices=[]):  # the range finder draws its test matrix from torch's global generator
+        torch.manual_seed(0)
+        left, singular, _ = torch.svd_lowrank(one_hot, q=rank, niter=4)
+    kept = singular > singular[0] * 1e-3
+    components = torch.zeros(len(rows), width)
+    components[:, : int(kept.sum())] = left[:, kept] * len(rows) ** 0.5
+    return components
+
+
+def _fourier(bandwidth: Float[Tensor, " batch"]) -> Float[Tensor, "batch features"]:
+    """Smooth features of ln h, the slowest with a period of four factors of ten around h = 0.1."""
+    decades = (bandwidth / 0.1).log10()[:, None]
+    angles = decades * (math.pi / 2) * torch.arange(1, _FREQUENCIES + 1, device=bandwidth.device)
+    return torch.cat((angles.sin(), angles.cos()), dim=1)

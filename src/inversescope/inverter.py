@@ -1,0 +1,211 @@
+"""Invert one activation with a trained run: `Inverter.load(run).invert(text, site=..., n=..., bandwidth=...)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+
+from inversescope import files
+from inversescope.errors import UserError
+from inversescope.pipeline import Run
+from inversescope.sample import draw
+from inversescope.sites import Site
+from inversescope.tasks import Labels, Tokens
+from inversescope.train import load_generator
+from inversescope.weights import ACCEPTED, effective_sample_size, log_importance, normalise
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class InvertedSample:
+    """One input that the generator drew, and what running it through the subject says.
+
+    `distance` (δ) and `weight` are None where it could not be verified because it never ended; `log_q` is in nats.
+    """
+
+    text: str | None
+    tokens: Tokens | None
+    distance: float | None
+    weight: float | None
+    accepted: bool
+    log_q: float
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What inverting one activation gave: the samples, nearest first, and how good they are.
+
+    Attributes:
+        text: the source input.
+        site: where it was read.
+        bandwidth: h.
+        labels: the source's own features.
+        samples: verified samples by distance, then those that could not be verified.
+        acceptance: share of all samples with δ at most 0.1.
+        effective_sample_size: of the importance weights.
+    """
+
+    text: str
+    site: str
+    bandwidth: float
+    labels: Labels
+    samples: tuple[InvertedSample, ...]
+    acceptance: float
+    effective_sample_size: float
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row a sample, one column a feature (needs the extra `notebook`)."""
+        import pandas
+
+        rows = [asdict(sample) for sample in self.samples]
+        return pandas.DataFrame([{**row, **row.pop("labels")} for row in rows])
+
+    def shared(self, feature: str) -> float | None:
+        """The weight of the samples that have the source's value of a feature; None where that is undefined."""
+        if self.labels[feature] is None:
+            return None
+        decided = [
+            (s.weight, s.labels[feature]) for s in self.samples if s.weight is not None and s.labels.get(feature)
+        ]
+        total = sum(weight for weight, _ in decided)
+        return sum(weight for weight, value in decided if value == self.labels[feature]) / total if total else None
+
+    def _repr_html_(self) -> str:
+        def row(cells: Sequence[object], tag: str = "td") -> str:
+            return "<tr>" + "".join(f"<{tag} style='text-align:left'>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+        body = [
+            row([number(s.distance), number(s.weight), "yes" if s.accepted else "", marked(self.text, s.text)])
+            for s in self.samples
+        ]
+        features = ", ".join(f"{escape(name)} {number(self.shared(name))}" for name in self.labels)
+        return (
+            f"<p><b>{escape(self.text)}</b><br>{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
+            f"acceptance {self.acceptance:.2f}, effective sample size {self.effective_sample_size:.1f}<br>"
+            f"weight that shares the source's: {features}</p>"
+            f"<table>{row(['δ', 'weight', 'accepted', 'sample'], 'th')}{''.join(body)}</table>"
+        )
+
+
+class Inverter:
+    """A trained run, ready to invert activations of its subject."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        files.check(run.folder / "collect")
+        files.check(run.folder / "train")
+        self.generator = load_generator(run.folder / "train", run.subject.device)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Open a run directory whose step `train` is done.
+
+        Raises:
+            UserError: it is not a run directory, is not trained yet, or belongs to another subject or version.
+        """
+        run = Run.open(Path(folder))
+        if not run.finished("train"):
+            raise UserError(
+                "this run has no trained generator yet",
+                given=folder,
+                remedy="inversescope run CONFIG --out RUN --resume",
+            )
+        return cls(run)
+
+    def invert(self, text: str, *, site: str, n: int = 32, bandwidth: float = 0.1, seed: int = 0) -> Inversion:
+        """Draw `n` inputs for the activation of `text` at its last token, and verify each.
+
+        Raises:
+            UserError: the generator does not serve the site or the bandwidth, or the text is empty.
+        """
+        where = self._site(site)
+        low, high = self.run.config.train.bandwidths
+        if not low <= bandwidth <= high:
+            raise UserError(
+                "the generator was not trained for this bandwidth",
+                given=f"{bandwidth:g}",
+                allowed=f"{low:g} to {high:g}",
+            )
+        if n < 1:
+            raise UserError("at least one sample must be drawn", given=n)
+        subject, task = self.run.subject, self.run.task
+        source = subject.encode(text)
+        if len(source) == len(subject.prefix):
+            raise UserError("the text is empty", given=repr(text))
+        target = subject.capture([source], [where]).activations[where]
+        rng = torch.Generator(subject.device).manual_seed(seed)
+        tokens, log_q = draw(self.generator, where, target, bandwidth, n, rng)
+        distances = self._distances(where, tokens, target)
+        prior = np.array([-np.inf if row is None else task.log_prior(row) for row in tokens], dtype=float)
+        logs = log_importance(distances, bandwidth, prior, np.array(log_q))
+        weights = normalise(np.where(np.isnan(logs), -np.inf, logs))
+        undecided = dict.fromkeys(task.labels(source))
+        samples = [
+            InvertedSample(None, None, None, None, False, log_q[i], undecided)
+            if row is None
+            else InvertedSample(
+                subject.decode(row),
+                row,
+                float(distances[i]),
+                float(weights[i]),
+                bool(distances[i] <= ACCEPTED),
+                log_q[i],
+                task.labels(row),
+            )
+            for i, row in enumerate(tokens)
+        ]
+        return Inversion(
+            subject.decode(source),
+            str(where),
+            bandwidth,
+            task.labels(source),
+            tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
+            sum(sample.accepted for sample in samples) / n,
+            float(effective_sample_size(weights)),
+        )
+
+    def _site(self, address: str) -> Site:
+        site = Site.parse(address)
+        if site not in self.generator.sites:
+            served = [str(site) for site in self.generator.sites]
+            shown = ", ".join(served[:12]) + (f" and {len(served) - 12} more" if len(served) > 12 else "")
+            raise UserError("the run's generator does not serve this site", given=address, allowed=shown)
+        return site
+
+    def _distances(self, site: Site, tokens: list[Tokens | None], target: torch.Tensor) -> np.ndarray:
+        distinct = sorted({row for row in tokens if row is not None})
+        found = dict.fromkeys(distinct, np.nan)
+        if distinct:
+            read = self.run.subject.capture(distinct, [site]).activations[site]
+            measured = self.run.store.spread(site).distances(read, target)[:, 0].tolist()
+            found = dict(zip(distinct, measured, strict=True))
+        return np.array([np.nan if row is None else found[row] for row in tokens])
+
+
+def number(value: float | None) -> str:
+    """Two significant places after the point, or a dash where undefined."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def marked(source: str, text: str | None) -> str:
+    """The sample as HTML, its words that differ from the source's in bold."""
+    from difflib import SequenceMatcher
+
+    if text is None:
+        return "<i>never ended</i>"
+    old, new = source.split(), text.split()
+    parts = []
+    for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        words = escape(" ".join(new[start:end]))
+        if words:
+            parts.append(words if kind == "equal" else f"<b>{words}</b>")
+    return " ".join(parts)

@@ -1,0 +1,266 @@
+"""A run: a directory, the steps in order, and what lets an interrupted one go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from inversescope import __version__, files
+from inversescope.collect import Store, collect
+from inversescope.config import RunConfig
+from inversescope.errors import UserError
+from inversescope.provenance import provenance
+from inversescope.reference import reference
+from inversescope.report import write_report
+from inversescope.sample import sample
+from inversescope.score import score
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.tasks import Task, load_task, require
+from inversescope.train import Progress as TrainProgress
+from inversescope.train import load_generator, train
+from inversescope.verify import verify
+
+CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"
+ACCURACY_PROMPTS = 100
+
+# Called as work goes on: what is done, of how much, and a remark.
+Progress = Callable[[int, int, str], None]
+
+
+class Run:
+    """A run directory. Made by `create` (new) or `open` (existing).
+
+    Attributes:
+        folder: the directory.
+        config: what was asked for.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig):
+        self.folder = folder
+        self.config = config
+
+    @classmethod
+    def create(cls, folder: Path, config_text: str) -> Self:
+        """A new run of a config (TOML text) in an empty or missing folder.
+
+        Raises:
+            UserError: the folder is in use, or the config cannot be used with its subject.
+        """
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(
+                "the folder is not empty", given=folder, remedy="another folder, or --resume to go on with it"
+            )
+        run = cls(folder, RunConfig.parse(config_text, CONFIG))
+        sites = run.sites
+        subject = run.subject
+        resolved = run.config.model_dump(mode="json")
+        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
+        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
+        resolved["subject"] |= {
+            "device": str(subject.device),
+            "dtype": str(subject.dtype).removeprefix("torch."),
+            "shape": asdict(subject.shape),
+            "prefix": list(subject.prefix),
+        }
+        files.write(folder / CONFIG, lambda path: path.write_text(config_text, encoding="utf-8"))
+        files.write_json(folder / PROVENANCE, provenance(subject, run.config.seed))
+        files.write_json(folder / RESOLVED, resolved)
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """A run that was created before.
+
+        Raises:
+            UserError: it is not a run directory, or one of another version.
+        """
+        for name in (CONFIG, PROVENANCE, RESOLVED):
+            if not (folder / name).exists():
+                raise UserError(
+                    "this is not a run directory",
+                    given=f"{folder} (no {name})",
+                    remedy="inversescope run CONFIG --out RUN",
+                )
+        made_by = files.read_json(folder / PROVENANCE)["inversescope"]
+        if made_by != __version__:
+            raise UserError(
+                "the run was made by another version of InverseScope",
+                given=f"{folder}: version {made_by}",
+                allowed=f"version {__version__}",
+                remedy=f"start a new run, or install inversescope=={made_by}",
+            )
+        return cls(folder, RunConfig.read(folder / CONFIG))
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The subject, loaded on first use.
+
+        Raises:
+            UserError: it cannot be loaded, or is not the one that the run was started with.
+        """
+        wanted = self.config.subject
+        subject = Subject.load(wanted.model, device=wanted.device, dtype=wanted.dtype, revision=wanted.revision)
+        path = self.folder / PROVENANCE
+        known = files.read_json(path)["subject"]["fingerprint"] if path.exists() else subject.fingerprint
+        if subject.fingerprint != known:
+            raise UserError(
+                f"the subject {subject.name!r} is not the one that this run was made with",
+                given=f"fingerprint {subject.fingerprint[:16]}",
+                allowed=f"fingerprint {known[:16]}",
+                remedy="start a new run",
+            )
+        return subject
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, for the subject's tokenizer."""
+        return load_task(self.config.task, self.subject)
+
+    @cached_property
+    def store(self) -> Store:
+        """What `collect` wrote."""
+        return Store(self.folder / "collect")
+
+    @cached_property
+    def sites(self) -> dict[str, tuple[Site, ...]]:
+        """Where each split is read: train at the generator's sites, pool and targets at all.
+
+        Raises:
+            UserError: a site does not exist, or the generator's sites are not among those collected.
+        """
+        everywhere = self.subject.sites(self.config.collect.sites)
+        generator = self.subject.sites(self.config.generator.sites)
+        missing = [str(site) for site in generator if site not in everywhere]
+        if missing:
+            raise UserError(
+                "generator.sites must be among collect.sites",
+                given=", ".join(missing[:5]),
+                allowed=", ".join(self.config.collect.sites),
+            )
+        return {"train": generator, "pool": everywhere, "target": everywhere}
+
+    def finished(self, step: str) -> bool:
+        """Whether a step is done."""
+        return files.finished(self.folder / step)
+
+    def do(self, step: str, progress: Progress) -> None:
+        """Do one step, from where an interruption left it.
+
+        Raises:
+            UserError: the steps before it are not done, or a file is not what was written.
+        """
+        order = list(STEPS)
+        for before in order[: order.index(step)]:
+            if not self.finished(before):
+                raise UserError(
+                    f"step {step} needs step {before}, which is not done",
+                    given=self.folder,
+                    remedy=f"inversescope {before} {self.folder}",
+                )
+            files.check(self.folder / before)
+        folder = self.folder / step
+        folder.mkdir(exist_ok=True)
+        started = time.monotonic()
+        STEPS[step](self, folder, progress)
+        seconds = round(time.monotonic() - started, 1)
+        if step == "report":  # it shows the seconds of the others
+            files.finish(folder, _outputs(folder), step=step, seconds=seconds)
+            files.finish(self.folder, [self.folder / name / files.MANIFEST for name in order], steps=order)
+            return
+        made_by = files.read_json(self.folder / PROVENANCE)
+        made_by["seconds"][step] = made_by["seconds"].get(step, 0) + seconds
+        files.write_json(self.folder / PROVENANCE, made_by)
+        files.finish(folder, _outputs(folder), step=step, seconds=seconds)
+
+
+def _task(run: Run, folder: Path, progress: Progress) -> None:
+    accuracy = run.task.accuracy(run.subject, ACCURACY_PROMPTS, np.random.default_rng([run.config.seed, 0]))
+    if accuracy is None:
+        files.write_json(folder / "accuracy.json", {"defined": False})
+        return
+    files.write_json(folder / "accuracy.json", {"defined": True, **asdict(accuracy)})
+    progress(1, 1, f"accuracy {accuracy.value:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]")
+    require(accuracy, force=getattr(run.config.task, "force", False))
+
+
+def _collect(run: Run, folder: Path, progress: Progress) -> None:
+    collect(
+        folder,
+        run.config.collect,
+        run.task,
+        run.subject,
+        run.sites,
+        run.config.seed,
+        lambda done, total: progress(done, total, "inputs"),
+    )
+
+
+def _train(run: Run, folder: Path, progress: Progress) -> None:
+    def show(state: TrainProgress) -> None:
+        progress(state.step, state.steps, f"loss {state.nats:.2f} nats, {state.tokens_per_second:,.0f} tokens/s")
+
+    train(
+        folder,
+        run.store,
+        run.sites["train"],
+        run.config.generator,
+        run.config.train,
+        run.config.seed,
+        run.subject.device,
+        show,
+    )
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _sample(run: Run, folder: Path, progress: Progress) -> None:
+    generator = load_generator(run.folder / "train", run.subject.device)
+    sample(
+        folder,
+        run.store,
+        generator,
+        run.config.sample,
+        run.config.seed,
+        lambda done, total: progress(done, total, "sites"),
+    )
+
+
+def _verify(run: Run, folder: Path, progress: Progress) -> None:
+    drawn = sorted((run.folder / "sample").glob("part-*.parquet"))
+    verify(
+        folder, drawn, run.store, run.task, run.subject, lambda done, total: progress(done, total, "distinct samples")
+    )
+
+
+def _reference(run: Run, folder: Path, progress: Progress) -> None:
+    reference(folder, run.store, run.sites["pool"], lambda done, total: progress(done, total, "sites"))
+
+
+def _score(run: Run, folder: Path, progress: Progress) -> None:
+    score(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+
+
+def _report(run: Run, folder: Path, progress: Progress) -> None:
+    write_report(run.folder)
+
+
+STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
+    "task": _task,
+    "collect": _collect,
+    "train": _train,
+    "sample": _sample,
+    "verify": _verify,
+    "reference": _reference,
+    "score": _score,
+    "report": _report,
+}
+
+
+def _outputs(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name != files.MANIFEST)

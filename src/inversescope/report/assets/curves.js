@@ -1,0 +1,153 @@
+// Figures: features over layers and heads, consistency over bandwidths, distances.
+
+const LEFT = 44;
+const RIGHT = 8;
+const noFeatures = () => notice("No feature was scored in this run: its task has no labels.");
+const noGenerator = () => notice("The generator drew no samples in this run.");
+
+// One panel per feature; the chosen one is shown on screen, all of them in print.
+const panels = (draw) => data.features.map((feature) => element("div",
+  { class: `panel${feature === chosen.feature ? " active" : ""}`, "data-feature": feature },
+  element("h3", {}, feature), draw(feature)));
+
+// Small figures side by side, `draw(item, width)` for each.
+function tiles(items, width, title, draw) {
+  const gap = width < 620 ? 14 : 22;
+  const columns = Math.max(2, Math.min(items.length, Math.floor((width + gap) / (172 + gap))));
+  const size = (width - (columns - 1) * gap) / columns;
+  const style = `grid-template-columns: repeat(${columns}, minmax(0, 1fr)); column-gap: ${gap}px`;
+  return element("div", { class: "tiles", style }, items.map((item) =>
+    element("figure", {}, element("h3", {}, title(item)), draw(item, size))));
+}
+
+// Features: a curve over layers above a map of layers and heads, sharing the axis of layers.
+function drawFeatures(width) {
+  if (data.features.length === 0) return [noFeatures()];
+  const x = (layer) => LEFT + ((layer + 0.5) * (width - LEFT - RIGHT)) / layers;
+  return panels((feature) => [
+    points.length ? layerCurve(feature, x, width) : notice("This run has no sites of whole layers."),
+    heads ? [headMap(feature, x, width), mapScale(feature)] : notice("This run has no sites of single heads."),
+  ]);
+}
+
+function layerCurve(feature, x, width) {
+  const sites = layerSites.filter(([, [name]]) => name === chosen.point);
+  const rows = (source) => sites.map(([site]) => score(source, site, feature, chosen.bandwidth));
+  const known = Object.keys(data.sources).flatMap(rows).filter((row) => row !== null && row[chosen.measure] !== null);
+  const [low, high] = measureRange(feature, known);
+  const height = 236;
+  const y = linear(low, high, height - 26, 18);
+  const layer = (i) => sites[i][1][1];
+  const at = (source, shift = 0) => rows(source).map((row, i) => point(row, chosen.measure, x(layer(i)) + shift, y));
+  const defined = (source, shift) => at(source, shift).filter((p) => p !== null);
+  const chance = chosen.measure === "fcr" ? known[0]?.chance ?? 0 : 0;
+  const label = `${MEASURES[chosen.measure]} of ${feature} over layers, ${chosen.point}, h = ${chosen.bandwidth}`;
+  const markers = (source, shift) => defined(source, shift).map((p) => [bar(source, p.x, p.low, p.high),
+    marker(source, p.x, p.y, { hollow: p.row.verdict === "undertrained", tip: p.tip })]);
+  const hover = (p) => hit(p.x, p.y, p.tip);
+  const why = rows("reference").find((row) => row?.reason)?.reason ?? "no score at this bandwidth";
+  return picture(width, height, label,
+    text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}`, "title", "start"),
+    verticalAxis(y, ticks(low, high), LEFT, width - RIGHT, 2),
+    line(LEFT, y(chance), width - RIGHT, y(chance), "line chance"),
+    text(width - RIGHT, y(chance) + 12, "chance", "tick", "end"),
+    band(at("reference"), "reference"),
+    curve(at("nearest"), "nearest"), curve(defined("shuffled"), "shuffled"),
+    curve(defined("no condition"), "no-condition"), curve(at("reference"), "reference"),
+    ["nearest", "shuffled", "no condition", "reference"].map((source) => defined(source).map(hover)),
+    markers("generator", -3.5), markers("weighted", 3.5),
+    layerTicks(x, height - 6), known.length ? null : text(width / 2, height / 2, `${DASH} undefined: ${why}`, "title"));
+}
+
+function measureRange(feature, rows) {
+  const lows = rows.map((row) => row[`${chosen.measure}_low`] ?? row[chosen.measure]);
+  return [Math.max(-0.5, Math.min(0, ...lows)), chosen.measure === "bits" ? mostBits(feature) : 1];
+}
+function mostBits(feature) {
+  const rows = scores.filter((row) => row.feature === feature && row.bits !== null);
+  return rows.reduce((most, row) => Math.max(most, row.bits_high ?? row.bits), 0.01);
+}
+function layerTicks(x, y) {
+  const most = Math.max(1, Math.floor((x(layers - 1) - x(0)) / 40));
+  return ticks(0, layers - 1, most).filter(Number.isInteger).map((layer) => text(x(layer), y, layer, "tick"));
+}
+
+function headMap(feature, x, width) {
+  const side = x(1) - x(0);
+  const tall = Math.max(9, Math.min(17, side));
+  const [top, bottom] = [20, 20 + heads * tall];
+  const full = chosen.measure === "bits" ? mostBits(feature) : 1;
+  const absent = (site) => [site, `undefined: no ${chosen.heads} was computed here`];
+  const cells = headSites.map(([site, [, layer, head]]) => {
+    const row = score(chosen.heads, site, feature, chosen.bandwidth);
+    const value = row === null || row[chosen.measure] === null ? null : row[chosen.measure] / full;
+    return cell(x(layer) - side / 2, top + head * tall, side, tall, value, () => (row ? scoreTip(row) : absent(site)));
+  });
+  const label = (head) => text(LEFT - 6, top + (head + 0.5) * tall + 3.5, head, "tick", "end");
+  return picture(width, bottom + 32, `${MEASURES[chosen.measure]} of ${feature} over layers and heads, ${chosen.heads}`,
+    text(LEFT, 11, `${MEASURES[chosen.measure]}, z by head, ${chosen.heads}`, "title", "start"), cells,
+    ticks(0, heads - 1, 12).filter(Number.isInteger).map(label),
+    layerTicks(x, bottom + 14), text((LEFT + width - RIGHT) / 2, bottom + 29, "layer", "tick"));
+}
+const mapScale = (feature) => element("div", { class: "scale" }, "≤ 0", element("i", { class: "sequential" }),
+  chosen.measure === "bits" ? number(mostBits(feature)) : "1", element("i", { class: "hatched" }), "undefined");
+
+// Consistency over bandwidths: one tile per site of the generator.
+function drawBandwidths(width) {
+  if (data.features.length === 0) return [noFeatures()];
+  if (data.shownSites.length === 0) return [noGenerator()];
+  const draw = (feature) => (site, size) => bandwidthTile(site, feature, size);
+  return panels((feature) => tiles(data.shownSites, width, (site) => site, draw(feature)));
+}
+
+function bandwidthTile(site, feature, width) {
+  const [height, left] = [136, 26];
+  const x = logarithmic(data.bandwidths, left + 10, width - 12);
+  const y = linear(0, 1, height - 22, 8);
+  const rows = (source) => data.bandwidths.map((h) => score(source, site, feature, h));
+  const at = (source, shift) => rows(source).map((row, i) => point(row, "fcr", x(data.bandwidths[i]) + shift, y));
+  const solid = (row) => trusted(score("reference", site, feature, row.bandwidth));
+  const drawn = [["reference", 0], ["generator", -3], ["weighted", 3]].map(([source, shift]) => [
+    curve(at(source, shift), source),
+    at(source, shift).filter((p) => p !== null).map((p) => [
+      source === "reference" ? null : bar(source, p.x, p.low, p.high),
+      marker(source, p.x, p.y, { hollow: !solid(p.row), size: 2.7, tip: p.tip }),
+    ]),
+  ]);
+  const known = ["reference", "generator", "weighted"].flatMap(rows).filter((row) => row !== null && row.fcr !== null);
+  const chance = known.find((row) => row.chance !== null)?.chance;
+  return picture(width, height, `FCR of ${feature} against h at ${site}`,
+    verticalAxis(y, [0, 0.5, 1], left, width, 1), band(at("reference", 0), "reference"),
+    chance === undefined ? null : line(left, y(chance), width, y(chance), "line chance"), drawn,
+    data.bandwidths.map((h) => text(x(h), height - 6, h, "tick")),
+    known.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
+}
+
+// Distances: a histogram per bandwidth, against that of the prior.
+function drawDistances(width) {
+  if (chosen.site === null) return [noGenerator()];
+  const rows = distances.filter((row) => row.site === chosen.site);
+  const graphs = rows.length === 0 ? notice(`${DASH} Undefined: no sample of this site was verified.`)
+    : tiles(data.bandwidths, width, (h) => `h = ${h}`, (h, size) => histogram(rows, h, size));
+  return [graphs, diagnosticTable()];
+}
+
+function histogram(rows, h, width) {
+  const density = (row) => row.share / (row.high - row.low);
+  const prior = rows.filter((row) => row.producer === "prior");
+  const draws = rows.filter((row) => row.producer === "generator" && row.bandwidth === h);
+  const [height, farthest] = [140, Math.max(...rows.map((row) => row.high))];
+  const x = linear(0, farthest, 4, width - 6);
+  const y = linear(0, Math.max(1e-9, ...[...prior, ...draws].map(density)), height - 22, 6);
+  const outline = prior.flatMap((row) => [[x(row.low), y(density(row))], [x(row.high), y(density(row))]]);
+  const tip = (row) => () => [`δ from ${number(row.low)} to ${number(row.high)}`,
+    `generator, h = ${h}: share ${number(row.share, 3)}`,
+    `prior: share ${number(prior.find((other) => other.low === row.low)?.share, 3)}`];
+  const bin = (row) => shape("rect", { class: "bin", x: x(row.low) + 0.3, y: y(density(row)), tip: tip(row),
+    width: Math.max(0.5, x(row.high) - x(row.low) - 0.6), height: y(0) - y(density(row)) });
+  return picture(width, height, `Distances at ${chosen.site}, h = ${h}`,
+    draws.filter((row) => row.share > 0).map(bin), shape("polyline", { points: path(outline), class: "outline" }),
+    line(x(data.accepted), 6, x(data.accepted), y(0), "limit"), line(4, y(0), width - 6, y(0), "base"),
+    ticks(0, farthest).map((value) => text(x(value), height - 6, value, "tick")),
+    draws.length ? null : text(width / 2, height / 2, `${DASH} undefined: none verified`, "tick"));
+}

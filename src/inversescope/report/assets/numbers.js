@@ -1,0 +1,75 @@
+// The numbers of the page: unpacked, indexed, explained on hover; and what the reader has chosen to see.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const [scores, diagnostics, distances] = [data.scores, data.diagnostics, data.distances].map(unpack);
+const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
+const UNCONDITIONED = ["nearest", "no condition"]; // sources without a bandwidth
+const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));
+const heads = 1 + Math.max(-1, ...Object.values(data.places).map(([, , head]) => head ?? -1));
+const layerSites = Object.entries(data.places).filter(([, [, , head]]) => head === null);
+const headSites = Object.entries(data.places).filter(([, [, , head]]) => head !== null);
+
+function unpack(table) {
+  const names = Object.keys(table);
+  if (names.length === 0) return [];
+  const value = (code, levels) => (code === null ? null : levels[code]);
+  const columns = names.map((name) => table[name].codes?.map((code) => value(code, table[name].levels)) ?? table[name]);
+  return columns[0].map((_, i) => Object.fromEntries(names.map((name, j) => [name, columns[j][i]])));
+}
+
+const place = (...parts) => parts.join("\u0001");
+const index = new Map(scores.map((row) => [place(row.source, row.site, row.feature, row.bandwidth), row]));
+const score = (source, site, feature, h) =>
+  index.get(place(source, site, feature, UNCONDITIONED.includes(source) ? null : h)) ?? null;
+const trusted = (row) => row !== null && row.ess !== null && row.ess >= data.enough;
+
+// The value and the interval of the measure at pixel x, or null where it is undefined.
+function point(row, measure, x, y) {
+  if (row === null || row[measure] === null) return null;
+  const [low, high] = [row[`${measure}_low`] ?? row[measure], row[`${measure}_high`] ?? row[measure]];
+  return { x, y: y(row[measure]), low: y(low), high: y(high), row, tip: () => scoreTip(row) };
+}
+
+// What is chosen, everywhere at once.
+const points = [...new Set(layerSites.map(([, [name]]) => name))];
+const mapped = new Set(scores.filter((row) => data.places[row.site][2] !== null).map((row) => row.source));
+const CHOICES = {
+  feature: { words: "feature", options: data.features },
+  bandwidth: { words: "h", options: data.bandwidths },
+  measure: { words: "score", options: Object.keys(MEASURES), names: MEASURES },
+  point: { words: "curve", options: points, optional: true },
+  heads: { words: "map", options: Object.keys(data.sources).filter((source) => mapped.has(source)), optional: true },
+  site: { words: "site", options: data.shownSites, list: true },
+};
+const start = { ...data.start, point: "resid_post" };
+const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options }]) =>
+  [name, options.includes(start[name]) ? start[name] : options.at(name === "site" ? -1 : 0) ?? null]));
+
+// Tooltips
+function scoreTip(row) {
+  const h = row.bandwidth === null ? "" : `, h = ${row.bandwidth}`;
+  const value = (name) => (row[name] === null ? null : `${MEASURES[name]} ${interval(row, name)}`);
+  return [
+    `${row.site}, ${row.feature}${h}`, data.sources[row.source],
+    row.reason === null ? null : `undefined: ${row.reason}`,
+    ...Object.keys(MEASURES).map(value), `chance ${number(row.chance)}`,
+    row.gap === null ? null : `calibration gap ${interval(row, "gap")}`,
+    row.verdict === "undertrained" ? data.undertrained : null,
+    `n = ${row.targets} ${row.targets === 1 ? "target" : "targets"}${row.collapsed ? `, ${row.collapsed} collapsed` : ""}`,
+    `${count(row.samples)} samples, ${row.undecided} undecided, ${row.unverified} unverified`,
+    row.ess === null ? null : `effective sample size ${number(row.ess, 1)}`,
+  ].filter((words) => words !== null);
+}
+
+function showTip(event) {
+  const tip = document.getElementById("tip");
+  const over = event.target.closest?.(".has-tip");
+  tip.hidden = !over;
+  if (!over) return;
+  const [title, ...lines] = over.tip();
+  tip.replaceChildren(element("b", {}, title), ...lines.map((words) => element("span", {}, words)));
+  const below = event.clientY + 18;
+  const fits = below + tip.offsetHeight < innerHeight;
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8))}px`;
+  tip.style.top = `${fits ? below : Math.max(4, event.clientY - tip.offsetHeight - 10)}px`;
+}

@@ -1,0 +1,76 @@
+// The page: its controls, what is drawn again when one of them changes, the theme.
+
+const SECTIONS = {
+  features: { uses: ["bandwidth", "measure", "point", "heads"], draw: drawFeatures },
+  bandwidths: { uses: [], draw: drawBandwidths },
+  calibration: { uses: [], draw: drawCalibration },
+  targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
+  distances: { uses: ["site"], draw: drawDistances },
+  controls: { uses: ["bandwidth", "measure"], draw: drawControls },
+};
+const all = (selector) => document.querySelectorAll(selector);
+
+function control(name) {
+  const { words, options, names = {}, list, optional } = CHOICES[name];
+  if (options.length < (optional ? 2 : 1)) return null;
+  const label = { "aria-label": words };
+  const widget = list
+    ? element("select", label, options.map((option) => element("option", { value: option }, option)))
+    : element("span", { class: "choices", role: "group", ...label },
+      options.map((option) => element("button", { type: "button" }, `${names[option] ?? option}`)));
+  if (list) widget.addEventListener("change", () => choose(name, widget.value));
+  else [...widget.children].forEach((button, i) => button.addEventListener("click", () => choose(name, options[i])));
+  return element("div", { class: `control control-${name}`, "data-choice": name }, words, widget);
+}
+
+function showChoice(name) {
+  for (const box of all(`[data-choice="${name}"]`)) {
+    for (const list of box.querySelectorAll("select")) list.value = chosen[name];
+    const pressed = (i) => CHOICES[name].options[i] === chosen[name];
+    box.querySelectorAll("button").forEach((button, i) => button.setAttribute("aria-pressed", pressed(i)));
+  }
+  if (name !== "feature") return;
+  for (const panel of all(".panel")) panel.classList.toggle("active", panel.dataset.feature === chosen.feature);
+}
+
+function choose(name, value) {
+  chosen[name] = value;
+  showChoice(name);
+  draw(Object.keys(SECTIONS).filter((section) => SECTIONS[section].uses.includes(name)));
+}
+
+function draw(sections) {
+  for (const section of sections) {
+    const [box] = all(`[data-figure="${section}"]`);
+    box.replaceChildren(...SECTIONS[section].draw(box.clientWidth));
+  }
+}
+
+function nextTheme({ currentTarget: button }) {
+  const themes = ["automatic", "light", "dark"];
+  button.textContent = themes[(themes.indexOf(button.textContent) + 1) % themes.length];
+  document.documentElement.dataset.theme = button.textContent;
+}
+
+// Figures are drawn to the width that there is, and again when it changes.
+let drawnWidth = null;
+const observer = new ResizeObserver(([{ contentRect }]) => {
+  if (contentRect.width === drawnWidth) return;
+  drawnWidth = contentRect.width;
+  draw(Object.keys(SECTIONS));
+  document.documentElement.dataset.drawn = "yes";
+});
+
+for (const box of all("[data-controls]")) {
+  box.append(...box.dataset.controls.split(" ").map(control).filter((node) => node !== null));
+}
+for (const box of all("[data-keys]")) {
+  const words = { draws: "generator, verified draws", prior: "prior" };
+  const named = (kind) => words[kind] ?? data.sources[kind.replace("-", " ")];
+  box.append(...box.dataset.keys.split(" ").map((kind) => key(kind, named(kind))));
+}
+Object.keys(CHOICES).forEach(showChoice);
+document.getElementById("theme").addEventListener("click", nextTheme);
+for (const kind of ["pointerover", "pointermove", "pointerdown"]) document.addEventListener(kind, showTip);
+addEventListener("beforeprint", () => all("#reading, #provenance details").forEach((box) => (box.open = true)));
+observer.observe(document.querySelector("main"));

@@ -1,0 +1,160 @@
+// Tables: calibration gaps, targets with their samples, diagnostics, controls.
+
+const table = (kind, head, rows) => element("div", { class: "scroll" },
+  element("table", { class: kind }, element("thead", {}, head), element("tbody", {}, rows)));
+const rowHead = (words) => element("th", { scope: "row" }, words);
+
+// Calibration: a coloured table of gaps, and the same in words.
+function drawCalibration() {
+  if (data.features.length === 0) return [noFeatures()];
+  if (data.generatorSites.length === 0) return [noGenerator()];
+  const columns = data.features.flatMap((feature) => data.bandwidths.map((h, i) => [feature, h, i ? "" : "first"]));
+  const span = { colspan: data.bandwidths.length, class: "first" };
+  const names = data.features.map((feature) => element("th", span, feature));
+  const head = [
+    element("tr", {}, element("th", { rowspan: 2 }, "site"), names),
+    element("tr", {}, columns.map(([, h, kind]) => element("th", { class: kind }, `${h}`))),
+  ];
+  const rows = data.generatorSites.map((site) =>
+    element("tr", {}, rowHead(site), columns.map(([feature, h, kind]) => gapCell(site, feature, h, kind))));
+  const scale = element("div", { class: "scale" }, "−0.5", element("i", { class: "diverging" }), "+0.5");
+  return [table("gaps", head, rows), scale, ...calibrationWords()];
+}
+
+function gapCell(site, feature, h, kind) {
+  const row = score("generator", site, feature, h);
+  const reference = score("reference", site, feature, h);
+  if (row === null || row.verdict === "no reference") {
+    return element("td", { class: `${kind} undefined`, title: whyNoGap(row, reference) }, DASH);
+  }
+  const tip = () => [...scoreTip(row), `reference: FCR ${interval(reference, "fcr")},`,
+    `its effective sample size ${number(reference.ess, 1)}`];
+  const look = { class: `${kind} ${row.verdict}`, style: `background: ${diverging(row.gap / 0.5)}` };
+  return element("td", { ...look, tip }, number(row.gap).replace("0.", "."));
+}
+function whyNoGap(row, reference) {
+  if (row === null) return "no generator was scored here";
+  if (reference === null || reference.ess === null) return "the pool gives no reference here";
+  if (!trusted(reference)) return `no reference: effective sample size ${number(reference.ess, 1)} < ${data.enough}`;
+  return row.reason ?? "the gap is undefined";
+}
+
+function calibrationWords() {
+  const groups = (name) => [...Map.groupBy(scores.filter((row) => row.source === "generator"), (row) => row[name])];
+  const checked = (rows) => rows.filter((row) => row.verdict !== "no reference").length;
+  const bad = (rows) => rows.filter((row) => row.verdict === "undertrained").length;
+  const failing = groups("site").filter(([, rows]) => bad(rows))
+    .map(([site, rows]) => `${site} (${bad(rows)} of ${checked(rows)})`);
+  const blind = groups("bandwidth").filter(([, rows]) => checked(rows) === 0).map(([h]) => h);
+  const words = [];
+  if (failing.length) {
+    words.push(`${capital(data.undertrained)}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
+  } else if (blind.length < data.bandwidths.length) words.push("No site is undertrained where the reference can tell.");
+  if (blind.length) {
+    words.push(`No reference at h = ${blind.join(", ")}: at no site does the pool reach an effective sample size of ` +
+      `${data.enough}. There the generator is unchecked.`);
+  }
+  return words.map((sentence) => element("p", { class: "lead" }, sentence));
+}
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
+
+// Targets: the source input, and the samples drawn for it.
+const NEAR = 8; // rows of samples shown at once
+
+function drawTargets() {
+  const [i, j] = [data.shownSites.indexOf(chosen.site), data.bandwidths.indexOf(chosen.bandwidth)];
+  if (i < 0 || data.targets.length === 0) return [noGenerator()];
+  const farthest = Math.max(1, ...data.samples[i].flat(2).map((sample) => sample.distance ?? 0));
+  const words = `${data.targets.length} of ${data.targets[0].of} targets, the first ${data.shownDraws} draws of each. ` +
+    `Distance bars end at δ = ${number(farthest)}, weight bars at 1.`;
+  const cards = data.targets.map((target, k) => targetCard(target, data.samples[i][j][k], farthest));
+  return [element("p", { class: "lead" }, words), ...cards];
+}
+
+function targetCard(target, samples, farthest) {
+  const f = data.features.indexOf(chosen.feature);
+  const label = f < 0 ? null : `${chosen.feature}: ${target.labels[f] ?? "undecided"}`;
+  const share = target.acceptance === null ? `${DASH} (none verified)` : number(target.acceptance);
+  const rows = samples.map((sample) => sampleRow(sample, target, f, farthest));
+  return element("article", { class: "target" },
+    element("header", {}, element("span", {}, `source input of target ${target.row}`),
+      element("span", {}, `accepted ${share} over all sites and bandwidths, rank ${target.rank} of ${target.of}`)),
+    element("p", { class: "input" }, target.text), label === null ? null : element("p", { class: "given" }, label),
+    rows.length === 0 ? notice("No sample was drawn here.")
+      : element("div", { class: "samples" }, sampleHead(), rows.slice(0, NEAR)),
+    rows.length > NEAR ? farther(samples.slice(NEAR), rows.slice(NEAR)) : null);
+}
+function sampleHead() {
+  const [words, kinds] = [["distance δ", "weight", "draws", "sample", chosen.feature ?? "", ""],
+    ["", "", "times", "words-of", "label", "state"]];
+  return element("div", { class: "sample head" }, words.map((word, i) => element("span", { class: kinds[i] }, word)));
+}
+function farther(samples, rows) {
+  const draws = (state) => samples.reduce((sum, sample) => sum + (sample.state === state ? sample.n : 0), 0);
+  const words = `${draws("accepted")} accepted, ${draws("verified")} not accepted, ${draws("unverified")} unverified`;
+  return element("details", { class: "rest" }, element("summary", {}, `${samples.length} more rows; draws: ${words}`),
+    element("div", { class: "samples" }, rows));
+}
+
+function sampleRow(sample, target, f, farthest) {
+  const unverified = sample.state === "unverified";
+  const label = f < 0 ? null : sample.labels[f];
+  const same = label === null ? "undecided" : label === target.labels[f] ? "same" : "other";
+  return element("div", { class: `sample ${sample.state}` },
+    meter("distance", sample.distance, farthest, unverified ? "unverified: distance not known" : "distance undefined"),
+    meter("weight", sample.weight, 1, unverified ? "unverified: no weight" : "the weights of this target have collapsed"),
+    element("span", { class: "times" }, sample.n > 1 ? `×${sample.n}` : ""),
+    element("span", { class: "words-of" }, sample.text.map(piece)),
+    element("span", { class: `label ${same}` }, f < 0 ? "" : label ?? "undecided"),
+    element("span", { class: "state" }, sample.state === "verified" ? "not accepted" : sample.state));
+}
+// Every second piece differs from the source input; an empty one marks where words of it are missing.
+function piece(words, i) {
+  if (i % 2 === 0) return words;
+  const blank = words.match(/^\s*/)[0];
+  const title = words ? null : "words of the source input are missing here";
+  return [blank, element("mark", { title }, words.slice(blank.length))];
+}
+function meter(kind, value, full, why) {
+  if (value === null) return element("span", { class: `meter ${kind}` }, element("span", {}, undefinedMark(why)));
+  const drawing = shape("rect", { width: (100 * value) / full, height: 8 });
+  return element("span", { class: `meter ${kind}` }, element("span", {}, number(value)),
+    shape("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, drawing));
+}
+
+// Diagnostics of the chosen site: name in the records, words, digits.
+const DIAGNOSTICS = [
+  ["draws", "draws", 0], ["unverified", "unverified", 0], ["acceptance", "accepted, share", 2],
+  ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted", 0], ["novel", "not in training, share", 2],
+  ["ess", "effective sample size, weights", 1], ["collapsed", "collapsed targets", 0],
+  ["reference_ess", "effective sample size, reference", 1],
+  ["median_distance", "median δ", 2], ["prior_median_distance", "median δ, prior", 2],
+];
+function diagnosticTable() {
+  const head = element("tr", {}, element("th", {}, "h"), DIAGNOSTICS.map(([, words]) => element("th", {}, words)));
+  const rows = data.bandwidths.map((h) => {
+    const found = diagnostics.find((row) => row.site === chosen.site && row.bandwidth === h);
+    const why = found ? "there was nothing to measure it on" : "no draws at this bandwidth";
+    const entry = (value, digits) => element("td", {}, value === null ? undefinedMark(why) : number(value, digits));
+    return element("tr", {}, rowHead(`${h}`), DIAGNOSTICS.map(([name, , digits]) => entry(found?.[name] ?? null, digits)));
+  });
+  return table("diagnostics", head, rows);
+}
+
+// Controls: one row per site, one column per source.
+function drawControls() {
+  if (data.features.length === 0) return [noFeatures()];
+  if (data.generatorSites.length === 0) return [noGenerator()];
+  const order = ["generator", "weighted", "reference", "nearest", "shuffled", "no condition"];
+  const head = element("tr", {}, element("th", {}, "site"), order.map((source) => element("th", {}, source)));
+  const cells = (site, feature) => order.map((source) => controlCell(source, site, feature));
+  const rows = (feature) => data.generatorSites.map((site) => element("tr", {}, rowHead(site), cells(site, feature)));
+  return panels((feature) => table("by-source", head.cloneNode(true), rows(feature)));
+}
+function controlCell(source, site, feature) {
+  const row = score(source, site, feature, chosen.bandwidth);
+  if (row === null) return element("td", {}, undefinedMark(`no ${source} was computed here`));
+  if (row[chosen.measure] === null) return element("td", {}, undefinedMark(row.reason ?? "undefined"));
+  return element("td", { tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,
+    element("span", { class: "range" }, range(row, chosen.measure)));
+}

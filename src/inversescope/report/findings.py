@@ -1,0 +1,254 @@
+"""What the records say, by stated rules: verdicts, reasons for undefined values, the headline, failures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from inversescope.report.records import Records, Row
+from inversescope.report.targets import acceptance, share
+
+ENOUGH = 30.0  # effective sample size from which the reference is trusted as the truth
+SMALL = 0.05  # a calibration gap up to this size counts as small
+ACCEPTED = 0.1  # delta up to which a sample is accepted
+DETERMINED = 0.75  # lower limit of the corrected score from which the headline says "determines"
+UNDERTRAINED = "undertrained: absence here is not evidence"
+_RULE = "Rule: the highest lower limit of the corrected score"
+_DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
+SOURCES = {
+    "reference": "reference (pool, no generator)",
+    "generator": "generator (draws as they come)",
+    "weighted": "weighted (the same draws, reweighted)",
+    "nearest": "nearest neighbours in the pool",
+    "shuffled": "shuffled target",
+    "no condition": "no condition",
+}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The sentence at the top, the numbers behind it, the rule by which it was chosen, and the score row it tells."""
+
+    sentence: str
+    numbers: str
+    rule: str
+    row: Row | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One key figure: its name, its value (None: undefined, `source` then gives the reason), where it comes from."""
+
+    name: str
+    value: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What failed at one site of the generator. `collapsed`: a count per bandwidth, None where there are no draws."""
+
+    site: str
+    draws: int
+    unverified: int
+    undecided: int
+    collapsed: list[int | None]
+    worst_target: int | None
+    worst_acceptance: float | None
+    undertrained: int
+    checked: int
+
+
+class Index:
+    """The score rows by (source, site, feature, bandwidth)."""
+
+    def __init__(self, scores: Iterable[Row]):
+        self._rows = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+
+    def get(self, source: str, row: Row) -> Row | None:
+        """The row of another source at the place of `row`; None if there is none."""
+        return self._rows.get((source, row["site"], row["feature"], row["bandwidth"]))
+
+
+def number(value: float | int | None, digits: int = 2) -> str:
+    """The number as printed: a true minus sign, and a dash where it is undefined."""
+    return _DASH if value is None else f"{value:.{digits}f}".replace("-", _MINUS)
+
+
+def interval(row: Row, name: str) -> str:
+    """A value with its interval: `0.86 [0.78, 0.93]`."""
+    if row[f"{name}_low"] is None or row[f"{name}_high"] is None:
+        return f"{number(row[name])} (no interval)"
+    return f"{number(row[name])} [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]"
+
+
+def why_undefined(row: Row) -> str | None:
+    """Why the score of this row is undefined; None if it is defined."""
+    if row["corrected"] is not None:
+        return None
+    if row["chance"] == 1:
+        return "every input of the prior has the same label: there is nothing above chance"
+    if not row["targets"] and row["collapsed"]:
+        return f"the weights of all {row['collapsed']} targets have collapsed"
+    if not row["samples"]:
+        return "there are no samples"
+    if row["undecided"] >= row["samples"]:
+        return f"all {row['samples']} samples are undecided"
+    if not row["targets"]:
+        return "no target has a label for this feature"
+    return "too few targets or decided samples"
+
+
+def verdict(row: Row, reference: Row | None) -> str:
+    """What the calibration gap of a generator row says: `agrees`, `unclear`, `undertrained`, or `no reference`."""
+    gap, low, high = row["gap"], row["gap_low"], row["gap_high"]
+    if gap is None or reference is None or (reference["ess"] or 0) < ENOUGH:
+        return "no reference"
+    if low is not None and high is not None and (high < -SMALL or low > SMALL):
+        return "undertrained"
+    return "agrees" if abs(gap) <= SMALL else "unclear"
+
+
+def headline(records: Records) -> Headline:
+    """The strongest statement that the records support; the rule is part of the result."""
+    index = Index(records.scores)
+    scored = [row for row in records.scores if row["corrected"] is not None and row["corrected_low"] is not None]
+    weighted = [row for row in scored if row["source"] == "weighted"]
+    agreeing = [row for row in weighted if _agrees(index, row)]
+    trusted = [row for row in scored if row["source"] == "reference" and (row["ess"] or 0) >= ENOUGH]
+    for rows, among in (
+        (agreeing, f"weighted samples where the reference confirms the generator (gap at most {SMALL})"),
+        (trusted, f"references with an effective sample size of {ENOUGH:.0f} or more"),
+        (weighted, "weighted samples; no reference is good enough to check them"),
+    ):
+        best = max(rows, key=lambda row: (row["corrected_low"], row["bandwidth"]), default=None)
+        if best is not None and best["corrected_low"] > 0:
+            rule = f"{_RULE} among {len(rows):,} {among}; the larger h on a tie. It is the best of many."
+            return Headline(_sentence(best), _numbers(best, index.get("shuffled", best)), rule, best)
+    return Headline(_nothing(records, bool(weighted or trusted)), "", f"{_RULE}.", None)
+
+
+def key_figures(records: Records) -> list[Figure]:
+    """The few numbers under the headline, each with its source."""
+    draws = sum(row["draws"] for row in records.diagnostics)
+    drawn = Figure("draws", f"{draws:,}", "generator, all its sites and bandwidths")
+    return [
+        Figure("targets", f"{len(records.targets):,}", "inputs of the target split"),
+        drawn if draws else Figure("draws", None, "the generator drew no samples"),
+        _accepted(records),
+        _calibrated(records),
+        _accuracy(records.accuracy),
+    ]
+
+
+def failures(records: Records) -> list[Failure]:
+    """What went wrong, per site of the generator, in order of depth."""
+    index, worst = Index(records.scores), _worst_targets(records)
+    drawn, scored = _by_site(records.diagnostics), _by_site(records.scores)
+    return [
+        _failure(site, drawn[site], scored[site], index, records.bandwidths, *worst.get(site, (None, None)))
+        for site in records.generator_sites
+    ]
+
+
+def _accepted(records: Records) -> Figure:
+    smallest = min(records.bandwidths, default=None)
+    rows = [row for row in records.diagnostics if row["bandwidth"] == smallest and row["acceptance"] is not None]
+    accepted = share(sum(row["acceptance"] * row["draws"] for row in rows), sum(row["draws"] for row in rows))
+    if accepted is None:
+        return Figure("accepted", None, "no draw was verified at the smallest h")
+    return Figure(
+        "accepted", f"{accepted:.0%}", f"of the draws at h\u00a0=\u00a0{smallest:g}: δ\u00a0≤\u00a0{ACCEPTED}"
+    )
+
+
+def _calibrated(records: Records) -> Figure:
+    index, gaps = Index(records.scores), {}
+    for row in records.scores:
+        if row["source"] == "generator" and verdict(row, index.get("reference", row)) != "no reference":
+            gaps.setdefault(row["site"], []).append(abs(row["gap"]))
+    if not gaps:
+        return Figure("small gap", None, f"no reference has an effective sample size of {ENOUGH:.0f}")
+    small = sum(fmean(values) <= SMALL for values in gaps.values())
+    return Figure(
+        "small gap", f"{small} of {len(gaps)}", f"generator sites with mean |gap|\u00a0≤\u00a0{SMALL} to the pool"
+    )
+
+
+def _accuracy(accuracy: Row) -> Figure:
+    if not accuracy["defined"]:
+        return Figure("task accuracy", None, "this task has no notion of accuracy")
+    limits = f"[{number(accuracy['low'])}, {number(accuracy['high'])}]"
+    source = f"subject, {limits}, n\u00a0=\u00a0{accuracy['n']}: {accuracy['what']}"
+    return Figure("task accuracy", number(accuracy["value"]), source)
+
+
+def _failure(
+    site: str,
+    drawn: list[Row],
+    scored: list[Row],
+    index: Index,
+    bandwidths: list[float],
+    target: int | None,
+    accepted: float | None,
+) -> Failure:
+    generated = [row for row in scored if row["source"] == "generator"]
+    verdicts = [verdict(row, index.get("reference", row)) for row in generated]
+    collapsed = {row["bandwidth"]: row["collapsed"] for row in drawn}
+    return Failure(
+        site=site,
+        draws=sum(row["draws"] for row in drawn),
+        unverified=sum(row["unverified"] for row in drawn),
+        undecided=sum(row["undecided"] for row in generated),
+        collapsed=[collapsed.get(bandwidth) for bandwidth in bandwidths],
+        worst_target=target,
+        worst_acceptance=accepted,
+        undertrained=verdicts.count("undertrained"),
+        checked=len(verdicts) - verdicts.count("no reference"),
+    )
+
+
+def _by_site(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["site"]].append(row)
+    return found
+
+
+def _worst_targets(records: Records) -> dict[str, tuple[int, float]]:
+    worst: dict[str, tuple[int, float]] = {}
+    for (site, target), value in acceptance(records.samples, ["site", "target"]).items():
+        if value is not None and (site not in worst or value < worst[site][1]):
+            worst[site] = (target, value)
+    return worst
+
+
+def _agrees(index: Index, row: Row) -> bool:
+    generator = index.get("generator", row)
+    return generator is not None and verdict(generator, index.get("reference", row)) == "agrees"
+
+
+def _sentence(row: Row) -> str:
+    verb = "determines" if row["corrected_low"] >= DETERMINED else "partly determines"
+    claim = f"the activation {verb} the {row['feature']}: corrected score {interval(row, 'corrected')}."
+    return f"At {row['site']}, h\u00a0=\u00a0{row['bandwidth']:g}, {claim}"
+
+
+def _nothing(records: Records, compared: bool) -> str:
+    if compared:
+        return "No feature can be told from chance at any site."
+    if not records.scores:
+        return "No feature was scored: the task has no labels."
+    if any(row["corrected"] is not None for row in records.scores):
+        return "No weighted score and no trusted reference has an interval."
+    return "No score of this run is defined."
+
+
+def _numbers(row: Row, shuffled: Row | None) -> str:
+    control = "" if shuffled is None else f", with a shuffled target {number(shuffled['fcr'])}"
+    source = {"weighted": "weighted samples", "reference": "neighbours in the pool, no generator"}[row["source"]]
+    targets = "1 target" if row["targets"] == 1 else f"{row['targets']} targets"
+    return f"{targets}; {source}; FCR {number(row['fcr'])}, by chance {number(row['chance'])}{control}."

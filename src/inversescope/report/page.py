@@ -1,0 +1,157 @@
+"""One HTML file out of the records: everything inline, nothing fetched.
+
+The figures are drawn in the browser by the scripts in assets/ from the numbers embedded in the page.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from inversescope import files
+from inversescope.report import findings
+from inversescope.report.records import DIAGNOSTIC_FIELDS, DISTANCE_FIELDS, RESULTS, Records, Row, load
+from inversescope.report.targets import SITES, cards, choose, evenly
+from inversescope.sites import Site
+
+_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "page.js")
+_PLACE = ("point", "layer", "head")  # kept once per site, not once per row
+_LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
+
+
+def write_report(run: Path) -> Path:
+    """Write run/report/report.html, beside copies of the full numbers, and give back its path.
+
+    Raises:
+        UserError: a record of the run is missing or unreadable, or the disk is full.
+    """
+    records = load(run)
+    page = render(records)
+    folder = run / "report"
+    for name in RESULTS:
+        source = run / "score" / name
+        files.write(folder / name, lambda temporary, source=source: shutil.copyfile(source, temporary))
+    files.write(folder / "report.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    return folder / "report.html"
+
+
+def render(records: Records) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = findings.number
+    data = page_data(records)
+    return environment.from_string(_asset("report.html.j2")).render(
+        records=records,
+        headline=findings.headline(records),
+        figures=findings.key_figures(records),
+        failures=findings.failures(records),
+        words=findings,
+        task=records.config.get("task", {}),
+        provenance=_flat(records.provenance),
+        config=json.dumps(records.config, indent=2, ensure_ascii=False),
+        style=_asset("report.css"),
+        script="".join(map(_asset, _SCRIPTS)),
+        shown=data["shownSites"],
+        data=embed(data),
+    )
+
+
+def page_data(records: Records) -> dict[str, Any]:
+    """Every number that the figures show. Tables are packed (see `pack`)."""
+    index = findings.Index(records.scores)
+    first = findings.headline(records).row or {}
+    sites, targets = _shown(records.generator_sites, first.get("site")), choose(records)
+    samples, draws = cards(records, targets, sites)
+    return {
+        "features": records.features,
+        "bandwidths": records.bandwidths,
+        "sources": findings.SOURCES,
+        "start": {name: first.get(name) for name in ("site", "feature", "bandwidth")},
+        "enough": findings.ENOUGH,
+        "small": findings.SMALL,
+        "accepted": findings.ACCEPTED,
+        "undertrained": findings.UNDERTRAINED,
+        "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
+        "generatorSites": records.generator_sites,
+        "shownSites": sites,
+        "scores": pack([_explained(row, index) for row in records.scores]),
+        "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
+        "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
+        "targets": targets,
+        "samples": _rounded(samples),
+        "shownDraws": draws,
+    }
+
+
+def pack(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows as columns: numbers to four significant digits; names as {levels, codes}; null where undefined."""
+    if not rows:
+        return {}
+    return {name: _column(name, [row[name] for row in rows]) for name in rows[0]}
+
+
+def embed(value: object) -> str:
+    """JSON that may stand inside a <script> element whatever texts it holds.
+
+    Raises:
+        ValueError: a number is NaN or infinite; undefined is null.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _shown(sites: list[str], first: str | None) -> list[str]:
+    """The sites shown one by one: of whole layers where there are any, evenly over depth, and that of the headline."""
+    whole = [site for site in sites if Site.parse(site).head is None] or sites
+    chosen = {*evenly(whole, SITES), first}
+    return [site for site in sites if site in chosen]
+
+
+def _column(name: str, values: list[Any]) -> Any:
+    if name not in _LEVELS and not any(isinstance(value, str) for value in values):
+        return _rounded(values)
+    levels = {level: code for code, level in enumerate(dict.fromkeys(value for value in values if value is not None))}
+    return {"levels": list(levels), "codes": [None if value is None else levels[value] for value in values]}
+
+
+def _explained(row: Row, index: findings.Index) -> dict[str, Any]:
+    judged = findings.verdict(row, index.get("reference", row)) if row["source"] == "generator" else None
+    kept = {name: value for name, value in row.items() if name not in _PLACE}
+    return {**kept, "verdict": judged, "reason": findings.why_undefined(row)}
+
+
+def _only(rows: Iterable[Row], fields: Sequence[str]) -> list[Row]:
+    return [{name: row[name] for name in fields if name not in _PLACE} for row in rows]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return value
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested record as (dotted name, text) pairs; null is the empty text."""
+    pairs = []
+    for name, value in record.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{name}.")
+        else:
+            pairs.append((prefix + name, "" if value is None else str(value)))
+    return pairs
+
+
+def _asset(name: str) -> str:
+    return (resources.files("inversescope.report") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,137 @@
+"""What a finished run left on disk, read once: tables as rows, JSON as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from inversescope import files
+from inversescope.errors import UserError
+from inversescope.sites import Site
+
+Row = Mapping[str, Any]
+
+LABEL = "label."  # prefix of the columns that hold a feature's labels
+RESULTS = ("results.parquet", "results.json")  # in run/score; copied beside the report
+_ESTIMATES = tuple(f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for end in ("", "_low", "_high"))
+_PLACE = ("site", "point", "layer", "head")
+SCORE_FIELDS = (
+    *("source", *_PLACE, "feature", "bandwidth", "targets", "collapsed", "samples", "undecided", "unverified"),
+    *(*_ESTIMATES, "chance", "ess"),
+)
+DIAGNOSTIC_FIELDS = (
+    *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
+    *("collapsed", "reference_ess", "median_distance", "prior_median_distance"),
+)
+DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
+_SAMPLE_FIELDS = (
+    "producer",
+    "site",
+    "bandwidth",
+    "target",
+    "sample",
+    "text",
+    "verified",
+    "distance",
+    "weight",
+    "accepted",
+)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of one run that the report shows, rows in the order of the files; None means undefined."""
+
+    run: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    accuracy: dict[str, Any]
+    scores: list[Row]
+    diagnostics: list[Row]
+    distances: list[Row]
+    targets: dict[int, Row]
+    samples: pa.Table
+
+    @property
+    def features(self) -> list[str]:
+        """Every feature scored, in the order of the records."""
+        return list(dict.fromkeys(row["feature"] for row in self.scores))
+
+    @property
+    def bandwidths(self) -> list[float]:
+        """Every bandwidth h of the run, rising."""
+        rows = (*self.scores, *self.diagnostics)
+        return sorted({row["bandwidth"] for row in rows if row["bandwidth"] is not None})
+
+    @property
+    def generator_sites(self) -> list[str]:
+        """The sites for which the generator was sampled, in order of depth."""
+        sites = {Site.parse(row["site"]) for row in self.diagnostics}
+        return [str(site) for site in sorted(sites, key=lambda site: (*site.depth, site.head or 0))]
+
+
+def load(run: Path) -> Records:
+    """Read the records of a finished run.
+
+    Raises:
+        UserError: a record is missing, unreadable, or lacks a column.
+    """
+    inputs = _table(run / "collect" / "inputs.parquet", ("split", "row", "text"))
+    targets = inputs.filter(pc.field("split") == "target").to_pylist()
+    samples = _table(run / "verify" / "samples.parquet", _SAMPLE_FIELDS)
+    for name in RESULTS:
+        _existing(run / "score" / name)
+    return Records(
+        run=run,
+        config=_json(run / "resolved.json"),
+        provenance=_json(run / "provenance.json"),
+        accuracy=_json(run / "task" / "accuracy.json"),
+        scores=_table(run / "score" / "results.parquet", SCORE_FIELDS).to_pylist(),
+        diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
+        distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
+        targets={row["row"]: row for row in targets},
+        samples=samples.filter(pc.field("producer") == "generator"),
+    )
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
+    try:
+        table = pq.read_table(_existing(path))
+    except pa.ArrowInvalid as error:
+        raise _damaged(path, error) from error
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise UserError(
+            f"{path} lacks columns that the report needs",
+            given=", ".join(table.column_names),
+            allowed=", ".join(missing),
+            remedy="report with the version of InverseScope that made the run (see provenance.json)",
+        )
+    return table
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return files.read_json(_existing(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UserError("a record of this run is missing", given=path, remedy="finish the run first, with --resume")
+    return path
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        "a record of this run cannot be read",
+        given=f"{path}: {error}",
+        remedy=f"delete the folder {path.parent} and start again with --resume",
+    )

@@ -1,0 +1,127 @@
+"""Which targets the report shows, and their samples beside the source input with the differing words marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inversescope.report.records import LABEL, Records, Row
+
+TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included
+SITES = 12  # shown in the sections that go site by site, evenly over depth
+UNENDED = "(never ended)"  # stands for the text of a sample that the generator did not finish
+BUDGET = 2_000_000  # characters of sample text that the page carries
+_WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
+
+Item = TypeVar("Item")
+
+
+def evenly(items: Sequence[Item], n: int) -> list[Item]:
+    """At most `n` of the items, evenly spaced, first and last included."""
+    if len(items) <= n:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (n - 1))] for i in range(n)]
+
+
+def share(part: float | int, whole: int) -> float | None:
+    """part/whole, undefined for an empty whole."""
+    return part / whole if whole else None
+
+
+def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
+    """Share of draws accepted per group, keyed by the values of `by`; None where no draw of the group was verified."""
+    counted = samples.select(by).append_column("accepted", samples["accepted"].cast(pa.int64()))
+    counted = counted.append_column("verified", samples["verified"].cast(pa.int64()))
+    groups = counted.group_by(by, use_threads=False)
+    rows = groups.aggregate([("accepted", "sum"), ("verified", "sum"), ("verified", "count")]).to_pylist()
+    return {
+        tuple(row[name] for name in by) if len(by) > 1 else row[by[0]]:
+        row["accepted_sum"] / row["verified_count"] if row["verified_sum"] else None
+        for row in rows
+    }  # fmt: skip
+
+
+def differences(source: str, text: str) -> list[str]:
+    """`text` in pieces, by turns shared with `source` and not, a shared one first; joined they are `text`.
+
+    The first may be empty. Any other empty piece says that words of `source` are missing there.
+    """
+    ours, theirs = _WORD.findall(source), _WORD.findall(text)
+    pieces = [""]
+    for kind, _, _, start, end in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        run = "".join(theirs[start:end])
+        if (kind == "equal") != (len(pieces) % 2 == 1):
+            pieces.append(run)
+        else:
+            pieces[-1] += run
+    return pieces
+
+
+def choose(records: Records) -> list[dict[str, Any]]:
+    """The targets shown, best acceptance first: row, text, acceptance, rank `of` how many (1 is best), labels."""
+    shares = acceptance(records.samples, ["target"])
+    ranked = sorted(shares, key=lambda row: (-1.0 if shares[row] is None else shares[row], -row), reverse=True)
+    return [
+        {
+            "row": row,
+            "text": records.targets[row]["text"],
+            "acceptance": shares[row],
+            "rank": ranked.index(row) + 1,
+            "of": len(ranked),
+            "labels": _labels(records.targets[row], records.features),
+        }
+        for row in evenly(ranked, TARGETS)
+    ]
+
+
+def cards(records: Records, targets: list[dict[str, Any]], sites: list[str]) -> tuple[list[Any], int]:
+    """The samples shown, as nested lists [site][bandwidth][target] of groups of equal samples, nearest first.
+
+    Also gives back how many draws of each target are shown: the first so many, as many as keep to `BUDGET`.
+    """
+    rows = pa.array([target["row"] for target in targets], records.samples.schema.field("target").type)
+    here = pc.field("site").isin(pa.array(sites, pa.string()))
+    chosen = records.samples.filter(here & pc.field("target").isin(rows))
+    limit = _limit(chosen)
+    kept: dict[tuple[str, float, int], list[Row]] = {}
+    for sample in chosen.filter(pc.field("sample") < limit).to_pylist():
+        kept.setdefault((sample["site"], sample["bandwidth"], sample["target"]), []).append(sample)
+    features, bandwidths = records.features, records.bandwidths
+
+    def shown(site: str, bandwidth: float, target: dict[str, Any]) -> list[dict[str, Any]]:
+        return _group(kept.get((site, bandwidth, target["row"]), []), target["text"], features)
+
+    return [[[shown(site, h, target) for target in targets] for h in bandwidths] for site in sites], limit
+
+
+def _limit(samples: pa.Table) -> int:
+    draws = 1 + max(samples["sample"].to_pylist(), default=-1)
+    characters = sum(len(text or UNENDED) for text in samples["text"].to_pylist())
+    return draws if characters <= BUDGET else max(1, draws * BUDGET // characters)
+
+
+def _group(samples: list[Row], source: str, features: list[str]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], dict[str, Any]] = {}  # equal draws differ in distance by rounding at most
+    for sample in samples:
+        state = "accepted" if sample["accepted"] else "verified" if sample["verified"] else "unverified"
+        text = UNENDED if sample["text"] is None else sample["text"]
+        group = groups.setdefault((text, state), {
+            "n": 0, "distance": sample["distance"], "weight": None, "state": state,
+            "text": _differences(source, text), "labels": _labels(sample, features)})  # fmt: skip
+        group["n"] += 1
+        if sample["weight"] is not None:
+            group["weight"] = (group["weight"] or 0.0) + sample["weight"]
+    return sorted(groups.values(), key=lambda group: (group["distance"] is None, group["distance"] or 0.0))
+
+
+def _labels(row: Row, features: list[str]) -> list[str | None]:
+    return [row.get(LABEL + feature) for feature in features]
+
+
+_differences = lru_cache(maxsize=100_000)(differences)

@@ -1,0 +1,56 @@
+"""A site's own units: mean and spread over the prior, and the distance δ measured in them.
+
+Dimensions: `d` coordinates of a site, `n` inputs, `m` other inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of every coordinate of a site over `count` inputs of the prior.
+
+    A coordinate that never varies tells inputs apart no more than a constant does: it is left out.
+    """
+
+    mean: Float[Tensor, " d"]
+    deviation: Float[Tensor, " d"]
+    count: int
+
+    @classmethod
+    def of(cls, activations: Float[Tensor, "n d"]) -> Spread:
+        """The spread of these activations, in float32; at least two of them."""
+        assert len(activations) > 1
+        deviation, mean = torch.std_mean(activations.double(), dim=0)
+        # Rounding leaves a coordinate that is constant with a deviation of about this much.
+        constant = deviation <= 1e-6 * mean.abs()
+        return cls(mean.float(), deviation.masked_fill(constant, 0).float(), len(activations))
+
+    @property
+    def inverse(self) -> Float[Tensor, " d"]:
+        """1 / standard deviation, and 0 where the coordinate never varies."""
+        return torch.where(self.deviation > 0, 1 / self.deviation, 0.0)
+
+    @property
+    def dimension(self) -> int:
+        """The number of coordinates that vary, at least 1: d in the formulas."""
+        return max(1, int((self.deviation > 0).sum()))
+
+    def standardize(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Each coordinate minus its mean, divided by its standard deviation."""
+        return (activations - self.mean) * self.inverse
+
+    def distances(self, activations: Float[Tensor, "n d"], targets: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+        """δ: root mean square of the differences of standardized coordinates. Two unrelated inputs are about √2 apart."""
+        return rms_distances(self.standardize(activations), self.standardize(targets), self.dimension)
+
+
+def rms_distances(left: Float[Tensor, "n d"], right: Float[Tensor, "m d"], dimension: int) -> Float[Tensor, "n m"]:
+    """δ between activations that are standardized already; exactly 0 between equal ones."""
+    return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / dimension**0.5

@@ -1,0 +1,217 @@
+"""`Subject`: one frozen causal language model, its tokens and its activations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Self
+
+import torch
+
+from inversescope.errors import UserError
+from inversescope.sites import Site, SubjectShape, select
+from inversescope.subject import bundled, loading
+from inversescope.subject.architectures import architecture_of, shape_of
+from inversescope.subject.capture import Captured, capture
+
+Encode = Callable[[str], Sequence[int]]
+Decode = Callable[[Sequence[int]], str]
+
+# Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
+_SAMPLED_WEIGHTS = 64
+
+
+class Subject:
+    """The language model being read: frozen, in evaluation mode, on one device. Made by `load` or `from_model`.
+
+    Attributes:
+        model: the Hugging Face model.
+        name: what to call it.
+        shape: the layers, heads and widths that decide which sites exist.
+        prefix: the tokens that start every input.
+        batch_tokens: tokens, padding included, that go through the model at once; lower it where memory is short.
+    """
+
+    def __init__(
+        self, model: Any, *, name: str, encode: Encode | None, decode: Decode | None, prefix: Sequence[int]
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.name = name
+        self.shape: SubjectShape = shape_of(model.config)
+        self.prefix = tuple(prefix)
+        self.batch_tokens = _BATCH_TOKENS.get(self.device.type, _BATCH_TOKENS["cpu"])
+        self._encode = encode
+        self._decode = decode
+
+    @classmethod
+    def load(cls, model: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> Self:
+        """The bundled subject ("smollm2"), a model saved in a folder, or one of the Hugging Face hub.
+
+        Args:
+            model: which one.
+            device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:N".
+            dtype: "auto" (bfloat16 where the device computes in it fast, else float32), "float32", "bfloat16" or
+                "float16".
+            revision: a branch, tag or commit of the hub.
+
+        Raises:
+            UserError: it cannot be loaded, is no causal language model, or its architecture is not known.
+        """
+        where = loading.choose_device(device)
+        precision = loading.choose_dtype(dtype, where)
+        source = str(bundled.folder()) if model == bundled.NAME else model
+        loaded, tokenizer = loading.load(source, revision=revision, dtype=precision)
+        if model == bundled.NAME:
+            prefix = bundled.PREFIX
+        else:
+            start = getattr(tokenizer, "bos_token_id", None)
+            prefix = () if start is None else (start,)
+        return cls.from_model(loaded.to(where), tokenizer=tokenizer, prefix=prefix, name=model)
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        *,
+        encode: Encode | None = None,
+        decode: Decode | None = None,
+        tokenizer: Any = None,
+        prefix: Sequence[int] = (),
+        name: str | None = None,
+    ) -> Self:
+        """A Hugging Face causal language model already in memory, which is frozen and put in evaluation mode.
+
+        Args:
+            model: the model, head included.
+            encode: text to token ids, without the prefix. Not needed with a tokenizer, or if texts are never used.
+            decode: token ids to text.
+            tokenizer: a Hugging Face tokenizer in place of the pair.
+            prefix: the tokens that start every input.
+            name: what to call it; its class if left out.
+
+        Raises:
+            UserError: it is no causal language model, or its architecture is not known.
+        """
+        architecture_of(model.config)
+        if not hasattr(model, "get_output_embeddings") or model.get_output_embeddings() is None:
+            raise UserError(
+                "this is not a causal language model", given=type(model).__name__, allowed="one with a head"
+            )
+        if tokenizer is not None:
+            encode, decode = _from_tokenizer(tokenizer)
+        return cls(model, name=name or type(model).__name__, encode=encode, decode=decode, prefix=prefix)
+
+    def __repr__(self) -> str:
+        s, dtype = self.shape, str(self.dtype).removeprefix("torch.")
+        return f"Subject({self.name}: {s.layers} layers, {s.heads} heads, width {s.width}, {dtype} on {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in; what `capture` returns is float32 all the same."""
+        return self.model.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits: a hash of the shape and of a sample of every weight tensor.
+
+        It is the same in float32 and in bfloat16, and on every device. Models that differ in few weights may share it.
+        """
+        digest = hashlib.sha256(json.dumps([self.model.config.model_type, asdict(self.shape)]).encode())
+        for name, weight in self.model.named_parameters():
+            digest.update(f"{name} {tuple(weight.shape)}".encode())
+            stride = max(1, weight.numel() // _SAMPLED_WEIGHTS)
+            sample = weight.detach().flatten()[::stride].to("cpu", torch.bfloat16)
+            digest.update(sample.float().numpy().tobytes())
+        return digest.hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, prefix included.
+
+        Raises:
+            UserError: the subject has neither a tokenizer nor an `encode`.
+        """
+        if self._encode is None:
+            raise self._no_text()
+        return [*self.prefix, *self._encode(text)]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text, the prefix dropped where the tokens start with it.
+
+        Raises:
+            UserError: the subject has neither a tokenizer nor a `decode`.
+        """
+        if self._decode is None:
+            raise self._no_text()
+        starts = tuple(tokens[: len(self.prefix)]) == self.prefix
+        return self._decode(list(tokens[len(self.prefix) if starts else 0 :]))
+
+    def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        """Each token by itself, the prefix included, for people to read.
+
+        Raises:
+            UserError: the subject has neither a tokenizer nor a `decode`.
+        """
+        if self._decode is None:
+            raise self._no_text()
+        return [self._decode([token]) for token in tokens]
+
+    def sites(self, addresses: Iterable[str]) -> tuple[Site, ...]:
+        """The sites that the addresses name, wildcards allowed, each once, in order of depth.
+
+        Raises:
+            UserError: an address is malformed, or names a layer or head that this subject does not have.
+        """
+        return select(addresses, self.shape)
+
+    def capture(
+        self,
+        inputs: Sequence[Sequence[int]],
+        sites: Sequence[Site],
+        *,
+        logits: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Captured:
+        """Activations of the sites at the last token of each input.
+
+        The model runs no further than the deepest site, and its head only for `logits`. Inputs are batched by length;
+        where many share their beginnings, these are computed once. Neither changes the result.
+
+        Args:
+            inputs: token ids, prefix included; row i of the result belongs to input i.
+            sites: from `sites`.
+            logits: also return the logits of the next token.
+            progress: called after each batch with the number of inputs it finished.
+
+        Raises:
+            UserError: an input is empty, too long or has an unknown token; memory ran out, though the batch was made
+                smaller; a value is not finite.
+        """
+        rows = [tuple(map(int, tokens)) for tokens in inputs]
+        return capture(self.model, rows, sites, logits=logits, budget=self.batch_tokens, progress=progress)
+
+    def _no_text(self) -> UserError:
+        return UserError(
+            "this subject has no tokenizer: it reads token ids only",
+            given=self.name,
+            remedy="Subject.from_model(model, encode=..., decode=...)",
+        )
+
+
+def _from_tokenizer(tokenizer: Any) -> tuple[Encode, Decode]:
+    """The functions that a Hugging Face tokenizer stands for; special tokens come back as text, too."""
+
+    def encode(text: str) -> Sequence[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    def decode(tokens: Sequence[int]) -> str:
+        return tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+
+    return encode, decode

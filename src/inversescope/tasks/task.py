@@ -1,0 +1,118 @@
+"""What a task is: a prior P(x) that one can sample, a cut, features with a parser, and how well the subject does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, runtime_checkable
+
+from numpy.random import Generator
+
+from inversescope.errors import UserError
+
+Tokens = tuple[int, ...]
+Labels = dict[str, str | None]
+
+
+@runtime_checkable
+class TaskSubject(Protocol):
+    """What a task needs of the subject."""
+
+    @property
+    def prefix(self) -> Tokens:
+        """The tokens that start every input."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, prefix included."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text, prefix dropped."""
+        ...
+
+    def capture(self, inputs: Sequence[Sequence[int]], sites: Sequence[Any], *, logits: bool = False) -> Any:
+        """Activations and, if asked for, `.logits` [inputs, vocabulary] at the last token of each input."""
+        ...
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often the subject does the task right: a share of `n` prompts with its 95% interval (Wilson).
+
+    `what` says in one sentence what is counted; `needed` is the share below which an explanation is refused.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    what: str
+    needed: float
+
+    @classmethod
+    def count(cls, right: int, n: int, *, what: str, needed: float) -> Self:
+        """`right` of `n` prompts, n at least 1."""
+        from scipy.stats import binomtest
+
+        interval = binomtest(right, n).proportion_ci(method="wilson")
+        return cls(right / n, float(interval.low), float(interval.high), n, what, needed)
+
+
+def require(accuracy: Accuracy, *, force: bool) -> None:
+    """Refuse to explain a task that the subject cannot do.
+
+    The measured value decides, not the interval's end: with few prompts the interval of a perfect subject is wide.
+
+    Raises:
+        UserError: the accuracy is below what is needed, and `force` is off.
+    """
+    if accuracy.value < accuracy.needed and not force:
+        raise UserError(
+            "the subject cannot do this task, so there is nothing to explain",
+            given=f"accuracy {accuracy.value:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}] over {accuracy.n} prompts: "
+            f"{accuracy.what}",
+            allowed=f"at least {accuracy.needed}",
+            remedy="take another subject or task, or set force = true in the task's config",
+        )
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A prior over inputs with a fixed cut, and the features that are read off them."""
+
+    @property
+    def name(self) -> str:
+        """The task's name in a config."""
+        ...
+
+    @property
+    def cut(self) -> str:
+        """Where the inputs end."""
+        ...
+
+    @property
+    def rows(self) -> int | None:
+        """How many draws the prior has before it is used up; None where it never is."""
+        ...
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that at least some inputs of the prior decide."""
+        ...
+
+    def draw(self, n: int, rng: Generator) -> list[Tokens]:
+        """`n` inputs x ~ P, prefix included, cut applied."""
+        ...
+
+    def labels(self, tokens: Sequence[int]) -> Labels:
+        """Every feature of any token sequence; None is undecided. Malformed input never raises."""
+        ...
+
+    def log_prior(self, tokens: Sequence[int]) -> float | None:
+        """ln P(x) in nats; -inf outside the support, None where P is not known."""
+        ...
+
+    def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy | None:
+        """How well the subject does the task, over `n` prompts; None where that has no meaning."""
+        ...

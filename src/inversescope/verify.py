@@ -1,0 +1,132 @@
+"""Run every sample back through the subject: its true distance, its weight, and the labels read off it.
+
+A distinct input is run once, however many samples drew it and at however many sites they are to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope import files
+from inversescope.collect import Store
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.tasks import Task, Tokens
+from inversescope.weights import ACCEPTED, log_importance, normalise
+
+CHUNK = 2048  # distinct inputs read at once: bounds the memory, and what an interruption can cost
+
+
+def verify(
+    folder: Path,
+    drawn: Sequence[Path],
+    store: Store,
+    task: Task,
+    subject: Subject,
+    progress: Callable[[int, int], None],
+) -> Path:
+    """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`."""
+    table = pa.concat_tables(pq.read_table(path) for path in drawn)
+    distances = _distances(folder, table, store, subject, progress)
+    verified = _describe(table, distances, store, task, subject)
+    path = folder / "samples.parquet"
+    files.write_table(path, verified)
+    return path
+
+
+def _distances(
+    folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Callable[[int, int], None]
+) -> Float[ndarray, " n"]:
+    """δ of every row to the activation of its target; NaN where there is nothing to measure."""
+    rows = table.select(["site", "target", "tokens"]).to_pydict()
+    sites = {site: Site.parse(site) for site in sorted({site for site in rows["site"] if site is not None})}
+    targets = {site: store.activations("target", parsed) for site, parsed in sites.items()}
+    spreads = {site: store.spread(parsed) for site, parsed in sites.items()}
+    readers: dict[Tokens, list[int]] = {}
+    for row, (site, tokens) in enumerate(zip(rows["site"], rows["tokens"], strict=True)):
+        if site is not None and tokens is not None:
+            readers.setdefault(tuple(tokens), []).append(row)
+    distinct = sorted(readers)  # inputs that share their beginnings stand together
+    found = np.full(len(table), np.nan)
+    for start in range(0, len(distinct), CHUNK):
+        chunk = distinct[start : start + CHUNK]
+        part = folder / f"part-{start // CHUNK:05d}.parquet"
+        if not part.exists():
+            captured = subject.capture(chunk, list(sites.values()), progress=_shifted(progress, start, len(distinct)))
+            read = [(place, row) for place, tokens in enumerate(chunk) for row in readers[tokens]]
+            measured = np.empty(len(read))
+            for site, parsed in sites.items():
+                at = [index for index, (_, row) in enumerate(read) if rows["site"][row] == site]
+                places, which = [read[index][0] for index in at], [rows["target"][read[index][1]] for index in at]
+                gap = spreads[site].standardize(captured.activations[parsed][places]) - spreads[site].standardize(
+                    targets[site][which]
+                )
+                measured[at] = ((gap**2).sum(1) / spreads[site].dimension).sqrt().double().numpy()
+            files.write_table(part, pa.table({"row": [row for _, row in read], "distance": measured}))
+        measured = pq.read_table(part)
+        found[measured["row"].to_numpy()] = measured["distance"].to_numpy()
+        progress(min(start + CHUNK, len(distinct)), len(distinct))
+    return found
+
+
+def _shifted(progress: Callable[[int, int], None], done: int, total: int) -> Callable[[int], None]:
+    def count(batch: int) -> None:
+        nonlocal done
+        done += batch
+        progress(done, total)
+
+    return count
+
+
+def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, task: Task, subject: Subject) -> pa.Table:
+    """The table with what is known of each sample now; columns as docs/run-directory.md lists them."""
+    tokens: list[Tokens | None] = [None if row is None else tuple(row) for row in table["tokens"].to_pylist()]
+    distinct = {row for row in tokens if row is not None}
+    text = {row: subject.decode(row) for row in distinct}
+    labels = {row: task.labels(row) for row in distinct}
+    prior = {row: task.log_prior(row) for row in distinct}
+    train = set(store.inputs("train").tokens)
+    conditioned = table["site"].is_valid().to_numpy()
+    log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
+    weights = _weights(table, distances, log_prior)
+    accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
+    columns = {
+        "producer": pa.array(np.where(conditioned, "generator", "no condition")),
+        **{name: table[name] for name in ("site", "bandwidth", "target", "sample", "tokens")},
+        "text": pa.array([None if row is None else text[row] for row in tokens], pa.string()),
+        "log_q": table["log_q"],
+        "log_prior": pa.array([None if row is None else prior[row] for row in tokens], pa.float64()),
+        "verified": pa.array([row is not None for row in tokens]),
+        "distance": pa.array(distances, mask=np.isnan(distances)),
+        "weight": pa.array(weights, mask=np.isnan(weights)),
+        "accepted": pa.array(accepted),
+        "in_train": pa.array([row in train for row in tokens]),
+    }
+    for feature in task.features:
+        values = [None if row is None else labels[row][feature] for row in tokens]
+        columns[f"label.{feature}"] = pa.array(values, pa.string())
+    return pa.table(columns)
+
+
+def _weights(table: pa.Table, distances: Float[ndarray, " n"], log_prior: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Weights that sum to one over the samples of a target at a site and bandwidth; NaN without a condition."""
+    bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
+    log_q = table["log_q"].to_numpy()
+    logs = log_importance(distances, bandwidth, log_prior, log_q)
+    logs = np.where(np.isnan(logs), -np.inf, logs)  # nothing was verified
+    site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    target = table["target"].to_numpy()
+    weights = np.full(len(table), np.nan)
+    keys = np.stack([site, bandwidth, target], axis=1)
+    groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
+    for start, end in zip(groups[:-1], groups[1:], strict=True):
+        if not np.isnan(bandwidth[start]):
+            weights[start:end] = normalise(logs[start:end])
+    return weights

@@ -1,0 +1,295 @@
+"""A synthetic finished run: every record that the report reads, with numbers like those of IOI on 30 layers."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inversescope import files
+from inversescope.sites import Site
+
+NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
+PLACES = ("store", "park", "school", "station", "garden")
+OBJECTS = ("drink", "book", "ring", "kiss", "ball")
+# feature: chance level, layer at which the residual stream comes to hold it, layer at which it is lost
+FEATURES = {
+    "indirect object": (0.10, 17.0, 60.0),
+    "subject": (0.10, 8.0, 60.0),
+    "order": (0.50, 5.0, 26.0),
+    "template": (0.25, 1.0, 60.0),
+    "place": (0.20, 40.0, 60.0),
+    "object": (0.20, 3.0, 14.0),
+}
+BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
+SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition")
+
+_PLACE = [("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
+_COUNTS = [(name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unverified")]
+_ESTIMATES = [f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for end in ("", "_low", "_high")]
+# The columns of score/{results,diagnostics,distances}.parquet, and of verify/samples.parquet but for the labels.
+SCORE = pa.schema(
+    [
+        *[("source", pa.string()), *_PLACE, ("feature", pa.string()), ("bandwidth", pa.float64()), *_COUNTS],
+        *[(name, pa.float64()) for name in (*_ESTIMATES, "chance", "ess")],
+    ]
+)
+DIAGNOSTIC = pa.schema(
+    [
+        *[*_PLACE, ("bandwidth", pa.float64())],
+        *[(name, pa.int64()) for name in ("draws", "unverified", "distinct_accepted", "distinct", "collapsed")],
+        *[(name, pa.float64()) for name in ("acceptance", "novel", "ess", "reference_ess")],
+        *[(name, pa.float64()) for name in ("median_distance", "prior_median_distance")],
+    ]
+)
+DISTANCE = pa.schema(
+    [
+        *[("site", pa.string()), ("producer", pa.string())],
+        *[(name, pa.float64()) for name in ("bandwidth", "low", "high", "share")],
+    ]
+)
+SAMPLE = pa.schema(
+    [
+        *[("producer", pa.string()), ("site", pa.string()), ("bandwidth", pa.float64())],
+        *[("target", pa.int32()), ("sample", pa.int32()), ("tokens", pa.list_(pa.int32())), ("text", pa.string())],
+        *[(name, pa.float64()) for name in ("log_q", "log_prior", "distance", "weight")],
+        *[(name, pa.bool_()) for name in ("verified", "accepted", "in_train")],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the synthetic run covers. `defined=False` leaves every score and distance undefined."""
+
+    layers: int = 30
+    heads: int = 9
+    generator_layers: tuple[int, ...] = (2, 5, 8, 11, 14, 17, 20, 23, 26, 29)
+    residual: bool = True
+    features: tuple[str, ...] = tuple(FEATURES)
+    bandwidths: tuple[float, ...] = BANDWIDTHS
+    targets: int = 20
+    samples: int = 16
+    defined: bool = True
+    hostile: str = ""
+
+    @property
+    def sites(self) -> list[Site]:
+        residual = [Site("resid_post", layer) for layer in range(self.layers) if self.residual]
+        return residual + [Site("z", layer, head) for layer in range(self.layers) for head in range(self.heads)]
+
+    @property
+    def generator_sites(self) -> list[Site]:
+        if self.residual:
+            return [Site("resid_post", layer) for layer in self.generator_layers if layer < self.layers]
+        return [Site("z", layer, 0) for layer in self.generator_layers if layer < self.layers and self.heads]
+
+
+def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
+    """Write the records of a finished run into `run`, and give it back."""
+    shape, rng = shape or Shape(), random.Random(seed)
+    inputs = [
+        _input(rng, shape, split, row) for split, n in (("pool", 40), ("target", shape.targets)) for row in range(n)
+    ]
+    targets = [row for row in inputs if row["split"] == "target"]
+    scores, diagnostics, accuracy = _scores(shape, rng), _diagnostics(shape, rng), _accuracy(shape)
+    files.write_json(run / "task" / "accuracy.json", accuracy)
+    files.write_table(run / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs))
+    files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
+    for name, rows, schema in (
+        ("results", scores, SCORE),
+        ("diagnostics", diagnostics, DIAGNOSTIC),
+        ("distances", _distances(shape), DISTANCE),
+    ):
+        files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
+    files.write_json(
+        run / "score" / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
+    )
+    _describe(run, shape)
+    return run
+
+
+def _accuracy(shape: Shape) -> dict:
+    measured = (
+        {"value": 0.985, "low": 0.962, "high": 0.996} if shape.defined else dict.fromkeys(("value", "low", "high"))
+    )
+    what = "the indirect object is more likely than the subject as the next token"
+    return {"defined": shape.defined, **measured, "n": 400, "needed": 0.9, "what": what}
+
+
+def _input(rng: random.Random, shape: Shape, split: str, row: int) -> dict:
+    io, s = rng.sample(NAMES, 2)
+    place, thing, order = rng.choice(PLACES), rng.choice(OBJECTS), rng.choice(("BABA", "ABBA"))
+    first, second = (s, io) if order == "BABA" else (io, s)
+    opening = rng.choice(("When", "After", "Then,", "While"))
+    text = f"{opening} {first} and {second} went to the {place}, {s} gave a {thing} to{shape.hostile}"
+    values = (io, s, order, opening, place, thing)
+    labels = {f"label.{name}": value + shape.hostile for name, value in zip(shape.features, values, strict=False)}
+    return {
+        "split": split,
+        "row": row,
+        "tokens": [0, *(rng.randrange(49152) for _ in range(16))],
+        "text": text,
+        **labels,
+    }
+
+
+def _encoded(site: Site, feature: str, bandwidth: float) -> float:
+    """The planted corrected score, 0 to 1."""
+    _, gained, lost = FEATURES.get(feature, (0.1, 10.0, 60.0))
+    height = 1 / (1 + math.exp(-(site.layer - gained) / 1.6)) * 1 / (1 + math.exp((site.layer - lost) / 1.6))
+    if site.head is not None:
+        phase = math.sin(site.layer * 12.9898 + site.head * 78.233 + len(feature)) * 43758.5453
+        height *= (phase - math.floor(phase)) ** 6
+    return height / (1 + (bandwidth / (0.25 + 0.5 * height)) ** 2)
+
+
+def _scores(shape: Shape, rng: random.Random) -> list[dict]:
+    generated = set(shape.generator_sites)
+    return [
+        _score(shape, rng, source, site, feature, bandwidth)
+        for site in shape.sites
+        for feature in shape.features
+        for source in SOURCES
+        if source in ("reference", "nearest") or site in generated
+        for bandwidth in ((None,) if source in ("nearest", "no condition") else shape.bandwidths)
+    ]
+
+
+def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: str, bandwidth: float | None) -> dict:
+    chance, ours = FEATURES.get(feature, (0.1, 0, 0))[0], source in ("generator", "weighted")
+    row = _place(site) | {"source": source, "feature": feature, "bandwidth": bandwidth}
+    row |= {"targets": shape.targets, "collapsed": 0, "samples": shape.targets * shape.samples}
+    row |= {"undecided": rng.randrange(9) if ours else 0, "unverified": rng.randrange(4) if ours else 0}
+    ess = (
+        4000 * (bandwidth or 0.03) ** 2 * (1.6 if site.head is not None else 1) * (1 - 0.6 * site.layer / shape.layers)
+    )
+    if not shape.defined or (source == "reference" and ess < 5):
+        return dict.fromkeys(SCORE.names) | row | {"targets": 0, "collapsed": shape.targets}
+    if source == "reference":
+        row["ess"] = ess
+    if source == "weighted":
+        row["ess"] = shape.samples * (0.25 + 0.5 * site.layer / shape.layers)
+        row["collapsed"] = _collapsed(shape, site, bandwidth)
+        row["targets"] -= row["collapsed"]
+    value = 0.0 if source in ("shuffled", "no condition") else _encoded(site, feature, bandwidth or 0.05)
+    shortfall = 0.45 * value * math.exp(-site.layer / 6) if source == "generator" else 0.0
+    corrected = min(1.0, value - shortfall + rng.gauss(0, 0.015))
+    half = 0.02 + 0.13 * math.sqrt(max(corrected * (1 - corrected), 0.01))
+    for end, score in (("", corrected), ("_low", corrected - half), ("_high", min(1.0, corrected + half))):
+        row |= {
+            f"corrected{end}": score,
+            f"fcr{end}": chance + score * (1 - chance),
+            f"bits{end}": -score * math.log2(chance),
+        }
+    if source == "generator" and ess >= 5:
+        gap = -shortfall + rng.gauss(0, 0.01)
+        row |= {"gap": gap, "gap_low": gap - 0.035, "gap_high": gap + 0.035}
+    return dict.fromkeys(SCORE.names) | row | {"chance": chance}
+
+
+def _place(site: Site) -> dict:
+    return {"site": str(site), "point": site.point, "layer": site.layer, "head": site.head}
+
+
+def _collapsed(shape: Shape, site: Site, bandwidth: float | None) -> int:
+    return min(int((1 - site.layer / shape.layers) * 6), shape.targets - 1) if bandwidth == shape.bandwidths[0] else 0
+
+
+def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
+    draws, rows = shape.targets * shape.samples, []
+    for site, h in product(shape.generator_sites, shape.bandwidths):
+        depth = site.layer / shape.layers
+        counts = {"draws": draws, "unverified": rng.randrange(6), "collapsed": _collapsed(shape, site, h)}
+        counts |= {"distinct": int(draws * 0.9), "distinct_accepted": int(draws * 0.4 * math.exp(-4 * h) * depth)}
+        measured = {"acceptance": math.exp(-4 * h) * depth, "novel": 0.93, "ess": shape.samples * 0.5}
+        measured |= {
+            "reference_ess": max(1.0, 4000 * h**2),
+            "median_distance": 0.9 * h + 0.05,
+            "prior_median_distance": 1.38,
+        }
+        rows.append(_place(site) | {"bandwidth": h} | counts | (measured if shape.defined else dict.fromkeys(measured)))
+    return rows
+
+
+def _distances(shape: Shape) -> list[dict]:
+    edges, rows = [i / 20 for i in range(41)], []
+    producers = (("prior", None), *(("generator", h) for h in shape.bandwidths))
+    for site, (producer, h) in product(shape.generator_sites if shape.defined else (), producers):
+        centre = 1.38 if h is None else 1.15 * h / (h + 0.35) + 0.3 * math.exp(-site.layer / 8)
+        heights = [math.exp(-0.5 * ((low + 0.025 - centre) / (0.05 + 0.16 * centre)) ** 2) for low in edges[:-1]]
+        for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
+            row = {"site": str(site), "producer": producer, "bandwidth": h}
+            rows.append(row | {"low": low, "high": high, "share": height / sum(heights)})
+    return rows
+
+
+def _samples(shape: Shape, rng: random.Random, targets: list[dict]) -> pa.Table:
+    rows, drawn = [], [_input(rng, shape, "", 0) for _ in range(200)]
+    for site, h, target in product(shape.generator_sites, shape.bandwidths, targets):
+        group = [_sample(shape, rng, site, h, target, rng.choice(drawn), number) for number in range(shape.samples)]
+        kernels = [0.0 if row["distance"] is None else math.exp(-0.5 * (row["distance"] / h) ** 2) for row in group]
+        for row, kernel in zip(group, kernels, strict=True):
+            row["weight"] = kernel / sum(kernels) if row["verified"] and sum(kernels) > 0.05 else None
+        rows += group
+    labels = [(f"label.{name}", pa.string()) for name in shape.features]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*SAMPLE, *labels]))
+
+
+def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict, other: dict, number: int) -> dict:
+    kept = math.exp(-1.5 * h) * (0.2 + 0.8 * site.layer / shape.layers)
+    mixed = [ours if rng.random() < kept else theirs for ours, theirs in _words(target["text"], other["text"])]
+    changed = sum(ours != theirs for ours, theirs in _words(target["text"], " ".join(mixed)))
+    distance = changed * 0.11 * (1 + 0.2 * rng.random())
+    verified = shape.defined and rng.random() > 0.02
+    labels = {name: value for name, value in (target if changed < 2 else other).items() if name.startswith("label.")}
+    return {
+        **{"producer": "generator", "site": str(site), "bandwidth": h, "target": target["row"], "sample": number},
+        **{"tokens": other["tokens"], "text": " ".join(mixed), "log_q": -9.5, "log_prior": -13.9, "in_train": False},
+        **{"verified": verified, "distance": distance if verified else None, "weight": None},
+        **{"accepted": verified and distance <= 0.1},
+        **{name: value if rng.random() > 0.03 else None for name, value in labels.items()},
+    }
+
+
+def _words(one: str, other: str) -> list[tuple[str, str]]:
+    return list(zip(one.split(" "), other.split(" "), strict=True))
+
+
+def _describe(run: Path, shape: Shape) -> None:
+    config = {
+        "seed": 7,
+        "subject": {"model": "smollm2", "device": "cpu", "dtype": "bfloat16"},
+        "task": {"name": "ioi", "cut": "END"},
+        "collect": {"train": 12000, "pool": 4000, "targets": shape.targets},
+        "generator": {"width": 192, "blocks": 4},
+        "train": {"steps": 900, "batch": 256},
+        "sample": {"samples": shape.samples, "bandwidths": list(shape.bandwidths)},
+    }
+    provenance = {
+        **{"inversescope": "0.1.0", "commit": "0123456789abcdef" * 2, "dirty": False, "python": "3.11.9"},
+        **{"torch": "2.13.0", "transformers": "5.23.0", "platform": "Linux x86_64", "processor": None},
+        **{"device": "cpu", "dtype": "bfloat16", "seed": 7, "subject": {"name": "smollm2", "fingerprint": "b5c1" * 8}},
+        "started": "2025-11-02T09:30:00Z",
+        "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
+    }
+    files.write_json(run / "resolved.json", config)
+    files.write_json(run / "provenance.json", provenance)
+
+
+def read_scores(run: Path) -> list[dict]:
+    """The rows of score/results.parquet: the oracle for what the page shows."""
+    return pq.read_table(run / "score" / "results.parquet").to_pylist()
+
+
+def embedded(page: Path) -> dict:
+    """The data that the page carries."""
+    text, opening = page.read_text(encoding="utf-8"), '<script type="application/json" id="data">'
+    start = text.index(opening) + len(opening)
+    return json.loads(text[start : text.index("</script>", start)])

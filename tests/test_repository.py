@@ -1,0 +1,109 @@
+"""The promises of the repository itself: its file tree, its start-up time, its import directions, its text."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "inversescope"
+COMMAND = Path(sys.executable).parent / "inversescope"
+
+# Every address in the repository leads to one of these; none is needed to install or run anything.
+KNOWN_HOSTS = {
+    "arxiv.org",
+    "github.com",
+    "huggingface.co",
+    "keepachangelog.com",
+    "semver.org",
+    "www.apache.org",
+    "www.w3.org",
+}
+HOST = re.compile(r"(?<=://)[\w.-]+|(?<![\w.-])(?:[a-z0-9-]+\.)+(?:com|net|org)\b")
+# Folders that exist on one machine only. Temporary ones made by tests have no place in the text either.
+MACHINE_PATH = re.compile(r"(?<![\w.~$}*/-])/(?:home|root|work|mnt|opt|tmp|Users)/\w")
+
+
+def tracked_texts() -> list[tuple[Path, str]]:
+    """Every text file that git knows or would add, with its content."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    paths = [ROOT / name for name in listing.stdout.split("\0") if name]
+    contents = [(path, path.read_bytes()) for path in paths if path.is_file()]
+    return [(path.relative_to(ROOT), content.decode("utf-8")) for path, content in contents if b"\0" not in content]
+
+
+def tree_in_readme() -> set[str]:
+    """The files named in the README's tree: two spaces a level, and a folder ends with a slash."""
+    block = re.search(r"```text\nsrc/inversescope/\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    assert block, "the README has no file tree of src/inversescope/"
+    files, folders = set(), []
+    for line in block[1].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        folders[depth - 1 :] = [name]
+        if not name.endswith("/"):
+            files.add("".join(folders))
+    return files
+
+
+def test_the_readme_has_the_file_tree():
+    files = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert tree_in_readme() == files
+
+
+def test_help_answers_at_once():
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        subprocess.run([COMMAND, "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+        if seconds[-1] < 0.5:
+            return
+    raise AssertionError(f"--help took {min(seconds):.2f} s at best, and 0.5 s is promised")
+
+
+def test_help_imports_no_heavy_library():
+    program = (
+        "import sys; sys.argv = ['inversescope', '--help']\n"
+        "import inversescope; from inversescope.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code\n"
+        "print('loaded:', *sorted({'torch', 'transformers', 'plotly'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert answer.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_every_public_name_resolves():
+    import inversescope
+
+    assert {name for name in inversescope.__all__ if getattr(inversescope, name) is None} == set()
+    assert set(inversescope.__all__) == set(inversescope._HOMES) | {"__version__"}
+
+
+def test_the_import_contracts_hold():
+    lint = Path(sys.executable).parent / "lint-imports"
+    answer = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_addresses_lead_to_known_hosts():
+    found = {(str(path), host) for path, text in tracked_texts() for host in re.findall(HOST, text)}
+    assert {(path, host) for path, host in found if host not in KNOWN_HOSTS} == set()
+
+
+def test_no_path_of_one_machine():
+    found = [
+        (str(path), line) for path, text in tracked_texts() for line in text.splitlines() if MACHINE_PATH.search(line)
+    ]
+    assert found == []

