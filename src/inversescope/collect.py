@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from inversescope import files
@@ -89,7 +88,7 @@ def collect(
     config: CollectConfig,
     task: Task,
     subject: Subject,
-    sites: dict[str, Sequence[Site]],
+    sites: Mapping[str, Sequence[Site]],
     seed: int,
     progress: Progress,
 ) -> None:
@@ -123,7 +122,7 @@ def collect(
 
                 captured = subject.capture(part, sites[split], progress=count)
                 tensors = {str(site): rows for site, rows in captured.activations.items()}
-                files.write(folder / file, lambda temporary, tensors=tensors: save_file(tensors, temporary))
+                files.write_tensors(folder / file, tensors)
                 shards.append({"file": file, "split": split, "rows": len(part), "sha256": files.sha256(folder / file)})
                 files.write_json(folder / SHARDS, shards)
             done += len(part)
@@ -193,7 +192,7 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
     for site in sites:
         spread = Spread.of(store.activations("pool", site))
         tensors |= {f"{site}.mean": spread.mean, f"{site}.deviation": spread.deviation}
-    files.write(store.folder / "statistics.safetensors", lambda temporary: save_file(tensors, temporary))
+    files.write_tensors(store.folder / "statistics.safetensors", tensors)
 
 
 def _short(names: Sequence[str]) -> str:

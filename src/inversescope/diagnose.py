@@ -23,14 +23,14 @@ BINS = 48  # of the histograms, from 0 to the largest distance
 def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
     """One row for each bandwidth at which the site was sampled; `distances` are those of the pool."""
     for h in sorted(table["bandwidth"].unique().to_pylist()):
-        part = table.filter(pc.equal(table["bandwidth"], h))
+        part = table.filter(pc.field("bandwidth") == h)
         verified = part.filter(part["verified"])
         accepted = part.filter(part["accepted"])
         targets = len(part["target"].unique())
         weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
         sizes = effective_sample_size(weights)
         pool_sizes = effective_sample_size(normalise(log_kernel(distances.T.astype(float), h)))
-        novel = pc.mean(pc.invert(verified["in_train"])).as_py()
+        known = verified["in_train"].to_numpy()
         yield {
             "site": str(site),
             "point": site.point,
@@ -42,7 +42,7 @@ def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool target
             "acceptance": len(accepted) / len(part),
             "distinct": _distinct(verified),
             "distinct_accepted": _distinct(accepted),
-            "novel": novel,
+            "novel": None if not len(known) else float((~known).mean()),
             "ess": float(np.median(sizes)),
             "collapsed": int((sizes < COLLAPSED).sum()),
             "reference_ess": float(np.median(pool_sizes)),
@@ -56,7 +56,7 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
     measured = table.filter(table["distance"].is_valid())
     groups: list[tuple[str, float | None, Any]] = [("prior", None, distances.ravel())]
     for h in sorted(measured["bandwidth"].unique().to_pylist()):
-        groups.append(("generator", h, measured.filter(pc.equal(measured["bandwidth"], h))["distance"].to_numpy()))
+        groups.append(("generator", h, measured.filter(pc.field("bandwidth") == h)["distance"].to_numpy()))
     edges = np.linspace(0, max(float(values.max()) for _, _, values in groups), BINS + 1)
     for producer, h, values in groups:
         counts, _ = np.histogram(values, edges)

@@ -6,10 +6,11 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -48,13 +49,35 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value in a JSON file.
+
+    Raises:
+        UserError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError("a file is not readable as JSON (damaged or edited)", given=f"{path}: {error}") from error
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table as Parquet."""
     write(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write named tensors as safetensors; as bytes, since safetensors' own writer has its own words for a full disk."""
+    from safetensors.torch import save  # here, because the report reads files and imports no torch
+
+    content = save(dict(tensors))
+    write(path, lambda temporary: temporary.write_bytes(content))
+
+
+def clear(folder: Path) -> None:
+    """Remove what writers that were killed left half-written in the folder."""
+    for path in folder.glob(".*.part"):
+        if not psutil.pid_exists(int(path.suffixes[-2][1:])):
+            path.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from inversescope.sample import sample
 from inversescope.score import score
 from inversescope.sites import Site
 from inversescope.subject import Subject
+from inversescope.subject.capture import enough_memory
 from inversescope.tasks import Task, load_task, require
 from inversescope.train import Progress as TrainProgress
 from inversescope.train import load_generator, train
@@ -48,14 +50,17 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config_text: str) -> Self:
-        """A new run of a config (TOML text) in an empty or missing folder.
+        """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
 
         Raises:
             UserError: the folder is in use, or the config cannot be used with its subject.
         """
-        if folder.exists() and any(folder.iterdir()):
+        if not _free(folder, config_text):
             raise UserError(
-                "the folder is not empty", given=folder, remedy="another folder, or --resume to go on with it"
+                "the folder is not empty",
+                given=folder,
+                allowed="a folder that is missing or empty",
+                remedy="another folder, or --resume to go on with the run in it",
             )
         run = cls(folder, RunConfig.parse(config_text, CONFIG))
         sites = run.sites
@@ -69,9 +74,9 @@ class Run:
             "shape": asdict(subject.shape),
             "prefix": list(subject.prefix),
         }
-        files.write(folder / CONFIG, lambda path: path.write_text(config_text, encoding="utf-8"))
+        files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
         files.write_json(folder / PROVENANCE, provenance(subject, run.config.seed))
-        files.write_json(folder / RESOLVED, resolved)
+        files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
     @classmethod
@@ -105,10 +110,11 @@ class Run:
         Raises:
             UserError: it cannot be loaded, or is not the one that the run was started with.
         """
-        wanted = self.config.subject
-        subject = Subject.load(wanted.model, device=wanted.device, dtype=wanted.dtype, revision=wanted.revision)
-        path = self.folder / PROVENANCE
-        known = files.read_json(path)["subject"]["fingerprint"] if path.exists() else subject.fingerprint
+        wanted, path = self.config.subject, self.folder / PROVENANCE
+        made_by = files.read_json(path) if path.exists() else None
+        dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
+        subject = Subject.load(wanted.model, device=wanted.device, dtype=dtype, revision=wanted.revision)
+        known = made_by["subject"]["fingerprint"] if made_by else subject.fingerprint
         if subject.fingerprint != known:
             raise UserError(
                 f"the subject {subject.name!r} is not the one that this run was made with",
@@ -147,8 +153,8 @@ class Run:
         return {"train": generator, "pool": everywhere, "target": everywhere}
 
     def finished(self, step: str) -> bool:
-        """Whether a step is done."""
-        return files.finished(self.folder / step)
+        """Whether a step is done; the last one, once the run's own manifest is written."""
+        return files.finished(self.folder / step) and (step != LAST or files.finished(self.folder))
 
     def do(self, step: str, progress: Progress) -> None:
         """Do one step, from where an interruption left it.
@@ -156,28 +162,42 @@ class Run:
         Raises:
             UserError: the steps before it are not done, or a file is not what was written.
         """
-        order = list(STEPS)
-        for before in order[: order.index(step)]:
+        made_from = self._made_from(step)
+        folder = self.folder / step
+        folder.mkdir(exist_ok=True)
+        files.clear(self.folder)
+        files.clear(folder)
+        started = time.monotonic()
+        STEPS[step](self, folder, progress)
+        if step != LAST:  # the report shows the seconds of the others
+            made_by = files.read_json(self.folder / PROVENANCE)
+            made_by["seconds"][step] = round(made_by["seconds"].get(step, 0) + time.monotonic() - started, 1)
+            files.write_json(self.folder / PROVENANCE, made_by)
+        files.finish(folder, _outputs(folder), step=step, made_from=made_from)
+        if step == LAST:
+            files.finish(self.folder, [self.folder / name / files.MANIFEST for name in STEPS], steps=list(STEPS))
+
+    def _made_from(self, step: str) -> dict[str, str]:
+        """The steps before this one with the hashes of their manifests, after checking that they are done and fit."""
+        known: dict[str, str] = {}
+        for before in itertools.takewhile(lambda name: name != step, STEPS):
             if not self.finished(before):
                 raise UserError(
                     f"step {step} needs step {before}, which is not done",
                     given=self.folder,
                     remedy=f"inversescope {before} {self.folder}",
                 )
-            files.check(self.folder / before)
-        folder = self.folder / step
-        folder.mkdir(exist_ok=True)
-        started = time.monotonic()
-        STEPS[step](self, folder, progress)
-        seconds = round(time.monotonic() - started, 1)
-        if step == "report":  # it shows the seconds of the others
-            files.finish(folder, _outputs(folder), step=step, seconds=seconds)
-            files.finish(self.folder, [self.folder / name / files.MANIFEST for name in order], steps=order)
-            return
-        made_by = files.read_json(self.folder / PROVENANCE)
-        made_by["seconds"][step] = made_by["seconds"].get(step, 0) + seconds
-        files.write_json(self.folder / PROVENANCE, made_by)
-        files.finish(folder, _outputs(folder), step=step, seconds=seconds)
+            made_from = files.check(self.folder / before)["made_from"]
+            if made_from != known:
+                changed = next(name for name in known if made_from.get(name) != known[name])
+                raise UserError(
+                    f"step {changed} was done again with another result, and step {before} still stands on the old one",
+                    given=f"{changed} {known[changed]}",
+                    allowed=f"{changed} {made_from.get(changed)}",
+                    remedy=f"delete the folder {self.folder / before} and start again with --resume",
+                )
+            known[before] = files.sha256(self.folder / before / files.MANIFEST)
+        return known
 
 
 def _task(run: Run, folder: Path, progress: Progress) -> None:
@@ -206,16 +226,18 @@ def _train(run: Run, folder: Path, progress: Progress) -> None:
     def show(state: TrainProgress) -> None:
         progress(state.step, state.steps, f"loss {state.nats:.2f} nats, {state.tokens_per_second:,.0f} tokens/s")
 
-    train(
-        folder,
-        run.store,
-        run.sites["train"],
-        run.config.generator,
-        run.config.train,
-        run.config.seed,
-        run.subject.device,
-        show,
-    )
+    config = run.config
+    with enough_memory("training", f"train.batch = {config.train.batch}", "a smaller batch (train.batch)"):
+        train(
+            folder,
+            run.store,
+            run.sites["train"],
+            config.generator,
+            config.train,
+            config.seed,
+            run.subject.device,
+            show,
+        )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -262,5 +284,24 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
 }
 
 
+LAST = list(STEPS)[-1]
+
+
+def _free(folder: Path, config_text: str) -> bool:
+    """Whether a run of this config may be created here; what an earlier attempt wrote that was killed may be there."""
+    if not folder.is_dir():
+        return not folder.exists()
+    found = {path.name for path in folder.iterdir() if path.suffix != ".part"}
+    if not found:
+        return True
+    begun = CONFIG in found and found <= {CONFIG, PROVENANCE}
+    return begun and (folder / CONFIG).read_bytes() == config_text.encode()
+
+
 def _outputs(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.name != files.MANIFEST)
+    """The files of a step; those whose name starts with a dot are being written."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name != files.MANIFEST and not path.name.startswith(".")
+    )

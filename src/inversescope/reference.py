@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from inversescope import files
 from inversescope.collect import Store
 from inversescope.sites import Site
@@ -22,5 +20,5 @@ def reference(folder: Path, store: Store, sites: Sequence[Site], progress: Calla
         tensors[str(site)] = store.spread(site).distances(pool, targets)
         progress(done, len(sites))
     path = folder / DISTANCES
-    files.write(path, lambda temporary: save_file(tensors, temporary))
+    files.write_tensors(path, tensors)
     return path

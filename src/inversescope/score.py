@@ -113,7 +113,7 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
     conditioned = samples.filter(samples["site"].is_valid())
     generated = {
-        Site.parse(name): conditioned.filter(_equals(conditioned, "site", name))
+        Site.parse(name): conditioned.filter(pc.field("site") == name)
         for name in conditioned["site"].unique().to_pylist()
     }
     free = samples.filter(samples["site"].is_null())
@@ -143,7 +143,7 @@ def _features(inputs: pa.Table, samples: pa.Table) -> list[Feature]:
         column = f"label.{name}"
         seen = {*inputs[column].unique().to_pylist(), *samples[column].unique().to_pylist()} - {None}
         values = sorted(seen)
-        split = {key: inputs.filter(_equals(inputs, "split", key)).sort_by("row") for key in ("pool", "target")}
+        split = {key: inputs.filter(pc.field("split") == key).sort_by("row") for key in ("pool", "target")}
         codes = {key: _codes(table[column], values) for key, table in split.items()}
         if values:
             features.append(Feature(name, values, codes["target"], codes["pool"]))
@@ -170,7 +170,7 @@ def _from_samples(
 ) -> Iterator[Evidence]:
     """The generator's draws as they come, reweighted, with targets shuffled, and without a condition."""
     for h in bandwidths:
-        part = table.filter(_equals(table, "bandwidth", h))
+        part = table.filter(pc.field("bandwidth") == h)
         targets = len(set(part["target"].to_pylist()))
         labels = {f.name: _codes(part[f"label.{f.name}"], f.values).reshape(targets, -1) for f in features}
         verified = part["verified"].to_numpy(zero_copy_only=False).astype(float).reshape(targets, -1)
@@ -243,10 +243,6 @@ def _codes(column: pa.ChunkedArray, values: list[str]) -> Int[ndarray, " n"]:
     """The place of each label in `values`; −1 where undecided."""
     place = {value: code for code, value in enumerate(values)}
     return np.array([place.get(value, -1) for value in column.to_pylist()], dtype=int)
-
-
-def _equals(table: pa.Table, column: str, value: object) -> pa.ChunkedArray:
-    return pc.equal(table[column], value)
 
 
 def _fields(name: str, estimate: Estimate) -> dict[str, float | None]:

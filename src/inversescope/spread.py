@@ -47,7 +47,7 @@ class Spread:
         return (activations - self.mean) * self.inverse
 
     def distances(self, activations: Float[Tensor, "n d"], targets: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-        """δ: root mean square of the differences of standardized coordinates. Two unrelated inputs are about √2 apart."""
+        """δ: root mean square of the differences of standardized coordinates; about √2 between unrelated inputs."""
         return rms_distances(self.standardize(activations), self.standardize(targets), self.dimension)
 
 

@@ -48,7 +48,8 @@ def corrected(
 ) -> Estimate:
     """κ = (FCR − FCR₀) / (1 − FCR₀) over the targets, with a cluster bootstrap interval (percentiles).
 
-    0 is chance, 1 is fully determined; undefined where FCR₀ = 1. Targets with NaN are left out.
+    0 is chance, 1 is fully determined; undefined where FCR₀ = 1. Targets with NaN are left out. The percentiles are
+    expanded for the number of targets (Hesterberg 2015, arXiv 1411.5279): plain ones cover 92% at 20 targets.
     """
     kept = ~np.isnan(consistency) & ~np.isnan(chance)
     numbers = np.stack([consistency[kept] - chance[kept], 1 - chance[kept]])
@@ -61,7 +62,7 @@ def corrected(
     counts = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     above, below = numbers @ counts.T
     ratios = np.divide(above, below, out=np.full(RESAMPLES, np.nan), where=below > 0)
-    tail = 100 * (1 - CONFIDENCE) / 2
+    tail = 100 * stats.norm.cdf((n / (n - 1)) ** 0.5 * stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
     return Estimate(value, *np.nanpercentile(ratios, [tail, 100 - tail]).tolist())
 
 
@@ -75,7 +76,8 @@ def shares(
     targets = len(labels)
     decided = labels >= 0
     cells = np.arange(targets)[:, None] * count + labels
-    totals = np.bincount(cells[decided], weights[decided], targets * count).reshape(targets, count)
+    # Of nothing at all, bincount makes integers, and these have no NaN.
+    totals = np.bincount(cells[decided], weights[decided], targets * count).astype(float).reshape(targets, count)
     sums = totals.sum(1, keepdims=True)
     return np.divide(totals, sums, out=np.full_like(totals, np.nan), where=sums > 0)
 

@@ -49,7 +49,8 @@ def summary_table(run: Path) -> Table:
 def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
-        f"[bold]{escape(inversion.text)}[/]\n{inversion.site}, h = {inversion.bandwidth:g}: {len(inversion.samples)} samples, "
+        f"[bold]{escape(inversion.text)}[/]\n{inversion.site}, h = {inversion.bandwidth:g}: "
+        f"{len(inversion.samples)} samples, "
         f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}"
     )
     table = Table("δ", "weight", "accepted", "sample")

@@ -5,6 +5,7 @@ A distinct input is run once, however many samples drew it and at however many s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def _weights(table: pa.Table, distances: Float[ndarray, " n"], log_prior: Float[
     weights = np.full(len(table), np.nan)
     keys = np.stack([site, bandwidth, target], axis=1)
     groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    for start, end in zip(groups[:-1], groups[1:], strict=True):
+    for start, end in itertools.pairwise(groups):
         if not np.isnan(bandwidth[start]):
             weights[start:end] = normalise(logs[start:end])
     return weights

@@ -1,4 +1,4 @@
-"""Weights over samples and what can be said of them, in plain numpy: the kernel, normalisation, effective sample size."""
+"""Weights over samples and what can be said of them: kernel, normalisation, effective sample size."""
 
 from __future__ import annotations
 

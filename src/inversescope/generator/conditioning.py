@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class Conditioning(Protocol):
     """Prepared once per target, applied at the entrance and exit of every sublayer of the backbone."""
 

@@ -32,6 +32,10 @@ class Captured:
     logits: Float[Tensor, "n vocabulary"] | None
 
 
+_READING = "reading the subject"
+_SMALLER = "a smaller batch (Subject.batch_tokens), fewer inputs (collect.shard) or sites at a time, or shorter inputs"
+
+
 class _DeepEnough(Exception):  # noqa: N818 - a signal from the deepest hook, not an error
     """Nothing beyond this point was asked for."""
 
@@ -139,7 +143,7 @@ def capture(
     _check(inputs, model.config)
     longest = max(map(len, inputs), default=0)
     share = may_pack(model.config, longest)
-    with _enough_memory(f"{len(sites)} sites of {len(inputs)} inputs"):
+    with enough_memory(_READING, f"{len(sites)} sites of {len(inputs)} inputs", _SMALLER):
         results = _Results(model.config, len(inputs), sites, logits=logits)
     waiting = torch.arange(len(inputs))
     with _Taps(model, list(results.places), logits=logits) as taps:
@@ -147,7 +151,7 @@ def capture(
             done = torch.zeros(len(waiting), dtype=torch.bool)
             for batch in batches([inputs[i] for i in waiting.tolist()], budget, share=share):
                 try:
-                    with _enough_memory(f"{batch.tokens.numel()} tokens at once"):
+                    with enough_memory(_READING, f"{batch.tokens.numel()} tokens at once", _SMALLER):
                         seen, values = taps.read(batch)
                     results.write(waiting[batch.inputs], seen, values)
                 except _TooLargeError:  # what is left to read is batched again, in smaller pieces
@@ -195,7 +199,7 @@ def _finite(values: Float[Tensor, "reads d"], name: str, inputs: Tensor) -> Floa
 
 
 @contextmanager
-def _enough_memory(given: str) -> Iterator[None]:
+def enough_memory(doing: str, given: str, remedy: str) -> Iterator[None]:
     """Tells the user, instead of torch's allocator, when memory runs out within."""
     try:
         yield
@@ -203,5 +207,4 @@ def _enough_memory(given: str) -> Iterator[None]:
         said = any(phrase in str(error) for phrase in ("not enough memory", "can't allocate memory"))
         if not said and not isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise
-        remedy = "a smaller batch (Subject.batch_tokens), fewer inputs or sites at a time, or shorter inputs"
-        raise _TooLargeError("memory ran out while reading the subject", given=given, remedy=remedy) from error
+        raise _TooLargeError(f"memory ran out while {doing}", given=given, remedy=remedy) from error

@@ -1,0 +1,190 @@
+"""The generator's arithmetic: what it draws is what it says it draws, and its input is filtered as the formula says."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from inversescope.generator import IGNORED, Generator, Vocabulary
+from inversescope.generator.encoder import SiteEncoder
+from inversescope.sites import Site
+from inversescope.spread import Spread
+from inversescope.train import load_generator, save_generator
+
+NEAR, FAR = Site("resid_post", 0), Site("z", 2, 1)
+DIMENSIONS = {NEAR: 4, FAR: 3}
+TOKENS = (7, 9)
+LONGEST = 3  # tokens; with the boundaries before and after, five positions
+
+
+def generator(seed: int = 0) -> Generator:
+    """An untrained generator in which no number is what it was made with, so that nothing passes by being zero."""
+    torch.manual_seed(seed)
+    made = Generator(Vocabulary(TOKENS), LONGEST + 2, DIMENSIONS, width=16, layers=2, heads=2)
+    rows = made.vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10)
+    for site, d in DIMENSIONS.items():
+        activations = torch.randn(40, d)
+        made.fit(site, activations, Spread.of(activations), rows)
+    for weight in made.parameters():
+        weight.data += 0.1 * torch.randn(weight.shape)
+    return made.eval()
+
+
+def conditions(made: Generator, n: int, seed: int = 1) -> Tensor:
+    """Conditions of both sites and the null condition, at several bandwidths, in turn."""
+    rng = torch.Generator().manual_seed(seed)
+    bandwidths = 0.05 + torch.rand(n, generator=rng)
+    with torch.no_grad():
+        choices = [made.condition(site, torch.randn(n, d, generator=rng), bandwidths) for site, d in DIMENSIONS.items()]
+        choices.append(made.no_condition(n))
+    return torch.stack(choices, 1).flatten(0, 1)[:n]
+
+
+def nats(made: Generator, rows: Tensor, condition: Tensor) -> Tensor:
+    with torch.no_grad():
+        return made.nats(rows, condition)
+
+
+def test_the_log_probability_of_a_draw_is_that_of_reading_it_at_once():
+    made = generator()
+    condition = conditions(made, 300)
+    drawn, log_q = made.draw(condition, torch.Generator().manual_seed(2))
+    ended = [i for i, tokens in enumerate(drawn) if tokens is not None]
+    assert {len(drawn[i]) for i in ended} == {1, 2, 3}  # rows that end early stand beside rows that go on
+    rows = made.vocabulary.encode([drawn[i] for i in ended])
+    assert log_q[ended].numpy() == pytest.approx(-nats(made, rows, condition[ended]).numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["one site", "another site", "no condition"])
+def test_draws_are_as_frequent_as_the_enumerated_distribution(which: int):
+    made, n = generator(), 8000
+    condition = conditions(made, 3)[which : which + 1]
+    inputs = [x for length in range(1, LONGEST + 1) for x in itertools.product(TOKENS, repeat=length)]
+    exact = (-nats(made, made.vocabulary.encode(inputs), condition.expand(len(inputs), -1))).exp().double().numpy()
+    expected = n * np.r_[exact, 1 - exact.sum()]  # the rest never ends, or ends at once
+    drawn, _ = made.draw(condition.expand(n, -1), torch.Generator().manual_seed(3))
+    counts = Counter(drawn)
+    found = [counts[x] for x in [*inputs, None]]
+    assert expected.min() > 5
+    assert stats.chisquare(found, expected).pvalue > 0.001
+
+
+def test_everything_that_can_be_drawn_has_probability_one_in_all():
+    made = generator()
+    condition = conditions(made, 1)
+    vocabulary = len(made.vocabulary)
+    rows = torch.tensor(list(itertools.product(range(vocabulary), repeat=LONGEST + 1)))
+    ends = (rows == 0).int().cumsum(1)
+    rows = rows.masked_fill((ends - (rows == 0).int()) > 0, IGNORED).unique(dim=0)  # what follows the boundary is padding
+    rows = torch.cat((torch.zeros(len(rows), 1, dtype=torch.long), rows), 1)
+    total = (-nats(made, rows, condition.expand(len(rows), -1))).exp().sum()
+    assert float(total) == pytest.approx(1, abs=1e-5)
+
+
+def test_padding_and_neighbours_do_not_touch_a_row():
+    made = generator()
+    inputs = [(7,), (9, 7, 7), (9, 9)]
+    condition = conditions(made, 3)
+    together = nats(made, made.vocabulary.encode(inputs), condition)
+    for i, tokens in enumerate(inputs):
+        alone = nats(made, made.vocabulary.encode([tokens]), condition[i : i + 1])
+        assert float(together[i]) == pytest.approx(float(alone), abs=1e-5)
+
+
+def test_a_later_token_does_not_change_earlier_logits():
+    made = generator()
+    condition = conditions(made, 1)
+    one, two = torch.tensor([[0, 1, 2, 1]]), torch.tensor([[0, 1, 1, 2]])
+    with torch.no_grad():
+        prepared = made.conditioning.prepare(condition)
+        first, second = (made.backbone(rows, made.conditioning, prepared)[0] for rows in (one, two))
+    assert torch.allclose(first[:2], second[:2], atol=1e-6)
+    assert not torch.allclose(first[2], second[2], atol=1e-2)
+
+
+def test_site_bandwidth_and_activation_all_reach_the_draws():
+    made = generator()
+    rows = made.vocabulary.encode([(7, 9)])
+    z, h = torch.tensor([[0.5, -1.0, 2.0, 0.3]]), torch.tensor([0.2])
+    with torch.no_grad():
+        asked = [
+            made.condition(NEAR, z, h), made.condition(NEAR, z, 3 * h), made.condition(NEAR, -z, h),
+            made.condition(FAR, z[:, :3], h), made.no_condition(1),
+        ]  # fmt: skip
+    answers = [float(nats(made, rows, condition)) for condition in asked]
+    assert min(abs(a - b) for a, b in itertools.combinations(answers, 2)) > 1e-3
+
+
+def test_a_saved_generator_draws_the_same(tmp_path: Path):
+    made = generator()
+    save_generator(tmp_path, made, [3.0, 2.0])
+    torch.manual_seed(99)
+    loaded = load_generator(tmp_path, torch.device("cpu"))
+    assert loaded.sites == made.sites
+    drawn = [each.draw(conditions(each, 200), torch.Generator().manual_seed(4)) for each in (made, loaded)]
+    assert drawn[0][0] == drawn[1][0]
+    assert torch.equal(drawn[0][1], drawn[1][1])
+
+
+@pytest.mark.parametrize("inputs", [[(5,), (5, 8, 5), (900, 8)], [(3, 3)]])
+def test_decode_undoes_encode(inputs: list[tuple[int, ...]]):
+    vocabulary = Vocabulary.of(inputs)
+    rows = vocabulary.encode(inputs)
+    assert vocabulary.decode(rows[:, 1:]) == inputs
+    assert (rows == IGNORED).sum() == sum(max(map(len, inputs)) - len(tokens) for tokens in inputs)
+
+
+def test_what_never_ends_or_is_empty_is_no_input():
+    assert Vocabulary(TOKENS).decode(torch.tensor([[1, 2, 1], [0, 1, 1], [2, 0, 1]])) == [None, None, (9,)]
+
+
+def correlated_site() -> tuple[Tensor, Tensor, Spread]:
+    """Activations with unequal variances and one constant coordinate, and two numbers that depend on them."""
+    rng = torch.Generator().manual_seed(5)
+    hidden = torch.randn(600, 5, generator=rng)
+    mixing = torch.randn(5, 5, generator=rng) * torch.tensor([3.0, 1.0, 0.3, 0.1, 1.0])
+    activations = torch.cat((50 * hidden @ mixing.T + 20, torch.full((600, 1), 4.0)), 1)
+    content = hidden[:, [0, 2]] + 0.5 * torch.randn(600, 2, generator=rng)
+    content -= content.mean(0)
+    return activations, content, Spread.of(activations)
+
+
+@pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0])
+def test_the_encoder_starts_as_the_least_squares_estimate_from_noised_activations(bandwidth: float):
+    activations, content, spread = correlated_site()
+    encoder = SiteEncoder(6, 2)
+    encoder.fit(activations, spread, content)
+    clean, h = activations.repeat(40, 1), torch.full((40 * 600,), bandwidth)
+    noised = encoder.noised(clean, h, torch.Generator().manual_seed(6))
+    noised = torch.cat((noised, 2 * clean - noised))  # each noise with its mirror image: chance correlations cancel
+    with torch.no_grad():
+        estimate = encoder(noised, h.repeat(2)).double().numpy()
+    # The best linear read-out, found from the noised activations alone by least squares.
+    standardized = spread.standardize(noised)[:, :5].double().numpy()
+    wanted = content.repeat(80, 1).double().numpy()
+    best = standardized @ np.linalg.lstsq(standardized, wanted, rcond=None)[0]
+    for column in range(2):
+        # The scale at each bandwidth is the encoder's own business.
+        assert np.corrcoef(estimate[:, column], best[:, column])[0, 1] > 0.999
+
+
+def test_noise_has_the_deviation_that_makes_the_kernel():
+    activations, _, spread = correlated_site()
+    encoder = SiteEncoder(6, 2)
+    encoder.fit(activations, spread, torch.randn(600, 2))
+    n, h = 20_000, 0.3
+    z = activations[:1].expand(n, -1)
+    noise = encoder.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z
+    expected = h * 5**0.5 * spread.deviation.numpy()  # five coordinates vary
+    assert noise.std(0).numpy() == pytest.approx(expected, rel=0.03)
+    assert noise.mean(0).numpy() == pytest.approx(np.zeros(6), abs=float(4 * expected.max() / n**0.5))
+    assert noise[:, 5].eq(0).all()
+    correlation = np.corrcoef(noise[:, :5].T.numpy()) - np.eye(5)
+    assert np.abs(correlation).max() < 0.03

@@ -1,0 +1,98 @@
+"""A world small enough to enumerate: eight inputs, their probabilities, what two sites read of them, and a store of it.
+
+Activations are made by hand, so every posterior is a sum over eight terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy import ndarray
+from safetensors.torch import save_file
+
+from inversescope import files
+from inversescope.collect import SHARDS, Store
+from inversescope.sites import Site
+from inversescope.spread import Spread
+from inversescope.tasks import Labels, Tokens
+
+# Probabilities are multiples of 1/20, so that a split of 40 rows holds them exactly.
+PRIOR: dict[Tokens, float] = {
+    (0, 3): 0.25, (0, 4): 0.15, (0, 5): 0.10, (0, 3, 3): 0.15,
+    (0, 3, 4): 0.10, (0, 4, 3): 0.10, (0, 4, 4): 0.10, (0, 5, 3): 0.05,
+}  # fmt: skip
+INPUTS = list(PRIOR)
+COUNTS, LAST = Site("resid_post", 0), Site("resid_post", 1)
+Read = Callable[[Tokens], Mapping[Site, Sequence[float]]]
+
+
+def read(tokens: Tokens) -> dict[Site, list[float]]:
+    """COUNTS holds how often each token occurs, so 3 4 and 4 3 have one activation; LAST the last token alone."""
+    counts = [float(tokens.count(token)) for token in (3, 4, 5)]
+    return {COUNTS: [100 * counts[0], counts[1] - 7, counts[2], 1.0], LAST: [float(tokens[-1] == 3), float(tokens[-1])]}
+
+
+def posterior(z: ndarray, site: Site, bandwidth: float) -> ndarray:
+    """P(x; z, s, h) of every input, from the formula, in numpy: units are the standard deviations over the prior."""
+    activations = np.array([read(x)[site] for x in INPUTS])
+    probability = np.array(list(PRIOR.values()))
+    deviation = np.sqrt(probability @ (activations - probability @ activations) ** 2 * 40 / 39)
+    varies = deviation > 0
+    squares = (((activations - z)[:, varies] / deviation[varies]) ** 2).mean(1)
+    weights = probability * np.exp(-squares / (2 * bandwidth**2))
+    return weights / weights.sum()
+
+
+def rows() -> list[Tokens]:
+    """Forty rows in which each input is as frequent as its probability says."""
+    return [x for x, probability in PRIOR.items() for _ in range(round(40 * probability))]
+
+
+def write_store(folder: Path, splits: Mapping[str, Sequence[Tokens]], read: Read, labels: Callable[[Tokens], Labels]):
+    """A store as `collect` leaves it, one shard a split, from hand-made activations and labels."""
+    inputs = [(split, row, tokens) for split, part in splits.items() for row, tokens in enumerate(part)]
+    columns = {
+        "split": [split for split, _, _ in inputs],
+        "row": pa.array([row for _, row, _ in inputs], pa.int32()),
+        "tokens": pa.array([list(tokens) for _, _, tokens in inputs], pa.list_(pa.int32())),
+        "text": [" ".join(map(str, tokens)) for _, _, tokens in inputs],
+    }
+    for name in labels(inputs[0][2]):
+        columns[f"label.{name}"] = pa.array([labels(tokens)[name] for _, _, tokens in inputs], pa.string())
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_table(folder / "inputs.parquet", pa.table(columns))
+    shards, statistics = [], {}
+    for split, part in splits.items():
+        values = [read(tokens) for tokens in part]
+        tensors = {str(site): torch.tensor([value[site] for value in values]) for site in values[0]}
+        save_file(tensors, folder / f"{split}.safetensors")
+        shards.append({"file": f"{split}.safetensors", "split": split, "rows": len(part)})
+        if split == "pool":
+            for site, activations in tensors.items():
+                spread = Spread.of(activations)
+                statistics |= {f"{site}.mean": spread.mean, f"{site}.deviation": spread.deviation}
+    files.write_json(folder / SHARDS, shards)
+    save_file(statistics, folder / "statistics.safetensors")
+    return Store(folder)
+
+
+class ToyTask:
+    """The world as a task with one feature, the last token."""
+
+    name, cut, rows, features = "toy", "end", None, ("last",)
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[Tokens]:
+        return [INPUTS[i] for i in rng.choice(len(INPUTS), n, p=list(PRIOR.values()))]
+
+    def labels(self, tokens: Sequence[int]) -> Labels:
+        return {"last": {3: "three", 4: "four"}.get(tokens[-1])}
+
+    def log_prior(self, tokens: Sequence[int]) -> float:
+        return float(np.log(PRIOR[tuple(tokens)])) if tuple(tokens) in PRIOR else -np.inf
+
+    def accuracy(self, subject: object, n: int, rng: np.random.Generator) -> None:
+        return None
