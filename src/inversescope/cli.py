@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from inversescope.errors import UserError
 
@@ -46,11 +47,16 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except UserError as error:
-        screen.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        screen.print("interrupted; nothing that was written is lost")
-        sys.exit(130)
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"a file cannot be used\n  given:   {error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> None:
+    screen.print("[bold red]error:[/]", Text(message), soft_wrap=True)
+    sys.exit(2)
 
 
 @app.command()
@@ -67,18 +73,13 @@ def demo(
 
     A finished demo is not run again: the report's path is printed.
     """
-    from importlib.resources import files
-
-    config = files("inversescope.configs").joinpath("demo-full.toml" if full else "demo.toml").read_text("utf-8")
+    config = _demo_config(full)
     if print_config:
         typer.echo(config, nl=False)
         return
     out = out.with_name(f"{out.name}-full") if full and out == Path("runs/demo") else out
     resume = resume or (out / "config.toml").exists()
-    with _steps(out, config, resume) as run:
-        if full and not run.finished("train"):
-            _announce(run, yes)
-        _finish(run, "report")
+    _work(out, config, resume=resume, until="report", announce=full, yes=yes)
 
 
 @app.command()
@@ -93,9 +94,7 @@ def run(
     """Do every step of a config. Killed at any moment, it goes on with --resume and ends with the same numbers."""
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
-    text = _read_config(config)
-    with _steps(out or Path("runs") / config.stem, text, resume) as started:
-        _finish(started, until)
+    _work(out or Path("runs") / config.stem, _read_config(config), resume=resume, until=until)
 
 
 @app.command()
@@ -104,15 +103,21 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that does not exist or is empty.")],
 ) -> None:
     """Make a run directory, to do its steps one by one."""
-    with _steps(folder, _read_config(config), resume=False):
-        screen.print(f"made {folder}; next: inversescope task {folder}")
+    _open(folder, _read_config(config), resume=False)
+    screen.print(f"made {folder}; next: inversescope task {folder}")
 
 
 def _step_command(step: str) -> Callable[[Path], None]:
     def command(run: RunFolder) -> None:
-        from inversescope.pipeline import Run
+        with _interruptible(f"start the step again: inversescope {step} {run}"):
+            from inversescope.pipeline import Run
 
-        _do(Run.open(run), step)
+            opened = Run.open(run)
+            if opened.finished(step):
+                screen.print(f"step {step} is done already; to do it again, delete {run / step}")
+            else:
+                _do(opened, step)
+                _show(run, step)
 
     command.__doc__ = STEPS[step]
     return command
@@ -128,8 +133,8 @@ def invert(
     site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
     run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
     bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
-    n: Annotated[int, typer.Option("-n", help="How many samples to draw.")] = 32,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the draws.")] = 0,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many samples to draw.")] = 32,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Decides the draws.")] = 0,
 ) -> None:
     """Inputs that would have produced the activation of TEXT at a site, each verified by running it."""
     from inversescope.inverter import Inverter
@@ -169,78 +174,96 @@ def doctor() -> None:
         raise typer.Exit(2)
 
 
-@contextmanager
-def _steps(folder: Path, config: str, resume: bool) -> Iterator[Run]:
-    """The run in this folder, new or resumed; how to go on, if it is interrupted."""
-    from inversescope.pipeline import Run
+def _demo_config(full: bool) -> str:
+    from importlib.resources import files
+
+    return files("inversescope.configs").joinpath("demo-full.toml" if full else "demo.toml").read_text("utf-8")
+
+
+def _work(
+    folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False
+) -> None:
+    """Do what is left of a run up to a step, and show what there is."""
+    if resume and _is_finished(folder):
+        _require_same(folder, config)
+        screen.print("this run is finished: nothing is left to do")
+        _show(folder, "report")
+        return
+    with _interruptible(f"go on with --resume (folder {folder})"):
+        run = _open(folder, config, resume)
+        if announce and not run.finished("train"):
+            _announce(run, yes)
+        for step in STEPS:
+            if not run.finished(step):
+                _do(run, step)
+            if step == until:
+                break
+    _show(folder, until)
+
+
+def _open(folder: Path, config: str, resume: bool) -> Run:
+    """The run in this folder, new or resumed."""
+    with screen.status("starting"):
+        from inversescope.pipeline import Run
 
     if resume and (folder / "resolved.json").exists():
-        run = Run.open(folder)
-        if (folder / "config.toml").read_text(encoding="utf-8") != config:
-            raise UserError(
-                "the run in this folder was started with another config",
-                given=folder / "config.toml",
-                remedy="the config as it was, or another folder for the new one",
-            )
-    else:
-        with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
-            run = Run.create(folder, config)
+        _require_same(folder, config)
+        return Run.open(folder)
+    with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
+        return Run.create(folder, config)
+
+
+def _is_finished(folder: Path) -> bool:
+    from inversescope import files
+
+    return all(files.finished(part) for part in (folder, *(folder / step for step in STEPS)))
+
+
+def _require_same(folder: Path, config: str) -> None:
+    if (folder / "config.toml").read_bytes() != config.encode():
+        raise UserError(
+            "the run in this folder was started with another config",
+            given=folder / "config.toml",
+            remedy="the config as it was, or another folder for the new one",
+        )
+
+
+@contextmanager
+def _interruptible(how: str) -> Iterator[None]:
+    """Says how to go on when the user interrupts what is within."""
     try:
-        yield run
+        yield
     except KeyboardInterrupt:
-        screen.print(f"interrupted; nothing is lost: start again with --resume (folder {folder})")
+        screen.print(f"interrupted; nothing that was written is lost: {how}", soft_wrap=True)
         raise typer.Exit(130) from None
 
 
-def _finish(run: Run, until: str) -> None:
+def _show(folder: Path, step: str) -> None:
+    """What a run says after a step: its scores, and where the report is."""
     from inversescope.tables import summary_table
 
-    for step in STEPS:
-        if not run.finished(step):
-            _do(run, step)
-        if step == until:
-            break
-    if run.finished("score"):
-        Console(highlight=False).print(summary_table(run.folder))
-    if run.finished("report"):
-        screen.print(f"report: {run.folder / 'report' / 'report.html'}")
+    if step in ("score", "report"):
+        Console(highlight=False).print(summary_table(folder))
+    if step == "report":
+        screen.print(f"report: {folder / 'report' / 'report.html'}", soft_wrap=True)
 
 
 def _do(run: Run, step: str) -> None:
-    """Do one step with a progress bar."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from inversescope.progress import shown
 
-    columns = (
-        TextColumn(f"{step:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=screen) as bar:
-        shown = bar.add_task(step, total=None, note="")
-        run.do(step, lambda done, total, note: bar.update(shown, completed=done, total=total, note=note))
+    with shown(step, screen) as progress:
+        run.do(step, progress)
 
 
 def _announce(run: Run, yes: bool) -> None:
-    """Say how long the whole run takes, from measurements on this machine, and ask."""
+    """Say how long what is left of the run takes, from measurements on this machine, and ask."""
     from inversescope.estimate import estimate
 
-    with screen.status("measuring this machine"):
+    with screen.status("measuring this machine: a quarter of a minute"):
         seconds = estimate(run)
     parts = ", ".join(f"{step} {_minutes(value)}" for step, value in seconds.items())
-    screen.print(
-        f"one generator for {len(run.sites['train'])} sites: about {_minutes(sum(seconds.values()))} ({parts})"
-    )
+    number = len(run.sites["train"])
+    screen.print(f"one generator for {number} sites: about {_minutes(sum(seconds.values()))} ({parts})", soft_wrap=True)
     if not yes and sys.stdin.isatty() and not typer.confirm("start?", default=True):
         raise typer.Exit(0)
 
@@ -253,10 +276,4 @@ def _read_config(path: Path) -> str:
     from inversescope.config import RunConfig
 
     RunConfig.read(path)
-    return path.read_text(encoding="utf-8")
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    return path.read_bytes().decode("utf-8")

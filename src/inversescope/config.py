@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from inversescope.errors import UserError
-from inversescope.tasks import IOIConfig, TaskConfig
+from inversescope.tasks import IOIConfig, TaskConfig, TextsConfig
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SubjectConfig(_Section):
@@ -45,6 +45,7 @@ class GeneratorConfig(_Section):
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",), min_length=1, description="the sites it serves; each must be among collect.sites"
     )
+    known: PositiveInt = Field(default=4096, description="training inputs kept at each site for its kernel estimate")
     width: PositiveInt = Field(default=128, description="width of the hidden state and of the condition")
     layers: PositiveInt = Field(default=2, description="transformer blocks")
     heads: PositiveInt = Field(default=4, description="attention heads; they divide the width")
@@ -62,13 +63,13 @@ class TrainConfig(_Section):
     steps: PositiveInt = Field(default=1000, description="optimizer steps")
     batch: PositiveInt = Field(default=256, description="examples a step, shared evenly by the step's sites")
     sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew each time")
-    learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
+    learning_rate: PositiveFloat = Field(default=4e-3, description="peak; linear warm-up, then linear to zero")
     bandwidths: tuple[PositiveFloat, PositiveFloat] = Field(
         default=(0.02, 1.0), description="the supported range; drawn log-uniformly from it"
     )
     weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
     unconditional: float = Field(default=0.1, ge=0, lt=1, description="share of examples without a condition")
-    clean: float = Field(default=0.5, ge=0, le=1, description="share of clean-target examples, where neighbours allow")
+    clean: float = Field(default=0.8, ge=0, le=1, description="share of clean-target examples, where neighbours allow")
     checkpoint: PositiveInt = Field(default=100, description="steps between checkpoints")
 
     @model_validator(mode="after")
@@ -87,11 +88,17 @@ class SampleConfig(_Section):
     )
     samples: PositiveInt = Field(default=32, description="samples for each target, site and bandwidth")
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.bandwidths)) < len(self.bandwidths):
+            raise ValueError(f"a bandwidth is named twice in {list(self.bandwidths)}")
+        return self
+
 
 class RunConfig(_Section):
     """A whole run."""
 
-    seed: int = Field(default=0, ge=0, description="every random number of the run follows from it")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
     subject: SubjectConfig = SubjectConfig()
     task: TaskConfig = IOIConfig()
     collect: CollectConfig = CollectConfig()
@@ -115,9 +122,10 @@ class RunConfig(_Section):
             UserError: there is no such file, it is not TOML, or it has an unknown, wrong or contradictory key.
         """
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
-        except FileNotFoundError:
-            raise UserError("there is no such config", given=path, remedy="inversescope demo --print-config") from None
+            return cls.parse(path.read_bytes().decode("utf-8"), str(path))
+        except OSError as error:
+            remedy = "inversescope demo --print-config > my.toml"
+            raise UserError("the config cannot be read", given=f"{path}: {error.strerror}", remedy=remedy) from error
         except UnicodeDecodeError as error:
             raise UserError("the config is not UTF-8 text", given=f"{path}: {error}") from error
 
@@ -129,14 +137,22 @@ class RunConfig(_Section):
         except tomllib.TOMLDecodeError as error:
             raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
         except ValidationError as error:
-            raise UserError(f"the config {name} cannot be used", given=_problems(error)) from error
+            problems = "; ".join(_problem(**problem) for problem in error.errors(include_url=False))
+            raise UserError(f"the config {name} cannot be used", given=problems, allowed=_keys(error)) from error
 
 
-def _problems(error: ValidationError) -> str:
-    """Each wrong key with what is wrong about it, and what a section would have accepted."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "config"
-        value = "" if problem["type"] in ("missing", "extra_forbidden") else f" (given {problem['input']!r})"
-        lines.append(f"{where}: {problem['msg']}{value}" if len(value) < 80 else f"{where}: {problem['msg']}")
-    return "; ".join(lines)
+def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
+    """One wrong key, what is wrong about it, and its value where that is short and not in the message."""
+    where = ".".join(map(str, loc)) or "config"
+    said = "there is no such key" if type == "extra_forbidden" else msg.removeprefix("Value error, ")
+    told = type in ("missing", "extra_forbidden", "value_error") or len(repr(input)) > 80
+    return f"{where}: {said}" + ("" if told else f" (given {input!r})")
+
+
+def _keys(error: ValidationError) -> str | None:
+    """The keys of the sections in which unknown ones were found."""
+    sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
+    sections |= {"config": RunConfig, "ioi": IOIConfig, "texts": TextsConfig}
+    unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
+    found = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
+    return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in found) or None

@@ -178,14 +178,14 @@ def _from_samples(
         unverified = int((verified == 0).sum())
         yield Evidence("generator", site, h, labels, verified, unverified)
         yield Evidence("weighted", site, h, labels, weights, unverified)
-        # Each target meets the samples of the next one: every sample is used once, none with its own target.
+        # Each target meets the samples of the one before: every sample is used once, none with its own target.
         others = {name: np.roll(codes, 1, axis=0) for name, codes in labels.items()}
         yield Evidence("shuffled", site, h, others, np.roll(verified, 1, axis=0), unverified)
     targets = len(next(iter(features)).targets) if features else 0
-    verified = free["verified"].to_numpy(zero_copy_only=False).astype(float)
+    # These answer for every target, and are counted for each.
+    verified = np.tile(free["verified"].to_numpy(zero_copy_only=False).astype(float), (targets, 1))
     shared = {f.name: np.tile(_codes(free[f"label.{f.name}"], f.values), (targets, 1)) for f in features}
-    unverified = int((verified == 0).sum())
-    yield Evidence("no condition", site, None, shared, np.tile(verified, (targets, 1)), unverified)
+    yield Evidence("no condition", site, None, shared, verified, int((verified == 0).sum()))
 
 
 def _score_feature(

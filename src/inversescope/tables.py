@@ -17,33 +17,31 @@ from inversescope.sites import POINTS, Site, SubjectShape
 if TYPE_CHECKING:
     from inversescope.inverter import Inversion
 
+RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
 _SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}
 
 
-def summary_table(run: Path) -> Table:
-    """Each feature at the generator's last site: what every source says of its consistency."""
+def summary_table(run: Path) -> Group:
+    """Each feature at the generator's deepest site, in 80 columns: at the smallest bandwidth, and at the smallest one
+    where the reference can be relied on."""
     scores = files.read_json(run / "score" / "results.json")["scores"]
-    generated = [row for row in scores if row["source"] == "generator"]
-    table = Table(title="feature consistency rate [95% interval over targets]", title_justify="left")
-    for column in ("feature", "site", "h", "generator", "weighted", "reference", "nearest", "no condition", "chance"):
-        table.add_column(column)
+    generated = {row["site"] for row in scores if row["source"] == "generator"}
     if not generated:
-        return table
-    last = max(generated, key=lambda row: Site.parse(row["site"]).depth)["site"]
-    for row in generated:
-        if row["site"] == last:
-            others = {
-                other["source"]: other
-                for other in scores
-                if (other["site"], other["feature"]) == (last, row["feature"])
-                and other["bandwidth"] in (row["bandwidth"], None)
-            }
-            cells = [
-                _estimate(others.get(name))
-                for name in ("generator", "weighted", "reference", "nearest", "no condition")
-            ]
-            table.add_row(row["feature"], last, f"{row['bandwidth']:g}", *cells, _number(row["chance"]))
-    return table
+        return Group("no feature was scored")
+    deepest = max(generated, key=lambda site: Site.parse(site).depth)
+    rows = {(row["source"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
+    head = f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]"
+    foot = f"[dim]second row: the reference has an effective sample size of {RELIABLE} or more[/]"
+    table = Table(box=None, pad_edge=False)
+    for column in ("feature", "h", "generator", "reference", "nearest", "chance"):
+        table.add_column(column, no_wrap=column != "feature")
+    for feature in dict.fromkeys(row["feature"] for row in rows.values()):
+        bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
+        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE]
+        for h in dict.fromkeys([*bandwidths[:1], *reliable[:1]]):
+            cells = [rows["generator", feature, h], rows["reference", feature, h], rows["nearest", feature, None]]
+            table.add_row(escape(feature), f"{h:g}", *map(_estimate, cells), _share(cells[0]["chance"]))
+    return Group(head, table, foot)
 
 
 def inversion_table(inversion: Inversion) -> Group:
@@ -99,9 +97,11 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _estimate(row: dict | None) -> str:
-    if row is None or row["fcr"] is None:
-        return "–"
-    if row["fcr_low"] is None:
-        return _number(row["fcr"])
-    return f"{row['fcr']:.2f} [{row['fcr_low']:.2f}, {row['fcr_high']:.2f}]"
+def _share(value: float | None) -> str:
+    """A number from 0 to 1 in three characters."""
+    return "–" if value is None else "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
+
+
+def _estimate(row: dict) -> str:
+    value, low, high = (_share(row[name]) for name in ("fcr", "fcr_low", "fcr_high"))
+    return value if row["fcr_low"] is None else f"{value} \\[{low} {high}]"

@@ -80,6 +80,7 @@ class Decoder(nn.Module):
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
         hidden = self.token(tokens) + self.position(positions)
         for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             attention, mlp = prepared[2 * layer], prepared[2 * layer + 1]
             mixed = block.attend(conditioning.enter(attention, hidden), cache, layer)
             hidden = hidden + conditioning.leave(attention, mixed)

@@ -1,43 +1,84 @@
-"""From a noised activation to a condition: standardize, rotate, filter by the bandwidth, project.
+"""From a noised activation to a condition: two estimates of what the input says, each trusted where it is good.
 
-Dimensions: `n` inputs, `batch` activations, `d` coordinates of the site, `width` of the condition.
+Dimensions: `n` inputs, `known` of them kept, `batch` activations, `d` coordinates of the site, `width` of a condition.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from inversescope.generator.fourier import FEATURES, fourier
 from inversescope.spread import Spread
 
 # Directions with less of the standardized variance than this are rounding errors of the activations.
 NEGLIGIBLE_VARIANCE = 1e-6
+_HIDDEN = 64  # of the small network that weighs the two estimates
+
+
+class Estimates(nn.Module):
+    """How the two estimates are weighed, one weight for each number of the condition, and an offset.
+
+    Shared by all sites: it knows the bandwidth, and ln of the effective sample size of the kernel estimate.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        last = nn.Linear(_HIDDEN, 3 * width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.weigh = nn.Sequential(nn.Linear(FEATURES + 1, _HIDDEN), nn.SiLU(), last)
+
+    def forward(
+        self,
+        linear: Float[Tensor, "batch width"],
+        kernel: Float[Tensor, "batch width"],
+        size: Float[Tensor, " batch"],
+        bandwidth: Float[Tensor, " batch"],
+    ) -> Float[Tensor, "batch width"]:
+        features = torch.cat((fourier(bandwidth), size.log()[:, None] / 4), dim=1)
+        by_linear, by_kernel, offset = self.weigh(features).chunk(3, dim=1)
+        return by_linear.exp() * linear + by_kernel.exp() * kernel + offset
 
 
 class SiteEncoder(nn.Module):
-    """One site's encoder: a Wiener filter fitted to the site, then a learned linear map (the site encoding).
+    """One site's encoder. Both estimates are fitted in closed form; the linear one is trained from there.
 
-    In the eigenbasis of the standardized covariance, a coordinate of variance λ that is read through noise of variance
-    d·h² has the best linear estimate λ/(λ + d·h²) times what was read (docs/method.md). Dividing it by √λ lets a
-    dominant direction count no more than any other that the noise leaves readable.
+    Linear: in the eigenbasis of the standardized covariance, a coordinate of variance λ that is read through noise of
+    variance d·h² has the best linear estimate λ/(λ + d·h²) times what was read (a Wiener filter). It sees every
+    direction that the noise leaves readable, and is best at small bandwidths.
+
+    Kernel: the mean content of known inputs, weighted by k(δ/h) (Nadaraya 1964, Watson 1964). It is what the reference
+    computes, from other inputs, and is best where many inputs are near.
     """
 
-    def __init__(self, dimension: int, width: int):
+    def __init__(self, dimension: int, known: int, width: int):
         super().__init__()
         for name in ("mean", "deviation", "inverse", "variance"):
             self.register_buffer(name, torch.zeros(dimension))
         self.register_buffer("rotation", torch.zeros(dimension, dimension))
         self.register_buffer("varying", torch.ones(()))  # how many coordinates vary: d in the formulas
+        self.register_buffer("known", torch.zeros(known, dimension))
+        self.register_buffer("content", torch.zeros(known, width))
         self.project = nn.Linear(dimension, width)
+
+    mean: Tensor
+    deviation: Tensor
+    inverse: Tensor
+    variance: Tensor
+    rotation: Tensor
+    varying: Tensor
+    known: Tensor
+    content: Tensor
 
     @torch.no_grad()
     def fit(self, activations: Float[Tensor, "n d"], spread: Spread, content: Float[Tensor, "n width"]) -> None:
-        """Fit the filter to a site, and start the linear map as the best linear estimate of the inputs' content.
+        """Fit both estimates of the inputs' content to a site; the first inputs are kept as the known ones.
 
-        With the filter's gain, the least-squares estimate of `content` from a noised activation is the same matrix at
-        every bandwidth: the covariance of content and whitened activation. So all sites start out speaking one language,
-        and the backbone learns it once.
+        With the filter's gain, the least-squares estimate from a noised activation is the same matrix at every
+        bandwidth: the covariance of content and whitened activation. So all sites start out speaking one language, and
+        the backbone learns it once.
         """
         self.mean.copy_(spread.mean)
         self.deviation.copy_(spread.deviation)
@@ -51,14 +92,38 @@ class SiteEncoder(nn.Module):
         whitened = (standardized @ self.rotation) * variance.rsqrt().where(kept, 0).float()
         self.project.weight.copy_(content.T @ whitened / len(whitened))
         self.project.bias.zero_()
+        self.known.copy_(standardized[: len(self.known)])
+        self.content.copy_(content[: len(self.known)])
 
     def forward(
-        self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"]
-    ) -> Float[Tensor, "batch width"]:
+        self,
+        activation: Float[Tensor, "batch d"],
+        bandwidth: Float[Tensor, " batch"],
+        itself: Int[Tensor, " batch"] | None = None,
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, " batch"]]:
+        """The linear estimate, the kernel estimate, and the effective sample size of the latter.
+
+        `itself` is the place of each activation's own input among the inputs of `fit`: it is left out.
+        """
         standardized = (activation - self.mean) * self.inverse
-        noise_variance = self.varying * bandwidth[:, None] ** 2
-        gain = self.variance.sqrt() / (self.variance + noise_variance)
-        return self.project((standardized @ self.rotation) * gain)
+        gain = self.variance.sqrt() / (self.variance + self.varying * bandwidth[:, None] ** 2)
+        weights = self.neighbours(standardized, bandwidth, itself)
+        return self.project((standardized @ self.rotation) * gain), weights @ self.content, 1 / (weights**2).sum(1)
+
+    @torch.no_grad()
+    def neighbours(
+        self,
+        standardized: Float[Tensor, "batch d"],
+        bandwidth: Float[Tensor, " batch"],
+        itself: Int[Tensor, " batch"] | None,
+    ) -> Float[Tensor, "batch known"]:
+        """Weights k(δ/h) over the known inputs, normalised."""
+        squares = (standardized**2).sum(1, keepdim=True) + (self.known**2).sum(1)
+        distances = (squares - 2 * standardized @ self.known.T).clamp_min(0) / self.varying
+        if itself is not None:
+            rows = torch.nonzero(itself < len(self.known))[:, 0]
+            distances[rows, itself[rows]] = torch.inf
+        return (-0.5 * distances / bandwidth[:, None] ** 2).softmax(1)
 
     def noised(
         self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"], rng: torch.Generator

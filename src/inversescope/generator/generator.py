@@ -5,7 +5,6 @@ Dimensions: `n` inputs, `batch` rows, `d` coordinates of a site, `width` of the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -15,12 +14,11 @@ from torch import Tensor, nn
 
 from inversescope.generator.backbone import Cache, Decoder
 from inversescope.generator.conditioning import AdaptiveLayerNorm
-from inversescope.generator.encoder import SiteEncoder
+from inversescope.generator.content import content
+from inversescope.generator.encoder import Estimates, SiteEncoder
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
 from inversescope.sites import Site
 from inversescope.spread import Spread
-
-_FREQUENCIES = 8  # pairs of sine and cosine of ln h
 
 
 class Generator(nn.Module):
@@ -30,6 +28,7 @@ class Generator(nn.Module):
         vocabulary: the tokens of the prior.
         positions: the longest row of the vocabulary that it can write or read.
         dimensions: d of each site it serves.
+        known: inputs whose activations are kept with each site, for its kernel estimate.
         width: of the hidden state and of the condition.
         layers: transformer blocks.
         heads: attention heads of each block.
@@ -41,6 +40,7 @@ class Generator(nn.Module):
         positions: int,
         dimensions: Mapping[Site, int],
         *,
+        known: int,
         width: int,
         layers: int,
         heads: int,
@@ -49,11 +49,12 @@ class Generator(nn.Module):
         self.vocabulary = vocabulary
         self.positions = positions
         self.width = width
+        self.known = known
         self.heads = heads
         self.sites = tuple(dimensions)
         self._encoder_of = {site: index for index, site in enumerate(dimensions)}
-        self.encoders = nn.ModuleList(SiteEncoder(dimension, width) for dimension in dimensions.values())
-        self.bandwidth = nn.Linear(2 * _FREQUENCIES, width)
+        self.encoders = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions.values())
+        self.estimates = Estimates(width)
         self.null = nn.Parameter(torch.zeros(width))
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
         self.backbone = Decoder(len(vocabulary), positions, width, layers, heads)
@@ -65,18 +66,29 @@ class Generator(nn.Module):
         assert isinstance(encoder, SiteEncoder)
         return encoder
 
-    @torch.no_grad()
     def fit(
-        self, site: Site, activations: Float[Tensor, "n d"], spread: Spread, rows: Int[Tensor, "n positions"]
+        self,
+        activations: Mapping[Site, Float[Tensor, "n _"]],
+        spreads: Mapping[Site, Spread],
+        rows: Int[Tensor, "n positions"],
     ) -> None:
-        """Fit the encoder of a site to the activations of these inputs (rows of the vocabulary)."""
-        self.encoder(site).fit(activations, spread, content(rows, len(self.vocabulary), self.width))
+        """Fit the encoder of each site to its activations of these inputs (rows of the vocabulary)."""
+        says = content(rows, len(self.vocabulary), self.width)
+        for site in self.sites:
+            self.encoder(site).fit(activations[site], spreads[site], says)
 
     def condition(
-        self, site: Site, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"]
+        self,
+        site: Site,
+        activation: Float[Tensor, "batch d"],
+        bandwidth: Float[Tensor, " batch"],
+        itself: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch width"]:
-        """The condition for activations of one site; the bandwidth is a positive radius in δ."""
-        return self._mixed(self.encoder(site)(activation, bandwidth) + self.bandwidth(_fourier(bandwidth)))
+        """The condition for activations of one site; the bandwidth is a positive radius in δ.
+
+        In training `itself` is the place of each activation's own input among those of `fit`: it may not answer itself.
+        """
+        return self._mixed(self.estimates(*self.encoder(site)(activation, bandwidth, itself), bandwidth))
 
     def no_condition(self, batch: int) -> Float[Tensor, "batch width"]:
         """The condition that stands for the prior."""
@@ -117,27 +129,3 @@ class Generator(nn.Module):
 
     def _mixed(self, encoded: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
         return encoded + self.mix(encoded)
-
-
-def content(rows: Int[Tensor, "n positions"], vocabulary: int, width: int) -> Float[Tensor, "n width"]:
-    """What the inputs say, as `width` uncorrelated numbers of unit variance: the principal components of which token
-    stands where. Columns beyond the rank are zero."""
-    places = rows[:, 1:].clamp_min(BOUNDARY) + vocabulary * torch.arange(rows.shape[1] - 1)
-    used, index = places.unique(return_inverse=True)
-    one_hot = torch.zeros(len(rows), len(used)).scatter_(1, index, 1.0)
-    one_hot -= one_hot.mean(0)
-    rank = min(width, *one_hot.shape)
-    with torch.random.fork_rng(devices=[]):  # the range finder draws its test matrix from torch's global generator
-        torch.manual_seed(0)
-        left, singular, _ = torch.svd_lowrank(one_hot, q=rank, niter=4)
-    kept = singular > singular[0] * 1e-3
-    components = torch.zeros(len(rows), width)
-    components[:, : int(kept.sum())] = left[:, kept] * len(rows) ** 0.5
-    return components
-
-
-def _fourier(bandwidth: Float[Tensor, " batch"]) -> Float[Tensor, "batch features"]:
-    """Smooth features of ln h, the slowest with a period of four factors of ten around h = 0.1."""
-    decades = (bandwidth / 0.1).log10()[:, None]
-    angles = decades * (math.pi / 2) * torch.arange(1, _FREQUENCIES + 1, device=bandwidth.device)
-    return torch.cat((angles.sin(), angles.cos()), dim=1)

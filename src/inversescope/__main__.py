@@ -1,0 +1,5 @@
+"""`python -m inversescope` is the command line."""
+
+from inversescope.cli import main
+
+main()

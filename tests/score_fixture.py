@@ -1,0 +1,79 @@
+"""The records that scoring reads, written from plain lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy import ndarray
+from safetensors.numpy import save_file
+
+from inversescope import files
+from inversescope.score import score
+from inversescope.sites import Site
+
+SITE = Site("resid_post", 0)
+Label = str | None
+
+
+@dataclass
+class Draws:
+    """All draws of one target at one bandwidth (None: without a condition): a label each, "-" where it never ended.
+
+    `weights` are 1/n unless given; what never ended has none.
+    """
+
+    target: int
+    bandwidth: float | None
+    labels: Sequence[Label]
+    weights: Sequence[float] | None = None
+    distance: float = 0.05
+
+
+def write_records(
+    run: Path, pool: Sequence[Label], targets: Sequence[Label], draws: Sequence[Draws], distances: ndarray
+) -> None:
+    """What the steps before `score` leave, for one site and the feature `f`; `distances` is [pool, targets]."""
+    inputs = pa.table({
+        "split": ["pool"] * len(pool) + ["target"] * len(targets),
+        "row": [*range(len(pool)), *range(len(targets))],
+        "label.f": pa.array([*pool, *targets], pa.string()),
+    })  # fmt: skip
+    files.write_table(run / "collect" / "inputs.parquet", inputs)
+    rows = [row for each in draws for row in _rows(each)]
+    schema = pa.schema([
+        ("site", pa.string()), ("bandwidth", pa.float64()), ("target", pa.int32()), ("sample", pa.int32()),
+        ("tokens", pa.list_(pa.int32())), ("verified", pa.bool_()), ("distance", pa.float64()),
+        ("weight", pa.float64()), ("accepted", pa.bool_()), ("in_train", pa.bool_()), ("label.f", pa.string()),
+    ])  # fmt: skip
+    files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist(rows, schema=schema))
+    folder = run / "reference"
+    folder.mkdir()
+    save_file({str(SITE): distances.astype(np.float32)}, folder / "distances.safetensors")
+    files.write_json(run / "task" / "accuracy.json", {"defined": False})
+
+
+def scored(run: Path) -> dict[tuple[str, float | None], Mapping]:
+    """Score the records; the rows of the results by source and bandwidth."""
+    score(run, 0, lambda done, total: None)
+    rows = files.read_json(run / "score" / "results.json")["scores"]
+    return {(row["source"], row["bandwidth"]): row for row in rows}
+
+
+def _rows(draws: Draws) -> list[dict]:
+    ended = [label != "-" for label in draws.labels]
+    weights = draws.weights or [1 / sum(ended) if sum(ended) else 0.0] * len(ended)
+    measured = [good and draws.bandwidth is not None for good in ended]
+    return [
+        {
+            "site": None if draws.bandwidth is None else str(SITE), "bandwidth": draws.bandwidth,
+            "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None, "verified": ended[i],
+            "distance": draws.distance if measured[i] else None, "weight": weights[i] if measured[i] else None,
+            "accepted": measured[i] and draws.distance <= 0.1, "in_train": False,
+            "label.f": label if ended[i] else None,
+        }
+        for i, label in enumerate(draws.labels)
+    ]  # fmt: skip

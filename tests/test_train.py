@@ -1,0 +1,117 @@
+"""Training, on a world that can be enumerated: the generator becomes the posterior, and nothing else changes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, posterior, read, rows, write_store
+
+from inversescope import files
+from inversescope.collect import Store
+from inversescope.config import GeneratorConfig, TrainConfig
+from inversescope.generator import Generator
+from inversescope.sites import Site
+from inversescope.train import CHECKPOINT, LOSSES, Progress, load_generator, train
+
+SITES = (COUNTS, LAST)
+SHAPE = GeneratorConfig(sites=("resid_post.*",), width=32, layers=1, heads=2)
+BANDWIDTHS = (0.05, 1.0)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    splits = {"train": rows(), "pool": rows(), "target": INPUTS}
+    return write_store(tmp_path_factory.mktemp("collect"), splits, read, ToyTask().labels)
+
+
+@pytest.fixture(scope="module")
+def trained(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    folder = tmp_path_factory.mktemp("train")
+    config = TrainConfig(steps=400, batch=256, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=0, checkpoint=1000)
+    train(folder, store, SITES, SHAPE, config, 0, CPU, lambda state: None)
+    return load_generator(folder, CPU)
+
+
+def log_q(generator: Generator, condition: torch.Tensor) -> np.ndarray:
+    """ln q of each of the eight inputs under each condition."""
+    given = generator.vocabulary.encode(INPUTS).repeat(len(condition), 1)
+    with torch.no_grad():
+        nats = generator.nats(given, condition.repeat_interleave(len(INPUTS), 0))
+    return -nats.double().numpy().reshape(len(condition), -1)
+
+
+def divergence(exact: np.ndarray, log_q: np.ndarray) -> float:
+    """KL from the exact distribution to the generator's, nats, mean over conditions; it sees mass that leaks away."""
+    logs = np.log(exact, out=np.zeros_like(exact), where=exact > 0)
+    return float((exact * (logs - log_q)).sum(-1).mean())
+
+
+@pytest.mark.parametrize("bandwidth", [0.05, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("site", SITES, ids=str)
+@pytest.mark.parametrize("noisy", [False, True], ids=["clean target", "noisy channel"])
+def test_the_trained_generator_is_the_exact_posterior(
+    trained: Generator, store: Store, site: Site, bandwidth: float, noisy: bool
+):
+    targets = store.activations("target", site)
+    asked = targets.repeat(50, 1) if noisy else targets
+    h = torch.full((len(asked),), bandwidth)
+    if noisy:
+        asked = trained.encoder(site).noised(asked, h, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = log_q(trained, trained.condition(site, asked, h))
+    exact = np.array([posterior(z, site, bandwidth) for z in asked.double().numpy()])
+    assert divergence(exact, found) < 0.03
+    assert divergence(np.tile(list(PRIOR.values()), (len(asked), 1)), found) > 0.1  # the prior is another answer
+
+
+def test_inputs_with_the_same_activation_are_both_found(trained: Generator, store: Store):
+    z, h = torch.tensor([read((0, 3, 4))[COUNTS]]), torch.tensor([0.05])
+    with torch.no_grad():
+        q = np.exp(log_q(trained, trained.condition(COUNTS, z, h)))[0]
+    assert q[[INPUTS.index((0, 3, 4)), INPUTS.index((0, 4, 3))]] == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+def test_without_a_condition_the_generator_is_the_prior(trained: Generator):
+    with torch.no_grad():
+        found = log_q(trained, trained.no_condition(1))
+    assert divergence(np.array([list(PRIOR.values())]), found) < 0.02
+
+
+SHORT = TrainConfig(steps=24, batch=32, sites_per_step=1, bandwidths=BANDWIDTHS, checkpoint=10)
+
+
+def once(folder: Path, store: Store, seed: int = 0, stop_after: int | None = None) -> list[float]:
+    """Train shortly; the losses that were reported. Stopped after a step as by a kill, if asked for."""
+    reported = []
+
+    def watch(state: Progress) -> None:
+        reported.append(state.nats)
+        if state.step == stop_after:
+            raise KeyboardInterrupt
+
+    train(folder, store, SITES, SHAPE, SHORT, seed, CPU, watch)
+    return reported
+
+
+def test_a_resumed_training_has_the_losses_and_weights_of_an_undisturbed_one(store: Store, tmp_path: Path):
+    undisturbed = once(tmp_path / "one", store)
+    for stop in (5, 17, 22):  # before the first checkpoint, after it, after the second
+        with pytest.raises(KeyboardInterrupt):
+            once(tmp_path / "two", store, stop_after=stop)
+        assert (tmp_path / "two" / CHECKPOINT).exists() == (stop > 5)
+    assert once(tmp_path / "two", store) == undisturbed[20:]
+    for file in ("generator.safetensors", "generator.json", LOSSES):
+        assert files.sha256(tmp_path / "one" / file) == files.sha256(tmp_path / "two" / file)
+
+
+def test_the_seed_alone_decides_a_training(store: Store, tmp_path: Path):
+    torch.manual_seed(1)
+    one = once(tmp_path / "one", store)
+    torch.manual_seed(2)
+    assert once(tmp_path / "two", store) == one
+    other = once(tmp_path / "three", store, seed=1)
+    assert not set(other) & set(one)
