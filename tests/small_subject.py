@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from inversescope.cli import main
+from inversescope.subject.loading import quiet
 from inversescope.tasks.literature import NAMES, OBJECTS, PLACES, TEMPLATES
 
 SPECIAL = ["<pad>", "<s>", "</s>"]
@@ -81,7 +85,8 @@ def save_subject(folder: Path, seed: int = 0) -> Path:
     for weight in model.parameters():
         noise = torch.randn(weight.shape, generator=generator)
         weight.data = 0.3 * noise + (1.0 if weight.ndim == 1 else 0.0)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
 
@@ -89,3 +94,30 @@ def save_subject(folder: Path, seed: int = 0) -> Path:
 def config_text(model: Path, steps: int = 60) -> str:
     """The config of a run on that subject, as TOML."""
     return CONFIG.format(model=model, steps=steps)
+
+
+def call(*arguments: object) -> int:
+    """Run the command line in this process; its exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+class World(NamedTuple):
+    """The subject's folder, a config for it, and its finished run."""
+
+    model: Path
+    config: Path
+    run: Path
+
+
+@cache
+def world_in(folder: Path) -> World:
+    """One world for all tests of a session, which leave it as it is."""
+    model = save_subject(folder / "small-subject")
+    config = folder / "small.toml"
+    config.write_text(config_text(model))
+    assert call("run", config, "--out", folder / "small-run") == 0
+    return World(model, config, folder / "small-run")

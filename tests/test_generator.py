@@ -27,11 +27,10 @@ LONGEST = 3  # tokens; with the boundaries before and after, five positions
 def generator(seed: int = 0) -> Generator:
     """An untrained generator in which no number is what it was made with, so that nothing passes by being zero."""
     torch.manual_seed(seed)
-    made = Generator(Vocabulary(TOKENS), LONGEST + 2, DIMENSIONS, width=16, layers=2, heads=2)
+    made = Generator(Vocabulary(TOKENS), LONGEST + 2, DIMENSIONS, known=20, width=16, layers=2, heads=2)
     rows = made.vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10)
-    for site, d in DIMENSIONS.items():
-        activations = torch.randn(40, d)
-        made.fit(site, activations, Spread.of(activations), rows)
+    activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
+    made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, rows, torch.arange(5, 25))
     for weight in made.parameters():
         weight.data += 0.1 * torch.randn(weight.shape)
     return made.eval()
@@ -72,9 +71,9 @@ def test_draws_are_as_frequent_as_the_enumerated_distribution(which: int):
     drawn, _ = made.draw(condition.expand(n, -1), torch.Generator().manual_seed(3))
     counts = Counter(drawn)
     found = np.array([counts[x] for x in [*inputs, None]])
-    rare = expected < 5  # counted together
+    rare = expected[:-1] < 5  # counted with what never ends
     assert (~rare).sum() >= 8
-    cells = [np.r_[values[~rare], values[rare].sum()] for values in (found, expected)]
+    cells = [np.r_[values[:-1][~rare], values[-1] + values[:-1][rare].sum()] for values in (found, expected)]
     assert stats.chisquare(*cells).pvalue > 0.001
 
 
@@ -159,15 +158,15 @@ def correlated_site() -> tuple[Tensor, Tensor, Spread]:
 
 
 @pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0])
-def test_the_encoder_starts_as_the_least_squares_estimate_from_noised_activations(bandwidth: float):
+def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(bandwidth: float):
     activations, content, spread = correlated_site()
-    encoder = SiteEncoder(6, 2)
-    encoder.fit(activations, spread, content)
+    encoder = SiteEncoder(6, 1, 2)
+    encoder.fit(activations, spread, content, torch.tensor([0]))
     clean, h = activations.repeat(40, 1), torch.full((40 * 600,), bandwidth)
     noised = encoder.noised(clean, h, torch.Generator().manual_seed(6))
     noised = torch.cat((noised, 2 * clean - noised))  # each noise with its mirror image: chance correlations cancel
     with torch.no_grad():
-        estimate = encoder(noised, h.repeat(2)).double().numpy()
+        estimate = encoder(noised, h.repeat(2))[0].double().numpy()
     # The best linear read-out, found from the noised activations alone by least squares.
     standardized = spread.standardize(noised)[:, :5].double().numpy()
     wanted = content.repeat(80, 1).double().numpy()
@@ -177,10 +176,27 @@ def test_the_encoder_starts_as_the_least_squares_estimate_from_noised_activation
         assert np.corrcoef(estimate[:, column], best[:, column])[0, 1] > 0.999
 
 
+def test_the_kernel_estimate_is_the_weighted_content_of_the_other_known_inputs():
+    activations, content, spread = correlated_site()
+    known = torch.arange(599, 0, -12)  # fifty inputs in an order of their own
+    encoder = SiteEncoder(6, len(known), 2)
+    encoder.fit(activations, spread, content, known)
+    z, h = activations[[599, 11, 300]], torch.tensor([0.1, 0.5, 1.0])  # the first and the last known, and another
+    squares = spread.distances(z, activations[known]).numpy() ** 2
+    for itself, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
+        with torch.no_grad():
+            _, kernel, size = encoder(z, h, itself)
+        weights = np.exp(-squares / 2 / h[:, None].numpy() ** 2)
+        weights[range(len(left_out)), left_out] = 0
+        weights /= weights.sum(1, keepdims=True)
+        assert kernel.numpy() == pytest.approx(weights @ content[known].numpy(), abs=1e-4)
+        assert size.numpy() == pytest.approx(1 / (weights**2).sum(1), rel=1e-3)
+
+
 def test_noise_has_the_deviation_that_makes_the_kernel():
     activations, _, spread = correlated_site()
-    encoder = SiteEncoder(6, 2)
-    encoder.fit(activations, spread, torch.randn(600, 2))
+    encoder = SiteEncoder(6, 1, 2)
+    encoder.fit(activations, spread, torch.randn(600, 2), torch.tensor([0]))
     n, h = 20_000, 0.3
     z = activations[:1].expand(n, -1)
     noise = encoder.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z

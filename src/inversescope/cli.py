@@ -180,9 +180,7 @@ def _demo_config(full: bool) -> str:
     return files("inversescope.configs").joinpath("demo-full.toml" if full else "demo.toml").read_text("utf-8")
 
 
-def _work(
-    folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False
-) -> None:
+def _work(folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False) -> None:
     """Do what is left of a run up to a step, and show what there is."""
     if resume and _is_finished(folder):
         _require_same(folder, config)
@@ -269,7 +267,9 @@ def _announce(run: Run, yes: bool) -> None:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _read_config(path: Path) -> str:

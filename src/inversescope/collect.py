@@ -134,6 +134,7 @@ def _split(config: CollectConfig, task: Task, seed: int) -> dict[str, list[Token
     """Independent draws from the prior; a new input goes to the split that is furthest from full, and stays there.
 
     So no input is in two splits, and train and pool repeat an input as often as the prior does. Targets are distinct.
+    Each split is sorted: inputs that begin alike come into one shard, and their beginnings are computed once.
     """
     sizes = {"train": config.train, "pool": config.pool, "target": config.targets}
     splits: dict[str, list[Tokens]] = {split: [] for split in SPLITS}
@@ -146,7 +147,7 @@ def _split(config: CollectConfig, task: Task, seed: int) -> dict[str, list[Token
             continue
         splits[split].append(tokens)
         if all(len(splits[name]) == size for name, size in sizes.items()):
-            return splits
+            return {name: sorted(inputs) for name, inputs in splits.items()}
     found = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
     raise UserError(
         "the prior has too few different inputs for these splits",

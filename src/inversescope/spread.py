@@ -32,10 +32,14 @@ class Spread:
         constant = deviation <= 1e-6 * mean.abs()
         return cls(mean.float(), deviation.masked_fill(constant, 0).float(), len(activations))
 
+    def to(self, device: torch.device) -> Spread:
+        """The same on another device."""
+        return Spread(self.mean.to(device), self.deviation.to(device), self.count)
+
     @property
     def inverse(self) -> Float[Tensor, " d"]:
         """1 / standard deviation, and 0 where the coordinate never varies."""
-        return torch.where(self.deviation > 0, 1 / self.deviation, 0.0)
+        return (1 / self.deviation).where(self.deviation > 0, 0.0)
 
     @property
     def dimension(self) -> int:

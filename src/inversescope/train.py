@@ -47,11 +47,22 @@ class Progress:
 class _Site:
     """One site's part of the training: its activations, and how examples are made of them."""
 
-    def __init__(self, generator: Generator, site: Site, activations: Float[Tensor, "n d"], spread: Spread):
+    def __init__(
+        self,
+        generator: Generator,
+        site: Site,
+        activations: Float[Tensor, "n d"],
+        spread: Spread,
+        known: Int[Tensor, " known"],
+    ):
         self.generator = generator
         self.site = site
         self.activations = activations
         self.standardized = spread.standardize(activations)
+        self.known = known
+        # The place of each input among the known ones.
+        self.place = torch.full((len(activations),), -1, device=known.device)
+        self.place[known] = torch.arange(len(known), device=known.device)
 
     def examples(
         self, count: int, config: TrainConfig, rng: torch.Generator
@@ -62,17 +73,18 @@ class _Site:
         activation itself; the answer is one of its neighbours, drawn with weights k(δ/h). The first is exact but hardly
         ever comes near a clean activation when h is large; the second is the question that is asked later.
         """
-        encoder = self.generator.encoder(self.site)
+        encoder, device = self.generator.encoder(self.site), self.activations.device
         low, high = torch.tensor(config.bandwidths).log()
-        rows = torch.randint(len(self.activations), (count,), generator=rng)
-        bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp()
-        weights = encoder.neighbours(self.standardized[rows], bandwidths, rows)
-        neighbours = torch.multinomial(weights, 1, generator=rng)[:, 0]
-        wanted = torch.rand(count, generator=rng) < config.clean
+        rows = torch.randint(len(self.activations), (count,), generator=rng).to(device)
+        bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp().to(device)
+        weights = encoder.neighbours(self.standardized[rows], bandwidths, self.place[rows])
+        cut = torch.rand(count, 1, generator=rng).to(device)
+        neighbours = self.known[(weights.cumsum(1) < cut).sum(1).clamp_max(len(self.known) - 1)]
+        wanted = (torch.rand(count, generator=rng) < config.clean).to(device)
         clean = wanted & (1 / (weights**2).sum(1) >= NEIGHBOURS)
         noisy = encoder.noised(self.activations[rows], bandwidths, rng)
         asked = self.activations[rows].where(clean[:, None], noisy)
-        return self.generator.condition(self.site, asked, bandwidths, rows), neighbours.where(clean, rows)
+        return self.generator.condition(self.site, asked, bandwidths, self.place[rows]), neighbours.where(clean, rows)
 
 
 def train(
@@ -98,17 +110,24 @@ def train(
     rows = vocabulary.encode(inputs)
     torch.manual_seed(seed)
     activations = {site: store.activations("train", site) for site in sites}
+    spreads = {site: store.spread(site) for site in sites}
+    known = torch.randperm(len(rows))[: shape.known]
     generator = Generator(
         vocabulary,
         rows.shape[1],
         {site: read.shape[1] for site, read in activations.items()},
-        known=min(shape.known, len(rows)),
+        known=len(known),
         width=shape.width,
         layers=shape.layers,
         heads=shape.heads,
     )
-    generator.fit(activations, {site: store.spread(site) for site in sites}, rows)
-    parts = [_Site(generator, site, read, store.spread(site)) for site, read in activations.items()]
+    generator.fit(activations, spreads, rows, known)
+    generator.to(device)
+    parts = [
+        _Site(generator, site, read.to(device), spreads[site].to(device), known.to(device))
+        for site, read in activations.items()
+    ]
+    rows = rows.to(device)
     optimizers = _optimizers(generator, config)
     done, losses = _resume(folder, generator, optimizers)
     started, tokens = time.monotonic(), 0
@@ -170,7 +189,7 @@ def _step(
     """One update; the mean loss in nats an input, and how many tokens it was made of."""
     examples = [part.examples(max(1, config.batch // len(parts)), config, rng) for part in parts]
     condition = torch.cat([condition for condition, _ in examples])
-    dropped = torch.rand(len(condition), generator=rng) < config.unconditional
+    dropped = (torch.rand(len(condition), generator=rng) < config.unconditional).to(condition.device)
     condition = generator.no_condition(len(condition)).where(dropped[:, None], condition)
     answer = rows[torch.cat([answers for _, answers in examples])]
     tokens = int((answer[:, 1:] != IGNORED).sum())

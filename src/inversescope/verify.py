@@ -106,7 +106,7 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
         "log_prior": pa.array([None if row is None else prior[row] for row in tokens], pa.float64()),
         "verified": pa.array([row is not None for row in tokens]),
         "distance": pa.array(distances, mask=np.isnan(distances)),
-        "weight": pa.array(weights, mask=np.isnan(weights)),
+        "weight": pa.array(weights, mask=np.isnan(distances)),
         "accepted": pa.array(accepted),
         "in_train": pa.array([row in train for row in tokens]),
     }
@@ -117,17 +117,13 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
 
 
 def _weights(table: pa.Table, distances: Float[ndarray, " n"], log_prior: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Weights that sum to one over the samples of a target at a site and bandwidth; NaN without a condition."""
+    """Weights that sum to one over the samples of a target at a site and bandwidth; 0 where nothing was measured."""
     bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     log_q = table["log_q"].to_numpy()
     logs = log_importance(distances, bandwidth, log_prior, log_q)
     logs = np.where(np.isnan(logs), -np.inf, logs)  # nothing was verified
     site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     target = table["target"].to_numpy()
-    weights = np.full(len(table), np.nan)
     keys = np.stack([site, bandwidth, target], axis=1)
     groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    for start, end in itertools.pairwise(groups):
-        if not np.isnan(bandwidth[start]):
-            weights[start:end] = normalise(logs[start:end])
-    return weights
+    return np.concatenate([normalise(logs[start:end]) for start, end in itertools.pairwise(groups)])

@@ -73,8 +73,14 @@ class SiteEncoder(nn.Module):
     content: Tensor
 
     @torch.no_grad()
-    def fit(self, activations: Float[Tensor, "n d"], spread: Spread, content: Float[Tensor, "n width"]) -> None:
-        """Fit both estimates of the inputs' content to a site; the first inputs are kept as the known ones.
+    def fit(
+        self,
+        activations: Float[Tensor, "n d"],
+        spread: Spread,
+        content: Float[Tensor, "n width"],
+        known: Int[Tensor, " known"],
+    ) -> None:
+        """Fit both estimates of the inputs' content to a site; `known` are the rows that are kept.
 
         With the filter's gain, the least-squares estimate from a noised activation is the same matrix at every
         bandwidth: the covariance of content and whitened activation. So all sites start out speaking one language, and
@@ -92,8 +98,8 @@ class SiteEncoder(nn.Module):
         whitened = (standardized @ self.rotation) * variance.rsqrt().where(kept, 0).float()
         self.project.weight.copy_(content.T @ whitened / len(whitened))
         self.project.bias.zero_()
-        self.known.copy_(standardized[: len(self.known)])
-        self.content.copy_(content[: len(self.known)])
+        self.known.copy_(standardized[known])
+        self.content.copy_(content[known])
 
     def forward(
         self,
@@ -103,7 +109,7 @@ class SiteEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, " batch"]]:
         """The linear estimate, the kernel estimate, and the effective sample size of the latter.
 
-        `itself` is the place of each activation's own input among the inputs of `fit`: it is left out.
+        `itself` is the place of each activation's own input among the known ones, which is left out; −1: not known.
         """
         standardized = (activation - self.mean) * self.inverse
         gain = self.variance.sqrt() / (self.variance + self.varying * bandwidth[:, None] ** 2)
@@ -121,7 +127,7 @@ class SiteEncoder(nn.Module):
         squares = (standardized**2).sum(1, keepdim=True) + (self.known**2).sum(1)
         distances = (squares - 2 * standardized @ self.known.T).clamp_min(0) / self.varying
         if itself is not None:
-            rows = torch.nonzero(itself < len(self.known))[:, 0]
+            rows = torch.nonzero(itself >= 0)[:, 0]
             distances[rows, itself[rows]] = torch.inf
         return (-0.5 * distances / bandwidth[:, None] ** 2).softmax(1)
 
@@ -129,5 +135,5 @@ class SiteEncoder(nn.Module):
         self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"], rng: torch.Generator
     ) -> Float[Tensor, "batch d"]:
         """The activation seen through the channel of width h: deviation h·√d in each standardized coordinate."""
-        noise = torch.randn(activation.shape, generator=rng, device=activation.device)
+        noise = torch.randn(activation.shape, generator=rng).to(activation)
         return activation + noise * (bandwidth[:, None] * self.varying.sqrt()) * self.deviation

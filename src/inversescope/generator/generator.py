@@ -71,11 +71,15 @@ class Generator(nn.Module):
         activations: Mapping[Site, Float[Tensor, "n _"]],
         spreads: Mapping[Site, Spread],
         rows: Int[Tensor, "n positions"],
+        known: Int[Tensor, " known"],
     ) -> None:
-        """Fit the encoder of each site to its activations of these inputs (rows of the vocabulary)."""
+        """Fit the encoder of each site to its activations of these inputs (rows of the vocabulary).
+
+        `known` are the inputs that are kept for the kernel estimate.
+        """
         says = content(rows, len(self.vocabulary), self.width)
         for site in self.sites:
-            self.encoder(site).fit(activations[site], spreads[site], says)
+            self.encoder(site).fit(activations[site], spreads[site], says, known)
 
     def condition(
         self,
@@ -86,7 +90,8 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "batch width"]:
         """The condition for activations of one site; the bandwidth is a positive radius in δ.
 
-        In training `itself` is the place of each activation's own input among those of `fit`: it may not answer itself.
+        In training `itself` is the place of each activation's own input among the known ones (−1: it is not), which may
+        not answer for itself.
         """
         return self._mixed(self.estimates(*self.encoder(site)(activation, bandwidth, itself), bandwidth))
 

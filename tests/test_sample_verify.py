@@ -1,0 +1,227 @@
+"""From draws to evidence: what is sampled is what the generator says, and verification is capture and arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from subject_fixture import tiny_model
+from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
+
+from inversescope import files, verify
+from inversescope.collect import Store
+from inversescope.config import SampleConfig
+from inversescope.generator import Generator, Vocabulary
+from inversescope.sample import SCHEMA, sample
+from inversescope.sites import Site
+from inversescope.spread import Spread
+from inversescope.subject import Subject
+from inversescope.tasks import Tokens
+
+RESIDUAL, HEAD = Site("resid_post", 1), Site("z", 2, 3)
+SITES = (RESIDUAL, HEAD)
+BANDWIDTHS = (0.2, 1.0)
+SAMPLES = 12
+SPLITS = {"train": INPUTS[:4], "pool": rows(), "target": INPUTS[5:]}
+
+
+class CountingSubject(Subject):
+    """A subject that remembers how often it ran each input."""
+
+    ran: Counter[Tokens]
+
+    def capture(self, inputs: Sequence[Sequence[int]], sites: Sequence[Site], **options: Any) -> Any:
+        self.ran.update(map(tuple, inputs))
+        return super().capture(inputs, sites, **options)
+
+
+def spell(tokens: Sequence[int]) -> str:
+    return "".join(f"<{token}>" for token in tokens)
+
+
+@pytest.fixture(scope="module")
+def subject() -> CountingSubject:
+    made = CountingSubject.from_model(tiny_model("llama"), encode=lambda text: [], decode=spell, prefix=(0,))
+    made.ran = Counter()
+    return made
+
+
+def alone(subject: Subject, tokens: Tokens) -> dict[Site, Any]:
+    """The activations of one input that is run by itself."""
+    return {site: rows[0].tolist() for site, rows in Subject.capture(subject, [tokens], SITES).activations.items()}
+
+
+@pytest.fixture(scope="module")
+def store(subject: CountingSubject, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    known = {tokens: alone(subject, tokens) for tokens in INPUTS}
+    return write_store(tmp_path_factory.mktemp("collect"), SPLITS, known.__getitem__, ToyTask().labels)
+
+
+def write_draws(folder: Path) -> list[Path]:
+    """Samples as a generator might draw them: inputs of the prior, one outside of it, and some that never ended."""
+    rng = np.random.default_rng(0)
+    choices: list[Tokens | None] = [*INPUTS, (0, 5, 5), None]
+    paths = []
+    for site in (*SITES, None):
+        drawn = [
+            {
+                "site": None if site is None else str(site), "bandwidth": h, "target": target, "sample": i,
+                "tokens": choices[rng.integers(len(choices))], "log_q": -rng.exponential(3),
+            }
+            for h in (BANDWIDTHS if site else (None,)) for target in range(3) for i in range(SAMPLES)
+        ]  # fmt: skip
+        paths.append(folder / f"draws-{len(paths)}.parquet")
+        files.write_table(paths[-1], pa.Table.from_pylist(drawn, schema=SCHEMA))
+    return paths
+
+
+def run(folder: Path, store: Store, subject: Subject) -> list[dict]:
+    folder.mkdir(exist_ok=True)
+    path = verify.verify(folder, write_draws(folder.parent), store, ToyTask(), subject, lambda done, total: None)
+    return pq.read_table(path).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def verified(store: Store, subject: CountingSubject, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    subject.ran.clear()
+    return run(tmp_path_factory.mktemp("run") / "verify", store, subject)
+
+
+def test_each_distinct_sample_is_run_once(verified: list[dict], subject: CountingSubject):
+    conditioned = {tuple(row["tokens"]) for row in verified if row["site"] and row["tokens"]}
+    assert subject.ran == Counter(conditioned)
+
+
+def test_distances_are_those_of_inputs_run_one_by_one(verified: list[dict], subject: CountingSubject):
+    known = {tokens: alone(subject, tokens) for tokens in [*INPUTS, (0, 5, 5)]}
+    for site in SITES:
+        deviation = np.std([known[tokens][site] for tokens in rows()], axis=0, ddof=1)
+        for row in verified:
+            if row["site"] == str(site) and row["verified"]:
+                z, target = (np.array(known[tokens][site]) for tokens in (tuple(row["tokens"]), INPUTS[5 + row["target"]]))
+                delta = np.sqrt((((z - target) / deviation) ** 2).mean())
+                assert row["distance"] == pytest.approx(delta, abs=1e-4)
+                assert row["accepted"] == (delta <= 0.1)
+    assert {row["accepted"] for row in verified} == {True, False}
+
+
+def test_weights_are_prior_times_kernel_over_q_for_each_target(verified: list[dict]):
+    groups = defaultdict(list)
+    for row in verified:
+        if row["site"] and row["verified"]:
+            groups[row["site"], row["bandwidth"], row["target"]].append(row)
+    assert len(groups) == 2 * 2 * 3
+    for (_, h, _), group in groups.items():
+        raw = [
+            PRIOR.get(tuple(row["tokens"]), 0) * np.exp(-((row["distance"] / h) ** 2) / 2) / np.exp(row["log_q"])
+            for row in group
+        ]
+        assert [row["weight"] for row in group] == pytest.approx(np.array(raw) / sum(raw))
+
+
+def test_what_never_ended_is_unverified_and_undefined(verified: list[dict]):
+    lost = [row for row in verified if row["tokens"] is None]
+    assert lost and all(row["tokens"] for row in verified if row["verified"])
+    for row in lost:
+        assert not row["verified"] and not row["accepted"] and not row["in_train"]
+        assert {row[name] for name in ("text", "log_prior", "distance", "weight", "label.last")} == {None}
+        assert row["log_q"] is not None
+
+
+def test_what_is_read_off_a_sample_is_its_own(verified: list[dict]):
+    for row in verified:
+        if row["verified"]:
+            tokens = tuple(row["tokens"])
+            assert row["text"] == spell(tokens[1:])
+            assert row["in_train"] == (tokens in INPUTS[:4])
+            assert row["log_prior"] == pytest.approx(np.log(PRIOR[tokens]) if tokens in PRIOR else -np.inf)
+            assert row["label.last"] == {3: "three", 4: "four"}.get(tokens[-1])
+
+
+def test_draws_without_a_condition_have_labels_and_no_distance(verified: list[dict]):
+    free = [row for row in verified if row["site"] is None]
+    assert len(free) == 3 * SAMPLES
+    for row in free:
+        assert row["producer"] == "no condition"
+        assert (row["bandwidth"], row["distance"], row["weight"], row["accepted"]) == (None, None, None, False)
+    assert {row["producer"] for row in verified if row["site"]} == {"generator"}
+    assert any(row["label.last"] for row in free)
+
+
+def test_an_interrupted_verification_goes_on_where_it_was(
+    verified: list[dict], store: Store, subject: CountingSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(verify, "CHUNK", 3)
+    assert run(tmp_path / "verify", store, subject) == [
+        row | {"distance": pytest.approx(row["distance"], abs=1e-5), "weight": pytest.approx(row["weight"], abs=1e-5)}
+        for row in verified
+    ]
+    parts = sorted((tmp_path / "verify").glob("part-*.parquet"))
+    assert len(parts) == 3  # nine distinct inputs
+    before = (tmp_path / "verify" / "samples.parquet").read_bytes()
+    parts[1].unlink()
+    subject.ran.clear()
+    run(tmp_path / "verify", store, subject)
+    assert subject.ran.total() == 3
+    assert (tmp_path / "verify" / "samples.parquet").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def generator(store: Store) -> Generator:
+    """Untrained; it serves both sites."""
+    torch.manual_seed(0)
+    vocabulary = Vocabulary.of(INPUTS)
+    encoded = vocabulary.encode(SPLITS["pool"])
+    activations = {site: store.activations("pool", site) for site in SITES}
+    made = Generator(
+        vocabulary, encoded.shape[1], {site: z.shape[1] for site, z in activations.items()},
+        known=len(encoded), width=16, layers=1, heads=2,
+    )  # fmt: skip
+    spreads = {site: Spread.of(z) for site, z in activations.items()}
+    made.fit(activations, spreads, encoded, torch.arange(len(encoded)))
+    return made.eval()
+
+
+def draw_all(folder: Path, store: Store, generator: Generator, seed: int = 0) -> list[Path]:
+    config = SampleConfig(bandwidths=BANDWIDTHS, samples=SAMPLES)
+    return sample(folder, store, generator, config, seed, lambda done, total: None)
+
+
+def test_every_target_site_and_bandwidth_has_its_samples_and_their_log_probabilities(
+    store: Store, generator: Generator, tmp_path: Path
+):
+    paths = draw_all(tmp_path, store, generator)
+    for site, path in zip((*SITES, None), paths, strict=True):
+        table = pq.read_table(path).to_pylist()
+        keys = [(row["site"], row["bandwidth"], row["target"], row["sample"]) for row in table]
+        name = None if site is None else str(site)
+        assert keys == [
+            (name, h, target, i) for h in (BANDWIDTHS if site else (None,)) for target in range(3) for i in range(SAMPLES)
+        ]
+        ended = [row for row in table if row["tokens"] is not None]
+        assert ended
+        encoded = generator.vocabulary.encode([row["tokens"] for row in ended])
+        with torch.no_grad():
+            if site is None:
+                condition = generator.no_condition(len(ended))
+            else:
+                z = store.activations("target", site)[[row["target"] for row in ended]]
+                condition = generator.condition(site, z, torch.tensor([row["bandwidth"] for row in ended]))
+            nats = generator.nats(encoded, condition)
+        assert [row["log_q"] for row in ended] == pytest.approx((-nats).tolist(), abs=1e-4)
+
+
+def test_sampling_goes_on_where_it_was_and_follows_from_the_seed(store: Store, generator: Generator, tmp_path: Path):
+    paths = draw_all(tmp_path / "one", store, generator)
+    hashes = [files.sha256(path) for path in paths]
+    paths[1].unlink()
+    assert [files.sha256(path) for path in draw_all(tmp_path / "one", store, generator)] == hashes
+    other = [files.sha256(path) for path in draw_all(tmp_path / "two", store, generator, seed=1)]
+    assert not set(other) & set(hashes)
