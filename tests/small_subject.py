@@ -97,11 +97,15 @@ def config_text(model: Path, steps: int = 60) -> str:
 
 
 def call(*arguments: object) -> int:
-    """Run the command line in this process; its exit code."""
+    """Run the command line in this process, on one thread (two only wait for each other here); its exit code."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         main([str(argument) for argument in arguments])
     except SystemExit as stop:
         return int(stop.code or 0)
+    finally:
+        torch.set_num_threads(threads)
     return 0
 
 

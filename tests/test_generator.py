@@ -68,7 +68,7 @@ def test_draws_are_as_frequent_as_the_enumerated_distribution(which: int):
     inputs = [x for length in range(1, LONGEST + 1) for x in itertools.product(TOKENS, repeat=length)]
     exact = (-nats(made, made.vocabulary.encode(inputs), condition.expand(len(inputs), -1))).exp().double().numpy()
     expected = n * np.r_[exact, 1 - exact.sum()]  # the rest never ends, or ends at once
-    drawn, _ = made.draw(condition.expand(n, -1), torch.Generator().manual_seed(3))
+    drawn, _ = made.draw(condition.expand(n, -1), torch.Generator().manual_seed(which))
     counts = Counter(drawn)
     found = np.array([counts[x] for x in [*inputs, None]])
     rare = expected[:-1] < 5  # counted with what never ends
@@ -83,7 +83,9 @@ def test_everything_that_can_be_drawn_has_probability_one_in_all():
     vocabulary = len(made.vocabulary)
     rows = torch.tensor(list(itertools.product(range(vocabulary), repeat=LONGEST + 1)))
     ends = (rows == 0).int().cumsum(1)
-    rows = rows.masked_fill((ends - (rows == 0).int()) > 0, IGNORED).unique(dim=0)  # what follows the boundary is padding
+    rows = rows.masked_fill((ends - (rows == 0).int()) > 0, IGNORED).unique(
+        dim=0
+    )  # what follows the boundary is padding
     rows = torch.cat((torch.zeros(len(rows), 1, dtype=torch.long), rows), 1)
     total = (-nats(made, rows, condition.expand(len(rows), -1))).exp().sum()
     assert float(total) == pytest.approx(1, abs=1e-5)

@@ -105,7 +105,9 @@ def test_distances_are_those_of_inputs_run_one_by_one(verified: list[dict], subj
         deviation = np.std([known[tokens][site] for tokens in rows()], axis=0, ddof=1)
         for row in verified:
             if row["site"] == str(site) and row["verified"]:
-                z, target = (np.array(known[tokens][site]) for tokens in (tuple(row["tokens"]), INPUTS[5 + row["target"]]))
+                z, target = (
+                    np.array(known[tokens][site]) for tokens in (tuple(row["tokens"]), INPUTS[5 + row["target"]])
+                )
                 delta = np.sqrt((((z - target) / deviation) ** 2).mean())
                 assert row["distance"] == pytest.approx(delta, abs=1e-4)
                 assert row["accepted"] == (delta <= 0.1)
@@ -203,7 +205,10 @@ def test_every_target_site_and_bandwidth_has_its_samples_and_their_log_probabili
         keys = [(row["site"], row["bandwidth"], row["target"], row["sample"]) for row in table]
         name = None if site is None else str(site)
         assert keys == [
-            (name, h, target, i) for h in (BANDWIDTHS if site else (None,)) for target in range(3) for i in range(SAMPLES)
+            (name, h, target, i)
+            for h in (BANDWIDTHS if site else (None,))
+            for target in range(3)
+            for i in range(SAMPLES)
         ]
         ended = [row for row in table if row["tokens"] is not None]
         assert ended

@@ -52,7 +52,13 @@ def test_the_generators_consistency_is_what_counting_gives(by_hand: dict):
     assert (row["targets"], row["collapsed"], row["unverified"]) == (2, 1, 9)
     assert (row["samples"], row["undecided"]) == (8 + 4 + 3 + 8, 1)
     assert row["ess"] == 6  # the median of 8, 4, 3 and 8
-    assert (row["site"], row["point"], row["layer"], row["head"], row["feature"]) == (str(SITE), "resid_post", 0, None, "f")
+    assert (row["site"], row["point"], row["layer"], row["head"], row["feature"]) == (
+        str(SITE),
+        "resid_post",
+        0,
+        None,
+        "f",
+    )
 
 
 def test_the_reference_is_the_share_among_near_inputs(by_hand: dict):
@@ -67,7 +73,9 @@ def test_the_gap_is_generator_minus_reference_over_the_same_targets(by_hand: dic
     each = [6 / 7 - 3 / 4, 1 - 1]
     assert row["gap"] == pytest.approx(sum(each) / 2)
     margin = 12.7062 * abs(each[0] - each[1]) / 2  # Student's t with one degree of freedom, times the standard error
-    assert [row["gap_low"], row["gap_high"]] == pytest.approx([max(-1, row["gap"] - margin), min(1, row["gap"] + margin)])
+    assert [row["gap_low"], row["gap_high"]] == pytest.approx(
+        [max(-1, row["gap"] - margin), min(1, row["gap"] + margin)]
+    )
 
 
 def test_weighted_draws_count_by_their_weights(by_hand: dict):

@@ -24,14 +24,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    splits = {"train": rows(), "pool": rows(), "target": INPUTS}
+    splits = {"train": 10 * rows(), "pool": rows(), "target": INPUTS}
     return write_store(tmp_path_factory.mktemp("collect"), splits, read, ToyTask().labels)
 
 
 @pytest.fixture(scope="module")
 def trained(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
     folder = tmp_path_factory.mktemp("train")
-    config = TrainConfig(steps=400, batch=256, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=0, checkpoint=1000)
+    config = TrainConfig(steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, checkpoint=1000)
     train(folder, store, SITES, SHAPE, config, 0, CPU, lambda state: None)
     return load_generator(folder, CPU)
 
@@ -64,8 +64,8 @@ def test_the_trained_generator_is_the_exact_posterior(
     with torch.no_grad():
         found = log_q(trained, trained.condition(site, asked, h))
     exact = np.array([posterior(z, site, bandwidth) for z in asked.double().numpy()])
-    assert divergence(exact, found) < 0.03
-    assert divergence(np.tile(list(PRIOR.values()), (len(asked), 1)), found) > 0.1  # the prior is another answer
+    assert divergence(exact, found) < 0.1
+    assert divergence(np.tile(list(PRIOR.values()), (len(asked), 1)), found) > 0.2  # the prior is another answer
 
 
 def test_inputs_with_the_same_activation_are_both_found(trained: Generator, store: Store):
@@ -78,7 +78,7 @@ def test_inputs_with_the_same_activation_are_both_found(trained: Generator, stor
 def test_without_a_condition_the_generator_is_the_prior(trained: Generator):
     with torch.no_grad():
         found = log_q(trained, trained.no_condition(1))
-    assert divergence(np.array([list(PRIOR.values())]), found) < 0.02
+    assert divergence(np.array([list(PRIOR.values())]), found) < 0.05
 
 
 SHORT = TrainConfig(steps=24, batch=32, sites_per_step=1, bandwidths=BANDWIDTHS, checkpoint=10)

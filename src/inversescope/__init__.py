@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inversescope.errors import UserError as UserError
     from inversescope.inverter import Inverter as Inverter
+    from inversescope.pipeline import STEPS as STEPS
+    from inversescope.pipeline import Run as Run
     from inversescope.sites import Site as Site
     from inversescope.subject import Subject as Subject
     from inversescope.tasks import load_task as load_task
@@ -18,12 +20,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Inverter": "inversescope.inverter",
+    "Run": "inversescope.pipeline",
+    "STEPS": "inversescope.pipeline",
     "Site": "inversescope.sites",
     "Subject": "inversescope.subject",
     "UserError": "inversescope.errors",
     "load_task": "inversescope.tasks",
 }
-__all__ = ["Inverter", "Site", "Subject", "UserError", "__version__", "load_task"]
+__all__ = ["STEPS", "Inverter", "Run", "Site", "Subject", "UserError", "__version__", "load_task"]
 
 
 def __getattr__(name: str) -> Any:

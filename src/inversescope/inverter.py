@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -66,8 +66,8 @@ class Inversion:
         """One row a sample, one column a feature (needs the extra `notebook`)."""
         import pandas
 
-        rows = [asdict(sample) for sample in self.samples]
-        return pandas.DataFrame([{**row, **row.pop("labels")} for row in rows])
+        rows = [{**vars(sample), **sample.labels} for sample in self.samples]
+        return pandas.DataFrame(rows).drop(columns="labels")
 
     def shared(self, feature: str) -> float | None:
         """The weight of the samples that have the source's value of a feature; None where that is undefined."""

@@ -49,12 +49,13 @@ class Run:
         self.config = config
 
     @classmethod
-    def create(cls, folder: Path, config_text: str) -> Self:
+    def create(cls, folder: Path | str, config_text: str) -> Self:
         """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
 
         Raises:
             UserError: the folder is in use, or the config cannot be used with its subject.
         """
+        folder = Path(folder)
         if not _free(folder, config_text):
             raise UserError(
                 "the folder is not empty",
@@ -80,12 +81,13 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path | str) -> Self:
         """A run that was created before.
 
         Raises:
             UserError: it is not a run directory, or one of another version.
         """
+        folder = Path(folder)
         for name in (CONFIG, PROVENANCE, RESOLVED):
             if not (folder / name).exists():
                 raise UserError(
@@ -156,7 +158,7 @@ class Run:
         """Whether a step is done; the last one, once the run's own manifest is written."""
         return files.finished(self.folder / step) and (step != LAST or files.finished(self.folder))
 
-    def do(self, step: str, progress: Progress) -> None:
+    def do(self, step: str, progress: Progress = lambda done, total, note: None) -> None:
         """Do one step, from where an interruption left it.
 
         Raises:

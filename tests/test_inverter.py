@@ -1,0 +1,178 @@
+"""Inverting one activation: the records are the formula, and show well; what cannot be is refused."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_subject import World, config_text, world_in
+
+from inversescope.errors import UserError
+from inversescope.inverter import Inversion, InvertedSample, Inverter
+from inversescope.pipeline import Run
+from inversescope.sites import Site
+
+SITE, H, N = "resid_post.1", 0.5, 80
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def inverter(world: World) -> Inverter:
+    return Inverter.load(world.run)
+
+
+@pytest.fixture(scope="module")
+def source(inverter: Inverter) -> str:
+    """A text of the prior."""
+    return inverter.run.store.inputs("target").texts[0]
+
+
+@pytest.fixture(scope="module")
+def inversion(inverter: Inverter, source: str) -> Inversion:
+    return inverter.invert(source, site=SITE, n=N, bandwidth=H, seed=1)
+
+
+def activation(inverter: Inverter, tokens: tuple[int, ...]) -> np.ndarray:
+    site = Site.parse(SITE)
+    return inverter.run.subject.capture([tokens], [site]).activations[site][0].double().numpy()
+
+
+def test_every_sample_has_its_distance_weight_and_labels(inverter: Inverter, inversion: Inversion, source: str):
+    subject, task = inverter.run.subject, inverter.run.task
+    deviation = inverter.run.store.activations("pool", Site.parse(SITE)).double().numpy().std(0, ddof=1)
+    target = activation(inverter, tuple(subject.encode(source)))
+    verified = [sample for sample in inversion.samples if sample.tokens is not None]
+    raw = []
+    for sample in verified:
+        delta = np.sqrt((((activation(inverter, sample.tokens) - target) / deviation) ** 2).mean())
+        assert sample.distance == pytest.approx(delta, abs=1e-4)
+        assert sample.accepted == (delta <= 0.1)
+        assert sample.text == subject.decode(sample.tokens)
+        assert sample.labels == task.labels(sample.tokens)
+        raw.append(np.exp(task.log_prior(sample.tokens) - (delta / H) ** 2 / 2 - sample.log_q))
+    assert sum(raw) > 0  # some are inputs of the prior, else there is nothing to weigh
+    weights = np.array(raw) / sum(raw)
+    assert [sample.weight for sample in verified] == pytest.approx(weights, abs=1e-4)
+    assert inversion.effective_sample_size == pytest.approx(1 / (weights**2).sum(), rel=1e-3)
+    assert inversion.acceptance == sum(sample.accepted for sample in verified) / N
+    assert (inversion.text, inversion.site, inversion.bandwidth) == (source, SITE, H)
+    assert inversion.labels == task.labels(subject.encode(source))
+
+
+def test_log_q_is_the_generators(inverter: Inverter, inversion: Inversion, source: str):
+    generator, site = inverter.generator, Site.parse(SITE)
+    verified = [sample for sample in inversion.samples if sample.tokens is not None]
+    z = inverter.run.subject.capture([inverter.run.subject.encode(source)], [site]).activations[site]
+    with torch.no_grad():
+        condition = generator.condition(site, z, torch.tensor([H])).expand(len(verified), -1)
+        nats = generator.nats(generator.vocabulary.encode([sample.tokens for sample in verified]), condition)
+    assert [sample.log_q for sample in verified] == pytest.approx((-nats).tolist(), abs=1e-3)
+
+
+def test_samples_stand_nearest_first_and_those_that_never_ended_last(inversion: Inversion):
+    assert len(inversion.samples) == N
+    distances = [np.inf if sample.distance is None else sample.distance for sample in inversion.samples]
+    assert distances == sorted(distances)
+
+
+def test_samples_follow_from_the_seed(inverter: Inverter, inversion: Inversion, source: str):
+    assert inverter.invert(source, site=SITE, n=N, bandwidth=H, seed=1) == inversion
+    assert inverter.invert(source, site=SITE, n=N, bandwidth=H, seed=2) != inversion
+
+
+def test_a_data_frame_has_a_column_for_each_fact_and_feature(inversion: Inversion):
+    frame = inversion.to_dataframe()
+    facts = ["text", "tokens", "distance", "weight", "accepted", "log_q"]
+    assert list(frame.columns) == [*facts, *inversion.labels]
+    assert len(frame) == N
+    first = inversion.samples[0]
+    assert [frame[name][0] for name in ("text", "distance", "subject")] == [
+        first.text, pytest.approx(first.distance), first.labels["subject"],
+    ]  # fmt: skip
+
+
+def made(text: str | None, weight: float | None, label: str | None, name: str = "f") -> InvertedSample:
+    return InvertedSample(text, (1,), weight and 0.2, weight, False, -1.0, {name: label})
+
+
+def by_hand(*samples: InvertedSample, text: str = "one two", name: str = "f", label: str | None = "a") -> Inversion:
+    return Inversion(text, SITE, H, {name: label}, samples, 0.0, 1.0)
+
+
+def test_what_is_shared_is_the_weight_among_decided_samples():
+    samples = (made("x", 0.5, "a"), made("y", 0.3, "b"), made("z", 0.2, None), made(None, None, None))
+    assert by_hand(*samples).shared("f") == pytest.approx(0.5 / 0.8)
+    assert by_hand(*samples, label=None).shared("f") is None
+    assert by_hand(made("z", 0.2, None)).shared("f") is None
+    assert by_hand(made("z", 0.0, "a")).shared("f") is None
+
+
+class Reader(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: set[str] = set()
+        self.bold: list[str] = []
+        self.text = ""
+        self.last = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+        self.last = tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.last == "b":
+            self.bold.append(data)
+        self.last = ""
+
+
+def test_it_shows_as_a_table_in_which_texts_are_only_text():
+    nasty = "<script>alert(1)</script> & <i>two</i>"
+    page = Reader(
+        by_hand(made(nasty, 0.5, "a", "<u>f</u>"), made(None, None, None, "<u>f</u>"), text=nasty, name="<u>f</u>")
+        ._repr_html_()
+    )  # fmt: skip
+    assert page.tags == {"p", "b", "br", "table", "tr", "th", "td", "i"}  # i: never ended
+    assert page.text.count(nasty) == 2
+    assert "<u>f</u> 1.00" in page.text
+    assert "never ended" in page.text
+
+
+def test_words_that_differ_from_the_source_are_marked():
+    page = Reader(by_hand(made("one three two", 1.0, "a"))._repr_html_())
+    assert page.bold == ["one two", "three"]  # the source itself, and the new word
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"site": "z.1.1"}, r"does not serve this site(.|\n)*z\.1\.1(.|\n)*resid_post\.0, z\.1\.0, resid_post\.1"),
+        ({"site": "z.one"}, "not the address of a site"),
+        ({"bandwidth": 5.0}, r"not trained for this bandwidth(.|\n)*5(.|\n)*0\.02 to 1"),
+        ({"bandwidth": 0.0}, "not trained for this bandwidth"),
+        ({"bandwidth": float("nan")}, "not trained for this bandwidth"),
+        ({"n": 0}, "at least one sample"),
+        ({"text": ""}, "text is empty"),
+    ],
+)
+def test_what_cannot_be_inverted_is_refused(inverter: Inverter, source: str, asked: dict, says: str):
+    with pytest.raises(UserError, match=says):
+        inverter.invert(**{"text": source, "site": SITE, "n": 4, "bandwidth": H} | asked)
+
+
+def test_a_run_without_a_trained_generator_is_refused(world: World, tmp_path: Path):
+    Run.create(tmp_path / "run", config_text(world.model))
+    with pytest.raises(UserError, match=r"no trained generator(.|\n)*--resume"):
+        Inverter.load(tmp_path / "run")
+    with pytest.raises(UserError, match="not a run directory"):
+        Inverter.load(tmp_path)
