@@ -1,4 +1,4 @@
-"""A whole run that takes a second: a random two-layer Llama with a real tokenizer, saved in a folder, and its config."""
+"""A whole run in a second: a random two-layer Llama with a real tokenizer, saved in a folder, and a config for it."""
 
 from __future__ import annotations
 

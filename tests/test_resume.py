@@ -81,7 +81,6 @@ class World:
         process.start()
         return process
 
-
     def finish(self, run: Path) -> None:
         process = self.start(run)
         process.join()

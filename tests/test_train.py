@@ -28,12 +28,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_store(tmp_path_factory.mktemp("collect"), splits, read, ToyTask().labels)
 
 
-@pytest.fixture(scope="module")
-def trained(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
-    folder = tmp_path_factory.mktemp("train")
-    config = TrainConfig(steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, checkpoint=1000)
+def trained_on(clean: float, store: Store, folder: Path) -> Generator:
+    """A generator of which this share of the questions were clean targets."""
+    config = TrainConfig(
+        steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=clean, unconditional=0.2, checkpoint=1000
+    )
     train(folder, store, SITES, SHAPE, config, 0, CPU, lambda state: None)
     return load_generator(folder, CPU)
+
+
+@pytest.fixture(scope="module")
+def by_noise(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    return trained_on(0, store, tmp_path_factory.mktemp("noise"))
+
+
+@pytest.fixture(scope="module")
+def by_neighbours(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    return trained_on(1, store, tmp_path_factory.mktemp("neighbours"))
 
 
 def log_q(generator: Generator, condition: torch.Tensor) -> np.ndarray:
@@ -50,34 +61,44 @@ def divergence(exact: np.ndarray, log_q: np.ndarray) -> float:
     return float((exact * (logs - log_q)).sum(-1).mean())
 
 
-@pytest.mark.parametrize("bandwidth", [0.05, 0.2, 0.5, 1.0])
-@pytest.mark.parametrize("site", SITES, ids=str)
-@pytest.mark.parametrize("noisy", [False, True], ids=["clean target", "noisy channel"])
-def test_the_trained_generator_is_the_exact_posterior(
-    trained: Generator, store: Store, site: Site, bandwidth: float, noisy: bool
-):
-    targets = store.activations("target", site)
-    asked = targets.repeat(50, 1) if noisy else targets
-    h = torch.full((len(asked),), bandwidth)
-    if noisy:
-        asked = trained.encoder(site).noised(asked, h, torch.Generator().manual_seed(1))
+def assert_is_posterior(generator: Generator, site: Site, asked: torch.Tensor, bandwidth: float) -> None:
     with torch.no_grad():
-        found = log_q(trained, trained.condition(site, asked, h))
+        found = log_q(generator, generator.condition(site, asked, torch.full((len(asked),), bandwidth)))
     exact = np.array([posterior(z, site, bandwidth) for z in asked.double().numpy()])
     assert divergence(exact, found) < 0.1
     assert divergence(np.tile(list(PRIOR.values()), (len(asked), 1)), found) > 0.2  # the prior is another answer
 
 
-def test_inputs_with_the_same_activation_are_both_found(trained: Generator, store: Store):
+everywhere = pytest.mark.parametrize(
+    ("site", "bandwidth"), [(site, h) for site in SITES for h in (0.05, 0.2, 0.5, 1.0)]
+)
+
+
+@everywhere
+def test_noise_alone_teaches_the_exact_posterior(by_noise: Generator, store: Store, site: Site, bandwidth: float):
+    clean, spread = store.activations("target", site).repeat(50, 1), store.spread(site)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)) * spread.deviation
+    assert_is_posterior(by_noise, site, clean + bandwidth * spread.dimension**0.5 * noise, bandwidth)
+    assert_is_posterior(by_noise, site, clean[: len(INPUTS)], bandwidth)
+
+
+@everywhere
+def test_neighbours_alone_teach_what_a_clean_target_means(
+    by_neighbours: Generator, store: Store, site: Site, bandwidth: float
+):
+    assert_is_posterior(by_neighbours, site, store.activations("target", site), bandwidth)
+
+
+def test_inputs_with_the_same_activation_are_both_found(by_noise: Generator):
     z, h = torch.tensor([read((0, 3, 4))[COUNTS]]), torch.tensor([0.05])
     with torch.no_grad():
-        q = np.exp(log_q(trained, trained.condition(COUNTS, z, h)))[0]
+        q = np.exp(log_q(by_noise, by_noise.condition(COUNTS, z, h)))[0]
     assert q[[INPUTS.index((0, 3, 4)), INPUTS.index((0, 4, 3))]] == pytest.approx([0.5, 0.5], abs=0.1)
 
 
-def test_without_a_condition_the_generator_is_the_prior(trained: Generator):
+def test_without_a_condition_the_generator_is_the_prior(by_noise: Generator):
     with torch.no_grad():
-        found = log_q(trained, trained.no_condition(1))
+        found = log_q(by_noise, by_noise.no_condition(1))
     assert divergence(np.array([list(PRIOR.values())]), found) < 0.05
 
 

@@ -104,7 +104,7 @@ def init(
 ) -> None:
     """Make a run directory, to do its steps one by one."""
     _open(folder, _read_config(config), resume=False)
-    screen.print(f"made {folder}; next: inversescope task {folder}")
+    screen.print(f"made {folder}; next: inversescope task {folder}", soft_wrap=True)
 
 
 def _step_command(step: str) -> Callable[[Path], None]:
@@ -114,7 +114,7 @@ def _step_command(step: str) -> Callable[[Path], None]:
 
             opened = Run.open(run)
             if opened.finished(step):
-                screen.print(f"step {step} is done already; to do it again, delete {run / step}")
+                screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
             else:
                 _do(opened, step)
                 _show(run, step)

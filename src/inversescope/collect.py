@@ -131,9 +131,10 @@ def collect(
 
 
 def _split(config: CollectConfig, task: Task, seed: int) -> dict[str, list[Tokens]]:
-    """Independent draws from the prior; a new input goes to the split that is furthest from full, and stays there.
+    """Independent draws from the prior. The first ones, repeats left out, are the targets; then a new input goes to
+    train or pool, whichever is further from full, and stays there.
 
-    So no input is in two splits, and train and pool repeat an input as often as the prior does. Targets are distinct.
+    So no input is in two splits, targets are distinct, and train and pool repeat an input as often as the prior does.
     Each split is sorted: inputs that begin alike come into one shard, and their beginnings are computed once.
     """
     sizes = {"train": config.train, "pool": config.pool, "target": config.targets}
@@ -142,7 +143,8 @@ def _split(config: CollectConfig, task: Task, seed: int) -> dict[str, list[Token
     for tokens in _draws(task, sum(sizes.values()), np.random.default_rng([seed, 1])):
         split = home.get(tokens)
         if split is None:
-            split = home[tokens] = min(SPLITS, key=lambda name: len(splits[name]) / sizes[name])
+            open_splits = SPLITS[:2] if len(splits["target"]) == sizes["target"] else ("target",)
+            split = home[tokens] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
         elif split == "target" or len(splits[split]) == sizes[split]:
             continue
         splits[split].append(tokens)

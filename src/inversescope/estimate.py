@@ -35,14 +35,14 @@ def estimate(run: Run) -> dict[str, float]:
     """
     config, sites = run.config, run.sites
     samples = config.collect.targets * config.sample.samples * len(config.sample.bandwidths) * len(sites["train"])
-    wanted = max(READ, config.collect.shard, config.collect.train, min(samples, 20 * CHUNK))
+    collected = config.collect.train + config.collect.pool + config.collect.targets
+    wanted = max(READ, collected, min(samples, 20 * CHUNK))
     drawn = run.task.draw(min(wanted, run.task.rows or wanted), np.random.default_rng([config.seed, 3]))
     distinct = sorted(set(drawn[:samples]))
-    collected = config.collect.train + config.collect.pool + config.collect.targets
     a_token = _seconds_a_token(run.subject, drawn[:READ], sites["pool"])
     setup, step, sample = _generator(run, drawn[: config.collect.train])
     seconds = {
-        "collect": a_token * collected * _tokens(run.subject, drawn[: config.collect.shard]),
+        "collect": a_token * collected * _tokens(run.subject, sorted(drawn[:collected])[: config.collect.shard]),
         "train": setup + step * config.train.steps,
         "sample": sample * samples,
         "verify": a_token * len(distinct) * _tokens(run.subject, distinct[:CHUNK]),

@@ -1,4 +1,4 @@
-"""Muon: momentum whose every update of a matrix is made orthogonal (Jordan 2024, kellerjordan.github.io/posts/muon).
+"""Muon: momentum whose every update of a matrix is made orthogonal (K. Jordan and others, "Muon", 2024).
 
 torch's own computes in bfloat16. A CPU without it is eight times slower at that: a third of the whole training step.
 """
@@ -24,7 +24,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         assert closure is None
         for group in self.param_groups:
             for weight in group["params"]:

@@ -41,6 +41,8 @@ def shown(step: str, screen: Console) -> Iterator[Show]:
     with Progress(*columns, console=screen) as bar:
         task = bar.add_task(step, total=None, note="")
         yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+        if bar.tasks[task].total is None:  # a step that did not say how far it was
+            bar.update(task, completed=1, total=1)
 
 
 def _lines(step: str, screen: Console) -> Show:

@@ -30,18 +30,19 @@ def summary_table(run: Path) -> Group:
         return Group("no feature was scored")
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
     rows = {(row["source"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
-    head = f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]"
-    foot = f"[dim]second row: the reference has an effective sample size of {RELIABLE} or more[/]"
     table = Table(box=None, pad_edge=False)
     for column in ("feature", "h", "generator", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
+    foot = ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
-        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE]
-        for h in dict.fromkeys([*bandwidths[:1], *reliable[:1]]):
+        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE][:1]
+        for h in dict.fromkeys([bandwidths[0], *reliable]):
             cells = [rows["generator", feature, h], rows["reference", feature, h], rows["nearest", feature, None]]
             table.add_row(escape(feature), f"{h:g}", *map(_estimate, cells), _share(cells[0]["chance"]))
-    return Group(head, table, foot)
+        if reliable:
+            foot = f"[dim]reference: effective sample size {RELIABLE} or more from h = {reliable[0]:g} on[/]"
+    return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
 
 
 def inversion_table(inversion: Inversion) -> Group:

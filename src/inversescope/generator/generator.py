@@ -77,7 +77,7 @@ class Generator(nn.Module):
 
         `known` are the inputs that are kept for the kernel estimate.
         """
-        says = content(rows, len(self.vocabulary), self.width)
+        says = content(rows, self.width)
         for site in self.sites:
             self.encoder(site).fit(activations[site], spreads[site], says, known)
 

@@ -1,0 +1,246 @@
+"""The command line through `main([...])` on a tiny subject: what it makes, says and shows."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from run_contract import differences
+from small_subject import World, call, config_text, world_in
+
+from inversescope import cli, files, progress
+from inversescope.cli import STEPS
+from inversescope.config import RunConfig
+from inversescope.estimate import estimate
+from inversescope.pipeline import Run
+from inversescope.tables import summary_table
+
+TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
+
+
+@pytest.fixture
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world_in(tmp_path_factory.getbasetemp())
+
+
+def test_a_run_leaves_what_the_page_says(world: World):
+    assert differences(world.run) == []
+    for folder in (world.run, *(world.run / step for step in STEPS)):
+        files.check(folder)
+
+
+def test_step_by_step_gives_the_same_numbers(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = tmp_path / "run"
+    assert call("init", world.config, run) == 0
+    assert f"inversescope task {run}" in capsys.readouterr().err
+    for step in STEPS:
+        assert call(step, run) == 0
+    shown = capsys.readouterr()
+    assert f"report: {run / 'report' / 'report.html'}" in shown.err
+    assert "indirect object" in shown.out
+    for name in ("train/generator.safetensors", "score/results.json"):
+        assert (run / name).read_bytes() == (world.run / name).read_bytes()
+    assert call("train", run) == 0
+    assert f"step train is done already; to do it again, delete {run / 'train'}" in capsys.readouterr().err
+
+
+def test_a_run_stops_where_it_is_told_to_and_goes_on(world: World, tmp_path: Path):
+    run = tmp_path / "run"
+    assert call("run", world.config, "--out", run, "--until", "collect") == 0
+    assert files.finished(run / "collect") and not (run / "train").exists()
+    assert call("run", world.config, "--out", run, "--resume", "--until", "train") == 0
+    assert files.finished(run / "train") and not (run / "sample").exists()
+
+
+def test_a_finished_run_shows_its_report_without_torch(world: World):
+    program = (
+        "import sys\nfrom inversescope.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "print('loaded:', *sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    arguments = ["run", str(world.config), "--out", str(world.run), "--resume"]
+    answer = subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True)
+    assert answer.stdout.splitlines()[-1] == "loaded:"
+    assert "this run is finished" in answer.stderr and "indirect object" in answer.stdout
+    assert str(world.run / "report" / "report.html") in answer.stderr
+
+
+def test_a_report_that_was_deleted_is_written_again(world: World, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(world.run, run)
+    shutil.rmtree(run / "report")
+    assert call("run", world.config, "--out", run, "--resume") == 0
+    assert (run / "report" / "report.html").read_bytes() == (world.run / "report" / "report.html").read_bytes()
+
+
+def test_the_config_is_kept_byte_for_byte(world: World, tmp_path: Path):
+    config = tmp_path / "windows.toml"
+    config.write_bytes(config_text(world.model).replace("\n", "\r\n").encode())
+    for _ in range(2):
+        assert call("run", config, "--out", tmp_path / "run", "--until", "task", "--resume") == 0
+        assert (tmp_path / "run" / "config.toml").read_bytes() == config.read_bytes()
+
+
+def test_python_dash_m_is_the_same_command_line():
+    command = [sys.executable, "-m", "inversescope"]
+    assert "invert" in subprocess.run([*command, "--help"], check=True, capture_output=True, text=True).stdout
+    wrong = subprocess.run([*command, "run", "none.toml"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "none.toml" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_invert_shows_verified_samples(world: World, capsys: pytest.CaptureFixture[str]):
+    options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "5")
+    assert call("invert", TEXT, *options) == 0
+    shown = capsys.readouterr().out
+    assert "resid_post.1, h = 0.3: 5 samples" in shown and "indirect object" in shown
+    assert call("invert", TEXT, *options) == 0
+    assert capsys.readouterr().out == shown
+    assert call("invert", TEXT, *options, "--seed", "1") == 0
+    assert capsys.readouterr().out != shown
+
+
+def test_sites_lists_what_there_is(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("sites", world.model) == 0
+    assert re.search(r"z\.0\.0 to z\.1\.1 +\S* *4 +\S* *8", capsys.readouterr().out)
+    assert call("sites", world.model, "--select", "z.1.*,resid_post.0") == 0
+    assert capsys.readouterr().out.split() == ["resid_post.0", "z.1.0", "z.1.1"]
+
+
+# The summary
+
+
+def test_the_summary_fits_a_terminal(world: World):
+    for width in (80, 100):
+        screen = Console(file=io.StringIO(), width=width, highlight=False)
+        screen.print(summary_table(world.run))
+        lines = screen.file.getvalue().splitlines()
+        assert "…" not in screen.file.getvalue() and max(map(len, lines)) <= 80
+        assert lines[0].startswith("resid_post.1: feature consistency rate [95%")
+        assert lines[1].split() == ["feature", "h", "generator", "reference", "nearest", "chance"]
+        assert len(lines) == 3 + len({row["feature"] for row in scores(world.run)})  # one line a feature: no wrapping
+
+
+def scores(run: Path) -> list[dict]:
+    return files.read_json(run / "score" / "results.json")["scores"]
+
+
+def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tmp_path: Path):
+    def row(source: str, h: float | None, fcr: float | None, ess: float, site: str = "resid_post.3") -> dict:
+        ends = {"fcr_low": fcr and fcr - 0.1, "fcr_high": fcr and min(1.0, fcr + 0.1)}
+        return {
+            "source": source,
+            "site": site,
+            "feature": "f",
+            "bandwidth": h,
+            "fcr": fcr,
+            "chance": 0.25,
+            "ess": ess,
+        } | ends
+
+    rows = [row("generator", h, 0.5 + h, 8) for h in (0.3, 0.05, 0.1)]
+    rows += [row("reference", 0.05, None, 2), row("reference", 0.1, 0.7, 30), row("reference", 0.3, 0.8, 300)]
+    rows += [row("nearest", None, 0.996, 8), row("generator", 0.05, 0.11, 8, site="resid_post.2")]
+    files.write_json(tmp_path / "score" / "results.json", {"scores": rows})
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(summary_table(tmp_path))
+    first, second = (re.split(r"  +", line.strip()) for line in screen.file.getvalue().splitlines()[2:4])
+    assert first == ["f", "0.05", ".55 [.45 .65]", "–", "1.0 [.90 1.0]", ".25"]
+    assert second == ["f", "0.1", ".60 [.50 .70]", ".70 [.60 .80]", "1.0 [.90 1.0]", ".25"]
+
+
+def test_the_summary_of_texts_without_labels(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Nothing to score is nothing to fail at."""
+    (tmp_path / "texts.txt").write_text("".join(f"{a} gave {b} a ring\n" for a in "abcdefgh" for b in "ijklmnop"))
+    text = config_text(world.model, steps=6)
+    start, end = text.index("[task]"), text.index("[collect]")
+    task = f'[task]\nname = "texts"\npath = "{tmp_path / "texts.txt"}"\n'
+    (tmp_path / "run.toml").write_text(text[:start] + task + text[end:])
+    assert call("run", tmp_path / "run.toml", "--out", tmp_path / "run") == 0
+    assert "no feature was scored" in capsys.readouterr().out
+
+
+# Progress
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    screen, now = Console(file=io.StringIO()), [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.shown("train", screen) as show:
+        for step in range(1, 1001):
+            now[0] += 0.5
+            show(step, 1000, f"[{step}]")
+        show(1000, 1000, "again")
+    lines = screen.file.getvalue().splitlines()
+    assert lines[0] == "train      121/1000 [121]" and lines[-1] == "train      1000/1000 [1000]"
+    assert len(lines) == 9
+
+
+# The demo
+
+
+def test_the_demo_configs_agree():
+    small, full = (RunConfig.parse(cli._demo_config(full), "demo") for full in (False, True))
+    assert full.generator.sites == full.collect.sites == small.collect.sites
+    assert full.train.sites_per_step == 16
+    assert full.train.steps == 30 * small.train.steps  # in proportion to their sites: 300 against 10
+    same = {"generator": {"sites": ...}, "train": {"steps": ..., "sites_per_step": ...}}
+    assert small.model_dump(exclude=same) == full.model_dump(exclude=same)
+
+
+def test_the_demo_prints_its_config(capsys: pytest.CaptureFixture[str]):
+    for options in ([], ["--full"]):
+        assert call("demo", "--print-config", *options) == 0
+        assert capsys.readouterr().out == cli._demo_config(bool(options))
+
+
+@pytest.fixture
+def small_demo(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_demo_config", lambda full: config_text(world.model, steps=6))
+
+
+def test_the_demo_runs_once(small_demo: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("demo", "--out", tmp_path / "demo") == 0
+    assert "of all" not in capsys.readouterr().err
+    assert call("demo", "--out", tmp_path / "demo") == 0
+    assert "this run is finished" in capsys.readouterr().err
+
+
+def test_the_full_demo_says_how_long_it_takes_before_it_starts(
+    small_demo: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert call("demo", "--full", "--out", tmp_path / "demo") == 0
+    said = capsys.readouterr().err
+    assert re.search(
+        r"one generator for 3 sites: about \d+ s \(collect \d+ s, train \d+ s, sample \d+ s, verify \d+ s\)\n"
+        r"(.|\n)*train +6/6",
+        said,
+    ), said
+    shutil.rmtree(tmp_path / "demo" / "report")
+    assert call("demo", "--full", "--out", tmp_path / "demo") == 0
+    assert "about" not in capsys.readouterr().err  # there is nothing left that takes long
+
+
+def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path):
+    """Ten times the training, and the inputs: ten times the seconds, within the noise of a measurement."""
+    text = config_text(world.model, steps=200)
+    more = text.replace("steps = 200", "steps = 20000").replace("samples = 6", "samples = 600")
+    seconds = [estimate(Run.create(tmp_path / str(i), config)) for i, config in enumerate((text, more))]
+    assert [set(found) for found in seconds] == [{"collect", "train", "sample", "verify"}] * 2
+    for step in ("train", "sample"):
+        assert 25 < seconds[1][step] / seconds[0][step] < 400
+    assert (
+        0.2 < seconds[1]["verify"] / seconds[0]["verify"] < 5
+    )  # the prior has 48 inputs, however often they are drawn
+
+
+def test_the_estimate_leaves_out_what_is_done(world: World, tmp_path: Path):
+    run = tmp_path / "run"
+    assert call("run", world.config, "--out", run, "--until", "collect") == 0
+    assert set(estimate(Run.open(run))) == {"train", "sample", "verify"}
+    assert estimate(Run.open(world.run)) == {}

@@ -1,0 +1,144 @@
+"""What `collect` leaves: splits of the prior, and activations that are what the subject shows, row by row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from small_subject import World, call, config_text, world_in
+
+from inversescope import files
+from inversescope.collect import SPLITS, Store, collect
+from inversescope.errors import UserError
+from inversescope.pipeline import Run
+from inversescope.sites import Site
+
+
+@pytest.fixture
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def run(world: World) -> Run:
+    return Run.open(world.run)
+
+
+def gather(run: Run, folder: Path, seed: int = 3, **changes: object) -> Store:
+    """Collect into another folder with a changed config."""
+    folder.mkdir(exist_ok=True)
+    config = run.config.collect.model_copy(update=changes)
+    collect(folder, config, run.task, run.subject, run.sites, seed, lambda done, total: None)
+    return Store(folder)
+
+
+def test_the_splits_have_their_sizes_and_share_no_input(run: Run):
+    tokens = {split: run.store.inputs(split).tokens for split in SPLITS}
+    assert {split: len(rows) for split, rows in tokens.items()} == {"train": 30, "pool": 24, "target": 4}
+    assert not any(
+        set(tokens[a]) & set(tokens[b]) for a, b in (("train", "pool"), ("train", "target"), ("pool", "target"))
+    )
+    assert len(set(tokens["target"])) == 4
+
+
+def test_the_splits_repeat_inputs_as_the_prior_does(run: Run, tmp_path: Path):
+    """Of 48 equally likely inputs, each that is in a split is as frequent in it as any other."""
+    store = gather(run, tmp_path, sites=("resid_post.0",), train=1200, pool=1200, targets=4, shard=2000)
+    counted = [Counter(store.inputs(split).tokens) for split in ("train", "pool")]
+    assert sum(map(len, counted)) == 48 - 4
+    for counts in counted:
+        expected = 1200 / len(counts)
+        chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
+        assert chi_square < 2.5 * len(counts)  # its mean is one less than the number of inputs
+
+
+def test_row_by_row_activations_are_those_of_the_subject(run: Run):
+    for split in SPLITS:
+        inputs = run.store.inputs(split).tokens
+        for site in run.sites[split]:
+            stored = run.store.activations(split, site)
+            assert stored.shape == (len(inputs), site.dimension(run.subject.shape))
+            for row in (0, len(inputs) // 2, len(inputs) - 1):
+                alone = run.subject.capture([inputs[row]], [site]).activations[site][0]
+                torch.testing.assert_close(stored[row], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_texts_and_labels_belong_to_the_inputs(run: Run):
+    inputs = run.store.inputs("pool")
+    assert inputs.texts == [run.subject.decode(tokens) for tokens in inputs.tokens]
+    assert set(inputs.labels) == set(run.task.features)
+    for feature, values in inputs.labels.items():
+        assert values == [run.task.labels(tokens)[feature] for tokens in inputs.tokens]
+
+
+def test_the_statistics_are_those_of_the_pool(run: Run):
+    for site in run.sites["pool"]:
+        rows, spread = run.store.activations("pool", site).double().numpy(), run.store.spread(site)
+        assert spread.count == len(rows) == 24
+        np.testing.assert_allclose(spread.mean, rows.mean(0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(spread.deviation, rows.std(0, ddof=1), rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_generators_sites_are_read_for_training(run: Run):
+    with pytest.raises(
+        UserError, match=r"no train activations of this site\n  given:   z\.1\.1\n  allowed: resid_post"
+    ):
+        run.store.activations("train", Site.parse("z.1.1"))
+    assert len(run.store.activations("pool", Site.parse("z.1.1"))) == 24
+
+
+def test_the_seed_decides_and_the_shards_do_not(run: Run, tmp_path: Path):
+    again, other = gather(run, tmp_path / "again", shard=7), gather(run, tmp_path / "other", seed=4)
+    for split in SPLITS:
+        assert again.inputs(split).tokens == run.store.inputs(split).tokens != other.inputs(split).tokens
+        for site in run.sites[split]:
+            expected = run.store.activations(split, site)
+            torch.testing.assert_close(again.activations(split, site), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_it_goes_on_after_the_last_shard(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Interrupted before the third shard, only what is missing is read, and the files come out the same."""
+    read, capture = [], run.subject.capture
+
+    def counted(inputs, *arguments, **options):
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        read.append(len(inputs))
+        return capture(inputs, *arguments, **options)
+
+    monkeypatch.setattr(run.subject, "capture", counted)
+    with pytest.raises(KeyboardInterrupt):
+        gather(run, tmp_path)
+    assert read == [8, 8] and len(files.read_json(tmp_path / "shards.json")) == 2
+    read[:] = [0, 0, 0]
+    gather(run, tmp_path)
+    assert sum(read) == 30 + 24 + 4 - 16
+    manifest = files.check(run.folder / "collect")
+    assert {path.name: files.sha256(path) for path in tmp_path.iterdir()} == manifest["files"]
+
+
+def test_too_few_inputs_are_told_by_split(run: Run, tmp_path: Path):
+    with pytest.raises(UserError, match=r"too few different inputs(.|\n)*target \d+ of 50(.|\n)*collect\.targets"):
+        gather(run, tmp_path, targets=50)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_row_of_a_file_is_used_once(world: World, tmp_path: Path):
+    """Own texts are the prior: eleven rows, of which one comes twice, are enough for splits of ten."""
+    names = ("Paul", "Lisa", "Mark", "Sean", "Erin", "Adam", "Eric", "Kyle", "Amy", "Jose", "Amy")
+    texts = [f"Then, Mary and {name} went" for name in names]
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    text = config_text(world.model)
+    start, end = text.index("[task]"), text.index("[collect]")
+    task = f'[task]\nname = "texts"\npath = "{tmp_path / "texts.txt"}"\n'
+    text = (text[:start] + task + text[end:]).replace("train = 30", "train = 5").replace("pool = 24", "pool = 3")
+    (tmp_path / "run.toml").write_text(text.replace("targets = 4", "targets = 2"))
+    assert call("run", tmp_path / "run.toml", "--out", tmp_path / "run", "--until", "collect") == 0
+    table = pq.read_table(tmp_path / "run" / "collect" / "inputs.parquet")
+    found = Counter(table["text"].to_pylist())
+    assert len(table) == 10 and found <= Counter(texts)
+    assert files.read_json(tmp_path / "run" / "task" / "accuracy.json") == {"defined": False}
