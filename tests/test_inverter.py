@@ -92,10 +92,9 @@ def test_a_data_frame_has_a_column_for_each_fact_and_feature(inversion: Inversio
     facts = ["text", "tokens", "distance", "weight", "accepted", "log_q"]
     assert list(frame.columns) == [*facts, *inversion.labels]
     assert len(frame) == N
-    first = inversion.samples[0]
-    assert [frame[name][0] for name in ("text", "distance", "subject")] == [
-        first.text, pytest.approx(first.distance), first.labels["subject"],
-    ]  # fmt: skip
+    row, sample = next((i, sample) for i, sample in enumerate(inversion.samples) if sample.labels["subject"])
+    found = [frame[name][row] for name in ("text", "distance", "subject")]
+    assert found == [sample.text, pytest.approx(sample.distance), sample.labels["subject"]]
 
 
 def made(text: str | None, weight: float | None, label: str | None, name: str = "f") -> InvertedSample:

@@ -123,8 +123,7 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
         if site in generated:
             evidence += _from_samples(site, generated[site], free, bandwidths, features)
         for feature in features:
-            rng = np.random.default_rng([seed, 2])
-            results += _score_feature(feature, evidence, rng)
+            results += _score_feature(feature, evidence, seed)
         progress(done + 1, len(distances))
     diagnostics = [row for site, table in generated.items() for row in diagnose(site, table, distances[site])]
     histograms = [row for site, table in generated.items() for row in histogram(site, table, distances[site])]
@@ -188,9 +187,7 @@ def _from_samples(
     yield Evidence("no condition", site, None, shared, verified, int((verified == 0).sum()))
 
 
-def _score_feature(
-    feature: Feature, evidence: Sequence[Evidence], rng: np.random.Generator
-) -> Iterator[dict[str, Any]]:
+def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) -> Iterator[dict[str, Any]]:
     """One row for each source and bandwidth of a site."""
     consistencies: dict[tuple[str, float | None], Float[ndarray, " targets"]] = {}
     for item in evidence:
@@ -217,7 +214,7 @@ def _score_feature(
             "unverified": item.unverified,
             **_fields("fcr", statistics.mean(consistency, 0, 1)),
             "chance": _defined(statistics.mean(np.where(np.isnan(consistency), np.nan, feature.chance)).value),
-            **_fields("corrected", statistics.corrected(consistency, feature.chance, rng)),
+            **_fields("corrected", statistics.corrected(consistency, feature.chance, seed)),
             **_fields("bits", statistics.mean(bits)),
             "ess": _defined(float(np.median(sizes))),
             **_fields("gap", _gap(item, consistency, consistencies)),

@@ -28,8 +28,8 @@ class Spread:
         """The spread of these activations, in float32; at least two of them."""
         assert len(activations) > 1
         deviation, mean = torch.std_mean(activations.double(), dim=0)
-        # Rounding leaves a coordinate that is constant with a deviation of about this much.
-        constant = deviation <= 1e-6 * mean.abs()
+        # Rounding leaves a constant coordinate with a deviation of about this much; below tiny, 1/deviation is inf.
+        constant = deviation <= (1e-6 * mean.abs()).clamp_min(torch.finfo(torch.float32).tiny)
         return cls(mean.float(), deviation.masked_fill(constant, 0).float(), len(activations))
 
     def to(self, device: torch.device) -> Spread:

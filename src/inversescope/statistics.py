@@ -6,6 +6,7 @@ Undefined is NaN here, and null in records.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,13 +40,11 @@ def mean(per_target: Float[ndarray, " targets"], low: float = -np.inf, high: flo
     value = float(values.mean())
     if len(values) == 1:
         return Estimate(value, np.nan, np.nan)
-    margin = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    margin = _quantile(len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
     return Estimate(value, max(low, value - margin), min(high, value + margin))
 
 
-def corrected(
-    consistency: Float[ndarray, " targets"], chance: Float[ndarray, " targets"], rng: np.random.Generator
-) -> Estimate:
+def corrected(consistency: Float[ndarray, " targets"], chance: Float[ndarray, " targets"], seed: int) -> Estimate:
     """κ = (FCR − FCR₀) / (1 − FCR₀) over the targets, with a cluster bootstrap interval (percentiles).
 
     0 is chance, 1 is fully determined; undefined where FCR₀ = 1. Targets with NaN are left out. The percentiles are
@@ -59,11 +58,10 @@ def corrected(
     value = float(numbers[0].sum() / numbers[1].sum())
     if n == 1:
         return Estimate(value, np.nan, np.nan)
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    counts = _resamples(n, seed)
     above, below = numbers @ counts.T
-    ratios = np.divide(above, below, out=np.full(RESAMPLES, np.nan), where=below > 0)
-    tail = 100 * stats.norm.cdf((n / (n - 1)) ** 0.5 * stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
-    return Estimate(value, *np.nanpercentile(ratios, [tail, 100 - tail]).tolist())
+    ratios = above[below > 0] / below[below > 0]
+    return Estimate(value, *np.percentile(ratios, [_tail(n), 100 - _tail(n)]).tolist())
 
 
 def shares(
@@ -92,3 +90,21 @@ def entropy(shares: Float[ndarray, "targets labels"], size: Float[ndarray, " tar
     seen = np.minimum(1, shares * size[:, None]).sum(1)
     correction = np.divide(np.maximum(seen - 1, 0), 2 * size, out=np.zeros_like(size), where=size > 0)
     return (-(shares * logs).sum(1) + correction) / np.log(2)
+
+
+@lru_cache
+def _quantile(freedom: int) -> float:
+    """Student's t at the upper end of the interval."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+@lru_cache
+def _tail(n: int) -> float:
+    """The percentile at which the bootstrap's interval over `n` targets begins: as wide as Student's t makes it."""
+    return float(100 * stats.norm.cdf(-((n / (n - 1)) ** 0.5) * _quantile(n - 1)))
+
+
+@lru_cache
+def _resamples(n: int, seed: int) -> Int[ndarray, "resamples n"]:
+    """How often each of `n` targets is in each bootstrap sample."""
+    return np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)

@@ -5,6 +5,7 @@ Dimensions: `n` inputs of the train split, `batch` examples, `d` coordinates of 
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -157,7 +158,7 @@ def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) 
         "layers": len(generator.backbone.blocks),
         "heads": generator.heads,
     }
-    files.write(folder / "generator.safetensors", lambda temporary: save_file(generator.state_dict(), temporary))
+    files.write_tensors(folder / "generator.safetensors", generator.state_dict())
     files.write_json(folder / "generator.json", described)
     steps = pa.table({"step": pa.array(range(1, len(losses) + 1), pa.int32()), "nats": list(losses)})
     files.write_table(folder / LOSSES, steps)
@@ -237,7 +238,9 @@ def _checkpoint(
         "generator": generator.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
-    files.write(folder / CHECKPOINT, lambda temporary: torch.save(state, temporary))
+    content = io.BytesIO()  # torch's own writer hides that the disk is full
+    torch.save(state, content)
+    files.write(folder / CHECKPOINT, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
 def _resume(folder: Path, generator: Generator, optimizers: Sequence[Optimizer]) -> tuple[int, list[float]]:
