@@ -60,6 +60,7 @@ class SiteEncoder(nn.Module):
         self.register_buffer("rotation", torch.zeros(dimension, dimension))
         self.register_buffer("varying", torch.ones(()))  # how many coordinates vary: d in the formulas
         self.register_buffer("known", torch.zeros(known, dimension))
+        self.register_buffer("squares", torch.zeros(known))  # the squared norm of each known activation
         self.register_buffer("content", torch.zeros(known, width))
         self.project = nn.Linear(dimension, width)
 
@@ -70,6 +71,7 @@ class SiteEncoder(nn.Module):
     rotation: Tensor
     varying: Tensor
     known: Tensor
+    squares: Tensor
     content: Tensor
 
     @torch.no_grad()
@@ -99,6 +101,7 @@ class SiteEncoder(nn.Module):
         self.project.weight.copy_(content.T @ whitened / len(whitened))
         self.project.bias.zero_()
         self.known.copy_(standardized[known])
+        self.squares.copy_((self.known**2).sum(1))
         self.content.copy_(content[known])
 
     def forward(
@@ -124,7 +127,7 @@ class SiteEncoder(nn.Module):
         itself: Int[Tensor, " batch"] | None,
     ) -> Float[Tensor, "batch known"]:
         """Weights k(δ/h) over the known inputs, normalised."""
-        squares = (standardized**2).sum(1, keepdim=True) + (self.known**2).sum(1)
+        squares = (standardized**2).sum(1, keepdim=True) + self.squares
         distances = (squares - 2 * standardized @ self.known.T).clamp_min(0) / self.varying
         if itself is not None:
             rows = torch.nonzero(itself >= 0)[:, 0]

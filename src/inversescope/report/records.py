@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,10 +116,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        return files.read_json(_existing(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
+    return files.read_json(_existing(path))
 
 
 def _existing(path: Path) -> Path:
