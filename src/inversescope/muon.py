@@ -1,6 +1,6 @@
 """Muon: momentum whose every update of a matrix is made orthogonal (K. Jordan and others, "Muon", 2024).
 
-torch's own computes in bfloat16. A CPU without it is eight times slower at that: a third of the whole training step.
+torch's own computes in bfloat16, which on a CPU without it took most of a training step (docs/experiments.md).
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ def _step(
 
 
 def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
-    """Muon for the matrices inside the network, AdamW for the rest: six tenths of the steps that AdamW alone needs."""
+    """Muon for the matrices inside the network, AdamW for the rest (compared in docs/experiments.md)."""
     inside = [*generator.backbone.blocks.parameters(), *generator.mix.parameters()]
     matrices = [weight for weight in inside if weight.ndim == 2]
     chosen = {id(weight) for weight in matrices}
