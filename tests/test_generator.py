@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from inversescope.generator import IGNORED, Generator, Vocabulary
+from inversescope.generator import IGNORED, Generator, Vocabulary, content
 from inversescope.generator.encoder import SiteEncoder
 from inversescope.sites import Site
 from inversescope.spread import Spread
@@ -20,17 +22,19 @@ from inversescope.train import load_generator, save_generator
 
 NEAR, FAR = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {NEAR: 4, FAR: 3}
-TOKENS = (7, 9)
+PHRASES = ((7,), (9,))
 LONGEST = 3  # tokens; with the boundaries before and after, five positions
 
 
 def generator(seed: int = 0) -> Generator:
     """An untrained generator in which no number is what it was made with, so that nothing passes by being zero."""
     torch.manual_seed(seed)
-    made = Generator(Vocabulary(TOKENS), LONGEST + 2, DIMENSIONS, known=20, width=16, layers=2, heads=2)
-    rows = made.vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10)
+    vocabulary = Vocabulary(PHRASES)
+    says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 16)
+    shape = {"known": 20, "facts": len(says.prior), "width": 16, "layers": 2, "heads": 2}
+    made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, **shape)
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
-    made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, rows, torch.arange(5, 25))
+    made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, says, torch.arange(5, 25))
     for weight in made.parameters():
         weight.data += 0.1 * torch.randn(weight.shape)
     return made.eval()
@@ -65,7 +69,7 @@ def test_the_log_probability_of_a_draw_is_that_of_reading_it_at_once():
 def test_draws_are_as_frequent_as_the_enumerated_distribution(which: int):
     made, n = generator(), 8000
     condition = conditions(made, 3)[which : which + 1]
-    inputs = [x for length in range(1, LONGEST + 1) for x in itertools.product(TOKENS, repeat=length)]
+    inputs = [x for length in range(1, LONGEST + 1) for x in itertools.product((7, 9), repeat=length)]
     exact = (-nats(made, made.vocabulary.encode(inputs), condition.expand(len(inputs), -1))).exp().double().numpy()
     expected = n * np.r_[exact, 1 - exact.sum()]  # the rest never ends, or ends at once
     drawn, _ = made.draw(condition.expand(n, -1), torch.Generator().manual_seed(which))
@@ -106,8 +110,8 @@ def test_a_later_token_does_not_change_earlier_logits():
     condition = conditions(made, 1)
     one, two = torch.tensor([[0, 1, 2, 1]]), torch.tensor([[0, 1, 1, 2]])
     with torch.no_grad():
-        prepared = made.conditioning.prepare(condition)
-        first, second = (made.backbone(rows, made.conditioning, prepared)[0] for rows in (one, two))
+        prepared = made.prepare(condition)
+        first, second = (made.backbone(rows, *prepared)[0] for rows in (one, two))
     assert torch.allclose(first[:2], second[:2], atol=1e-6)
     assert not torch.allclose(first[2], second[2], atol=1e-2)
 
@@ -136,16 +140,40 @@ def test_a_saved_generator_draws_the_same(tmp_path: Path):
     assert torch.equal(drawn[0][1], drawn[1][1])
 
 
-@pytest.mark.parametrize("inputs", [[(5,), (5, 8, 5), (900, 8)], [(3, 3)]])
-def test_decode_undoes_encode(inputs: list[tuple[int, ...]]):
+MANY = 40  # more often than `CERTAIN`
+
+
+@pytest.mark.parametrize(
+    ("inputs", "phrases", "prefix"),
+    [
+        ([(5,), (5, 8, 5), (900, 8)], [(5,), (8,), (900,)], ()),  # too few to be certain of anything
+        ([(3, 3)] * MANY, [(3,)], (3,)),
+        # 1 2 begin every input; 5 is always followed by 6 7, and 7 by nothing else than the end or 8.
+        ([(1, 2, 5, 6, 7), (1, 2, 9), (1, 2, 5, 6, 7, 8)] * MANY, [(5, 6, 7), (8,), (9,)], (1, 2)),
+        # 5 is once followed by another: no longer certain.
+        ([(5, 6), (4,)] * MANY + [(5, 9)], [(4,), (5,), (6,), (9,)], ()),
+    ],
+)
+def test_a_phrase_is_a_token_and_what_must_follow_it(
+    inputs: list[tuple[int, ...]], phrases: list[tuple[int, ...]], prefix: tuple[int, ...]
+):
+    vocabulary = Vocabulary.of(inputs)
+    assert (list(vocabulary.phrases), vocabulary.prefix) == (phrases, prefix)
+    assert vocabulary.decode(vocabulary.encode(inputs)[:, 1:]) == inputs
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=6).map(tuple), min_size=1, max_size=30))
+def test_decode_undoes_encode_whatever_is_certain(distinct: list[tuple[int, ...]]):
+    inputs = distinct * MANY
     vocabulary = Vocabulary.of(inputs)
     rows = vocabulary.encode(inputs)
     assert vocabulary.decode(rows[:, 1:]) == inputs
-    assert (rows == IGNORED).sum() == sum(max(map(len, inputs)) - len(tokens) for tokens in inputs)
+    assert rows.max() < len(vocabulary)
+    assert len(set(map(tuple, rows.tolist()))) == len(set(distinct))
 
 
 def test_what_never_ends_or_is_empty_is_no_input():
-    assert Vocabulary(TOKENS).decode(torch.tensor([[1, 2, 1], [0, 1, 1], [2, 0, 1]])) == [None, None, (9,)]
+    assert Vocabulary(PHRASES).decode(torch.tensor([[1, 2, 1], [0, 1, 1], [2, 0, 1]])) == [None, None, (9,)]
 
 
 def correlated_site() -> tuple[Tensor, Tensor, Spread]:
@@ -187,7 +215,7 @@ def test_the_kernel_estimate_is_the_weighted_content_of_the_other_known_inputs()
     squares = spread.distances(z, activations[known]).numpy() ** 2
     for itself, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
         with torch.no_grad():
-            _, kernel, size = encoder(z, h, itself)
+            _, kernel, size = encoder(z, h, None if itself is None else encoder.neighbours(z, h, itself))
         weights = np.exp(-squares / 2 / h[:, None].numpy() ** 2)
         weights[range(len(left_out)), left_out] = 0
         weights /= weights.sum(1, keepdims=True)

@@ -18,7 +18,7 @@ from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 from inversescope import files, verify
 from inversescope.collect import Store
 from inversescope.config import SampleConfig
-from inversescope.generator import Generator, Vocabulary
+from inversescope.generator import Generator, Vocabulary, content
 from inversescope.sample import SCHEMA, sample
 from inversescope.sites import Site
 from inversescope.spread import Spread
@@ -182,12 +182,13 @@ def generator(store: Store) -> Generator:
     vocabulary = Vocabulary.of(INPUTS)
     encoded = vocabulary.encode(SPLITS["pool"])
     activations = {site: store.activations("pool", site) for site in SITES}
+    says = content(encoded, 16)
     made = Generator(
         vocabulary, encoded.shape[1], {site: z.shape[1] for site, z in activations.items()},
-        known=len(encoded), width=16, layers=1, heads=2,
+        known=len(encoded), facts=len(says.prior), width=16, layers=1, heads=2,
     )  # fmt: skip
     spreads = {site: Spread.of(z) for site, z in activations.items()}
-    made.fit(activations, spreads, encoded, torch.arange(len(encoded)))
+    made.fit(activations, spreads, says, torch.arange(len(encoded)))
     return made.eval()
 
 

@@ -43,5 +43,5 @@ def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     wide = wide / (wide.norm() + 1e-7)
     for _ in range(ITERATIONS):
         square = wide @ wide.T
-        wide = a * wide + (b * square + c * square @ square) @ wide
+        wide = torch.addmm(wide, torch.addmm(square, square, square, beta=b, alpha=c), wide, beta=a)
     return wide if matrix.shape[0] <= matrix.shape[1] else wide.T

@@ -23,10 +23,9 @@ from inversescope import files
 from inversescope.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
-from inversescope.generator import IGNORED, Generator, Vocabulary
+from inversescope.generator import IGNORED, Generator, Vocabulary, content
 from inversescope.muon import Muon
 from inversescope.sites import Site
-from inversescope.spread import Spread
 
 WARM_UP = 20  # steps
 GRADIENT_NORM = 1.0  # clipped to this
@@ -55,13 +54,11 @@ class _Site:
         generator: Generator,
         site: Site,
         activations: Float[Tensor, "n d"],
-        spread: Spread,
         known: Int[Tensor, " known"],
     ):
         self.generator = generator
         self.site = site
         self.activations = activations
-        self.standardized = spread.standardize(activations)
         self.known = known
         # The place of each input among the known ones.
         self.place = torch.full((len(activations),), -1, device=known.device)
@@ -80,14 +77,17 @@ class _Site:
         low, high = torch.tensor(config.bandwidths).log()
         rows = torch.randint(len(self.activations), (count,), generator=rng).to(device)
         bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp().to(device)
-        weights = encoder.neighbours(self.standardized[rows], bandwidths, self.place[rows])
+        itself = self.place[rows]
+        activations = self.activations[rows]
+        weights = encoder.neighbours(activations, bandwidths, itself)
         cut = torch.rand(count, 1, generator=rng).to(device)
         neighbours = self.known[(weights.cumsum(1) < cut).sum(1).clamp_max(len(self.known) - 1)]
         wanted = (torch.rand(count, generator=rng) < config.clean).to(device)
-        clean = wanted & (1 / (weights**2).sum(1) >= NEIGHBOURS)
-        noisy = encoder.noised(self.activations[rows], bandwidths, rng)
-        asked = self.activations[rows].where(clean[:, None], noisy)
-        return self.generator.condition(self.site, asked, bandwidths, self.place[rows]), neighbours.where(clean, rows)
+        noisy = torch.nonzero(~wanted | (1 / (weights**2).sum(1) < NEIGHBOURS))[:, 0]
+        activations[noisy] = encoder.noised(activations[noisy], bandwidths[noisy], rng)
+        weights[noisy] = encoder.neighbours(activations[noisy], bandwidths[noisy], itself[noisy])
+        answers = neighbours.index_copy(0, noisy, rows[noisy])
+        return self.generator.condition(self.site, activations, bandwidths, weights), answers
 
 
 def train(
@@ -115,21 +115,20 @@ def train(
     activations = {site: store.activations("train", site) for site in sites}
     spreads = {site: store.spread(site) for site in sites}
     known = torch.randperm(len(rows))[: shape.known]
+    says = content(rows, shape.width)
     generator = Generator(
         vocabulary,
         rows.shape[1],
         {site: read.shape[1] for site, read in activations.items()},
         known=len(known),
+        facts=len(says.prior),
         width=shape.width,
         layers=shape.layers,
         heads=shape.heads,
     )
-    generator.fit(activations, spreads, rows, known)
+    generator.fit(activations, spreads, says, known)
     generator.to(device)
-    parts = [
-        _Site(generator, site, read.to(device), spreads[site].to(device), known.to(device))
-        for site, read in activations.items()
-    ]
+    parts = [_Site(generator, site, read.to(device), known.to(device)) for site, read in activations.items()]
     rows = rows.to(device)
     optimizers = _optimizers(generator, config)
     done, losses = _resume(folder, generator, optimizers)
@@ -150,10 +149,12 @@ def train(
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:
     """Write the generator (weights, and what they are) and the losses of its training, nats an input for each step."""
     described = {
-        "vocabulary": generator.vocabulary.tokens,
+        "phrases": generator.vocabulary.phrases,
+        "prefix": generator.vocabulary.prefix,
         "positions": generator.positions,
         "sites": {str(site): generator.encoder(site).project.in_features for site in generator.sites},
         "known": generator.known,
+        "facts": len(generator.expectation.prior),
         "width": generator.width,
         "layers": len(generator.backbone.blocks),
         "heads": generator.heads,
@@ -168,10 +169,11 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
     """The generator that `train` saved in this folder, ready to draw."""
     described = files.read_json(folder / "generator.json")
     generator = Generator(
-        Vocabulary(tuple(described["vocabulary"])),
+        Vocabulary(tuple(map(tuple, described["phrases"])), tuple(described["prefix"])),
         described["positions"],
         {Site.parse(site): dimension for site, dimension in described["sites"].items()},
         known=described["known"],
+        facts=described["facts"],
         width=described["width"],
         layers=described["layers"],
         heads=described["heads"],

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inversescope.generator.conditioning import Conditioning
+from inversescope.generator.expectation import Expected
 
 
 class Cache:
@@ -48,18 +49,27 @@ class Block(nn.Module):
         return self.write(mixed.transpose(1, 2).reshape(batch, positions, width))
 
     def transform(self, hidden: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(hidden), approximate="tanh"))
+        return self.down(F.relu(self.up(hidden)).square())
 
 
 class Decoder(nn.Module):
-    """Next-token logits of the inputs of a prior. Rows are padded at the end, so causal attention needs no mask."""
+    """Next-token logits of the inputs of a prior. Rows are padded at the end, so causal attention needs no mask.
+
+    What is expected at a position enters three times: as the mean embedding of the tokens expected there and next, as
+    how much the token written there was expected, and in the logits themselves. So that the decoder need not learn
+    token by token what an estimate says of each position, but only how positions hang together.
+    """
 
     def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int):
         super().__init__()
         self.token = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(positions, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.here = nn.Linear(width, width, bias=False)
+        self.ahead = nn.Linear(width, width, bias=False)
+        self.surprise = nn.Parameter(torch.zeros(width))
         self.head = nn.Linear(width, vocabulary)
+        self.gain = nn.Parameter(torch.ones(positions, 1))
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=0.5)
 
@@ -71,18 +81,23 @@ class Decoder(nn.Module):
     def forward(
         self,
         tokens: Int[Tensor, "batch positions"],
+        expected: Expected,
         conditioning: Conditioning,
         prepared: list[Tensor],
         cache: Cache | None = None,
         start: int = 0,
     ) -> Float[Tensor, "batch positions vocabulary"]:
         """Logits after each token; with a cache, `tokens` continue at position `start` what the cache holds."""
-        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        hidden = self.token(tokens) + self.position(positions)
+        end = start + tokens.shape[1]
+        mean = expected.excess[:, start : end + 1] @ self.token.weight
+        surprise = expected.log_ratio[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
+        hidden = self.token(tokens) + self.position.weight[start:end] + surprise
+        hidden = hidden + self.here(mean[:, :-1]) + self.ahead(mean[:, 1:])
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             attention, mlp = prepared[2 * layer], prepared[2 * layer + 1]
             mixed = block.attend(conditioning.enter(attention, hidden), cache, layer)
             hidden = hidden + conditioning.leave(attention, mixed)
             hidden = hidden + conditioning.leave(mlp, block.transform(conditioning.enter(mlp, hidden)))
-        return self.head(conditioning.enter(prepared[-1], hidden))
+        logits = self.head(conditioning.enter(prepared[-1], hidden))
+        return logits + self.gain[start:end] * expected.log_ratio[:, start + 1 : end + 1]

@@ -48,7 +48,7 @@ class AdaptiveLayerNorm(nn.Module):
         self, prepared: Tensor, hidden: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
         scale, shift, _ = prepared.unbind(1)
-        return F.rms_norm(hidden, hidden.shape[-1:]) * (1 + scale) + shift
+        return F.layer_norm(hidden, hidden.shape[-1:]) * (1 + scale) + shift
 
     def leave(
         self, prepared: Tensor, output: Float[Tensor, "batch positions width"]

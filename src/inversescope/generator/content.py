@@ -3,6 +3,8 @@
 Dimensions: `n` inputs, `positions` of a row of the vocabulary, `width` numbers.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -13,34 +15,50 @@ MOST_FACTS = 4096  # the most frequent count; bounds memory for long and varied 
 NEGLIGIBLE = 1e-3  # of the largest singular value
 
 
-def content(rows: Int[Tensor, "n positions"], width: int) -> Float[Tensor, "n width"]:
-    """The principal components of an input's facts: uncorrelated numbers of unit variance, zero beyond their rank.
+@dataclass(frozen=True)
+class Content:
+    """The principal components of the facts of some inputs, and how to read facts back from components.
 
     A fact is which token stands where, or which earlier position a position repeats. The second kind is what an
-    activation can know without knowing either token: "the second name came again".
+    activation can know without knowing either token: "the second name came again". Only the first kind is read back:
+    that `token[i]` stands at `position[i]` has the probability `prior[i]` + components @ `loadings[:, i]`.
     """
-    facts = _facts(rows.clamp_min(BOUNDARY))
+
+    components: Float[Tensor, "n width"]  # uncorrelated, of mean 0 and variance 1, or all zero beyond the facts' rank
+    prior: Float[Tensor, " facts"]  # in how many of the inputs it holds; between 0 and 1, both excluded
+    loadings: Float[Tensor, "width facts"]
+    position: Int[Tensor, " facts"]
+    token: Int[Tensor, " facts"]
+
+
+def content(rows: Int[Tensor, "n positions"], width: int) -> Content:
+    """What these inputs (rows of the vocabulary) say, in `width` numbers each."""
+    vocabulary = int(rows.max()) + 1
+    facts = _facts(rows.clamp_min(BOUNDARY), vocabulary)
     columns, index, counts = facts.unique(return_inverse=True, return_counts=True)
     kept = counts.argsort(descending=True, stable=True)[:MOST_FACTS]
     place = torch.full((len(columns),), len(kept))
     place[kept] = torch.arange(len(kept))
     one_hot = torch.zeros(len(rows), len(kept) + 1).scatter_(1, place[index], 1.0)[:, :-1]
-    one_hot -= one_hot.mean(0)
+    prior = one_hot.mean(0)
+    one_hot -= prior
     rank = min(width, *one_hot.shape)
     with torch.random.fork_rng(devices=[]):  # the range finder draws its test matrix from torch's global generator
         torch.manual_seed(0)
-        left, singular, _ = torch.svd_lowrank(one_hot, q=rank, niter=4)
+        left, singular, right = torch.svd_lowrank(one_hot, q=rank, niter=4)
     large = singular > singular[0] * NEGLIGIBLE
-    components = torch.zeros(len(rows), width)
+    components, loadings = torch.zeros(len(rows), width), torch.zeros(width, len(kept))
     components[:, : int(large.sum())] = left[:, large] * len(rows) ** 0.5
-    return components
+    loadings[: int(large.sum())] = (right * singular)[:, large].T / len(rows) ** 0.5
+    fact = columns[kept]
+    read = (fact < vocabulary * rows.shape[1]) & (prior < 1)
+    return Content(components, prior[read], loadings[:, read], fact[read] // vocabulary, fact[read] % vocabulary)
 
 
-def _facts(tokens: Int[Tensor, "n positions"]) -> Int[Tensor, "n facts"]:
+def _facts(tokens: Int[Tensor, "n positions"], vocabulary: int) -> Int[Tensor, "n facts"]:
     """A number for each fact of each input: token t at position p, then: position p repeats q (the last such q)."""
     positions = tokens.shape[1]
     where = torch.arange(positions)
-    vocabulary = int(tokens.max()) + 1
     stands = tokens + vocabulary * where
     same: Bool[Tensor, "n positions positions"] = tokens[:, :, None] == tokens[:, None, :]
     earlier = same & (where[None, :] < where[:, None]) & (tokens != BOUNDARY)[:, :, None]

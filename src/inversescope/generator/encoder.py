@@ -5,6 +5,8 @@ Dimensions: `n` inputs, `known` of them kept, `batch` activations, `d` coordinat
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -15,12 +17,15 @@ from inversescope.spread import Spread
 # Directions with less of the standardized variance than this are rounding errors of the activations.
 NEGLIGIBLE_VARIANCE = 1e-6
 _HIDDEN = 64  # of the small network that weighs the two estimates
+EVEN = 4  # effective sample size of the kernel estimate at which it is worth as much as the linear one, to start with
 
 
 class Estimates(nn.Module):
-    """How the two estimates are weighed, one weight for each number of the condition, and an offset.
+    """One estimate of the two: how far the kernel's is trusted over the linear one, for each number of the content.
 
-    Shared by all sites: it knows the bandwidth, and ln of the effective sample size of the kernel estimate.
+    Shared by all sites: it knows the bandwidth, and ln of the effective sample size of the kernel estimate. It starts
+    out trusting both alike where `EVEN` inputs are near, and the kernel estimate nearly alone where many are. The
+    condition is this estimate, scaled and with an offset that say how sure it is.
     """
 
     def __init__(self, width: int):
@@ -36,10 +41,13 @@ class Estimates(nn.Module):
         kernel: Float[Tensor, "batch width"],
         size: Float[Tensor, " batch"],
         bandwidth: Float[Tensor, " batch"],
-    ) -> Float[Tensor, "batch width"]:
-        features = torch.cat((fourier(bandwidth), size.log()[:, None] / 4), dim=1)
-        by_linear, by_kernel, offset = self.weigh(features).chunk(3, dim=1)
-        return by_linear.exp() * linear + by_kernel.exp() * kernel + offset
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"]]:
+        """The estimate, and the condition made of it."""
+        size = size.log()[:, None]
+        learned, scale, offset = self.weigh(torch.cat((fourier(bandwidth), size / 4), dim=1)).chunk(3, dim=1)
+        trust = (2 * (size - math.log(EVEN)) + learned).sigmoid()
+        estimate = linear.lerp(kernel, trust)
+        return estimate, scale.exp() * estimate + offset
 
 
 class SiteEncoder(nn.Module):
@@ -108,31 +116,36 @@ class SiteEncoder(nn.Module):
         self,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        itself: Int[Tensor, " batch"] | None = None,
+        weights: Float[Tensor, "batch known"] | None = None,
     ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, " batch"]]:
         """The linear estimate, the kernel estimate, and the effective sample size of the latter.
 
-        `itself` is the place of each activation's own input among the known ones, which is left out; −1: not known.
+        `weights` are those of the known inputs (`neighbours`), for a caller who has them.
         """
+        if weights is None:
+            weights = self.neighbours(activation, bandwidth)
         standardized = (activation - self.mean) * self.inverse
         gain = self.variance.sqrt() / (self.variance + self.varying * bandwidth[:, None] ** 2)
-        weights = self.neighbours(standardized, bandwidth, itself)
         return self.project((standardized @ self.rotation) * gain), weights @ self.content, 1 / (weights**2).sum(1)
 
     @torch.no_grad()
     def neighbours(
         self,
-        standardized: Float[Tensor, "batch d"],
+        activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        itself: Int[Tensor, " batch"] | None,
+        itself: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch known"]:
-        """Weights k(δ/h) over the known inputs, normalised."""
-        squares = (standardized**2).sum(1, keepdim=True) + self.squares
-        distances = (squares - 2 * standardized @ self.known.T).clamp_min(0) / self.varying
+        """Weights k(δ/h) over the known inputs, normalised.
+
+        `itself` is the place of each activation's own input among the known ones, which is left out; −1: not known.
+        """
+        standardized = (activation - self.mean) * self.inverse
+        # −d·δ²/2 but for what is the same for all known inputs, which the softmax takes out again.
+        logs = torch.addmm(self.squares, standardized, self.known.T, beta=-0.5)
         if itself is not None:
             rows = torch.nonzero(itself >= 0)[:, 0]
-            distances[rows, itself[rows]] = torch.inf
-        return (-0.5 * distances / bandwidth[:, None] ** 2).softmax(1)
+            logs[rows, itself[rows]] = -torch.inf
+        return logs.div_(self.varying * bandwidth[:, None] ** 2).softmax(1)
 
     def noised(
         self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"], rng: torch.Generator

@@ -1,38 +1,65 @@
-"""The tokens that a generator can write: those of its prior, and one that starts and ends every input."""
+"""What a generator can write: the phrases of its prior, and a boundary that starts and ends every input."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-BOUNDARY = 0  # the generator's own token before the first and after the last token of an input
+BOUNDARY = 0  # the generator's own token before the first and after the last phrase of an input
 IGNORED = -100  # the target at padding, as torch's cross entropy expects
+_EDGE = -1  # stands before and after every input
+# A token has been followed by one and the same this often before the next is taken for certain.
+CERTAIN = 32
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A bijection between the subject's tokens that the prior uses and 1..len; 0 is the boundary."""
+    """A bijection between the phrases of a prior and 1..len; 0 is the boundary.
 
-    tokens: tuple[int, ...]
+    A phrase is a token of the subject and all that must follow it: where the prior leaves no choice, the generator has
+    nothing to learn and nothing to draw. No two phrases begin alike.
+    """
+
+    phrases: tuple[tuple[int, ...], ...]
+    prefix: tuple[int, ...] = ()  # what every input starts with: it is not written, and put back when read
 
     @classmethod
-    def of(cls, inputs: Iterable[Sequence[int]]) -> Vocabulary:
+    def of(cls, inputs: Collection[Sequence[int]]) -> Vocabulary:
         """The vocabulary of these inputs (subject's tokens)."""
-        return cls(tuple(sorted({token for tokens in inputs for token in tokens})))
+        follows: dict[int, Counter[int]] = defaultdict(Counter)
+        for tokens in inputs:
+            for token, following in pairwise((_EDGE, *tokens, _EDGE)):
+                follows[token][following] += 1
+
+        def certain(token: int) -> Iterator[int]:
+            while len(follows[token]) == 1 and follows[token].total() >= CERTAIN:
+                (token,) = follows[token]
+                if token == _EDGE:
+                    return
+                yield token
+
+        prefix = tuple(certain(_EDGE))
+        phrases = {token: (token, *certain(token)) for token in follows if token != _EDGE}
+        used = {token for tokens in inputs for token in _starts(tokens[len(prefix) :], phrases)}
+        return cls(tuple(phrases[token] for token in sorted(used)), prefix)
 
     def __len__(self) -> int:
-        return len(self.tokens) + 1
+        return len(self.phrases) + 1
 
     def encode(self, inputs: Sequence[Sequence[int]]) -> Int[Tensor, "inputs positions"]:
-        """Inputs as rows of the generator's tokens: the boundary, the input, the boundary, then IGNORED."""
-        index = {token: position for position, token in enumerate(self.tokens, start=1)}
-        rows = torch.full((len(inputs), max(map(len, inputs)) + 2), IGNORED)
-        for row, tokens in zip(rows, inputs, strict=True):
-            row[: len(tokens) + 2] = torch.tensor([BOUNDARY, *(index[token] for token in tokens), BOUNDARY])
+        """Inputs as rows of the generator's tokens: the boundary, the phrases, the boundary, then IGNORED."""
+        phrases = {phrase[0]: phrase for phrase in self.phrases}
+        index = {first: position for position, first in enumerate(phrases, start=1)}
+        written = [[index[token] for token in _starts(tokens[len(self.prefix) :], phrases)] for tokens in inputs]
+        rows = torch.full((len(inputs), max(map(len, written)) + 2), IGNORED)
+        for row, tokens in zip(rows, written, strict=True):
+            row[: len(tokens) + 2] = torch.tensor([BOUNDARY, *tokens, BOUNDARY])
         return rows
 
     def decode(self, rows: Int[Tensor, "inputs positions"]) -> list[tuple[int, ...] | None]:
@@ -42,4 +69,15 @@ class Vocabulary:
     def _decode_row(self, row: list[int]) -> tuple[int, ...] | None:
         if BOUNDARY not in row:
             return None
-        return tuple(self.tokens[token - 1] for token in row[: row.index(BOUNDARY)]) or None
+        phrases = (self.phrases[token - 1] for token in row[: row.index(BOUNDARY)])
+        return (*self.prefix, *(token for phrase in phrases for token in phrase)) or None
+
+
+def _starts(tokens: Sequence[int], phrases: dict[int, tuple[int, ...]]) -> Iterator[int]:
+    """The first token of each phrase of an input."""
+    position = 0
+    while position < len(tokens):
+        phrase = phrases[tokens[position]]
+        assert tuple(tokens[position : position + len(phrase)]) == phrase
+        yield phrase[0]
+        position += len(phrase)
