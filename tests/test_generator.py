@@ -31,7 +31,13 @@ def generator(seed: int = 0) -> Generator:
     torch.manual_seed(seed)
     vocabulary = Vocabulary(PHRASES)
     says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 16)
-    shape = {"known": 20, "facts": len(says.prior), "width": 16, "layers": 2, "heads": 2}
+    shape = {
+        "known": 20,
+        "facts": (len(says.tokens.prior), len(says.repeats.prior)),
+        "width": 16,
+        "layers": 2,
+        "heads": 2,
+    }
     made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, **shape)
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
     made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, says, torch.arange(5, 25))

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from inversescope.generator.conditioning import Conditioning
 from inversescope.generator.expectation import Expected
+from inversescope.generator.vocabulary import BOUNDARY
 
 
 class Cache:
-    """Keys and values of the tokens written so far, for every layer."""
+    """Keys and values of the tokens written so far, for every layer, and where each token was written last."""
 
     def __init__(self, layers: int):
+        self.latest: Tensor | None = None
         self.keys: list[Tensor | None] = [None] * layers
         self.values: list[Tensor | None] = [None] * layers
 
@@ -55,9 +57,9 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Next-token logits of the inputs of a prior. Rows are padded at the end, so causal attention needs no mask.
 
-    What is expected at a position enters three times: as the mean embedding of the tokens expected there and next, as
-    how much the token written there was expected, and in the logits themselves. So that the decoder need not learn
-    token by token what an estimate says of each position, but only how positions hang together.
+    What is expected at a position enters as the mean embedding of the tokens expected there and next, as how much the
+    token written there was expected, and in the logits themselves: as which tokens are expected next, and which
+    repetitions. So the decoder need not learn token by token what an estimate says, but how positions hang together.
     """
 
     def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int):
@@ -69,7 +71,7 @@ class Decoder(nn.Module):
         self.ahead = nn.Linear(width, width, bias=False)
         self.surprise = nn.Parameter(torch.zeros(width))
         self.head = nn.Linear(width, vocabulary)
-        self.gain = nn.Parameter(torch.ones(positions, 1))
+        self.gain = nn.Parameter(torch.ones(2, positions, 1))
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=0.5)
 
@@ -100,4 +102,22 @@ class Decoder(nn.Module):
             hidden = hidden + conditioning.leave(attention, mixed)
             hidden = hidden + conditioning.leave(mlp, block.transform(conditioning.enter(mlp, hidden)))
         logits = self.head(conditioning.enter(prepared[-1], hidden))
-        return logits + self.gain[start:end] * expected.log_ratio[:, start + 1 : end + 1]
+        ahead = slice(start + 1, end + 1)
+        token, repetition = self.gain[:, start:end]
+        repeating = expected.repeating(_latest(tokens, len(self.token.weight), cache, start), start + 1)
+        return logits + token * expected.log_ratio[:, ahead] + repetition * repeating
+
+
+def _latest(
+    tokens: Int[Tensor, "batch columns"], vocabulary: int, cache: Cache | None, start: int
+) -> Int[Tensor, "batch columns vocabulary"]:
+    """1 + the latest position up to each column where each token stands, 0 where it does not, or is the boundary."""
+    position = torch.arange(start + 1, start + 1 + tokens.shape[1], device=tokens.device)
+    latest = torch.zeros(*tokens.shape, vocabulary, dtype=torch.long, device=tokens.device)
+    latest = latest.scatter_(2, tokens[:, :, None], position.expand(tokens.shape)[:, :, None])
+    latest[:, :, BOUNDARY] = 0
+    latest = latest.cummax(1).values
+    if cache is not None:
+        latest = latest if cache.latest is None else latest.maximum(cache.latest)
+        cache.latest = latest[:, -1:]
+    return latest

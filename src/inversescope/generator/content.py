@@ -16,19 +16,29 @@ NEGLIGIBLE = 1e-3  # of the largest singular value
 
 
 @dataclass(frozen=True)
+class Facts:
+    """Facts of one kind, and how to read them back: fact i has the probability `prior[i]` + components @ `loadings[:, i]`.
+
+    It is `value[i]` at `position[i]`: the token that stands there, or 1 + the position that is repeated there (0: none).
+    """
+
+    prior: Float[Tensor, " facts"]  # in how many of the inputs it holds, above 0
+    loadings: Float[Tensor, "width facts"]
+    position: Int[Tensor, " facts"]
+    value: Int[Tensor, " facts"]
+
+
+@dataclass(frozen=True)
 class Content:
-    """The principal components of the facts of some inputs, and how to read facts back from components.
+    """The principal components of the facts of some inputs.
 
     A fact is which token stands where, or which earlier position a position repeats. The second kind is what an
-    activation can know without knowing either token: "the second name came again". Only the first kind is read back:
-    that `token[i]` stands at `position[i]` has the probability `prior[i]` + components @ `loadings[:, i]`.
+    activation can know without knowing either token: "the second name came again".
     """
 
     components: Float[Tensor, "n width"]  # uncorrelated, of mean 0 and variance 1, or all zero beyond the facts' rank
-    prior: Float[Tensor, " facts"]  # in how many of the inputs it holds; between 0 and 1, both excluded
-    loadings: Float[Tensor, "width facts"]
-    position: Int[Tensor, " facts"]
-    token: Int[Tensor, " facts"]
+    tokens: Facts
+    repeats: Facts
 
 
 def content(rows: Int[Tensor, "n positions"], width: int) -> Content:
@@ -50,9 +60,14 @@ def content(rows: Int[Tensor, "n positions"], width: int) -> Content:
     components, loadings = torch.zeros(len(rows), width), torch.zeros(width, len(kept))
     components[:, : int(large.sum())] = left[:, large] * len(rows) ** 0.5
     loadings[: int(large.sum())] = (right * singular)[:, large].T / len(rows) ** 0.5
-    fact = columns[kept]
-    read = (fact < vocabulary * rows.shape[1]) & (prior < 1)
-    return Content(components, prior[read], loadings[:, read], fact[read] // vocabulary, fact[read] % vocabulary)
+    fact, positions = columns[kept], rows.shape[1]
+
+    def read(chosen: Bool[Tensor, " facts"], first: int, values: int) -> Facts:
+        number = fact[chosen] - first
+        return Facts(prior[chosen], loadings[:, chosen], number // values, number % values)
+
+    stands = fact < vocabulary * positions
+    return Content(components, read(stands, 0, vocabulary), read(~stands, vocabulary * positions, positions + 1))
 
 
 def _facts(tokens: Int[Tensor, "n positions"], vocabulary: int) -> Int[Tensor, "n facts"]:
