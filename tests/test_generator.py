@@ -33,7 +33,7 @@ def generator(seed: int = 0) -> Generator:
     says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 16)
     shape = {
         "known": 20,
-        "facts": (len(says.tokens.prior), len(says.repeats.prior)),
+        "facts": says.sizes,
         "width": 16,
         "layers": 2,
         "heads": 2,

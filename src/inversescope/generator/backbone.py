@@ -11,15 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inversescope.generator.conditioning import Conditioning
-from inversescope.generator.expectation import Expected
-from inversescope.generator.vocabulary import BOUNDARY
+from inversescope.generator.expectation import Expected, Written
 
 
 class Cache:
-    """Keys and values of the tokens written so far, for every layer, and where each token was written last."""
+    """Keys and values of the tokens written so far, for every layer, and what these tokens are."""
 
     def __init__(self, layers: int):
-        self.latest: Tensor | None = None
+        self.written: Written | None = None
         self.keys: list[Tensor | None] = [None] * layers
         self.values: list[Tensor | None] = [None] * layers
 
@@ -71,7 +70,7 @@ class Decoder(nn.Module):
         self.ahead = nn.Linear(width, width, bias=False)
         self.surprise = nn.Parameter(torch.zeros(width))
         self.head = nn.Linear(width, vocabulary)
-        self.gain = nn.Parameter(torch.ones(2, positions, 1))
+        self.gain = nn.Parameter(torch.ones(3, positions, 1))
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=0.5)
 
@@ -92,7 +91,7 @@ class Decoder(nn.Module):
         """Logits after each token; with a cache, `tokens` continue at position `start` what the cache holds."""
         end = start + tokens.shape[1]
         mean = expected.excess[:, start : end + 1] @ self.token.weight
-        surprise = expected.log_ratio[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
+        surprise = expected.token[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
         hidden = self.token(tokens) + self.position.weight[start:end] + surprise
         hidden = hidden + self.here(mean[:, :-1]) + self.ahead(mean[:, 1:])
         for layer, block in enumerate(self.blocks):
@@ -102,22 +101,8 @@ class Decoder(nn.Module):
             hidden = hidden + conditioning.leave(attention, mixed)
             hidden = hidden + conditioning.leave(mlp, block.transform(conditioning.enter(mlp, hidden)))
         logits = self.head(conditioning.enter(prepared[-1], hidden))
-        ahead = slice(start + 1, end + 1)
-        token, repetition = self.gain[:, start:end]
-        repeating = expected.repeating(_latest(tokens, len(self.token.weight), cache, start), start + 1)
-        return logits + token * expected.log_ratio[:, ahead] + repetition * repeating
-
-
-def _latest(
-    tokens: Int[Tensor, "batch columns"], vocabulary: int, cache: Cache | None, start: int
-) -> Int[Tensor, "batch columns vocabulary"]:
-    """1 + the latest position up to each column where each token stands, 0 where it does not, or is the boundary."""
-    position = torch.arange(start + 1, start + 1 + tokens.shape[1], device=tokens.device)
-    latest = torch.zeros(*tokens.shape, vocabulary, dtype=torch.long, device=tokens.device)
-    latest = latest.scatter_(2, tokens[:, :, None], position.expand(tokens.shape)[:, :, None])
-    latest[:, :, BOUNDARY] = 0
-    latest = latest.cummax(1).values
-    if cache is not None:
-        latest = latest if cache.latest is None else latest.maximum(cache.latest)
-        cache.latest = latest[:, -1:]
-    return latest
+        written = Written.of(tokens, len(self.token.weight), start, None if cache is None else cache.written)
+        if cache is not None:
+            cache.written = written
+        said = expected.next(written, start + 1)
+        return logits + sum(gain * part for gain, part in zip(self.gain[:, start:end], said, strict=True))

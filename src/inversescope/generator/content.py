@@ -17,34 +17,46 @@ NEGLIGIBLE = 1e-3  # of the largest singular value
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of one kind, and how to read them back: fact i has the probability `prior[i]` + components @ `loadings[:, i]`.
+    """Facts of one kind, and how to read them back: `prior` + components @ `loadings` are their probabilities.
 
-    It is `value[i]` at `position[i]`: the token that stands there, or 1 + the position that is repeated there (0: none).
+    Fact i is `value[i]` at `place[i]`; what these are, the kind says.
     """
 
     prior: Float[Tensor, " facts"]  # in how many of the inputs it holds, above 0
     loadings: Float[Tensor, "width facts"]
-    position: Int[Tensor, " facts"]
+    place: Int[Tensor, " facts"]
     value: Int[Tensor, " facts"]
+
+    def __len__(self) -> int:
+        return len(self.prior)
 
 
 @dataclass(frozen=True)
 class Content:
-    """The principal components of the facts of some inputs.
+    """The principal components of the facts of some inputs, by kind:
 
-    A fact is which token stands where, or which earlier position a position repeats. The second kind is what an
-    activation can know without knowing either token: "the second name came again".
+    `tokens`: that a token (value) stands at a position (place);
+    `repeats`: that a position (place) repeats an earlier one (value: 1 + the latest such, 0 for none);
+    `counts`: that a token (value) occurs at all (place 0), or more than once (place 1).
+
+    The last two are what an activation can know without knowing the first: "the second name came again", "Mary occurs".
     """
 
     components: Float[Tensor, "n width"]  # uncorrelated, of mean 0 and variance 1, or all zero beyond the facts' rank
     tokens: Facts
     repeats: Facts
+    counts: Facts
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many facts there are of each kind."""
+        return len(self.tokens), len(self.repeats), len(self.counts)
 
 
 def content(rows: Int[Tensor, "n positions"], width: int) -> Content:
     """What these inputs (rows of the vocabulary) say, in `width` numbers each."""
     vocabulary = int(rows.max()) + 1
-    facts = _facts(rows.clamp_min(BOUNDARY), vocabulary)
+    facts, starts = _facts(rows.clamp_min(BOUNDARY), vocabulary)
     columns, index, counts = facts.unique(return_inverse=True, return_counts=True)
     kept = counts.argsort(descending=True, stable=True)[:MOST_FACTS]
     place = torch.full((len(columns),), len(kept))
@@ -60,22 +72,30 @@ def content(rows: Int[Tensor, "n positions"], width: int) -> Content:
     components, loadings = torch.zeros(len(rows), width), torch.zeros(width, len(kept))
     components[:, : int(large.sum())] = left[:, large] * len(rows) ** 0.5
     loadings[: int(large.sum())] = (right * singular)[:, large].T / len(rows) ** 0.5
-    fact, positions = columns[kept], rows.shape[1]
+    fact = columns[kept]
 
-    def read(chosen: Bool[Tensor, " facts"], first: int, values: int) -> Facts:
-        number = fact[chosen] - first
+    def read(kind: int, values: int) -> Facts:
+        chosen = (fact >= starts[kind]) & (fact < starts[kind + 1])
+        number = fact[chosen] - starts[kind]
         return Facts(prior[chosen], loadings[:, chosen], number // values, number % values)
 
-    stands = fact < vocabulary * positions
-    return Content(components, read(stands, 0, vocabulary), read(~stands, vocabulary * positions, positions + 1))
+    return Content(components, read(0, vocabulary), read(1, rows.shape[1] + 1), read(2, vocabulary))
 
 
-def _facts(tokens: Int[Tensor, "n positions"], vocabulary: int) -> Int[Tensor, "n facts"]:
-    """A number for each fact of each input: token t at position p, then: position p repeats q (the last such q)."""
+def _facts(tokens: Int[Tensor, "n positions"], vocabulary: int) -> tuple[Int[Tensor, "n facts"], tuple[int, ...]]:
+    """A number for each fact of each input, and where the numbers of each kind start (`Content`), and the last ends."""
     positions = tokens.shape[1]
     where = torch.arange(positions)
-    stands = tokens + vocabulary * where
-    same: Bool[Tensor, "n positions positions"] = tokens[:, :, None] == tokens[:, None, :]
-    earlier = same & (where[None, :] < where[:, None]) & (tokens != BOUNDARY)[:, :, None]
+    starts = (0, vocabulary * positions, (vocabulary + positions + 1) * positions)
+    written = tokens != BOUNDARY
+    same: Bool[Tensor, "n positions positions"] = (tokens[:, :, None] == tokens[:, None, :]) & written[:, :, None]
+    earlier = same & (where[None, :] < where[:, None])
     repeats = torch.where(earlier, where + 1, 0).amax(2)  # 0: repeats nothing
-    return torch.cat((stands, vocabulary * positions + repeats + (positions + 1) * where), dim=1)
+    again = torch.where(same.sum(2) > 1, tokens, BOUNDARY)
+    numbers = (
+        starts[0] + tokens + vocabulary * where,
+        starts[1] + repeats + (positions + 1) * where,
+        starts[2] + tokens,
+        starts[2] + vocabulary + again,
+    )
+    return torch.cat(numbers, dim=1), (*starts, starts[2] + 2 * vocabulary)

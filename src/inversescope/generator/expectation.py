@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inversescope.generator.content import Content, Facts
+from inversescope.generator.vocabulary import BOUNDARY
 
 # An estimate is never trusted to exclude a token by more than this factor of its prior probability, or a repetition by
 # more than this factor.
@@ -20,20 +22,46 @@ FLOOR = 0.02
 
 @dataclass(frozen=True)
 class Expected:
-    """The probability of each token at each position, and of each repetition, according to an estimate."""
+    """What an estimate says of tokens at positions, of repetitions, and of how often a token occurs."""
 
-    excess: Float[Tensor, "batch positions vocabulary"]  # of a token, over the prior's; 0 where nothing is known
-    log_ratio: Float[Tensor, "batch positions vocabulary"]  # ln of a token's over the prior's, at least ln FLOOR
-    log_repeat: Float[Tensor, "batch positions sources"]  # ln of: repeats nothing, position 0, 1, …; at least ln FLOOR
+    excess: Float[Tensor, "batch positions vocabulary"]  # the probability of a token minus the prior's
+    token: Float[Tensor, "batch positions vocabulary"]  # ln of the probability of a token over the prior's
+    repeat: Float[Tensor, "batch positions sources"]  # ln of the probability to repeat nothing, position 0, 1, …
+    more: Float[Tensor, "batch counts vocabulary"]  # ln of the probability to occur once more over the prior's
 
-    def repeating(
-        self, latest: Int[Tensor, "batch columns vocabulary"], start: int
-    ) -> Float[Tensor, "batch columns vocabulary"]:
-        """ln of the probability of the repetition that each token would be, at the positions from `start` on.
-
-        `latest` is 1 + the latest earlier position of each token, 0 where it does not stand before.
+    def next(
+        self, written: Written, start: int
+    ) -> tuple[
+        Float[Tensor, "batch columns vocabulary"],
+        Float[Tensor, "batch columns vocabulary"],
+        Float[Tensor, "batch columns vocabulary"],
+    ]:
+        """What is said of each token as the next one, at the positions from `start` on, given what is written: of
+        itself, of the repetition that it would be, and of occurring once more.
         """
-        return self.log_repeat[:, start : start + latest.shape[1]].gather(2, latest)
+        end = start + written.latest.shape[1]
+        repeat = self.repeat[:, start:end].gather(2, written.latest)
+        more = self.more.gather(1, written.count.clamp_max(self.more.shape[1] - 1))
+        return self.token[:, start:end], repeat, more
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is written up to each column: how often each token (the boundary: never), and where last."""
+
+    count: Int[Tensor, "batch columns vocabulary"]
+    latest: Int[Tensor, "batch columns vocabulary"]  # 1 + the position; 0: nowhere
+
+    @classmethod
+    def of(cls, tokens: Int[Tensor, "batch columns"], vocabulary: int, start: int, before: Written | None) -> Written:
+        """Of tokens at the positions from `start` on, after what was written before them."""
+        stands = F.one_hot(tokens, vocabulary)
+        stands[:, :, BOUNDARY] = 0
+        position = torch.arange(start + 1, start + 1 + tokens.shape[1], device=tokens.device)
+        count, latest = stands.cumsum(1), (stands * position[:, None]).cummax(1).values
+        if before is not None:
+            count, latest = count + before.count[:, -1:], latest.maximum(before.latest[:, -1:])
+        return cls(count, latest)
 
 
 class _Probability(nn.Module):
@@ -43,47 +71,77 @@ class _Probability(nn.Module):
         super().__init__()
         self.register_buffer("prior", torch.zeros(facts))
         self.register_buffer("loadings", torch.zeros(width, facts))
-        for name in ("position", "value"):
+        for name in ("place", "value"):
             self.register_buffer(name, torch.zeros(facts, dtype=torch.long))
 
     prior: Float[Tensor, " facts"]
     loadings: Float[Tensor, "width facts"]
-    position: Int[Tensor, " facts"]
+    place: Int[Tensor, " facts"]
     value: Int[Tensor, " facts"]
 
     @torch.no_grad()
     def fit(self, facts: Facts) -> None:
-        for name in ("prior", "loadings", "position", "value"):
+        for name in ("prior", "loadings", "place", "value"):
             getattr(self, name).copy_(getattr(facts, name))
 
     def forward(self, estimate: Float[Tensor, "batch width"]) -> Float[Tensor, "batch facts"]:
         return (self.prior + estimate @ self.loadings).clamp(0, 1)
 
-    def placed(self, values: Float[Tensor, "batch facts"], shape: tuple[int, int], default: float) -> Tensor:
-        """Each fact's value at its place in [batch, *shape], and the default where there is no fact."""
-        placed = values.new_full((len(values), *shape), default)
-        placed[:, self.position, self.value] = values
-        return placed
+    def table(self, values: Float[Tensor, "batch facts"], rows: int, columns: int) -> Tensor:
+        """Each fact's value in [batch, rows, columns], and 0 where there is no fact."""
+        table = values.new_zeros(len(values), rows, columns)
+        table[:, self.place, self.value] = values
+        return table
 
 
 class Expectation(nn.Module):
-    """Reads what stands where, and what is repeated where, back from an estimate of the content."""
+    """Reads the facts back from an estimate of the content."""
 
-    def __init__(self, facts: tuple[int, int], positions: int, vocabulary: int, width: int):
+    def __init__(self, facts: tuple[int, int, int], positions: int, vocabulary: int, width: int):
         super().__init__()
         self.positions = positions
         self.vocabulary = vocabulary
-        self.tokens, self.repeats = (_Probability(count, width) for count in facts)
+        self.tokens, self.repeats, self.counts = (_Probability(count, width) for count in facts)
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many facts there are of each kind."""
+        return [len(kind.prior) for kind in (self.tokens, self.repeats, self.counts)]
 
     def fit(self, says: Content) -> None:
         self.tokens.fit(says.tokens)
         self.repeats.fit(says.repeats)
+        self.counts.fit(says.counts)
 
     def forward(self, estimate: Float[Tensor, "batch width"]) -> Expected:
-        token, prior, repeat = self.tokens(estimate), self.tokens.prior, self.repeats(estimate)
-        tokens, sources = (self.positions, self.vocabulary), (self.positions, self.positions + 1)
+        token, prior = self.tokens(estimate), self.tokens.prior
+        size = self.positions, self.vocabulary
+        repeat = self.repeats.table(self.repeats(estimate), self.positions, self.positions + 1)
         return Expected(
-            excess=self.tokens.placed(token - prior, tokens, 0),
-            log_ratio=self.tokens.placed(((token / prior + FLOOR) / (1 + FLOOR)).log(), tokens, 0),
-            log_repeat=self.repeats.placed(repeat, sources, 0).clamp_min(FLOOR).log(),
+            excess=self.tokens.table(token - prior, *size),
+            token=self.tokens.table(_log_ratio(token, prior), *size),
+            repeat=repeat.clamp_min(FLOOR).log(),
+            more=self._more(estimate),
         )
+
+    def _more(self, estimate: Float[Tensor, "batch width"]) -> Float[Tensor, "batch counts vocabulary"]:
+        """For tokens that have not occurred: to occur; for those that have: to occur again."""
+        prior = self.counts.table(self.counts.prior[None], 2, self.vocabulary)
+        found = self.counts.table(self.counts(estimate), 2, self.vocabulary)
+        once, again = found.unbind(1)
+        prior_once, prior_again = prior.unbind(1)
+        again = (again / once.clamp_min(FLOOR)).clamp_max(1)
+        prior_again = prior_again / prior_once.clamp_min(FLOOR)
+        return torch.stack((_log_odds(once, prior_once), _log_odds(again, prior_again)), dim=1)
+
+
+def _log_ratio(probability: Tensor, prior: Tensor) -> Tensor:
+    """ln of the probability over the prior's, at least ln FLOOR; 0 where the prior excludes it."""
+    ratio = (probability / prior.where(prior > 0, 1) + FLOOR) / (1 + FLOOR)
+    return ratio.log().where(prior > 0, 0)
+
+
+def _log_odds(probability: Tensor, prior: Tensor) -> Tensor:
+    """ln of the odds over the prior's odds, between about ± ln FLOOR; 0 where the prior excludes it or is certain."""
+    ratio = _log_ratio(probability, prior) - _log_ratio(1 - probability, 1 - prior)
+    return ratio.where((prior > 0) & (prior < 1), 0)

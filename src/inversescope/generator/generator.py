@@ -33,7 +33,7 @@ class Generator(nn.Module):
         positions: the longest row of the vocabulary that it can write or read.
         dimensions: d of each site it serves.
         known: inputs whose activations are kept with each site, for its kernel estimate.
-        facts: how many facts of each kind the content speaks of: tokens, repetitions.
+        facts: how many facts of each kind the content speaks of (`Content`).
         width: of the hidden state and of the condition.
         layers: transformer blocks.
         heads: attention heads of each block.
@@ -46,7 +46,7 @@ class Generator(nn.Module):
         dimensions: Mapping[Site, int],
         *,
         known: int,
-        facts: tuple[int, int],
+        facts: tuple[int, int, int],
         width: int,
         layers: int,
         heads: int,
