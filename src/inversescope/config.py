@@ -63,7 +63,7 @@ class TrainConfig(_Section):
     steps: PositiveInt = Field(default=1000, description="optimizer steps")
     batch: PositiveInt = Field(default=256, description="examples a step, shared evenly by the step's sites")
     sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew each time")
-    learning_rate: PositiveFloat = Field(default=4e-3, description="peak; linear warm-up, then linear to zero")
+    learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
     bandwidths: tuple[PositiveFloat, PositiveFloat] = Field(
         default=(0.02, 1.0), description="the supported range; drawn log-uniformly from it"
     )

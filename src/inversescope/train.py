@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -32,8 +32,15 @@ GRADIENT_NORM = 1.0  # clipped to this
 MUON_RATE = 5  # Muon's learning rate over AdamW's
 # A clean target is answered by its neighbours where there are at least this many, counted as effective sample size.
 NEIGHBOURS = 4
+PROBES = 256  # inputs that tell how much effort a site is worth
+LEAST = 0.1  # of what a site's neighbours can tell: no site goes without effort
 LOSSES = "losses.parquet"
 CHECKPOINT = "checkpoint.pt"
+
+
+def _answerable(weights: Float[Tensor, "count known"]) -> Bool[Tensor, " count"]:
+    """Whether enough known inputs are near."""
+    return 1 / (weights**2).sum(1) >= NEIGHBOURS
 
 
 @dataclass(frozen=True)
@@ -80,14 +87,22 @@ class _Site:
         itself = self.place[rows]
         activations = self.activations[rows]
         weights = encoder.neighbours(activations, bandwidths, itself)
-        cut = torch.rand(count, 1, generator=rng).to(device)
-        neighbours = self.known[(weights.cumsum(1) < cut).sum(1).clamp_max(len(self.known) - 1)]
         wanted = (torch.rand(count, generator=rng) < config.clean).to(device)
-        noisy = torch.nonzero(~wanted | (1 / (weights**2).sum(1) < NEIGHBOURS))[:, 0]
+        noisy = torch.nonzero(~(wanted & _answerable(weights)))[:, 0]
         activations[noisy] = encoder.noised(activations[noisy], bandwidths[noisy], rng)
         weights[noisy] = encoder.neighbours(activations[noisy], bandwidths[noisy], itself[noisy])
-        answers = neighbours.index_copy(0, noisy, rows[noisy])
+        cut = torch.rand(count, 1, generator=rng).to(device)
+        neighbours = self.known[(weights.cumsum(1) < cut).sum(1).clamp_max(len(self.known) - 1)]
+        answers = neighbours.where(wanted & _answerable(weights), rows)
         return self.generator.condition(self.site, activations, bandwidths, weights), answers
+
+    def told(self, config: TrainConfig, components: Float[Tensor, "n width"], rng: torch.Generator) -> float:
+        """How much of an input's content its neighbours tell, from 0 to 1, midway in the range of bandwidths."""
+        rows = torch.randint(len(self.activations), (PROBES,), generator=rng).to(self.activations.device)
+        bandwidths = torch.tensor(config.bandwidths).log().mean().exp().expand(PROBES).to(self.activations.device)
+        weights = self.generator.encoder(self.site).neighbours(self.activations[rows], bandwidths, self.place[rows])
+        own = components[rows]
+        return float((weights @ components[self.known] * own).sum() / (own**2).sum())
 
 
 def train(
@@ -129,13 +144,14 @@ def train(
     generator.fit(activations, spreads, says, known)
     generator.to(device)
     parts = [_Site(generator, site, read.to(device), known.to(device)) for site, read in activations.items()]
+    effort = _effort(parts, config, says.components.to(device), seed)
     rows = rows.to(device)
     optimizers = _optimizers(generator, config)
     done, losses = _resume(folder, generator, optimizers)
     started, tokens = time.monotonic(), 0
     for step in range(done, config.steps):
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        chosen = torch.randperm(len(sites), generator=rng)[: config.sites_per_step].tolist()
+        chosen = torch.multinomial(effort, min(config.sites_per_step, len(sites)), generator=rng).tolist()
         loss, seen = _step(generator, optimizers, rows, [parts[i] for i in chosen], config, step, rng)
         losses.append(loss)
         tokens += seen
@@ -144,6 +160,16 @@ def train(
         progress(Progress(step + 1, config.steps, loss, tokens / (time.monotonic() - started)))
     save_generator(folder, generator, losses)
     return generator
+
+
+def _effort(
+    parts: Sequence[_Site], config: TrainConfig, components: Float[Tensor, "n width"], seed: int
+) -> Float[Tensor, " sites"]:
+    """How often each site is trained: in proportion to what its neighbours tell. Where there is little to say, there is
+    little to learn.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    return torch.tensor([max(LEAST, part.told(config, components, rng)) for part in parts])
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:

@@ -1,6 +1,7 @@
 """Run every sample back through the subject: its true distance, its weight, and the labels read off it.
 
-A distinct input is run once, however many samples drew it and at however many sites they are to be read.
+A distinct input is run once, however many samples drew it and at however many sites they are to be read. One that was
+collected is not run again: its activations are in the store.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from inversescope import files
-from inversescope.collect import Store
+from inversescope.collect import SPLITS, Store
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
@@ -46,35 +48,53 @@ def _distances(
     folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Callable[[int, int], None]
 ) -> Float[ndarray, " n"]:
     """δ of every row to the activation of its target; NaN where there is nothing to measure."""
-    rows = table.select(["site", "target", "tokens"]).to_pydict()
-    sites = {site: Site.parse(site) for site in sorted({site for site in rows["site"] if site is not None})}
-    targets = {site: store.activations("target", parsed) for site, parsed in sites.items()}
-    spreads = {site: store.spread(parsed) for site, parsed in sites.items()}
-    readers: dict[Tokens, list[int]] = {}
-    for row, (site, tokens) in enumerate(zip(rows["site"], rows["tokens"], strict=True)):
-        if site is not None and tokens is not None:
-            readers.setdefault(tuple(tokens), []).append(row)
-    distinct = sorted(readers)  # inputs that share their beginnings stand together
+    drawn = _Drawn(table, store)
     found = np.full(len(table), np.nan)
+    for split in SPLITS:  # what was run when collecting need not be run again
+        at = {tokens: row for row, tokens in enumerate(store.inputs(split).tokens) if tokens in drawn.unread}
+        rows, distances = drawn.measure(list(at), lambda site: store.activations(split, site)[list(at.values())])  # noqa: B023
+        found[rows] = distances
+    distinct = sorted(drawn.unread)  # inputs that share their beginnings stand together
     for start in range(0, len(distinct), CHUNK):
-        chunk = distinct[start : start + CHUNK]
         part = folder / f"part-{start // CHUNK:05d}.parquet"
         if not part.exists():
-            captured = subject.capture(chunk, list(sites.values()), progress=_shifted(progress, start, len(distinct)))
-            read = [(place, row) for place, tokens in enumerate(chunk) for row in readers[tokens]]
-            measured = np.empty(len(read))
-            for site, parsed in sites.items():
-                at = [index for index, (_, row) in enumerate(read) if rows["site"][row] == site]
-                places, which = [read[index][0] for index in at], [rows["target"][read[index][1]] for index in at]
-                gap = spreads[site].standardize(captured.activations[parsed][places]) - spreads[site].standardize(
-                    targets[site][which]
-                )
-                measured[at] = ((gap**2).sum(1) / spreads[site].dimension).sqrt().double().numpy()
-            files.write_table(part, pa.table({"row": [row for _, row in read], "distance": measured}))
+            chunk = distinct[start : start + CHUNK]
+            captured = subject.capture(chunk, list(drawn.sites), progress=_shifted(progress, start, len(distinct)))
+            rows, distances = drawn.measure(chunk, captured.activations.__getitem__)
+            files.write_table(part, pa.table({"row": rows, "distance": distances}))
         measured = pq.read_table(part)
         found[measured["row"].to_numpy()] = measured["distance"].to_numpy()
         progress(min(start + CHUNK, len(distinct)), len(distinct))
     return found
+
+
+class _Drawn:
+    """Which rows drew an input, and what their distances are once its activations are known."""
+
+    def __init__(self, table: pa.Table, store: Store):
+        self.rows = table.select(["site", "target", "tokens"]).to_pydict()
+        self.unread: dict[Tokens, list[int]] = {}  # the rows that drew each input that is still to be read
+        for row, (site, tokens) in enumerate(zip(self.rows["site"], self.rows["tokens"], strict=True)):
+            if site is not None and tokens is not None:
+                self.unread.setdefault(tuple(tokens), []).append(row)
+        self.sites = [Site.parse(site) for site in sorted({site for site in self.rows["site"] if site is not None})]
+        self.spreads = {site: store.spread(site) for site in self.sites}
+        self.targets = {site: store.activations("target", site) for site in self.sites}
+
+    def measure(
+        self, inputs: Sequence[Tokens], activations: Callable[[Site], Float[Tensor, "inputs d"]]
+    ) -> tuple[Int[ndarray, " rows"], Float[ndarray, " rows"]]:
+        """The rows that drew these inputs, and their δ; the inputs are read then."""
+        drew = [(place, row) for place, tokens in enumerate(inputs) for row in self.unread.pop(tokens)]
+        distances = np.empty(len(drew))
+        for site in self.sites:
+            at = [index for index, (_, row) in enumerate(drew) if self.rows["site"][row] == str(site)]
+            if at:
+                mine = activations(site)[[drew[index][0] for index in at]]
+                theirs = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
+                gap = self.spreads[site].standardize(mine) - self.spreads[site].standardize(theirs)
+                distances[at] = ((gap**2).sum(1) / self.spreads[site].dimension).sqrt().double().numpy()
+        return np.array([row for _, row in drew], dtype=int), distances
 
 
 def _shifted(progress: Callable[[int, int], None], done: int, total: int) -> Callable[[int], None]:

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from inversescope.generator.conditioning import Conditioning
 from inversescope.generator.expectation import Expected, Written
 
+# How much the logits of a position start out with of what is expected of a token: as itself, as the repetition that it
+# would be, as occurring once more. The last says again, more vaguely, what the first says.
+GAINS = (1.0, 1.0, 0.25)
+
 
 class Cache:
     """Keys and values of the tokens written so far, for every layer, and what these tokens are."""
@@ -70,7 +74,7 @@ class Decoder(nn.Module):
         self.ahead = nn.Linear(width, width, bias=False)
         self.surprise = nn.Parameter(torch.zeros(width))
         self.head = nn.Linear(width, vocabulary)
-        self.gain = nn.Parameter(torch.ones(3, positions, 1))
+        self.gain = nn.Parameter(torch.tensor(GAINS)[:, None, None].repeat(1, positions, 1))
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=0.5)
 

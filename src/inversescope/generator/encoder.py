@@ -46,8 +46,8 @@ class Estimates(nn.Module):
         size = size.log()[:, None]
         learned, scale, offset = self.weigh(torch.cat((fourier(bandwidth), size / 4), dim=1)).chunk(3, dim=1)
         trust = (2 * (size - math.log(EVEN)) + learned).sigmoid()
-        estimate = linear.lerp(kernel, trust)
-        return estimate, scale.exp() * estimate + offset
+        estimate = (scale.exp() * linear).lerp(kernel, trust)
+        return estimate, estimate + offset
 
 
 class SiteEncoder(nn.Module):
