@@ -29,6 +29,8 @@ RESIDUAL, HEAD = Site("resid_post", 1), Site("z", 2, 3)
 SITES = (RESIDUAL, HEAD)
 BANDWIDTHS = (0.2, 1.0)
 SAMPLES = 12
+# Inputs that the prior does not have, so that they were not collected.
+STRANGE = [(0, *rest) for rest in ((7, 5), (5, 5), (5, 6), (6,), (6, 5), (6, 6), (7,), (7, 7), (5, 5, 5))]
 SPLITS = {"train": INPUTS[:4], "pool": rows(), "target": INPUTS[5:]}
 
 
@@ -65,9 +67,9 @@ def store(subject: CountingSubject, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def write_draws(folder: Path) -> list[Path]:
-    """Samples as a generator might draw them: inputs of the prior, one outside of it, and some that never ended."""
+    """Samples as a generator might draw them: inputs of the prior, others outside of it, and some that never ended."""
     rng = np.random.default_rng(0)
-    choices: list[Tokens | None] = [*INPUTS, (0, 5, 5), None]
+    choices: list[Tokens | None] = [*INPUTS, *STRANGE, None]
     paths = []
     for site in (*SITES, None):
         drawn = [
@@ -94,13 +96,16 @@ def verified(store: Store, subject: CountingSubject, tmp_path_factory: pytest.Te
     return run(tmp_path_factory.mktemp("run") / "verify", store, subject)
 
 
-def test_each_distinct_sample_is_run_once(verified: list[dict], subject: CountingSubject):
+def test_each_distinct_sample_is_run_once_and_what_was_collected_not_again(
+    verified: list[dict], subject: CountingSubject
+):
     conditioned = {tuple(row["tokens"]) for row in verified if row["site"] and row["tokens"]}
-    assert subject.ran == Counter(conditioned)
+    assert conditioned == {*INPUTS, *STRANGE}
+    assert subject.ran == Counter(STRANGE)
 
 
 def test_distances_are_those_of_inputs_run_one_by_one(verified: list[dict], subject: CountingSubject):
-    known = {tokens: alone(subject, tokens) for tokens in [*INPUTS, (0, 5, 5)]}
+    known = {tokens: alone(subject, tokens) for tokens in [*INPUTS, *STRANGE]}
     for site in SITES:
         deviation = np.std([known[tokens][site] for tokens in rows()], axis=0, ddof=1)
         for row in verified:
@@ -166,7 +171,7 @@ def test_an_interrupted_verification_goes_on_where_it_was(
         for row in verified
     ]
     parts = sorted((tmp_path / "verify").glob("part-*.parquet"))
-    assert len(parts) == 3  # nine distinct inputs
+    assert len(parts) == 3  # nine distinct inputs that were not collected
     before = (tmp_path / "verify" / "samples.parquet").read_bytes()
     parts[1].unlink()
     subject.ran.clear()
