@@ -6,11 +6,14 @@ import errno
 import os
 import shutil
 import tempfile
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from functools import cache as memoised
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -84,7 +87,7 @@ def _convert(target: Path) -> None:
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet():
+    with quiet(), _parsed_once():
         with redirect_stderr(StringIO()):  # a progress bar that no setting of transformers turns off
             quantised: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file=_GGUF, dtype=torch.float32)
         settings = quantised.config.to_dict()
@@ -110,6 +113,17 @@ def _convert(target: Path) -> None:
             allowed=f"{_PERPLEXITY} within {_TOLERANCE:.0%}",
             remedy=f"install the package again: {INSTALL}",
         )
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """transformers parses the file anew for config, weights and tokenizer, and maps its names anew for each module."""
+    import gguf
+
+    with patch.multiple(
+        gguf, GGUFReader=memoised(gguf.GGUFReader), get_tensor_name_map=memoised(gguf.get_tensor_name_map)
+    ):
+        yield
 
 
 @torch.inference_mode()
