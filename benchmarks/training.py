@@ -46,7 +46,7 @@ def main() -> None:
             section = section[step]
         section[name] = value.split(",") if isinstance(section[name], list | tuple) else value
     config = type(run.config).model_validate(config)
-    sites = run.sites["train"]
+    sites = run.subject.sites(config.generator.sites)
     console = Console(width=150)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, console.status("training"):
