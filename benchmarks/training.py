@@ -59,6 +59,7 @@ def main() -> None:
             config.seed,
             torch.device("cpu"),
             lambda state: None,
+            run.subject,
         ).eval()
     seconds = time.monotonic() - started
     table = Table("site", "h", "reference ESS", *run.task.features)

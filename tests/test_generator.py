@@ -15,7 +15,8 @@ from scipy import stats
 from torch import Tensor
 
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
-from inversescope.generator.encoder import SiteEncoder
+from inversescope.generator.encoding.estimates import SiteEncoder
+from inversescope.generator.neighbourhood import Neighbourhood
 from inversescope.sites import Site
 from inversescope.spread import Spread
 from inversescope.train import load_generator, save_generator
@@ -34,9 +35,9 @@ def generator(seed: int = 0) -> Generator:
     shape = {
         "known": 20,
         "facts": says.sizes,
-        "width": 16,
-        "layers": 2,
-        "heads": 2,
+        "encoder": "estimates",
+        "conditioning": "adaptive",
+        "backbone": (16, 2, 2),
     }
     made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, **shape)
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
@@ -193,16 +194,24 @@ def correlated_site() -> tuple[Tensor, Tensor, Spread]:
     return activations, content, Spread.of(activations)
 
 
+def encoded_site(
+    spread: Spread, activations: Tensor, content: Tensor, known: Tensor
+) -> tuple[Neighbourhood, SiteEncoder]:
+    near, encoder = Neighbourhood(6, len(known)), SiteEncoder(6, len(known), 2)
+    near.fit(activations, spread, known)
+    encoder.fit(near, activations, content, known)
+    return near, encoder
+
+
 @pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0])
 def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(bandwidth: float):
     activations, content, spread = correlated_site()
-    encoder = SiteEncoder(6, 1, 2)
-    encoder.fit(activations, spread, content, torch.tensor([0]))
+    near, encoder = encoded_site(spread, activations, content, torch.tensor([0]))
     clean, h = activations.repeat(40, 1), torch.full((40 * 600,), bandwidth)
-    noised = encoder.noised(clean, h, torch.Generator().manual_seed(6))
+    noised = near.noised(clean, h, torch.Generator().manual_seed(6))
     noised = torch.cat((noised, 2 * clean - noised))  # each noise with its mirror image: chance correlations cancel
     with torch.no_grad():
-        estimate = encoder(noised, h.repeat(2))[0].double().numpy()
+        estimate = encoder(near, noised, h.repeat(2), torch.ones(len(noised), 1))[0].double().numpy()
     # The best linear read-out, found from the noised activations alone by least squares.
     standardized = spread.standardize(noised)[:, :5].double().numpy()
     wanted = content.repeat(80, 1).double().numpy()
@@ -215,13 +224,12 @@ def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(ban
 def test_the_kernel_estimate_is_the_weighted_content_of_the_other_known_inputs():
     activations, content, spread = correlated_site()
     known = torch.arange(599, 0, -12)  # fifty inputs in an order of their own
-    encoder = SiteEncoder(6, len(known), 2)
-    encoder.fit(activations, spread, content, known)
+    near, encoder = encoded_site(spread, activations, content, known)
     z, h = activations[[599, 11, 300]], torch.tensor([0.1, 0.5, 1.0])  # the first and the last known, and another
     squares = spread.distances(z, activations[known]).numpy() ** 2
     for itself, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
         with torch.no_grad():
-            _, kernel, size = encoder(z, h, None if itself is None else encoder.neighbours(z, h, itself))
+            _, kernel, size = encoder(near, z, h, near.weights(z, h, itself))
         weights = np.exp(-squares / 2 / h[:, None].numpy() ** 2)
         weights[range(len(left_out)), left_out] = 0
         weights /= weights.sum(1, keepdims=True)
@@ -231,11 +239,11 @@ def test_the_kernel_estimate_is_the_weighted_content_of_the_other_known_inputs()
 
 def test_noise_has_the_deviation_that_makes_the_kernel():
     activations, _, spread = correlated_site()
-    encoder = SiteEncoder(6, 1, 2)
-    encoder.fit(activations, spread, torch.randn(600, 2), torch.tensor([0]))
+    near = Neighbourhood(6, 1)
+    near.fit(activations, spread, torch.tensor([0]))
     n, h = 20_000, 0.3
     z = activations[:1].expand(n, -1)
-    noise = encoder.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z
+    noise = near.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z
     expected = h * 5**0.5 * spread.deviation.numpy()  # five coordinates vary
     assert noise.std(0).numpy() == pytest.approx(expected, rel=0.03)
     assert noise.mean(0).numpy() == pytest.approx(np.zeros(6), abs=float(4 * expected.max() / n**0.5))

@@ -190,7 +190,7 @@ def generator(store: Store) -> Generator:
     says = content(encoded, 16)
     made = Generator(
         vocabulary, encoded.shape[1], {site: z.shape[1] for site, z in activations.items()},
-        known=len(encoded), facts=says.sizes, width=16, layers=1, heads=2,
+        known=len(encoded), facts=says.sizes, encoder="estimates", conditioning="adaptive", backbone=(16, 1, 2),
     )  # fmt: skip
     spreads = {site: Spread.of(z) for site, z in activations.items()}
     made.fit(activations, spreads, says, torch.arange(len(encoded)))

@@ -40,20 +40,41 @@ class CollectConfig(_Section):
 
 
 class GeneratorConfig(_Section):
-    """The conditional model q(x | ẑ, s, h), from scratch over the prior's vocabulary."""
+    """The conditional model q(x | ẑ, s, h), over the prior's vocabulary."""
 
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",), min_length=1, description="the sites it serves; each must be among collect.sites"
     )
     known: PositiveInt = Field(default=4096, description="training inputs kept at each site for its kernel estimate")
-    width: PositiveInt = Field(default=128, description="width of the hidden state and of the condition")
-    layers: PositiveInt = Field(default=2, description="transformer blocks")
-    heads: PositiveInt = Field(default=4, description="attention heads; they divide the width")
+    encoder: Literal["estimates", "residual", "identity"] = Field(
+        default="estimates",
+        description="what an activation becomes: two estimates of what the input says, or what a residual network or "
+        "a linear map learns",
+    )
+    conditioning: Literal["adaptive", "control", "slot", "prefix"] = Field(
+        default="adaptive",
+        description="how that reaches the backbone: its norms, control layers after its blocks, a slot in its "
+        "attention, or embeddings before the first token",
+    )
+    backbone: str = Field(
+        default="scratch",
+        description="`scratch`, `subject`, or a model with the subject's tokenizer (Hugging Face name, folder)",
+    )
+    tuning: Literal["full", "frozen", "lora"] = Field(
+        default="full",
+        description="whether the backbone learns along: all of it, nothing (see train.pretrain), or adapters of a "
+        "pretrained one",
+    )
+    width: PositiveInt = Field(default=128, description="width of the hidden state and of the condition, from scratch")
+    layers: PositiveInt = Field(default=2, description="transformer blocks: from scratch, or the first of a pretrained")
+    heads: PositiveInt = Field(default=4, description="attention heads from scratch; they divide the width")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
+    def _scratch_has_a_shape(self) -> Self:
+        if self.backbone == "scratch" and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.backbone == "scratch" and self.tuning == "lora":
+            raise ValueError("tuning 'lora' needs a pretrained backbone, and it is 'scratch' (allowed: full, frozen)")
         return self
 
 
@@ -61,6 +82,11 @@ class TrainConfig(_Section):
     """How the generator is trained: next-token loss on noised activations."""
 
     steps: PositiveInt = Field(default=1000, description="optimizer steps")
+    pretrain: int = Field(
+        default=0,
+        ge=0,
+        description="steps before them in which the backbone alone learns, from inputs without activations",
+    )
     batch: PositiveInt = Field(default=256, description="examples a step, shared evenly by the step's sites")
     sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew each time")
     learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
@@ -112,6 +138,12 @@ class RunConfig(_Section):
         outside = [h for h in self.sample.bandwidths if not low <= h <= high]
         if outside:
             raise ValueError(f"sample.bandwidths {outside} lie outside train.bandwidths {low} to {high}")
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_has_learned(self) -> Self:
+        if (self.generator.backbone, self.generator.tuning, self.train.pretrain) == ("scratch", "frozen", 0):
+            raise ValueError("a backbone from scratch must learn before it is frozen: train.pretrain must be above 0")
         return self
 
     @classmethod

@@ -43,7 +43,7 @@ def estimate(run: Run) -> dict[str, float]:
     setup, step, sample = _generator(run, drawn[: config.collect.train])
     seconds = {
         "collect": a_token * collected * _tokens(run.subject, sorted(drawn[:collected])[: config.collect.shard]),
-        "train": setup + step * config.train.steps,
+        "train": setup + step * (config.train.pretrain + config.train.steps),
         "sample": sample * samples,
         "verify": a_token * len(distinct) * _tokens(run.subject, distinct[:CHUNK]),
     }
@@ -69,7 +69,7 @@ def _generator(run: Run, inputs: list[Tokens]) -> tuple[float, float, float]:
     some = np.random.default_rng(0).permutation(len(every))[: config.train.sites_per_step]
     sites = [every[i] for i in some]
     noise = _Noise(run, inputs)
-    few = config.train.model_copy(update={"steps": STEPS + 1})
+    few = config.train.model_copy(update={"steps": STEPS + 1, "pretrain": 0})
     times: list[float] = []
 
     def stop_watch(_: Progress) -> None:
@@ -77,7 +77,9 @@ def _generator(run: Run, inputs: list[Tokens]) -> tuple[float, float, float]:
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        generator = train(Path(folder), noise, sites, config.generator, few, 0, run.subject.device, stop_watch).eval()
+        generator = train(
+            Path(folder), noise, sites, config.generator, few, 0, run.subject.device, stop_watch, run.subject
+        ).eval()
     step = (times[-1] - times[0]) / STEPS
     setup = (times[0] - started) * len(every) / len(sites)
     started = time.monotonic()

@@ -239,6 +239,7 @@ def _train(run: Run, folder: Path, progress: Progress) -> None:
             config.seed,
             run.subject.device,
             show,
+            run.subject,
         )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 

@@ -24,12 +24,17 @@ from inversescope.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
+from inversescope.generator.pretrained import Pretrained
 from inversescope.muon import Muon
 from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.subject.borrowed import Borrowed, boundary, lender
 
 WARM_UP = 20  # steps
 GRADIENT_NORM = 1.0  # clipped to this
 MUON_RATE = 5  # Muon's learning rate over AdamW's
+GENTLE = 0.1  # the learning rate of what is pretrained, over that of what is new
+SCRATCH = "scratch"
 # A clean target is answered by its neighbours where there are at least this many, counted as effective sample size.
 NEIGHBOURS = 4
 PROBES = 256  # inputs that tell how much effort a site is worth
@@ -80,17 +85,17 @@ class _Site:
         activation itself; the answer is one of its neighbours, drawn with weights k(δ/h). The first is exact but hardly
         ever comes near a clean activation when h is large; the second is the question that is asked later.
         """
-        encoder, device = self.generator.encoder(self.site), self.activations.device
+        near, device = self.generator.neighbourhood(self.site), self.activations.device
         low, high = torch.tensor(config.bandwidths).log()
         rows = torch.randint(len(self.activations), (count,), generator=rng).to(device)
         bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp().to(device)
         itself = self.place[rows]
         activations = self.activations[rows]
-        weights = encoder.neighbours(activations, bandwidths, itself)
+        weights = near.weights(activations, bandwidths, itself)
         wanted = (torch.rand(count, generator=rng) < config.clean).to(device)
         noisy = torch.nonzero(~(wanted & _answerable(weights)))[:, 0]
-        activations[noisy] = encoder.noised(activations[noisy], bandwidths[noisy], rng)
-        weights[noisy] = encoder.neighbours(activations[noisy], bandwidths[noisy], itself[noisy])
+        activations[noisy] = near.noised(activations[noisy], bandwidths[noisy], rng)
+        weights[noisy] = near.weights(activations[noisy], bandwidths[noisy], itself[noisy])
         cut = torch.rand(count, 1, generator=rng).to(device)
         neighbours = self.known[(weights.cumsum(1) < cut).sum(1).clamp_max(len(self.known) - 1)]
         answers = neighbours.where(wanted & _answerable(weights), rows)
@@ -100,7 +105,7 @@ class _Site:
         """How much of an input's content its neighbours tell, from 0 to 1, midway in the range of bandwidths."""
         rows = torch.randint(len(self.activations), (PROBES,), generator=rng).to(self.activations.device)
         bandwidths = torch.tensor(config.bandwidths).log().mean().exp().expand(PROBES).to(self.activations.device)
-        weights = self.generator.encoder(self.site).neighbours(self.activations[rows], bandwidths, self.place[rows])
+        weights = self.generator.neighbourhood(self.site).weights(self.activations[rows], bandwidths, self.place[rows])
         own = components[rows]
         return float((weights @ components[self.known] * own).sum() / (own**2).sum())
 
@@ -114,52 +119,103 @@ def train(
     seed: int,
     device: torch.device,
     progress: Callable[[Progress], None],
+    subject: Subject | None = None,
 ) -> Generator:
     """Train a generator for these sites, from the last checkpoint if there is one, and save it.
 
     The random numbers of a step follow from the seed and the step alone, so that a resumed training has the losses of
-    an undisturbed one.
+    an undisturbed one. A pretrained backbone needs the subject, for its weights or its tokens.
 
     Raises:
-        UserError: the loss is no longer a finite number.
+        UserError: the loss is no longer a finite number, or the backbone cannot be had.
     """
     inputs = store.inputs("train").tokens
-    vocabulary = Vocabulary.of(inputs)
+    vocabulary = Vocabulary.of(inputs, merge=shape.backbone == SCRATCH)
     rows = vocabulary.encode(inputs)
     torch.manual_seed(seed)
     activations = {site: store.activations("train", site) for site in sites}
     spreads = {site: store.spread(site) for site in sites}
     known = torch.randperm(len(rows))[: shape.known]
-    says = content(rows, shape.width)
+    backbone = _backbone(shape, vocabulary, subject)
+    says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
     generator = Generator(
         vocabulary,
         rows.shape[1],
         {site: read.shape[1] for site, read in activations.items()},
         known=len(known),
         facts=says.sizes,
-        width=shape.width,
-        layers=shape.layers,
-        heads=shape.heads,
+        encoder=shape.encoder,
+        conditioning=shape.conditioning,
+        backbone=backbone,
     )
     generator.fit(activations, spreads, says, known)
     generator.to(device)
     parts = [_Site(generator, site, read.to(device), known.to(device)) for site, read in activations.items()]
     effort = _effort(parts, config, says.components.to(device), seed)
     rows = rows.to(device)
-    optimizers = _optimizers(generator, config)
-    done, losses = _resume(folder, generator, optimizers)
-    started, tokens = time.monotonic(), 0
-    for step in range(done, config.steps):
-        rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        chosen = torch.multinomial(effort, min(config.sites_per_step, len(sites)), generator=rng).tolist()
-        loss, seen = _step(generator, optimizers, rows, [parts[i] for i in chosen], config, step, rng)
-        losses.append(loss)
-        tokens += seen
-        if (step + 1) % config.checkpoint == 0 and step + 1 < config.steps:
-            _checkpoint(folder, generator, optimizers, step + 1, losses)
-        progress(Progress(step + 1, config.steps, loss, tokens / (time.monotonic() - started)))
+    saved = _saved(folder, generator)
+    done, losses = saved["step"], saved["losses"]
+    started, tokens, steps = time.monotonic(), 0, config.pretrain + config.steps
+    for phase in _phases(shape, config):
+        if done >= phase.end:
+            continue
+        generator.tune(backbone=phase.backbone, others=phase.conditional)
+        optimizers = _optimizers(generator, config)
+        if done > phase.start:
+            for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+        for step in range(done, phase.end):
+            rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            if phase.conditional:
+                chosen = torch.multinomial(effort, min(config.sites_per_step, len(sites)), generator=rng).tolist()
+                condition, answers = _examples([parts[i] for i in chosen], config, rng)
+            else:
+                answers = torch.randint(len(rows), (config.batch,), generator=rng).to(device)
+                condition = generator.no_condition(config.batch)
+            loss, seen = _update(generator, optimizers, rows[answers], condition, phase, step)
+            losses.append(loss)
+            tokens += seen
+            if (step + 1) % config.checkpoint == 0 and step + 1 < steps:
+                _checkpoint(folder, generator, optimizers, step + 1, losses)
+            progress(Progress(step + 1, steps, loss, tokens / (time.monotonic() - started)))
+        done = phase.end
     save_generator(folder, generator, losses)
     return generator
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Steps from `start` to `end`: with conditions or from inputs alone; whether the backbone learns."""
+
+    start: int
+    end: int
+    conditional: bool
+    backbone: bool
+
+
+def _phases(shape: GeneratorConfig, config: TrainConfig) -> list[_Phase]:
+    """The backbone alone, if asked for; then the whole, or all but a frozen backbone."""
+    alone = _Phase(0, config.pretrain, conditional=False, backbone=True)
+    return [
+        alone,
+        _Phase(alone.end, alone.end + config.steps, conditional=True, backbone=shape.tuning != "frozen"),
+    ]
+
+
+def _backbone(
+    shape: GeneratorConfig, vocabulary: Vocabulary, subject: Subject | None
+) -> Borrowed | tuple[int, int, int]:
+    """What the generator is to be built on. The boundary stands for what every input starts with, or for the tokens
+    that the model itself puts before and after a text.
+    """
+    if shape.backbone == SCRATCH:
+        return shape.width, shape.layers, shape.heads
+    assert subject is not None
+    tokens = [token for (token,) in vocabulary.phrases]
+    model = lender(shape.backbone, subject, [*vocabulary.prefix, *tokens])
+    first, last = boundary(model)
+    (first,) = vocabulary.prefix or (first,)
+    return Borrowed.of(model, shape.layers, [first, *tokens], [last, *tokens], adapted=shape.tuning == "lora")
 
 
 def _effort(
@@ -173,17 +229,23 @@ def _effort(
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:
-    """Write the generator (weights, and what they are) and the losses of its training, nats an input for each step."""
+    """Write the generator (weights, and what they are) and the losses of its training, nats an input for each step.
+
+    A pretrained backbone is written whole, as trimmed: what was trained of it would be of no use without the rest.
+    """
+    backbone, shape = generator.backbone, generator.backbone.shape
     described = {
         "phrases": generator.vocabulary.phrases,
         "prefix": generator.vocabulary.prefix,
         "positions": generator.positions,
-        "sites": {str(site): generator.encoder(site).project.in_features for site in generator.sites},
+        "sites": {str(site): generator.neighbourhood(site).dimension for site in generator.sites},
         "known": generator.known,
-        "facts": generator.expectation.sizes,
-        "width": generator.width,
-        "layers": len(generator.backbone.blocks),
-        "heads": generator.heads,
+        "facts": generator.facts,
+        **generator.chosen,
+        "width": shape.width,
+        "layers": shape.layers,
+        "heads": shape.heads,
+        "pretrained": backbone.borrowed.description if isinstance(backbone, Pretrained) else None,
     }
     files.write_tensors(folder / "generator.safetensors", generator.state_dict())
     files.write_json(folder / "generator.json", described)
@@ -194,35 +256,41 @@ def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) 
 def load_generator(folder: Path, device: torch.device) -> Generator:
     """The generator that `train` saved in this folder, ready to draw."""
     described = files.read_json(folder / "generator.json")
+    scratch, pretrained = (described["width"], described["layers"], described["heads"]), described["pretrained"]
     generator = Generator(
         Vocabulary(tuple(map(tuple, described["phrases"])), tuple(described["prefix"])),
         described["positions"],
         {Site.parse(site): dimension for site, dimension in described["sites"].items()},
         known=described["known"],
         facts=tuple(described["facts"]),
-        width=described["width"],
-        layers=described["layers"],
-        heads=described["heads"],
+        encoder=described["encoder"],
+        conditioning=described["conditioning"],
+        backbone=Borrowed.from_description(pretrained) if pretrained else scratch,
     )
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
     return generator.to(device).eval()
 
 
-def _step(
-    generator: Generator,
-    optimizers: Sequence[Optimizer],
-    rows: Int[Tensor, "n positions"],
-    parts: Sequence[_Site],
-    config: TrainConfig,
-    step: int,
-    rng: torch.Generator,
-) -> tuple[float, int]:
-    """One update; the mean loss in nats an input, and how many tokens it was made of."""
+def _examples(
+    parts: Sequence[_Site], config: TrainConfig, rng: torch.Generator
+) -> tuple[Float[Tensor, "batch condition"], Int[Tensor, " batch"]]:
+    """Conditions of several sites, some of them dropped, and the inputs that answer them."""
     examples = [part.examples(max(1, config.batch // len(parts)), config, rng) for part in parts]
     condition = torch.cat([condition for condition, _ in examples])
     dropped = (torch.rand(len(condition), generator=rng) < config.unconditional).to(condition.device)
-    condition = generator.no_condition(len(condition)).where(dropped[:, None], condition)
-    answer = rows[torch.cat([answers for _, answers in examples])]
+    condition = parts[0].generator.no_condition(len(condition)).where(dropped[:, None], condition)
+    return condition, torch.cat([answers for _, answers in examples])
+
+
+def _update(
+    generator: Generator,
+    optimizers: Sequence[Optimizer],
+    answer: Int[Tensor, "batch positions"],
+    condition: Float[Tensor, "batch condition"],
+    phase: _Phase,
+    step: int,
+) -> tuple[float, int]:
+    """One update; the mean loss in nats an input, and how many tokens it was made of."""
     tokens = int((answer[:, 1:] != IGNORED).sum())
     nats = generator.nats(answer, condition)
     if not nats.isfinite().all():
@@ -231,7 +299,8 @@ def _step(
             given=f"step {step + 1}",
             remedy="a lower train.learning_rate",
         )
-    scale = min(1, (step + 1) / WARM_UP, 1 - step / config.steps)
+    done = step - phase.start
+    scale = min(1, (done + 1) / WARM_UP, 1 - done / (phase.end - phase.start))
     generator.zero_grad(set_to_none=True)
     (nats.sum() / tokens).backward()
     torch.nn.utils.clip_grad_norm_(generator.parameters(), GRADIENT_NORM)
@@ -243,17 +312,20 @@ def _step(
 
 
 def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
-    """Muon for the matrices inside the network, AdamW for the rest (compared in docs/experiments.md)."""
-    inside = [*generator.backbone.blocks.parameters(), *generator.mix.parameters()]
-    matrices = [weight for weight in inside if weight.ndim == 2]
-    chosen = {id(weight) for weight in matrices}
-    others = [weight for weight in generator.parameters() if id(weight) not in chosen]
-    muon, adam = MUON_RATE * config.learning_rate, config.learning_rate
+    """Muon for the matrices inside the network, AdamW for the rest (compared in docs/experiments.md), gently for what
+    is pretrained.
+    """
+    backbone, rate = generator.backbone, config.learning_rate
+    pretrained = backbone.model.parameters() if isinstance(backbone, Pretrained) else ()
+    gentle = [weight for weight in pretrained if weight.requires_grad]
+    matrices = [weight for weight in generator.inside() if weight.ndim == 2 and weight.requires_grad]
+    chosen = {id(weight) for weight in (*gentle, *matrices)}
+    others = [weight for weight in generator.parameters() if id(weight) not in chosen and weight.requires_grad]
+    muon = {"params": matrices, "peak": MUON_RATE * rate}
+    adam = [{"params": others, "peak": rate}, {"params": gentle, "peak": GENTLE * rate}]
     return [
-        Muon([{"params": matrices, "peak": muon}], lr=muon),
-        torch.optim.AdamW(
-            [{"params": others, "peak": adam}], lr=adam, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
-        ),
+        Muon([muon], lr=rate),
+        torch.optim.AdamW(adam, lr=rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True),
     ]
 
 
@@ -271,13 +343,13 @@ def _checkpoint(
     files.write(folder / CHECKPOINT, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
-def _resume(folder: Path, generator: Generator, optimizers: Sequence[Optimizer]) -> tuple[int, list[float]]:
-    """Load the last checkpoint, if there is one: the steps that are done, and their losses."""
+def _saved(folder: Path, generator: Generator) -> dict[str, Any]:
+    """Load the generator from the last checkpoint, if there is one: the steps done, their losses, and the state
+    of the optimizers.
+    """
     path = folder / CHECKPOINT
     if not path.exists():
-        return 0, []
+        return {"step": 0, "losses": []}
     state: dict[str, Any] = torch.load(path, weights_only=True)
     generator.load_state_dict(state["generator"])
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    return state["step"], state["losses"]
+    return state

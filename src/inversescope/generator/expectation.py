@@ -18,6 +18,9 @@ from inversescope.generator.vocabulary import BOUNDARY
 # An estimate is never trusted to exclude a token by more than this factor of its prior probability, or a repetition by
 # more than this factor.
 FLOOR = 0.02
+# How much the logits of a position start out with of what is expected of a token: as itself, as the repetition that it
+# would be, as occurring once more. The last says again, more vaguely, what the first says.
+GAINS = (1.0, 1.0, 0.25)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,39 @@ class Written:
         if before is not None:
             count, latest = count + before.count[:, -1:], latest.maximum(before.latest[:, -1:])
         return cls(count, latest)
+
+
+class Hints(nn.Module):
+    """Tells a backbone what is expected: in its embeddings the mean embedding of the tokens expected here and next, and
+    how much the token written here was expected; in its logits which tokens are expected next, and which repetitions.
+    So the backbone need not learn token by token what an estimate says, but how positions hang together.
+    """
+
+    def __init__(self, positions: int, width: int):
+        super().__init__()
+        self.here = nn.Linear(width, width, bias=False)
+        self.ahead = nn.Linear(width, width, bias=False)
+        self.surprise = nn.Parameter(torch.zeros(width))
+        self.gain = nn.Parameter(torch.tensor(GAINS)[:, None, None].repeat(1, positions, 1))
+
+    def embed(
+        self,
+        expected: Expected,
+        tokens: Int[Tensor, "batch columns"],
+        embeddings: Float[Tensor, "vocabulary width"],
+        start: int,
+    ) -> Float[Tensor, "batch columns width"]:
+        """What to add to the embeddings of tokens at the positions from `start` on."""
+        end = start + tokens.shape[1]
+        mean = expected.excess[:, start : end + 1] @ embeddings
+        surprise = expected.token[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
+        return surprise + self.here(mean[:, :-1]) + self.ahead(mean[:, 1:])
+
+    def next(self, expected: Expected, written: Written, start: int) -> Float[Tensor, "batch columns vocabulary"]:
+        """What to add to the logits after them."""
+        said = expected.next(written, start + 1)
+        gain = self.gain[:, start : start + written.latest.shape[1]]
+        return sum((part * much for part, much in zip(said[1:], gain[1:], strict=True)), said[0] * gain[0])
 
 
 class _Probability(nn.Module):

@@ -6,18 +6,21 @@ of the content, `positions` tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.backbone import Cache, Decoder
-from inversescope.generator.conditioning import AdaptiveLayerNorm
+from inversescope.generator.backbone import Cache
+from inversescope.generator.conditioning import CONDITIONINGS, Conditioning, Prepared
 from inversescope.generator.content import Content
-from inversescope.generator.encoder import Estimates, SiteEncoder
-from inversescope.generator.expectation import Expectation, Expected
+from inversescope.generator.decoder import Decoder
+from inversescope.generator.encoding import Encoder, EstimatesEncoder, IdentityEncoder, ResidualEncoder
+from inversescope.generator.expectation import Expected
+from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.pretrained import Borrowed, Pretrained
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
 from inversescope.sites import Site
 from inversescope.spread import Spread
@@ -32,11 +35,11 @@ class Generator(nn.Module):
         vocabulary: the tokens of the prior.
         positions: the longest row of the vocabulary that it can write or read.
         dimensions: d of each site it serves.
-        known: inputs whose activations are kept with each site, for its kernel estimate.
+        known: inputs whose activations are kept with each site.
         facts: how many facts of each kind the content speaks of (`Content`).
-        width: of the hidden state and of the condition.
-        layers: transformer blocks.
-        heads: attention heads of each block.
+        encoder: "estimates", "residual" or "identity": what an activation becomes.
+        conditioning: a name in `CONDITIONINGS`: how that reaches the backbone.
+        backbone: a pretrained model, or the width, layers and heads of a decoder from scratch.
     """
 
     def __init__(
@@ -47,31 +50,57 @@ class Generator(nn.Module):
         *,
         known: int,
         facts: tuple[int, int, int],
-        width: int,
-        layers: int,
-        heads: int,
+        encoder: str,
+        conditioning: str,
+        backbone: Borrowed | tuple[int, int, int],
     ):
         super().__init__()
         self.vocabulary = vocabulary
         self.positions = positions
-        self.width = width
         self.known = known
-        self.heads = heads
+        self.facts = facts
+        self.chosen = {"encoder": encoder, "conditioning": conditioning}
         self.sites = tuple(dimensions)
-        self._encoder_of = {site: index for index, site in enumerate(dimensions)}
-        self.encoders = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions.values())
-        self.estimates = Estimates(width)
-        self.expectation = Expectation(facts, positions, len(vocabulary), width)
-        self.null = nn.Parameter(torch.zeros(width))
-        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
-        self.backbone = Decoder(len(vocabulary), positions, width, layers, heads)
-        self.conditioning = AdaptiveLayerNorm(width, self.backbone.sublayers)
+        self._number = {site: number for number, site in enumerate(dimensions)}
+        self.neighbourhoods = nn.ModuleList(Neighbourhood(d, known) for d in dimensions.values())
+        self.width = backbone[0] if isinstance(backbone, tuple) else backbone.shape[0]
+        self.encoder = self._encoder(encoder)
+        hints = self.encoder.estimated > 0
+        if isinstance(backbone, tuple):
+            self.backbone = Decoder(len(vocabulary), positions, *backbone, hints)
+        else:
+            self.backbone = Pretrained(backbone, positions, hints)
+        self.conditioning = CONDITIONINGS[conditioning](self.backbone.shape)
 
-    def encoder(self, site: Site) -> SiteEncoder:
-        """The encoder of one of `sites`."""
-        encoder = self.encoders[self._encoder_of[site]]
-        assert isinstance(encoder, SiteEncoder)
-        return encoder
+    def _encoder(self, name: str) -> Encoder:
+        dimensions = [neighbourhood.dimension for neighbourhood in self._all()]
+        if name == "estimates":
+            return EstimatesEncoder(
+                dimensions,
+                self.width,
+                known=self.known,
+                facts=self.facts,
+                positions=self.positions,
+                vocabulary=len(self.vocabulary),
+            )
+        return {"residual": ResidualEncoder, "identity": IdentityEncoder}[name](dimensions, self.width)
+
+    def _all(self) -> list[Neighbourhood]:
+        return [each for each in self.neighbourhoods if isinstance(each, Neighbourhood)]
+
+    def neighbourhood(self, site: Site) -> Neighbourhood:
+        """The units and the known inputs of one of `sites`."""
+        return self._all()[self._number[site]]
+
+    def inside(self) -> Iterator[nn.Parameter]:
+        """The weights between hidden states: Muon trains the matrices among them."""
+        yield from self.backbone.inside()
+        yield from self.encoder.inside()
+
+    def tune(self, *, backbone: bool, others: bool) -> None:
+        """Which parts learn: the backbone, and all that brings a condition to it."""
+        self.requires_grad_(others)
+        self.backbone.tune(backbone)
 
     def fit(
         self,
@@ -80,13 +109,11 @@ class Generator(nn.Module):
         says: Content,
         known: Int[Tensor, " known"],
     ) -> None:
-        """Fit the encoder of each site to its activations of inputs, and to what these inputs say.
-
-        `known` are the inputs that are kept for the kernel estimate.
-        """
-        self.expectation.fit(says)
-        for site in self.sites:
-            self.encoder(site).fit(activations[site], spreads[site], says.components, known)
+        """Take over each site's activations of inputs, and what these inputs say. The inputs `known` are kept."""
+        self.encoder.fit(says, self.backbone.embeddings)
+        for number, (site, neighbourhood) in enumerate(zip(self.sites, self._all(), strict=True)):
+            neighbourhood.fit(activations[site], spreads[site], known)
+            self.encoder.fit_site(number, neighbourhood, activations[site], says.components, known)
 
     def condition(
         self,
@@ -97,16 +124,15 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "batch condition"]:
         """The condition for activations of one site; the bandwidth is a positive radius in δ.
 
-        It holds the estimate of the content, and beside it what the conditioning is given. Training gives the weights
-        of the known inputs itself (`SiteEncoder.neighbours`): an input may not answer there for its own activation.
+        It holds the estimate of the content, if the encoder makes one, and what the conditioning is given. Training
+        gives the weights of the known inputs itself: an input may not answer there for its own activation.
         """
-        estimate, encoded = self.estimates(*self.encoder(site)(activation, bandwidth, weights), bandwidth)
-        return torch.cat((estimate, encoded + self.mix(encoded)), dim=1)
+        neighbourhood = self.neighbourhood(site)
+        return torch.cat(self.encoder(self._number[site], neighbourhood, activation, bandwidth, weights), dim=1)
 
     def no_condition(self, batch: int) -> Float[Tensor, "batch condition"]:
         """The condition that stands for the prior."""
-        encoded = self.null.expand(batch, -1)
-        return torch.cat((torch.zeros_like(encoded), encoded + self.mix(encoded)), dim=1)
+        return torch.cat(self.encoder.nothing(batch), dim=1)
 
     def nats(
         self, rows: Int[Tensor, "batch positions"], condition: Float[Tensor, "batch condition"]
@@ -134,13 +160,13 @@ class Generator(nn.Module):
         A sample is the subject's tokens; None if it had not ended after `positions` tokens.
         """
         prepared = self.prepare(condition)
-        cache = Cache(len(self.backbone.blocks))
+        cache = Cache()
         token = torch.full((len(condition), 1), BOUNDARY, device=condition.device)
         alive = torch.ones_like(token, dtype=torch.bool)
         log_q = torch.zeros(len(condition), device=condition.device)
         written = []
-        for position in range(self.positions - 1):
-            log_probability = self.backbone(token, *prepared, cache, position)[:, 0].log_softmax(-1)
+        for _ in range(self.positions - 1):
+            log_probability = self.backbone(token, *prepared, cache)[:, 0].log_softmax(-1)
             token = torch.multinomial(log_probability.exp(), 1, generator=rng)
             log_q += (log_probability.gather(1, token) * alive)[:, 0]
             written.append(token)
@@ -149,7 +175,7 @@ class Generator(nn.Module):
                 break
         return self.vocabulary.decode(torch.cat(written, 1)), log_q
 
-    def prepare(self, condition: Float[Tensor, "batch condition"]) -> tuple[Expected, AdaptiveLayerNorm, list[Tensor]]:
+    def prepare(self, condition: Float[Tensor, "batch condition"]) -> tuple[Expected | None, Conditioning, Prepared]:
         """What the backbone is given beside the tokens."""
-        estimate, encoded = condition.chunk(2, dim=1)
-        return self.expectation(estimate), self.conditioning, self.conditioning.prepare(encoded)
+        estimate, encoded = condition.split((self.encoder.estimated, self.width), dim=1)
+        return self.encoder.expected(estimate), self.conditioning, self.conditioning.prepare(encoded)

@@ -30,8 +30,17 @@ class Vocabulary:
     prefix: tuple[int, ...] = ()  # what every input starts with: it is not written, and put back when read
 
     @classmethod
-    def of(cls, inputs: Collection[Sequence[int]]) -> Vocabulary:
-        """The vocabulary of these inputs (subject's tokens)."""
+    def of(cls, inputs: Collection[Sequence[int]], merge: bool = True) -> Vocabulary:
+        """The vocabulary of these inputs (subject's tokens).
+
+        Without merging, as a backbone needs it that knows tokens, a phrase is one token; only the first of every input
+        may be left out, for the boundary then stands in its place.
+        """
+        if not merge:
+            firsts = {tokens[0] for tokens in inputs}
+            prefix = tuple(firsts) if len(firsts) == 1 else ()
+            used = {token for tokens in inputs for token in tokens[len(prefix) :]}
+            return cls(tuple((token,) for token in sorted(used)), prefix)
         follows: dict[int, Counter[int]] = defaultdict(Counter)
         for tokens in inputs:
             for token, following in pairwise((_EDGE, *tokens, _EDGE)):

@@ -11,13 +11,16 @@ from inversescope.sites import SubjectShape
 
 @dataclass(frozen=True)
 class Architecture:
-    """The dotted module paths of a pre-norm decoder: `blocks` within the base model, the others within one block.
+    """The dotted module paths of a pre-norm decoder: `blocks` and `last_norm` within the base model, the others within
+    one block.
 
     `packs` says that a token's activation depends on nothing but its ancestors and the `position_ids` it is given, so
     that inputs may share their prefixes in one row (`packing`).
     """
 
     blocks: str
+    last_norm: str
+    attention_norm: str
     attention: str
     projection: str
     mlp_norm: str
@@ -42,13 +45,24 @@ class Architecture:
 
 _LLAMA = Architecture(
     blocks="layers",
+    last_norm="norm",
+    attention_norm="input_layernorm",
     attention="self_attn",
     projection="self_attn.o_proj",
     mlp_norm="post_attention_layernorm",
     mlp="mlp",
     packs=True,
 )
-_GPT2 = Architecture(blocks="h", attention="attn", projection="attn.c_proj", mlp_norm="ln_2", mlp="mlp", packs=True)
+_GPT2 = Architecture(
+    blocks="h",
+    last_norm="ln_f",
+    attention_norm="ln_1",
+    attention="attn",
+    projection="attn.c_proj",
+    mlp_norm="ln_2",
+    mlp="mlp",
+    packs=True,
+)
 
 # By the `model_type` of the model's configuration.
 ARCHITECTURES = {"gpt2": _GPT2, "llama": _LLAMA, "mistral": _LLAMA, "qwen2": _LLAMA, "qwen3": _LLAMA}

@@ -6,13 +6,17 @@ Dimensions: `n` inputs, `known` of them kept, `batch` activations, `d` coordinat
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from inversescope.generator.content import Content
+from inversescope.generator.encoding.encoder import Encoder
+from inversescope.generator.expectation import Expectation, Expected
 from inversescope.generator.fourier import FEATURES, fourier
-from inversescope.spread import Spread
+from inversescope.generator.neighbourhood import Neighbourhood
 
 # Directions with less of the standardized variance than this are rounding errors of the activations.
 NEGLIGIBLE_VARIANCE = 1e-6
@@ -51,7 +55,7 @@ class Estimates(nn.Module):
 
 
 class SiteEncoder(nn.Module):
-    """One site's encoder. Both estimates are fitted in closed form; the linear one is trained from there.
+    """One site's two estimates. Both are fitted in closed form; the linear one is trained from there.
 
     Linear: in the eigenbasis of the standardized covariance, a coordinate of variance λ that is read through noise of
     variance d·h² has the best linear estimate λ/(λ + d·h²) times what was read (a Wiener filter). It sees every
@@ -63,30 +67,20 @@ class SiteEncoder(nn.Module):
 
     def __init__(self, dimension: int, known: int, width: int):
         super().__init__()
-        for name in ("mean", "deviation", "inverse", "variance"):
-            self.register_buffer(name, torch.zeros(dimension))
+        self.register_buffer("variance", torch.zeros(dimension))
         self.register_buffer("rotation", torch.zeros(dimension, dimension))
-        self.register_buffer("varying", torch.ones(()))  # how many coordinates vary: d in the formulas
-        self.register_buffer("known", torch.zeros(known, dimension))
-        self.register_buffer("squares", torch.zeros(known))  # the squared norm of each known activation
         self.register_buffer("content", torch.zeros(known, width))
         self.project = nn.Linear(dimension, width)
 
-    mean: Tensor
-    deviation: Tensor
-    inverse: Tensor
     variance: Tensor
     rotation: Tensor
-    varying: Tensor
-    known: Tensor
-    squares: Tensor
     content: Tensor
 
     @torch.no_grad()
     def fit(
         self,
+        neighbourhood: Neighbourhood,
         activations: Float[Tensor, "n d"],
-        spread: Spread,
         content: Float[Tensor, "n width"],
         known: Int[Tensor, " known"],
     ) -> None:
@@ -96,11 +90,7 @@ class SiteEncoder(nn.Module):
         bandwidth: the covariance of content and whitened activation. So all sites start out speaking one language, and
         the backbone learns it once.
         """
-        self.mean.copy_(spread.mean)
-        self.deviation.copy_(spread.deviation)
-        self.inverse.copy_(spread.inverse)
-        self.varying.fill_(spread.dimension)
-        standardized = spread.standardize(activations)
+        standardized = neighbourhood.standardize(activations)
         variance, rotation = torch.linalg.eigh((standardized.T @ standardized / len(standardized)).double())
         kept = variance > NEGLIGIBLE_VARIANCE
         self.variance.copy_(variance.where(kept, 0))
@@ -108,48 +98,79 @@ class SiteEncoder(nn.Module):
         whitened = (standardized @ self.rotation) * variance.rsqrt().where(kept, 0).float()
         self.project.weight.copy_(content.T @ whitened / len(whitened))
         self.project.bias.zero_()
-        self.known.copy_(standardized[known])
-        self.squares.copy_((self.known**2).sum(1))
         self.content.copy_(content[known])
 
     def forward(
         self,
+        neighbourhood: Neighbourhood,
+        activation: Float[Tensor, "batch d"],
+        bandwidth: Float[Tensor, " batch"],
+        weights: Float[Tensor, "batch known"],
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, " batch"]]:
+        """The linear estimate, the kernel estimate, and the effective sample size of the latter."""
+        gain = self.variance.sqrt() / (self.variance + neighbourhood.variance(bandwidth))
+        linear = self.project((neighbourhood.standardize(activation) @ self.rotation) * gain)
+        return linear, weights @ self.content, 1 / (weights**2).sum(1)
+
+
+class EstimatesEncoder(Encoder):
+    """The two estimates as one, and the facts that are read back from it."""
+
+    def __init__(
+        self,
+        dimensions: Sequence[int],
+        width: int,
+        *,
+        known: int,
+        facts: tuple[int, int, int],
+        positions: int,
+        vocabulary: int,
+    ):
+        super().__init__(width)
+        self.estimated = width
+        self.sites = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions)
+        self.estimates = Estimates(width)
+        self.expectation = Expectation(facts, positions, vocabulary, width)
+        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+
+    def fit(self, says: Content, embeddings: Float[Tensor, "vocabulary width"]) -> None:
+        self.expectation.fit(says)
+
+    def fit_site(
+        self,
+        site: int,
+        neighbourhood: Neighbourhood,
+        activations: Float[Tensor, "n d"],
+        components: Float[Tensor, "n width"],
+        known: Int[Tensor, " known"],
+    ) -> None:
+        self._site(site).fit(neighbourhood, activations, components, known)
+
+    def forward(
+        self,
+        site: int,
+        neighbourhood: Neighbourhood,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
         weights: Float[Tensor, "batch known"] | None = None,
-    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, " batch"]]:
-        """The linear estimate, the kernel estimate, and the effective sample size of the latter.
-
-        `weights` are those of the known inputs (`neighbours`), for a caller who has them.
-        """
+    ) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
         if weights is None:
-            weights = self.neighbours(activation, bandwidth)
-        standardized = (activation - self.mean) * self.inverse
-        gain = self.variance.sqrt() / (self.variance + self.varying * bandwidth[:, None] ** 2)
-        return self.project((standardized @ self.rotation) * gain), weights @ self.content, 1 / (weights**2).sum(1)
+            weights = neighbourhood.weights(activation, bandwidth)
+        estimates = self._site(site)(neighbourhood, activation, bandwidth, weights)
+        estimate, encoded = self.estimates(*estimates, bandwidth)
+        return estimate, encoded + self.mix(encoded)
 
-    @torch.no_grad()
-    def neighbours(
-        self,
-        activation: Float[Tensor, "batch d"],
-        bandwidth: Float[Tensor, " batch"],
-        itself: Int[Tensor, " batch"] | None = None,
-    ) -> Float[Tensor, "batch known"]:
-        """Weights k(δ/h) over the known inputs, normalised.
+    def nothing(self, batch: int) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
+        encoded = self.null.expand(batch, -1)
+        return torch.zeros_like(encoded), encoded + self.mix(encoded)
 
-        `itself` is the place of each activation's own input among the known ones, which is left out; −1: not known.
-        """
-        standardized = (activation - self.mean) * self.inverse
-        # −d·δ²/2 but for what is the same for all known inputs, which the softmax takes out again.
-        logs = torch.addmm(self.squares, standardized, self.known.T, beta=-0.5)
-        if itself is not None:
-            rows = torch.nonzero(itself >= 0)[:, 0]
-            logs[rows, itself[rows]] = -torch.inf
-        return logs.div_(self.varying * bandwidth[:, None] ** 2).softmax(1)
+    def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected:
+        return self.expectation(estimate)
 
-    def noised(
-        self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"], rng: torch.Generator
-    ) -> Float[Tensor, "batch d"]:
-        """The activation seen through the channel of width h: deviation h·√d in each standardized coordinate."""
-        noise = torch.randn(activation.shape, generator=rng).to(activation)
-        return activation + noise * (bandwidth[:, None] * self.varying.sqrt()) * self.deviation
+    def inside(self) -> Iterable[nn.Parameter]:
+        return self.mix.parameters()
+
+    def _site(self, site: int) -> SiteEncoder:
+        encoder = self.sites[site]
+        assert isinstance(encoder, SiteEncoder)
+        return encoder

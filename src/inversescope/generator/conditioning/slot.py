@@ -1,0 +1,26 @@
+"""One more key and value in the attention of every block."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inversescope.generator.conditioning.conditioning import Conditioning, Prepared, Shape
+
+
+class Slot(Conditioning):
+    """What InversionView does (arXiv 2405.17653): the condition is a token that every block sees and that sees none."""
+
+    def __init__(self, shape: Shape):
+        super().__init__(shape)
+        self.read = nn.Linear(shape.width, shape.layers * 2 * shape.heads * shape.head_width)
+
+    def prepare(self, condition: Float[Tensor, "batch width"]) -> Prepared:
+        shape = self.shape
+        return self.read(condition).view(-1, shape.layers, 2, shape.heads, 1, shape.head_width).unbind(1)
+
+    def slot(
+        self, prepared: Prepared, layer: int
+    ) -> tuple[Float[Tensor, "batch heads 1 head"], Float[Tensor, "batch heads 1 head"]]:
+        key, value = prepared[layer].unbind(1)
+        return key, value

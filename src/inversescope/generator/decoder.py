@@ -1,0 +1,107 @@
+"""A small decoder-only transformer, from scratch.
+
+Dimensions: `batch` rows, `positions` tokens, `vocabulary` tokens, `width` of the hidden state, `embeddings` of the
+tokens and of what a conditioning puts before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from inversescope.generator.backbone import Backbone, Cache
+from inversescope.generator.conditioning import Conditioning, Prepared, Shape
+from inversescope.generator.expectation import Hints
+
+KeyAndValue = tuple[Tensor, Tensor]  # each [batch, heads, positions, head width]
+
+
+class Block(nn.Module):
+    """Attention, then MLP; what each reads is normalised before."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.read = nn.Linear(width, 3 * width, bias=False)
+        self.write = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def attend(self, hidden: Tensor, past: dict[int, KeyAndValue] | None, layer: int, slot: KeyAndValue | None):
+        """Attention to the past, to itself, and to a slot; the keys and values of `hidden` are added to the past."""
+        batch, positions, width = hidden.shape
+        query, key, value = self.read(hidden).view(batch, positions, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if past is not None:
+            if layer in past:
+                key, value = _join(past[layer], (key, value))
+            past[layer] = key, value
+        sees, causal = None, positions > 1
+        if slot is not None:
+            key, value = _join(slot, (key, value))
+            if causal:  # the slot is seen by all
+                sees, causal = hidden.new_ones(positions, positions + 1, dtype=torch.bool).tril(1), False
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=sees, is_causal=causal)
+        return self.write(mixed.transpose(1, 2).reshape(batch, positions, width))
+
+    def transform(self, hidden: Tensor) -> Tensor:
+        return self.down(F.relu(self.up(hidden)).square())
+
+
+class Decoder(Backbone):
+    """Made of `layers` blocks, its norms without weights."""
+
+    def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int, hints: bool):
+        super().__init__()
+        self.shape = Shape(width, layers, heads, width // heads)
+        self.token = nn.Embedding(vocabulary, width)
+        self.position = nn.Embedding(positions, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.hints = Hints(positions, width) if hints else None
+        self.head = nn.Linear(width, vocabulary)
+        for embedding in (self.token, self.position):
+            nn.init.normal_(embedding.weight, std=0.5)
+
+    @property
+    def embeddings(self) -> Float[Tensor, "vocabulary width"]:
+        return self.token.weight
+
+    def embed(self, tokens: Int[Tensor, "batch positions"], start: int) -> Float[Tensor, "batch positions width"]:
+        return self.token(tokens) + self.position.weight[start : start + tokens.shape[1]]
+
+    def run(
+        self,
+        hidden: Float[Tensor, "batch embeddings width"],
+        begin: int,
+        conditioning: Conditioning,
+        prepared: Prepared,
+        cache: Cache | None,
+    ) -> Float[Tensor, "batch embeddings vocabulary"]:
+        assert begin == 0 or hidden.shape[1] == 1
+        if cache is not None and cache.past is None:
+            cache.past = {}
+        past = None if cache is None else cache.past
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            attention, mlp = 2 * layer, 2 * layer + 1
+            read = conditioning.enter(prepared, attention, _normalised(hidden))
+            mixed = block.attend(read, past, layer, conditioning.slot(prepared, layer))
+            hidden = hidden + conditioning.leave(prepared, attention, mixed)
+            read = conditioning.enter(prepared, mlp, _normalised(hidden))
+            hidden = hidden + conditioning.leave(prepared, mlp, block.transform(read))
+            hidden = conditioning.steer(prepared, layer, hidden)
+        return self.head(conditioning.enter(prepared, 2 * len(self.blocks), _normalised(hidden)))
+
+    def inside(self) -> Iterable[nn.Parameter]:
+        return self.blocks.parameters()
+
+
+def _normalised(hidden: Tensor) -> Tensor:
+    return F.layer_norm(hidden, hidden.shape[-1:])
+
+
+def _join(first: KeyAndValue, then: KeyAndValue) -> KeyAndValue:
+    return torch.cat((first[0], then[0]), dim=2), torch.cat((first[1], then[1]), dim=2)

@@ -1,0 +1,151 @@
+"""A copy of a causal language model for the generator: its first blocks, over few tokens, perhaps with adapters.
+
+It has nothing in common with the model it was made from: training it leaves the subject as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from inversescope.errors import UserError
+from inversescope.subject import bundled, loading
+from inversescope.subject.architectures import Architecture, architecture_of, shape_of
+from inversescope.subject.subject import Subject
+
+RANK = 8  # of the adapters
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """The copy, and what the generator must know of it.
+
+    Attributes:
+        model: a Hugging Face model in float32, without dropout; token i is the i-th that was asked for.
+        adapted: low-rank adapters (Hu and others 2021, arXiv 2106.09685) stand beside its linear maps.
+    """
+
+    model: Any
+    adapted: bool
+
+    @classmethod
+    def of(cls, lender: Any, layers: int, reads: Sequence[int], writes: Sequence[int], adapted: bool = False) -> Self:
+        """The first `layers` blocks of a model, with the embeddings of the tokens `reads` and the head of `writes`.
+
+        Raises:
+            UserError: it has fewer blocks, or adapters are asked for and peft is missing.
+        """
+        most = shape_of(lender.config).layers
+        if layers > most:
+            raise UserError(
+                "the backbone has fewer blocks", given=f"generator.layers = {layers}", allowed=f"1 to {most}"
+            )
+        config = lender.config.to_dict() | {
+            "num_hidden_layers": layers, "vocab_size": len(reads), "tie_word_embeddings": False, "dtype": "float32",
+            "pad_token_id": None, "bos_token_id": 0, "eos_token_id": 0,
+        }  # fmt: skip
+        if config.get("layer_types"):
+            config["layer_types"] = config["layer_types"][:layers]
+        # Random numbers of its own would make a resumed training differ.
+        config |= {name: 0.0 for name in config if name.endswith(("_dropout", "_pdrop"))}
+        model = _empty(config)
+        weights = lender.state_dict()
+        for end, rows in ((model.get_input_embeddings(), reads), (model.get_output_embeddings(), writes)):
+            name = next(name for name, module in model.named_modules() if module is end) + ".weight"
+            weights[name] = weights[name][list(rows)]
+        model.load_state_dict({name: weights[name] for name in model.state_dict()})
+        return cls(_with_adapters(model) if adapted else model, adapted)
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any]) -> Self:
+        """As `of` made it, but for its weights."""
+        model = _empty(description["config"])
+        return cls(_with_adapters(model) if description["adapted"] else model, description["adapted"])
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What `from_description` needs, as JSON can hold it."""
+        return {"config": json.loads(self.model.config.to_json_string(use_diff=False)), "adapted": self.adapted}
+
+    @property
+    def parts(self) -> Architecture:
+        """Where the model keeps its parts."""
+        return architecture_of(self.model.config)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Width, layers, heads of the keys and values, width of a head."""
+        shape = shape_of(self.model.config)
+        heads = getattr(self.model.config, "num_key_value_heads", None) or shape.heads
+        return shape.width, shape.layers, heads, shape.head_width
+
+    @property
+    def new_cache(self) -> Callable[[], Any]:
+        """Makes an empty cache of keys and values."""
+        from transformers import DynamicCache
+
+        return DynamicCache
+
+
+def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
+    """The model to borrow from: that of the subject, or one by name or folder that means the same by these tokens.
+
+    Raises:
+        UserError: it cannot be loaded, or its tokens are others.
+    """
+    if name == "subject":
+        return subject.model
+    source = str(bundled.folder()) if name == bundled.NAME else name
+    model, tokenizer = loading.load(source, revision=None, dtype=torch.float32)
+    theirs = None if tokenizer is None else Subject.from_model(model, tokenizer=tokenizer)
+    if (
+        theirs is None
+        or max(tokens) >= model.config.vocab_size
+        or theirs.token_strings(tokens) != subject.token_strings(tokens)
+    ):
+        raise UserError(
+            "the backbone's tokens are not the subject's",
+            given=f"generator.backbone = {name!r}",
+            allowed="a model with the subject's own tokenizer, subject, scratch",
+        )
+    return model
+
+
+def boundary(model: Any) -> tuple[int, int]:
+    """The tokens that stand before and after a text; one of them where the model has no other.
+
+    Raises:
+        UserError: it has neither.
+    """
+    found = [
+        token[0] if isinstance(token, list) else token
+        for token in (model.config.bos_token_id, model.config.eos_token_id)
+    ]
+    known = [token for token in found if token is not None]
+    if not known:
+        raise UserError("the backbone has no token that starts or ends a text", given=model.config.model_type)
+    return known[0], known[-1]
+
+
+def _empty(config: dict[str, Any]) -> Any:
+    """A model of this configuration with random weights."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with loading.quiet():
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+
+
+def _with_adapters(model: Any) -> Any:
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise UserError(
+            "generator.tuning = 'lora' needs the package peft", remedy="pip install 'inversescope[lora]'"
+        ) from error
+    transposed = any(type(module).__name__ == "Conv1D" for module in model.modules())  # how GPT-2 keeps its matrices
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", fan_in_fan_out=transposed)
+    return inject_adapter_in_model(config, model)

@@ -1,0 +1,300 @@
+"""Every encoder, conditioning and backbone together: draws are what they say, and each choice does its part."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_subject import save_subject
+from subject_fixture import tiny_model
+from torch import Tensor
+from toy_world import COUNTS, INPUTS, LAST, ToyTask, read, rows, write_store
+
+from inversescope import files
+from inversescope.collect import Store
+from inversescope.config import GeneratorConfig, RunConfig, TrainConfig
+from inversescope.errors import UserError
+from inversescope.generator import IGNORED, Generator, Vocabulary, content
+from inversescope.generator.conditioning import CONDITIONINGS
+from inversescope.generator.conditioning.control import Control
+from inversescope.generator.encoding import IdentityEncoder
+from inversescope.sites import Site
+from inversescope.spread import Spread
+from inversescope.subject import Subject
+from inversescope.subject.borrowed import Borrowed, lender
+from inversescope.train import LOSSES, Progress, load_generator, save_generator, train
+
+WIDE, NARROW = Site("resid_post", 0), Site("z", 2, 1)
+DIMENSIONS = {WIDE: 32, NARROW: 5}
+LONGEST = 3  # tokens
+BACKBONES = ("scratch", "llama", "gpt2", "qwen3")
+CPU = torch.device("cpu")
+
+
+def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = True, adapted: bool = False) -> Generator:
+    """An untrained generator; shaken, no number is what it was made with, so that nothing passes by being zero."""
+    torch.manual_seed(0)
+    vocabulary = Vocabulary(((7,), (9,)))
+    says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
+    built: Any = (32, 2, 4)
+    if backbone != "scratch":
+        built = Borrowed.of(tiny_model(backbone), 2, [1, 7, 9], [2, 7, 9], adapted)
+    made = Generator(
+        vocabulary, LONGEST + 2, DIMENSIONS,
+        known=20, facts=says.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
+    )  # fmt: skip
+    activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
+    made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, says, torch.arange(5, 25))
+    for weight in made.parameters() if shaken else ():
+        weight.data += 0.1 * torch.randn(weight.shape)
+    return made.eval()
+
+
+def conditions(made: Generator, n: int) -> Tensor:
+    """Conditions of both sites and the null condition, in turn."""
+    rng = torch.Generator().manual_seed(1)
+    bandwidths = 0.05 + torch.rand(n, generator=rng)
+    with torch.no_grad():
+        choices = [made.condition(site, torch.randn(n, d, generator=rng), bandwidths) for site, d in DIMENSIONS.items()]
+        choices.append(made.no_condition(n))
+    return torch.stack(choices, 1).flatten(0, 1)[:n]
+
+
+every_way = pytest.mark.parametrize(
+    ("encoder", "conditioning", "backbone"),
+    [
+        *itertools.product(("estimates",), CONDITIONINGS, BACKBONES),
+        *itertools.product(("residual", "identity"), ("adaptive",), ("scratch", "llama")),
+        ("residual", "slot", "scratch"),
+        ("identity", "prefix", "gpt2"),
+    ],
+)
+
+
+@every_way
+def test_what_is_drawn_is_what_it_says_and_the_condition_matters(encoder: str, conditioning: str, backbone: str):
+    made = generator(encoder, conditioning, backbone)
+    condition = conditions(made, 60)
+    drawn, log_q = made.draw(condition, torch.Generator().manual_seed(2))
+    ended = [i for i, tokens in enumerate(drawn) if tokens is not None]
+    assert len({len(drawn[i]) for i in ended}) > 1  # rows that end early stand beside rows that go on
+    with torch.no_grad():
+        read_at_once = -made.nats(made.vocabulary.encode([drawn[i] for i in ended]), condition[ended])
+        assert torch.allclose(log_q[ended], read_at_once, atol=1e-4)
+        answers = made.nats(made.vocabulary.encode([(7, 9)] * 6), condition[:6])
+    assert len(answers.mul(1e3).round().unique()) >= 5  # two of the six are the null condition
+    assert answers[2] == pytest.approx(float(answers[5]), abs=1e-4)
+
+
+@every_way
+def test_everything_that_can_be_drawn_has_probability_one_in_all(encoder: str, conditioning: str, backbone: str):
+    made = generator(encoder, conditioning, backbone)
+    grid = torch.tensor(list(itertools.product(range(3), repeat=LONGEST + 1)))
+    ended = (grid == 0).int().cumsum(1) - (grid == 0).int() > 0
+    inputs = torch.cat((torch.zeros(len(grid), 1, dtype=torch.long), grid.masked_fill(ended, IGNORED)), 1).unique(dim=0)
+    with torch.no_grad():
+        total = (-made.nats(inputs, conditions(made, 1).expand(len(inputs), -1))).exp().sum()
+    assert float(total) == pytest.approx(1, abs=1e-5)
+
+
+@every_way
+def test_a_saved_generator_draws_the_same(encoder: str, conditioning: str, backbone: str, tmp_path: Path):
+    made = generator(encoder, conditioning, backbone, adapted=backbone == "gpt2")
+    save_generator(tmp_path, made, [3.0, 2.0])
+    loaded = load_generator(tmp_path, CPU)
+    drawn = [each.draw(conditions(each, 50), torch.Generator().manual_seed(4)) for each in (made, loaded)]
+    assert drawn[0][0] == drawn[1][0]
+    assert torch.equal(drawn[0][1], drawn[1][1])
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2"])
+def test_a_borrowed_model_says_what_its_lender_says(model_type: str):
+    """With all blocks and tokens, and a conditioning that does nothing yet."""
+    lender = tiny_model(model_type)
+    tokens = [1, *range(3, 41)]
+    made = Generator(
+        Vocabulary(tuple((token,) for token in tokens[1:])), 6, {NARROW: 5},
+        known=1, facts=(1, 1, 1), encoder="identity", conditioning="control",
+        backbone=Borrowed.of(lender, 3, tokens, [2, *tokens[1:]]),
+    )  # fmt: skip
+    given = torch.tensor([[0, 3, 9, 30]])
+    with torch.no_grad():
+        found = made.backbone(given, *made.prepare(torch.randn(1, 32)))
+        expected = lender(torch.tensor([tokens])[:, given[0]]).logits[:, :, [2, *tokens[1:]]]
+    assert torch.allclose(found, expected, atol=1e-5)
+    made.backbone.requires_grad_(True).embeddings.data.zero_()
+    assert lender.get_input_embeddings().weight.abs().min() > 0  # nothing is shared
+
+
+def test_the_identity_encoder_starts_as_the_identity():
+    made = generator("identity", "prefix", "llama", shaken=False)
+    z, h = torch.randn(4, 32), torch.full((4,), 1e-4)
+    scale = made.backbone.embeddings.square().mean().sqrt()
+    with torch.no_grad():
+        encoded = made.condition(WIDE, z, h)
+        first = made.conditioning.prefix(made.conditioning.prepare(encoded))[:, 0]
+    assert torch.allclose(encoded, scale * made.neighbourhood(WIDE).standardize(z), atol=1e-4)
+    assert torch.equal(first, encoded)
+    assert isinstance(made.encoder, IdentityEncoder)
+    _, narrow = made.encoder.maps.parameters()
+    assert torch.allclose(narrow.T @ narrow, torch.eye(5), atol=1e-5)
+
+
+def test_a_control_layer_takes_other_things_for_other_hidden_states():
+    made = generator("estimates", "control", "scratch")
+    assert isinstance(made.conditioning, Control)
+    prepared = made.conditioning.prepare(torch.randn(1, 32))
+    weights = made.conditioning.weights(prepared, 0, torch.randn(1, 8, 32))[0]
+    assert (weights.std(0) > 1e-2).all()
+    untrained = generator("estimates", "control", "scratch", shaken=False)
+    hidden = torch.randn(1, 8, 32)
+    assert torch.equal(
+        untrained.conditioning.steer(untrained.conditioning.prepare(torch.randn(1, 32)), 0, hidden), hidden
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_store(
+        tmp_path_factory.mktemp("collect"),
+        {"train": 10 * rows(), "pool": rows(), "target": INPUTS},
+        read,
+        ToyTask().labels,
+    )
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return Subject.from_model(tiny_model("llama"))
+
+
+def trained(folder: Path, store: Store, subject: Subject, stop_after: int = 0, **choices: Any) -> Generator:
+    """A generator trained shortly, stopped after a step as by a kill if asked for."""
+    config = {"batch": 32, "bandwidths": (0.05, 1.0), "checkpoint": 3} | {
+        key: choices.pop(key) for key in ("steps", "pretrain") if key in choices
+    }
+    shape = GeneratorConfig(**{"width": 32, "heads": 4, "layers": 2, **choices})
+
+    def watch(state: Progress) -> None:
+        if state.step == stop_after:
+            raise KeyboardInterrupt
+
+    return train(folder, store, (COUNTS, LAST), shape, TrainConfig(**config), 0, CPU, watch, subject)
+
+
+def moved(one: Generator, other: Generator) -> set[str]:
+    """The parameters in which they differ."""
+    theirs = dict(other.named_parameters())
+    return {name for name, weight in one.named_parameters() if not torch.equal(weight, theirs[name])}
+
+
+def of_backbone(made: Generator) -> set[str]:
+    """The names of the backbone's own parameters."""
+    return {name for name, _ in made.named_parameters() if name.startswith("backbone.") and "hints" not in name}
+
+
+@pytest.mark.parametrize("backbone", ["scratch", "subject"])
+@pytest.mark.parametrize("conditioning", ["adaptive", "control"])
+def test_a_frozen_backbone_learns_first_and_then_no_more(
+    backbone: str, conditioning: str, store: Store, subject: Subject, tmp_path: Path
+):
+    choices = {"backbone": backbone, "conditioning": conditioning, "tuning": "frozen", "pretrain": 4}
+    one = trained(tmp_path / "one", store, subject, steps=1, **choices)
+    two = trained(tmp_path / "two", store, subject, steps=4, **choices)
+    more = trained(tmp_path / "three", store, subject, steps=1, **choices | {"pretrain": 5})
+    assert not moved(one, two) & of_backbone(one)
+    assert {"encoder.mix.1.weight", "backbone.hints.here.weight"} <= moved(one, two)
+    assert any(name.startswith("conditioning.") for name in moved(one, two))
+    assert moved(one, more) & of_backbone(one)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2"])
+def test_adapters_move_and_nothing_else_of_the_backbone(model_type: str, store: Store, tmp_path: Path):
+    subject = Subject.from_model(tiny_model(model_type))
+    before = {name: weight.clone() for name, weight in subject.model.named_parameters()}
+    choices = {"backbone": "subject", "encoder": "identity", "conditioning": "prefix", "tuning": "lora"}
+    one = trained(tmp_path / "one", store, subject, steps=2, **choices)
+    two = trained(tmp_path / "two", store, subject, steps=4, **choices)
+    changed = moved(one, two) & of_backbone(one)
+    assert changed == {name for name in of_backbone(one) if "lora_" in name} != set()
+    assert all(torch.equal(weight, before[name]) for name, weight in subject.model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"backbone": "scratch", "tuning": "frozen", "pretrain": 5, "conditioning": "control"},
+        {"backbone": "subject", "tuning": "full", "encoder": "residual", "conditioning": "slot"},
+        {"backbone": "subject", "tuning": "lora", "encoder": "identity", "conditioning": "prefix"},
+    ],
+    ids=["frozen", "full", "lora"],
+)
+def test_a_resumed_training_ends_as_an_undisturbed_one(
+    choices: dict[str, Any], store: Store, subject: Subject, tmp_path: Path
+):
+    trained(tmp_path / "one", store, subject, steps=6, **choices)
+    for stop in (4, 8):  # "frozen" is stopped while the backbone learns, and after
+        try:
+            trained(tmp_path / "two", store, subject, stop_after=stop, steps=6, **choices)
+        except KeyboardInterrupt:
+            continue
+    trained(tmp_path / "two", store, subject, steps=6, **choices)
+    for file in ("generator.safetensors", "generator.json", LOSSES):
+        assert files.sha256(tmp_path / "one" / file) == files.sha256(tmp_path / "two" / file)
+
+
+def test_a_frozen_backbone_may_be_stopped_where_it_is_frozen(store: Store, subject: Subject, tmp_path: Path):
+    choices = {"tuning": "frozen", "pretrain": 6, "steps": 4}  # the second checkpoint is that of the last step before
+    trained(tmp_path / "one", store, subject, **choices)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "two", store, subject, stop_after=7, **choices)
+    assert not moved(
+        trained(tmp_path / "one", store, subject, **choices), trained(tmp_path / "two", store, subject, **choices)
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('conditioning = "magic"', "'adaptive', 'control', 'slot' or 'prefix'"),
+        ('encoder = "magic"', "'estimates', 'residual' or 'identity'"),
+        ('tuning = "magic"', "'full', 'frozen' or 'lora'"),
+        ("width = 10\nheads = 4", "width 10 is not a multiple of heads 4"),
+        ('tuning = "lora"', "'lora' needs a pretrained backbone"),
+        ('tuning = "frozen"', "train.pretrain must be above 0"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(keys: str, said: str):
+    with pytest.raises(UserError, match=re.escape(said)):
+        RunConfig.parse(f"[generator]\n{keys}", "a config")
+
+
+def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject: Subject, tmp_path: Path):
+    with pytest.raises(UserError, match="1 to 3"):
+        trained(tmp_path, store, subject, backbone="subject", layers=4)
+    folder = save_subject(tmp_path / "model")
+    same = Subject.load(str(folder), device="cpu", dtype="float32")
+    words = same.encode(" Mary gave")
+    assert lender(str(folder), same, words).config.model_type == "llama"
+    other = Subject.from_model(tiny_model("llama"), encode=lambda text: [3], decode=lambda tokens: "something else")
+    with pytest.raises(UserError, match="the subject's own tokenizer"):
+        lender(str(folder), other, words)
+
+
+def test_without_peft_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match=re.escape("pip install 'inversescope[lora]'")):
+        generator("identity", "prefix", "llama", adapted=True)
+
+
+def test_a_pretrained_backbone_reads_the_tokens_of_the_subject():
+    inputs = [(1, 5, 6, 7), (1, 5, 6)] * 40
+    vocabulary = Vocabulary.of(inputs, merge=False)
+    assert (vocabulary.phrases, vocabulary.prefix) == (((5,), (6,), (7,)), (1,))
+    assert vocabulary.decode(vocabulary.encode(inputs)[:, 1:]) == inputs
+    assert Vocabulary.of([(5, 6), (6,)], merge=False).prefix == ()
