@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_subject import save_subject
+from small_subject import call, config_text, save_subject
 from subject_fixture import tiny_model
 from torch import Tensor
 from toy_world import COUNTS, INPUTS, LAST, ToyTask, read, rows, write_store
@@ -258,6 +258,17 @@ def test_a_frozen_backbone_may_be_stopped_where_it_is_frozen(store: Store, subje
     )
 
 
+def test_a_whole_run_on_the_subject_as_its_own_backbone(tmp_path: Path):
+    config = config_text(save_subject(tmp_path / "model"), steps=6)
+    choices = 'backbone = "subject"\ntuning = "frozen"\nencoder = "identity"\nconditioning = "control"'
+    config = config.replace("[generator]", f"[generator]\n{choices}").replace("[train]", "[train]\npretrain = 4")
+    (tmp_path / "config.toml").write_text(config)
+    assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run") == 0
+    made = load_generator(tmp_path / "run" / "train", CPU)
+    assert made.vocabulary.prefix == (1,)  # the subject's own start, which the boundary stands for
+    assert {len(phrase) for phrase in made.vocabulary.phrases} == {1}
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
@@ -277,6 +288,9 @@ def test_a_config_that_cannot_be_is_refused(keys: str, said: str):
 def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject: Subject, tmp_path: Path):
     with pytest.raises(UserError, match="1 to 3"):
         trained(tmp_path, store, subject, backbone="subject", layers=4)
+    with pytest.raises(UserError, match="too long"):
+        short = Subject.from_model(tiny_model("gpt2", max_position_embeddings=6))
+        trained(tmp_path, store, short, backbone="subject", conditioning="prefix")
     folder = save_subject(tmp_path / "model")
     same = Subject.load(str(folder), device="cpu", dtype="float32")
     words = same.encode(" Mary gave")

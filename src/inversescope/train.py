@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -23,7 +23,9 @@ from inversescope import files
 from inversescope.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
+from inversescope.examples import Examples
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
+from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.pretrained import Pretrained
 from inversescope.muon import Muon
 from inversescope.sites import Site
@@ -35,17 +37,8 @@ GRADIENT_NORM = 1.0  # clipped to this
 MUON_RATE = 5  # Muon's learning rate over AdamW's
 GENTLE = 0.1  # the learning rate of what is pretrained, over that of what is new
 SCRATCH = "scratch"
-# A clean target is answered by its neighbours where there are at least this many, counted as effective sample size.
-NEIGHBOURS = 4
-PROBES = 256  # inputs that tell how much effort a site is worth
-LEAST = 0.1  # of what a site's neighbours can tell: no site goes without effort
 LOSSES = "losses.parquet"
 CHECKPOINT = "checkpoint.pt"
-
-
-def _answerable(weights: Float[Tensor, "count known"]) -> Bool[Tensor, " count"]:
-    """Whether enough known inputs are near."""
-    return 1 / (weights**2).sum(1) >= NEIGHBOURS
 
 
 @dataclass(frozen=True)
@@ -56,58 +49,6 @@ class Progress:
     steps: int
     nats: float
     tokens_per_second: float
-
-
-class _Site:
-    """One site's part of the training: its activations, and how examples are made of them."""
-
-    def __init__(
-        self,
-        generator: Generator,
-        site: Site,
-        activations: Float[Tensor, "n d"],
-        known: Int[Tensor, " known"],
-    ):
-        self.generator = generator
-        self.site = site
-        self.activations = activations
-        self.known = known
-        # The place of each input among the known ones.
-        self.place = torch.full((len(activations),), -1, device=known.device)
-        self.place[known] = torch.arange(len(known), device=known.device)
-
-    def examples(
-        self, count: int, config: TrainConfig, rng: torch.Generator
-    ) -> tuple[Float[Tensor, "count width"], Int[Tensor, " count"]]:
-        """Conditions, and the inputs that answer them. Two kinds of question (docs/method.md), mixed:
-
-        Noisy channel: the activation of an input plus noise of width h; the answer is that input. Clean target: the
-        activation itself; the answer is one of its neighbours, drawn with weights k(δ/h). The first is exact but hardly
-        ever comes near a clean activation when h is large; the second is the question that is asked later.
-        """
-        near, device = self.generator.neighbourhood(self.site), self.activations.device
-        low, high = torch.tensor(config.bandwidths).log()
-        rows = torch.randint(len(self.activations), (count,), generator=rng).to(device)
-        bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp().to(device)
-        itself = self.place[rows]
-        activations = self.activations[rows]
-        weights = near.weights(activations, bandwidths, itself)
-        wanted = (torch.rand(count, generator=rng) < config.clean).to(device)
-        noisy = torch.nonzero(~(wanted & _answerable(weights)))[:, 0]
-        activations[noisy] = near.noised(activations[noisy], bandwidths[noisy], rng)
-        weights[noisy] = near.weights(activations[noisy], bandwidths[noisy], itself[noisy])
-        cut = torch.rand(count, 1, generator=rng).to(device)
-        neighbours = self.known[(weights.cumsum(1) < cut).sum(1).clamp_max(len(self.known) - 1)]
-        answers = neighbours.where(wanted & _answerable(weights), rows)
-        return self.generator.condition(self.site, activations, bandwidths, weights), answers
-
-    def told(self, config: TrainConfig, components: Float[Tensor, "n width"], rng: torch.Generator) -> float:
-        """How much of an input's content its neighbours tell, from 0 to 1, midway in the range of bandwidths."""
-        rows = torch.randint(len(self.activations), (PROBES,), generator=rng).to(self.activations.device)
-        bandwidths = torch.tensor(config.bandwidths).log().mean().exp().expand(PROBES).to(self.activations.device)
-        weights = self.generator.neighbourhood(self.site).weights(self.activations[rows], bandwidths, self.place[rows])
-        own = components[rows]
-        return float((weights @ components[self.known] * own).sum() / (own**2).sum())
 
 
 def train(
@@ -129,30 +70,7 @@ def train(
     Raises:
         UserError: the loss is no longer a finite number, or the backbone cannot be had.
     """
-    inputs = store.inputs("train").tokens
-    vocabulary = Vocabulary.of(inputs, merge=shape.backbone == SCRATCH)
-    rows = vocabulary.encode(inputs)
-    torch.manual_seed(seed)
-    activations = {site: store.activations("train", site) for site in sites}
-    spreads = {site: store.spread(site) for site in sites}
-    known = torch.randperm(len(rows))[: shape.known]
-    backbone = _backbone(shape, vocabulary, subject)
-    says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
-    generator = Generator(
-        vocabulary,
-        rows.shape[1],
-        {site: read.shape[1] for site, read in activations.items()},
-        known=len(known),
-        facts=says.sizes,
-        encoder=shape.encoder,
-        conditioning=shape.conditioning,
-        backbone=backbone,
-    )
-    generator.fit(activations, spreads, says, known)
-    generator.to(device)
-    parts = [_Site(generator, site, read.to(device), known.to(device)) for site, read in activations.items()]
-    effort = _effort(parts, config, says.components.to(device), seed)
-    rows = rows.to(device)
+    generator, rows, examples = _prepare(store, sites, shape, config, seed, device, subject)
     saved = _saved(folder, generator)
     done, losses = saved["step"], saved["losses"]
     started, tokens, steps = time.monotonic(), 0, config.pretrain + config.steps
@@ -166,12 +84,7 @@ def train(
                 optimizer.load_state_dict(state)
         for step in range(done, phase.end):
             rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            if phase.conditional:
-                chosen = torch.multinomial(effort, min(config.sites_per_step, len(sites)), generator=rng).tolist()
-                condition, answers = _examples([parts[i] for i in chosen], config, rng)
-            else:
-                answers = torch.randint(len(rows), (config.batch,), generator=rng).to(device)
-                condition = generator.no_condition(config.batch)
+            condition, answers = examples.conditional(rng) if phase.conditional else examples.unconditional(rng)
             loss, seen = _update(generator, optimizers, rows[answers], condition, phase, step)
             losses.append(loss)
             tokens += seen
@@ -181,6 +94,42 @@ def train(
         done = phase.end
     save_generator(folder, generator, losses)
     return generator
+
+
+def _prepare(
+    store: Store,
+    sites: Sequence[Site],
+    shape: GeneratorConfig,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
+    subject: Subject | None,
+) -> tuple[Generator, Int[Tensor, "n positions"], Examples]:
+    """The generator, fitted to the activations; the inputs as rows of its vocabulary; what it is asked of them."""
+    inputs = store.inputs("train").tokens
+    vocabulary = Vocabulary.of(inputs, merge=shape.backbone == SCRATCH)
+    rows = vocabulary.encode(inputs)
+    torch.manual_seed(seed)
+    activations = {site: store.activations("train", site) for site in sites}
+    spreads = {site: store.spread(site) for site in sites}
+    known = torch.randperm(len(rows))[: shape.known]
+    backbone = _backbone(shape, vocabulary, rows.shape[1], subject)
+    says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
+    generator = Generator(
+        vocabulary,
+        rows.shape[1],
+        {site: read.shape[1] for site, read in activations.items()},
+        known=len(known),
+        facts=says.sizes,
+        encoder=shape.encoder,
+        conditioning=shape.conditioning,
+        backbone=backbone,
+    )
+    generator.fit(activations, spreads, says, known)
+    generator.to(device)
+    there = {site: read.to(device) for site, read in activations.items()}
+    examples = Examples(generator, there, known.to(device), says.components.to(device), config, seed)
+    return generator, rows.to(device), examples
 
 
 @dataclass(frozen=True)
@@ -196,14 +145,11 @@ class _Phase:
 def _phases(shape: GeneratorConfig, config: TrainConfig) -> list[_Phase]:
     """The backbone alone, if asked for; then the whole, or all but a frozen backbone."""
     alone = _Phase(0, config.pretrain, conditional=False, backbone=True)
-    return [
-        alone,
-        _Phase(alone.end, alone.end + config.steps, conditional=True, backbone=shape.tuning != "frozen"),
-    ]
+    return [alone, _Phase(alone.end, alone.end + config.steps, conditional=True, backbone=shape.tuning != "frozen")]
 
 
 def _backbone(
-    shape: GeneratorConfig, vocabulary: Vocabulary, subject: Subject | None
+    shape: GeneratorConfig, vocabulary: Vocabulary, positions: int, subject: Subject | None
 ) -> Borrowed | tuple[int, int, int]:
     """What the generator is to be built on. The boundary stands for what every input starts with, or for the tokens
     that the model itself puts before and after a text.
@@ -215,17 +161,14 @@ def _backbone(
     model = lender(shape.backbone, subject, [*vocabulary.prefix, *tokens])
     first, last = boundary(model)
     (first,) = vocabulary.prefix or (first,)
+    longest = positions - 1 + CONDITIONINGS[shape.conditioning].before  # the last boundary is not read
+    if longest > model.config.max_position_embeddings:
+        raise UserError(
+            "the inputs are too long for the backbone",
+            given=f"{longest} tokens",
+            allowed=f"up to {model.config.max_position_embeddings}",
+        )
     return Borrowed.of(model, shape.layers, [first, *tokens], [last, *tokens], adapted=shape.tuning == "lora")
-
-
-def _effort(
-    parts: Sequence[_Site], config: TrainConfig, components: Float[Tensor, "n width"], seed: int
-) -> Float[Tensor, " sites"]:
-    """How often each site is trained: in proportion to what its neighbours tell. Where there is little to say, there is
-    little to learn.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    return torch.tensor([max(LEAST, part.told(config, components, rng)) for part in parts])
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:
@@ -269,17 +212,6 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
     )
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
     return generator.to(device).eval()
-
-
-def _examples(
-    parts: Sequence[_Site], config: TrainConfig, rng: torch.Generator
-) -> tuple[Float[Tensor, "batch condition"], Int[Tensor, " batch"]]:
-    """Conditions of several sites, some of them dropped, and the inputs that answer them."""
-    examples = [part.examples(max(1, config.batch // len(parts)), config, rng) for part in parts]
-    condition = torch.cat([condition for condition, _ in examples])
-    dropped = (torch.rand(len(condition), generator=rng) < config.unconditional).to(condition.device)
-    condition = parts[0].generator.no_condition(len(condition)).where(dropped[:, None], condition)
-    return condition, torch.cat([answers for _, answers in examples])
 
 
 def _update(

@@ -24,6 +24,7 @@ class IdentityEncoder(Encoder):
 
     def __init__(self, dimensions: Sequence[int], width: int):
         super().__init__(width)
+        nn.init.normal_(self.null)  # as large as an activation: a norm has no use for zeros
         self.maps = nn.ModuleList(nn.Linear(d, width, bias=False) for d in dimensions)
         self.bandwidth = nn.Linear(FEATURES, width)
         self.register_buffer("scale", torch.ones(()))
@@ -48,3 +49,7 @@ class IdentityEncoder(Encoder):
     ) -> Float[Tensor, "batch width"]:
         read = self.maps[site](neighbourhood.scaled(activation, bandwidth))
         return self.scale * (read + self.bandwidth(fourier(bandwidth)))
+
+    def nothing(self, batch: int) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
+        estimate, encoded = super().nothing(batch)
+        return estimate, self.scale * encoded

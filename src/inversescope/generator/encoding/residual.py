@@ -36,6 +36,7 @@ class ResidualEncoder(Encoder):
 
     def __init__(self, dimensions: Sequence[int], width: int):
         super().__init__(width)
+        nn.init.normal_(self.null)  # as large as an activation: a norm has no use for zeros
         self.dimensions = tuple(dimensions)
         self.site = nn.Embedding(len(self.dimensions), SITE)
         self.read = nn.ModuleDict(
