@@ -43,7 +43,7 @@ def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = Tru
     says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
     built: Any = (32, 2, 4)
     if backbone != "scratch":
-        built = Borrowed.of(tiny_model(backbone), 2, [1, 7, 9], [2, 7, 9], adapted)
+        built = Borrowed.of(tiny_model(backbone), [7, 9], layers=2, adapted=adapted)
     made = Generator(
         vocabulary, LONGEST + 2, DIMENSIONS,
         known=20, facts=says.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
@@ -79,6 +79,7 @@ every_way = pytest.mark.parametrize(
 @every_way
 def test_what_is_drawn_is_what_it_says_and_the_condition_matters(encoder: str, conditioning: str, backbone: str):
     made = generator(encoder, conditioning, backbone)
+    assert made.backbone.shape.layers == 2
     condition = conditions(made, 60)
     drawn, log_q = made.draw(condition, torch.Generator().manual_seed(2))
     ended = [i for i, tokens in enumerate(drawn) if tokens is not None]
@@ -120,7 +121,7 @@ def test_a_borrowed_model_says_what_its_lender_says(model_type: str):
     made = Generator(
         Vocabulary(tuple((token,) for token in tokens[1:])), 6, {NARROW: 5},
         known=1, facts=(1, 1, 1), encoder="identity", conditioning="control",
-        backbone=Borrowed.of(lender, 3, tokens, [2, *tokens[1:]]),
+        backbone=Borrowed.of(lender, tokens[1:], layers=3),
     )  # fmt: skip
     given = torch.tensor([[0, 3, 9, 30]])
     with torch.no_grad():
@@ -288,6 +289,8 @@ def test_a_config_that_cannot_be_is_refused(keys: str, said: str):
 def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject: Subject, tmp_path: Path):
     with pytest.raises(UserError, match="1 to 3"):
         trained(tmp_path, store, subject, backbone="subject", layers=4)
+    with pytest.raises(UserError, match="learn before it is frozen"):
+        trained(tmp_path, store, subject, backbone="subject", tuning="frozen")
     with pytest.raises(UserError, match="too long"):
         short = Subject.from_model(tiny_model("gpt2", max_position_embeddings=6))
         trained(tmp_path, store, short, backbone="subject", conditioning="prefix")

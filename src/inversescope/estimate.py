@@ -69,7 +69,8 @@ def _generator(run: Run, inputs: list[Tokens]) -> tuple[float, float, float]:
     some = np.random.default_rng(0).permutation(len(every))[: config.train.sites_per_step]
     sites = [every[i] for i in some]
     noise = _Noise(run, inputs)
-    few = config.train.model_copy(update={"steps": STEPS + 1, "pretrain": 0})
+    first = min(1, config.train.pretrain)
+    few = config.train.model_copy(update={"steps": STEPS + 1 - first, "pretrain": first})
     times: list[float] = []
 
     def stop_watch(_: Progress) -> None:

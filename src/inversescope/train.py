@@ -30,7 +30,7 @@ from inversescope.generator.pretrained import Pretrained
 from inversescope.muon import Muon
 from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.subject.borrowed import Borrowed, boundary, lender
+from inversescope.subject.borrowed import Borrowed, lender
 
 WARM_UP = 20  # steps
 GRADIENT_NORM = 1.0  # clipped to this
@@ -113,7 +113,7 @@ def _prepare(
     activations = {site: store.activations("train", site) for site in sites}
     spreads = {site: store.spread(site) for site in sites}
     known = torch.randperm(len(rows))[: shape.known]
-    backbone = _backbone(shape, vocabulary, rows.shape[1], subject)
+    backbone = _backbone(shape, config, vocabulary, rows.shape[1], subject)
     says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
     generator = Generator(
         vocabulary,
@@ -149,26 +149,28 @@ def _phases(shape: GeneratorConfig, config: TrainConfig) -> list[_Phase]:
 
 
 def _backbone(
-    shape: GeneratorConfig, vocabulary: Vocabulary, positions: int, subject: Subject | None
+    shape: GeneratorConfig, config: TrainConfig, vocabulary: Vocabulary, positions: int, subject: Subject | None
 ) -> Borrowed | tuple[int, int, int]:
-    """What the generator is to be built on. The boundary stands for what every input starts with, or for the tokens
-    that the model itself puts before and after a text.
-    """
+    """What the generator is built on. A pretrained model reads the boundary as what every input starts with."""
     if shape.backbone == SCRATCH:
         return shape.width, shape.layers, shape.heads
     assert subject is not None
     tokens = [token for (token,) in vocabulary.phrases]
     model = lender(shape.backbone, subject, [*vocabulary.prefix, *tokens])
-    first, last = boundary(model)
-    (first,) = vocabulary.prefix or (first,)
-    longest = positions - 1 + CONDITIONINGS[shape.conditioning].before  # the last boundary is not read
-    if longest > model.config.max_position_embeddings:
+    if shape.tuning == "frozen" and not config.pretrain and shape.layers < model.config.num_hidden_layers:
         raise UserError(
-            "the inputs are too long for the backbone",
-            given=f"{longest} tokens",
-            allowed=f"up to {model.config.max_position_embeddings}",
+            "a backbone without its last blocks must learn before it is frozen",
+            given=f"generator.layers = {shape.layers}, train.pretrain = 0",
+            remedy=f"train.pretrain above 0, or generator.layers = {model.config.num_hidden_layers}",
         )
-    return Borrowed.of(model, shape.layers, [first, *tokens], [last, *tokens], adapted=shape.tuning == "lora")
+    return Borrowed.of(
+        model,
+        tokens,
+        *vocabulary.prefix,
+        layers=shape.layers,
+        longest=positions - 1 + CONDITIONINGS[shape.conditioning].before,  # the last boundary is not read
+        adapted=shape.tuning == "lora",
+    )
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:

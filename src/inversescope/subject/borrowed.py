@@ -33,30 +33,37 @@ class Borrowed:
     adapted: bool
 
     @classmethod
-    def of(cls, lender: Any, layers: int, reads: Sequence[int], writes: Sequence[int], adapted: bool = False) -> Self:
-        """The first `layers` blocks of a model, with the embeddings of the tokens `reads` and the head of `writes`.
+    def of(
+        cls,
+        lender: Any,
+        tokens: Sequence[int],
+        first: int | None = None,
+        *,
+        layers: int,
+        longest: int = 0,
+        adapted: bool = False,
+    ) -> Self:
+        """The first `layers` blocks of a model, over a boundary and these tokens.
+
+        Args:
+            lender: the model, which stays as it is.
+            tokens: its tokens that are kept.
+            first: the token that the boundary is read as; if left out, the one that the model itself starts with.
+            layers: how many blocks are kept.
+            longest: the most embeddings that it will be given.
+            adapted: whether to add adapters.
 
         Raises:
-            UserError: it has fewer blocks, or adapters are asked for and peft is missing.
+            UserError: it has fewer blocks, takes fewer embeddings, or has no token that starts or ends a text; or
+                adapters are asked for and peft is missing.
         """
-        most = shape_of(lender.config).layers
-        if layers > most:
-            raise UserError(
-                "the backbone has fewer blocks", given=f"generator.layers = {layers}", allowed=f"1 to {most}"
-            )
-        config = lender.config.to_dict() | {
-            "num_hidden_layers": layers, "vocab_size": len(reads), "tie_word_embeddings": False, "dtype": "float32",
-            "pad_token_id": None, "bos_token_id": 0, "eos_token_id": 0,
-        }  # fmt: skip
-        if config.get("layer_types"):
-            config["layer_types"] = config["layer_types"][:layers]
-        # Random numbers of its own would make a resumed training differ.
-        config |= {name: 0.0 for name in config if name.endswith(("_dropout", "_pdrop"))}
-        model = _empty(config)
-        weights = lender.state_dict()
-        for end, rows in ((model.get_input_embeddings(), reads), (model.get_output_embeddings(), writes)):
-            name = next(name for name, module in model.named_modules() if module is end) + ".weight"
-            weights[name] = weights[name][list(rows)]
+        _refuse_too_small(lender.config, layers, longest)
+        start, end = _boundary(lender.config)
+        model = _empty(_trimmed(lender.config, layers, 1 + len(tokens)))
+        weights, reads, writes = lender.state_dict(), start if first is None else first, end
+        for module, boundary in ((model.get_input_embeddings(), reads), (model.get_output_embeddings(), writes)):
+            name = next(name for name, part in model.named_modules() if part is module) + ".weight"
+            weights[name] = weights[name][[boundary, *tokens]]
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         return cls(_with_adapters(model) if adapted else model, adapted)
 
@@ -115,20 +122,34 @@ def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
     return model
 
 
-def boundary(model: Any) -> tuple[int, int]:
-    """The tokens that stand before and after a text; one of them where the model has no other.
+def _refuse_too_small(config: Any, layers: int, longest: int) -> None:
+    most = shape_of(config).layers
+    if layers > most:
+        raise UserError("the backbone has fewer blocks", given=f"generator.layers = {layers}", allowed=f"1 to {most}")
+    most = config.max_position_embeddings
+    if longest > most:
+        raise UserError("the inputs are too long for the backbone", given=f"{longest} tokens", allowed=f"up to {most}")
 
-    Raises:
-        UserError: it has neither.
-    """
-    found = [
-        token[0] if isinstance(token, list) else token
-        for token in (model.config.bos_token_id, model.config.eos_token_id)
-    ]
-    known = [token for token in found if token is not None]
+
+def _boundary(config: Any) -> tuple[int, int]:
+    """The tokens that stand before and after a text; one of them for both where the model has no other."""
+    named = (config.bos_token_id, config.eos_token_id)
+    known = [token[0] if isinstance(token, list) else token for token in named if token is not None]
     if not known:
-        raise UserError("the backbone has no token that starts or ends a text", given=model.config.model_type)
+        raise UserError("the backbone has no token that starts or ends a text", given=config.model_type)
     return known[0], known[-1]
+
+
+def _trimmed(config: Any, layers: int, vocabulary: int) -> dict[str, Any]:
+    """The configuration of the copy; token 0 is the boundary."""
+    trimmed = config.to_dict() | {
+        "num_hidden_layers": layers, "vocab_size": vocabulary, "tie_word_embeddings": False, "dtype": "float32",
+        "pad_token_id": None, "bos_token_id": 0, "eos_token_id": 0,
+    }  # fmt: skip
+    if trimmed.get("layer_types"):
+        trimmed["layer_types"] = trimmed["layer_types"][:layers]
+    # Dropout would draw random numbers of its own, and a resumed training would differ.
+    return trimmed | {name: 0.0 for name in trimmed if name.endswith(("_dropout", "_pdrop"))}
 
 
 def _empty(config: dict[str, Any]) -> Any:
