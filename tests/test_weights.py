@@ -1,14 +1,24 @@
-"""The kernel, weights that sum to one, and the effective sample size: known values and what never changes them."""
+"""The kernel, smoothing, the effective sample size, resampling: known values and what never changes them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from arviz_stats.base.array import BaseArray
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from inversescope.weights import effective_sample_size, log_importance, log_kernel, normalise
+from inversescope import weights
+from inversescope.weights import (
+    effective_sample_size,
+    largest_reliable_shape,
+    log_importance,
+    log_kernel,
+    normalise,
+    pareto_smoothed,
+    systematic,
+)
 
 logs = arrays.arrays(float, st.integers(1, 12), elements=st.floats(-50, 50) | st.just(-np.inf))
 positive = arrays.arrays(float, st.integers(1, 12), elements=st.floats(0.01, 100))
@@ -71,3 +81,109 @@ def test_effective_sample_size_lies_between_one_and_n_and_knows_no_scale(weights
 @given(positive)
 def test_each_weight_given_as_two_halves_doubles_the_size(weights: np.ndarray):
     assert float(effective_sample_size(np.r_[weights, weights])) == pytest.approx(2 * effective_sample_size(weights))
+
+
+# Pareto smoothing
+
+
+def exact(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """The oracle: PSIS as ArviZ has it, which takes the logs negated."""
+    logs, shape = BaseArray().psislw(-log_weights)
+    return np.exp(logs), float(shape)
+
+
+@pytest.mark.parametrize("n", [25, 30, 50, 100, 400])
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0, 10.0])
+def test_smoothing_is_that_of_arviz(n: int, spread: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(weights, "RESOLUTION", 0.0)  # which ArviZ does not have
+    rng = np.random.default_rng([n, round(10 * spread)])
+    for logs in (spread * rng.normal(size=n), spread * rng.standard_t(2, n), spread * rng.exponential(size=n)):
+        smoothed, shape = pareto_smoothed(logs)
+        expected, expected_shape = exact(logs)
+        assert smoothed == pytest.approx(expected, rel=1e-6, abs=1e-12)
+        assert shape == pytest.approx(expected_shape, abs=1e-6)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60), st.floats(-300, 300))
+def test_smoothing_knows_no_scale_and_no_order(seed: int, n: int, shift: float):
+    rng = np.random.default_rng(seed)
+    logs = rng.choice(3 * rng.normal(size=max(n // 2, 1)), n)  # some come twice
+    order = rng.permutation(n)
+    weights, shape = pareto_smoothed(logs)
+    for (others, again), expected in (
+        (pareto_smoothed(logs + shift), weights),
+        (pareto_smoothed(logs[order]), weights[order]),
+    ):
+        assert others == pytest.approx(expected, abs=1e-9)
+        assert again == pytest.approx(shape, nan_ok=True, abs=1e-6)
+    assert weights.sum() == pytest.approx(1)
+    for value in np.unique(logs):
+        assert np.ptp(weights[logs == value]) == 0  # equal weights stay equal
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [
+        np.zeros(1),
+        np.arange(20.0),  # too few
+        np.zeros(100),
+        np.r_[np.zeros(50), np.full(50, -3.0)],  # the largest are alike
+        np.r_[np.full(76, -3.0), np.zeros(24)],
+        np.r_[np.zeros(90), np.full(10, 1e-6) * np.arange(10)],  # but for rounding
+        np.r_[np.full(96, -1.0), np.arange(4.0)],  # too few stand out
+        np.r_[np.full(96, -np.inf), np.zeros(4)],
+        np.full(100, -np.inf),
+    ],
+)
+def test_without_a_tail_to_fit_the_weights_stay_as_they_are(logs: np.ndarray):
+    weights, shape = pareto_smoothed(logs)
+    assert np.isnan(shape)
+    assert weights.tolist() == normalise(logs).tolist()
+
+
+def test_what_weighs_nothing_goes_on_weighing_nothing():
+    logs = np.r_[np.full(60, -np.inf), np.random.default_rng(0).normal(size=40)]
+    weights, shape = pareto_smoothed(logs)
+    assert np.isfinite(shape)
+    assert np.all(weights[:60] == 0)
+
+
+def test_the_shape_is_that_of_the_tail():
+    """Weights 1/u^k have the tail of shape k."""
+    u = (np.arange(10_000) + 0.5) / 10_000
+    for shape in (0.2, 0.5, 0.9):
+        assert pareto_smoothed(-shape * np.log(u))[1] == pytest.approx(shape, abs=0.03)
+
+
+def test_smoothing_comes_nearer_to_the_truth_where_the_tail_is_heavy():
+    """E x = 1 of an exponential with rate 1, from draws of rate 3: k = 2/3, the paper's own example."""
+    rng = np.random.default_rng(0)
+    errors = []
+    for _ in range(400):
+        x = rng.exponential(1 / 3, 100)
+        logs = 2 * x
+        errors.append([normalise(logs) @ x - 1, pareto_smoothed(logs)[0] @ x - 1])
+    raw, smoothed = np.sqrt((np.array(errors) ** 2).mean(0))
+    assert smoothed < raw
+
+
+def test_the_largest_reliable_shape_grows_with_the_number_of_draws():
+    assert [largest_reliable_shape(n) for n in (10, 100, 10**6)] == pytest.approx([0, 0.5, 0.7])
+
+
+# Resampling
+
+
+@given(positive, st.integers(0, 60), st.integers(0, 10_000))
+def test_each_weight_comes_up_as_often_as_it_says_within_one(weights: np.ndarray, n: int, seed: int):
+    places = systematic(weights, n, np.random.default_rng(seed))
+    counts = np.bincount(places, minlength=len(weights))
+    assert counts.sum() == n
+    assert np.all(np.abs(counts - n * weights / weights.sum()) < 1 + 1e-9)
+
+
+def test_resampling_has_no_bias():
+    weights, rng = np.array([0.45, 0.0, 0.35, 0.2]), np.random.default_rng(0)
+    counts = [np.bincount(systematic(weights, 3, rng), minlength=4) for _ in range(4000)]
+    assert np.mean(counts, 0) == pytest.approx(3 * weights, abs=0.03)
+    assert np.sum(counts, 0)[1] == 0

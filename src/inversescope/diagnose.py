@@ -15,7 +15,15 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.weights import COLLAPSED, effective_sample_size, log_kernel, normalise
+from inversescope.weights import (
+    COLLAPSED,
+    effective_sample_size,
+    largest_reliable_shape,
+    log_importance,
+    log_kernel,
+    normalise,
+    pareto_smoothed,
+)
 
 BINS = 48  # of the histograms, from 0 to the largest distance
 
@@ -45,6 +53,7 @@ def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool target
             "novel": None if not len(known) else float((~known).mean()),
             "ess": float(np.median(sizes)),
             "collapsed": int((sizes < COLLAPSED).sum()),
+            **_tails(part, h, targets),
             "reference_ess": float(np.median(pool_sizes)),
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(distances)),
@@ -69,6 +78,19 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
                 "high": high,
                 "share": count / len(values),
             }
+
+
+def _tails(part: pa.Table, h: float, targets: int) -> dict[str, float | int | None]:
+    """What the tails of the targets' weights say; None where no target has a tail to fit."""
+    names = ("distance", "log_prior", "log_q")
+    distances, log_prior, log_q = (part[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
+    logs = log_importance(distances, h, log_prior, log_q).reshape(targets, -1)
+    shapes = np.array([pareto_smoothed(of_target)[1] for of_target in logs])
+    defined = shapes[~np.isnan(shapes)]
+    if not len(defined):
+        return {"pareto_k": None, "unreliable": None}
+    unreliable = defined > largest_reliable_shape(logs.shape[1])
+    return {"pareto_k": float(np.median(defined)), "unreliable": int(unreliable.sum())}
 
 
 def _distinct(table: pa.Table) -> int:

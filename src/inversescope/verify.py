@@ -22,7 +22,7 @@ from inversescope.collect import SPLITS, Store
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
-from inversescope.weights import ACCEPTED, log_importance, normalise
+from inversescope.weights import ACCEPTED, log_importance, pareto_smoothed
 
 CHUNK = 2048  # distinct inputs read at once: bounds the memory, and what an interruption can cost
 
@@ -137,13 +137,12 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
 
 
 def _weights(table: pa.Table, distances: Float[ndarray, " n"], log_prior: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Weights that sum to one over the samples of a target at a site and bandwidth; 0 where nothing was measured."""
+    """Smoothed weights, sum one over the samples of a target at a site and bandwidth; 0 where nothing was measured."""
     bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     log_q = table["log_q"].to_numpy()
     logs = log_importance(distances, bandwidth, log_prior, log_q)
-    logs = np.where(np.isnan(logs), -np.inf, logs)  # nothing was verified
     site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     target = table["target"].to_numpy()
     keys = np.stack([site, bandwidth, target], axis=1)
     groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    return np.concatenate([normalise(logs[start:end]) for start, end in itertools.pairwise(groups)])
+    return np.concatenate([pareto_smoothed(logs[start:end])[0] for start, end in itertools.pairwise(groups)])
