@@ -72,8 +72,9 @@ def _rows(draws: Draws) -> list[dict]:
         {
             "site": None if draws.bandwidth is None else str(SITE), "bandwidth": draws.bandwidth,
             "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None,
-            "log_q": -np.log(weights[i]) if measured[i] else -1.0,
-            "log_prior": 0.5 * (draws.distance / draws.bandwidth) ** 2 if draws.bandwidth and ended[i] else None,
+            "log_q": -30.0,
+            "log_prior": np.log(weights[i]) + 0.5 * (draws.distance / draws.bandwidth) ** 2
+            if draws.bandwidth and ended[i] else None,
             "verified": ended[i],
             "distance": draws.distance if measured[i] else None, "weight": weights[i] if measured[i] else None,
             "accepted": measured[i] and draws.distance <= 0.1, "in_train": False,

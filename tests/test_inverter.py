@@ -18,7 +18,7 @@ from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.pipeline import Run
 from inversescope.sites import Site
 from inversescope.tables import inversion_table
-from inversescope.weights import pareto_smoothed
+from inversescope.weights import importance_weights
 
 SITE, H, N = "resid_post.1", 0.5, 80
 
@@ -61,11 +61,11 @@ def test_every_sample_has_its_distance_weight_and_labels(inverter: Inverter, inv
         assert sample.accepted == (delta <= 0.1)
         assert sample.text == subject.decode(sample.tokens)
         assert sample.labels == task.labels(sample.tokens)
-        raw.append(np.exp(task.log_prior(sample.tokens) - (delta / H) ** 2 / 2 - sample.log_q))
-    assert sum(raw) > 0  # some are inputs of the prior, else there is nothing to weigh
-    lost = N - len(verified)
-    with np.errstate(divide="ignore"):
-        weights, shape = pareto_smoothed(np.log([*raw, *[0.0] * lost]))
+        raw.append(task.log_prior(sample.tokens) - (delta / H) ** 2 / 2)
+    assert max(raw) > -np.inf  # some are inputs of the prior, else there is nothing to weigh
+    logs = np.array([*raw, *[-np.inf] * (N - len(verified))])
+    log_q, tokens = zip(*((sample.log_q, sample.tokens) for sample in inversion.samples), strict=True)
+    weights, shape = importance_weights(logs, np.array(log_q), tokens)
     assert [sample.weight for sample in verified] == pytest.approx(weights[: len(verified)], abs=1e-4)
     assert inversion.pareto_k == pytest.approx(shape, abs=1e-2)
     assert inversion.effective_sample_size == pytest.approx(1 / (weights**2).sum(), rel=1e-3)

@@ -137,7 +137,7 @@ def test_the_tails_of_the_weights_are_told_where_they_are_defined(tmp_path: Path
     write_records(tmp_path, POOL, TARGETS, [*draws, *alike, *free], distances())
     scored(tmp_path)
     rows = pq.read_table(tmp_path / "score" / "diagnostics.parquet").to_pylist()
-    shapes = [pareto_smoothed(np.log(weights))[1] for weights in (light, heavy, heavy**2)]
+    shapes = [pareto_smoothed(weights)[1] for weights in (light, heavy, heavy**2)]
     assert shapes[0] < 0.5 < shapes[1] < shapes[2]
     assert rows[0]["pareto_k"] == pytest.approx(shapes[1])
     assert rows[0]["unreliable"] == 2

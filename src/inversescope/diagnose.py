@@ -18,11 +18,11 @@ from inversescope.sites import Site
 from inversescope.weights import (
     COLLAPSED,
     effective_sample_size,
+    importance_weights,
     largest_reliable_shape,
-    log_importance,
     log_kernel,
+    log_posterior,
     normalise,
-    pareto_smoothed,
 )
 
 BINS = 48  # of the histograms, from 0 to the largest distance
@@ -84,12 +84,17 @@ def _tails(part: pa.Table, h: float, targets: int) -> dict[str, float | int | No
     """What the tails of the targets' weights say; None where no target has a tail to fit."""
     names = ("distance", "log_prior", "log_q")
     distances, log_prior, log_q = (part[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
-    logs = log_importance(distances, h, log_prior, log_q).reshape(targets, -1)
-    shapes = np.array([pareto_smoothed(of_target)[1] for of_target in logs])
+    logs = log_posterior(distances, h, log_prior).reshape(targets, -1)
+    tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
+    n = logs.shape[1]
+    drawn = (tokens[start : start + n] for start in range(0, len(tokens), n))
+    shapes = np.array(
+        [importance_weights(*each)[1] for each in zip(logs, log_q.reshape(targets, n), drawn, strict=True)]
+    )
     defined = shapes[~np.isnan(shapes)]
     if not len(defined):
         return {"pareto_k": None, "unreliable": None}
-    unreliable = defined > largest_reliable_shape(logs.shape[1])
+    unreliable = defined > largest_reliable_shape(n)
     return {"pareto_k": float(np.median(defined)), "unreliable": int(unreliable.sum())}
 
 

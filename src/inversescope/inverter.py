@@ -21,9 +21,9 @@ from inversescope.train import load_generator
 from inversescope.weights import (
     ACCEPTED,
     effective_sample_size,
+    importance_weights,
     largest_reliable_shape,
-    log_importance,
-    pareto_smoothed,
+    log_posterior,
     systematic,
 )
 
@@ -172,7 +172,7 @@ class Inverter:
         tokens, log_q = draw(self.generator, where, target, bandwidth, n, rng)
         distances = self._distances(where, tokens, target)
         prior = np.array([-np.inf if row is None else task.log_prior(row) for row in tokens], dtype=float)
-        weights, shape = pareto_smoothed(log_importance(distances, bandwidth, prior, np.array(log_q)))
+        weights, shape = importance_weights(log_posterior(distances, bandwidth, prior), np.array(log_q), tokens)
         undecided = dict.fromkeys(task.labels(source))
         samples = [
             InvertedSample(None, None, None, None, False, log_q[i], undecided)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,6 +15,7 @@ from scipy import stats
 COLLAPSED = 4.0
 ACCEPTED = 0.1  # δ at which a sample counts as accepted: InversionView's neighbourhood (arXiv 2405.17653)
 
+RARE = -60.0  # ln q below which no number of draws is large
 TAIL = 5  # weights that the fit of a tail needs (Vehtari et al.)
 RESOLUTION = 1e-4  # weights that differ by a smaller share are equal: their logs come from single precision
 
@@ -24,18 +27,33 @@ def log_kernel(
     return -0.5 * (distances / bandwidth) ** 2
 
 
-def log_importance(
-    distances: Float[ndarray, " n"],
-    bandwidth: float | Float[ndarray, " n"],
-    log_prior: Float[ndarray, " n"],
-    log_q: Float[ndarray, " n"],
-) -> Float[ndarray, " n"]:
-    """ln of P(x) k(δ/h) / q(x | ẑ, s, h), not normalised: turns draws from q into draws from P(x; ẑ, s, h).
-
-    −inf where the distance is not known (NaN): what was not verified weighs nothing.
-    """
-    logs = log_prior + log_kernel(distances, bandwidth) - log_q
+def log_posterior(
+    distances: Float[ndarray, "*shape"],
+    bandwidth: float | Float[ndarray, "*#shape"],
+    log_prior: Float[ndarray, "*shape"],
+) -> Float[ndarray, "*shape"]:
+    """ln of P(x) k(δ/h), not normalised; −inf where the distance is not known (NaN): what was not verified has none."""
+    logs = log_prior + log_kernel(distances, bandwidth)
     return np.where(np.isnan(logs), -np.inf, logs)
+
+
+def importance_weights(
+    log_posterior: Float[ndarray, " n"], log_q: Float[ndarray, " n"], inputs: Sequence[Hashable]
+) -> tuple[Float[ndarray, " n"], float]:
+    """Weights of sum one that turn `n` draws from q into P(x; ẑ, s, h), and the shape k̂ of their tail.
+
+    An input that was drawn c times counts once, over the probability π = 1 − (1 − q)ⁿ of being among n draws
+    (Horvitz and Thompson 1952); each of its draws has a c-th of that. How often it came up says nothing that q does
+    not. The tail is smoothed (`pareto_smoothed`) as far as it is luck: an input that was bound to be drawn, π near 1,
+    keeps its weight.
+    """
+    repeats = Counter(inputs)
+    log_found = _log_found(log_q, len(log_q))
+    raw = normalise(log_posterior - log_found - np.log([repeats[x] for x in inputs]))
+    smoothed, shape = pareto_smoothed(raw)
+    found = np.exp(log_found)
+    weights = found * raw + (1 - found) * smoothed
+    return weights / (weights.sum() or 1), shape
 
 
 def normalise(log_weights: Float[ndarray, "*batch n"]) -> Float[ndarray, "*batch n"]:
@@ -52,29 +70,28 @@ def effective_sample_size(weights: Float[ndarray, "*batch n"]) -> Float[ndarray,
     return np.divide(weights.sum(-1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
 
 
-def pareto_smoothed(log_weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"], float]:
-    """Weights that sum to one with their largest smoothed, and the shape k̂ of their tail (PSIS: arXiv 1507.02646).
+def pareto_smoothed(weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"], float]:
+    """The weights with their largest smoothed, not normalised again, and the shape k̂ of their tail.
 
-    The largest weights give way to the quantiles of a generalised Pareto distribution fitted to them; equal ones stay
-    equal. The larger k̂, the heavier the tail, and the less the weights can be relied on (`largest_reliable_shape`).
-    Where too few weights stand out for a fit (fewer than 21 draws, or most of them alike) k̂ is NaN, and the
-    weights are as they are.
+    PSIS (arXiv 1507.02646): the largest weights give way to the quantiles of a generalised Pareto distribution fitted
+    to them; equal ones stay equal. The larger k̂, the heavier the tail, and the less the weights can be relied on
+    (`largest_reliable_shape`). Where too few weights stand out for a fit (fewer than 21 draws, or most of them alike)
+    k̂ is NaN, and the weights are as they are.
     """
-    weights = normalise(log_weights)
     size = math.ceil(min(len(weights) / 5, 3 * math.sqrt(len(weights))))
     if size < TAIL:
         return weights, math.nan
-    cutoff = max(np.sort(weights)[-size - 1], np.sqrt(np.finfo(float).tiny))  # below that the fit could overflow
+    cutoff = max(np.sort(weights)[-size - 1], 1e-150 * weights.max())  # below that the fit could overflow
     tail = np.flatnonzero(weights > cutoff * (1 + RESOLUTION))
     if len(tail) < TAIL or np.ptp(weights[tail]) <= RESOLUTION * weights.max():
         return weights, math.nan
     values, place, repeats = np.unique(weights[tail], return_inverse=True, return_counts=True)
     shape, scale = _fit_pareto(np.repeat(values, repeats) - cutoff)
     quantiles = stats.genpareto.ppf((np.arange(len(tail)) + 0.5) / len(tail), shape, cutoff, scale)
-    smoothed = np.minimum(quantiles, values[-1])
     ranks = np.repeat(np.arange(len(values)), repeats)
-    weights[tail] = (np.bincount(ranks, smoothed) / repeats)[place]
-    return weights / weights.sum(), shape
+    smoothed = weights.copy()
+    smoothed[tail] = (np.bincount(ranks, np.minimum(quantiles, values[-1])) / repeats)[place]
+    return smoothed, shape
 
 
 def largest_reliable_shape(n: int) -> float:
@@ -86,6 +103,12 @@ def systematic(weights: Float[ndarray, " draws"], n: int, rng: np.random.Generat
     """`n` places drawn by weight, with one random number: each weight w comes up n·w times, rounded up or down."""
     cumulated = np.cumsum(weights)
     return np.searchsorted(cumulated / cumulated[-1], (rng.random() + np.arange(n)) / n, side="right")
+
+
+def _log_found(log_q: Float[ndarray, " inputs"], n: int) -> Float[ndarray, " inputs"]:
+    """ln of 1 − (1 − q)ⁿ, the probability that n draws contain an input; ln n·q where q is tiny."""
+    q = np.clip(np.exp(np.maximum(log_q, RARE)), None, 1 - np.finfo(float).eps)
+    return np.log(-np.expm1(n * np.log1p(-q))) + np.minimum(log_q - RARE, 0)
 
 
 def _fit_pareto(excess: Float[ndarray, " m"]) -> tuple[float, float]:
