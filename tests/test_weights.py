@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from arviz_stats.base.array import BaseArray
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from toy_world import COUNTS, INPUTS, LAST, PRIOR, posterior, read, rows
 
-from inversescope import weights
+from inversescope import weights as module
+from inversescope.sites import Site
+from inversescope.spread import Spread
 from inversescope.weights import (
     effective_sample_size,
     importance_weights,
@@ -116,7 +120,7 @@ def smooth(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize("n", [25, 30, 50, 100, 400])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 3.0, 10.0])
 def test_smoothing_is_that_of_arviz(n: int, spread: float, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(weights, "RESOLUTION", 0.0)  # which ArviZ does not have
+    monkeypatch.setattr(module, "RESOLUTION", 0.0)  # which ArviZ does not have
     rng = np.random.default_rng([n, round(10 * spread)])
     for logs in (spread * rng.normal(size=n), spread * rng.standard_t(2, n), spread * rng.exponential(size=n)):
         smoothed, shape = smooth(logs)
@@ -203,24 +207,32 @@ def few_inputs(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
 @pytest.mark.parametrize("seed", range(4))
 def test_a_wrong_generator_is_corrected_and_counting_each_input_once_comes_nearer(seed: int):
     rng = np.random.default_rng(seed)
-    posterior, q, value = few_inputs(rng)
+    truth, q, value = few_inputs(rng)
     errors = []
     for _ in range(300):
         drawn = rng.choice(12, 60, p=q)
-        logs, log_q = np.log(posterior + 1e-300)[drawn], np.log(q)[drawn]
+        logs, log_q = np.log(truth)[drawn], np.log(q)[drawn]
         weights, _ = importance_weights(logs, log_q, drawn.tolist())
         errors.append(
-            [w @ value[drawn] - posterior @ value for w in (weights, normalise(logs - log_q), np.full(60, 1 / 60))]
+            [w @ value[drawn] - truth @ value for w in (weights, normalise(logs - log_q), np.full(60, 1 / 60))]
         )
     once, by_count, as_they_come = np.sqrt((np.array(errors) ** 2).mean(0))
     assert once < min(0.9 * by_count, as_they_come)
 
 
-def test_where_all_inputs_are_found_the_answer_is_exact():
-    posterior, q, _ = few_inputs(np.random.default_rng(1))
-    drawn = np.r_[np.arange(12), np.random.default_rng(0).choice(12, 20_000, p=q)]
-    weights, _ = importance_weights(np.log(posterior)[drawn], np.log(q)[drawn], drawn.tolist())
-    assert np.bincount(drawn, weights) == pytest.approx(posterior, abs=1e-6)
+@pytest.mark.parametrize("site", [COUNTS, LAST])
+@pytest.mark.parametrize("h", [0.1, 0.5])
+def test_where_all_inputs_are_found_the_answer_is_exact(site: Site, h: float):
+    """In a world that can be enumerated, from a generator that knows nothing of the target."""
+    z = torch.tensor([read(x)[site] for x in INPUTS])
+    spread = Spread.of(torch.tensor([read(x)[site] for x in rows()]))
+    q = np.array([1, 2, 3, 4, 5, 6, 7, 8]) / 36
+    drawn = np.random.default_rng(0).choice(8, 2000, p=q)
+    for target in range(8):
+        distances = spread.distances(z, z[target : target + 1])[:, 0].double().numpy()[drawn]
+        logs = log_posterior(distances, h, np.log(list(PRIOR.values()))[drawn])
+        weights, _ = importance_weights(logs, np.log(q)[drawn], drawn.tolist())
+        assert np.bincount(drawn, weights) == pytest.approx(posterior(z[target].numpy(), site, h), abs=1e-4)
 
 
 # Resampling

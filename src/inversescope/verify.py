@@ -145,5 +145,5 @@ def _weights(
     site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     keys = np.stack([site, *(table[name].to_numpy(zero_copy_only=False) for name in ("bandwidth", "target"))], axis=1)
     groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    parts = (slice(start, end) for start, end in itertools.pairwise(groups))
+    parts = (slice(start, end) for start, end in itertools.pairwise(groups.tolist()))
     return np.concatenate([importance_weights(log_posterior[part], log_q[part], tokens[part])[0] for part in parts])
