@@ -44,7 +44,8 @@ DIAGNOSTIC = pa.schema(
     [
         *[*_PLACE, ("bandwidth", pa.float64())],
         *[(name, pa.int64()) for name in ("draws", "unverified", "distinct_accepted", "distinct", "collapsed")],
-        *[(name, pa.float64()) for name in ("acceptance", "novel", "ess", "reference_ess")],
+        ("unreliable", pa.int64()),
+        *[(name, pa.float64()) for name in ("acceptance", "novel", "ess", "pareto_k", "reference_ess")],
         *[(name, pa.float64()) for name in ("median_distance", "prior_median_distance")],
     ]
 )
@@ -210,6 +211,8 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
         counts |= {"distinct": int(draws * 0.9), "distinct_accepted": int(draws * 0.4 * math.exp(-4 * h) * depth)}
         measured = {"acceptance": math.exp(-4 * h) * depth, "novel": 0.93, "ess": shape.samples * 0.5}
         measured |= {
+            "pareto_k": 0.35,
+            "unreliable": shape.targets // 3,
             "reference_ess": max(1.0, 4000 * h**2),
             "median_distance": 0.9 * h + 0.05,
             "prior_median_distance": 1.38,

@@ -23,7 +23,7 @@ Label = str | None
 class Draws:
     """All draws of one target at one bandwidth (None: without a condition): a label each, "-" where it never ended.
 
-    `weights` are 1/n unless given; what never ended has none.
+    `weights` are 1/n unless given; what never ended has none. The columns that weights are made of say the same.
     """
 
     target: int
@@ -46,7 +46,8 @@ def write_records(
     rows = [row for each in draws for row in _rows(each)]
     schema = pa.schema([
         ("site", pa.string()), ("bandwidth", pa.float64()), ("target", pa.int32()), ("sample", pa.int32()),
-        ("tokens", pa.list_(pa.int32())), ("verified", pa.bool_()), ("distance", pa.float64()),
+        ("tokens", pa.list_(pa.int32())), ("log_q", pa.float64()), ("log_prior", pa.float64()),
+        ("verified", pa.bool_()), ("distance", pa.float64()),
         ("weight", pa.float64()), ("accepted", pa.bool_()), ("in_train", pa.bool_()), ("label.f", pa.string()),
     ])  # fmt: skip
     files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist(rows, schema=schema))
@@ -70,7 +71,11 @@ def _rows(draws: Draws) -> list[dict]:
     return [
         {
             "site": None if draws.bandwidth is None else str(SITE), "bandwidth": draws.bandwidth,
-            "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None, "verified": ended[i],
+            "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None,
+            "log_q": -30.0,
+            "log_prior": np.log(weights[i]) + 0.5 * (draws.distance / draws.bandwidth) ** 2
+            if draws.bandwidth and ended[i] else None,
+            "verified": ended[i],
             "distance": draws.distance if measured[i] else None, "weight": weights[i] if measured[i] else None,
             "accepted": measured[i] and draws.distance <= 0.1, "in_train": False,
             "label.f": label if ended[i] else None,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from small_subject import World, config_text, world_in
 
 from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.pipeline import Run
 from inversescope.sites import Site
+from inversescope.tables import inversion_table
+from inversescope.weights import importance_weights
 
 SITE, H, N = "resid_post.1", 0.5, 80
 
@@ -56,10 +61,13 @@ def test_every_sample_has_its_distance_weight_and_labels(inverter: Inverter, inv
         assert sample.accepted == (delta <= 0.1)
         assert sample.text == subject.decode(sample.tokens)
         assert sample.labels == task.labels(sample.tokens)
-        raw.append(np.exp(task.log_prior(sample.tokens) - (delta / H) ** 2 / 2 - sample.log_q))
-    assert sum(raw) > 0  # some are inputs of the prior, else there is nothing to weigh
-    weights = np.array(raw) / sum(raw)
-    assert [sample.weight for sample in verified] == pytest.approx(weights, abs=1e-4)
+        raw.append(task.log_prior(sample.tokens) - (delta / H) ** 2 / 2)
+    assert max(raw) > -np.inf  # some are inputs of the prior, else there is nothing to weigh
+    logs = np.array([*raw, *[-np.inf] * (N - len(verified))])
+    log_q, tokens = zip(*((sample.log_q, sample.tokens) for sample in inversion.samples), strict=True)
+    weights, shape = importance_weights(logs, np.array(log_q), tokens)
+    assert [sample.weight for sample in verified] == pytest.approx(weights[: len(verified)], abs=1e-4)
+    assert inversion.pareto_k == pytest.approx(shape, abs=1e-2)
     assert inversion.effective_sample_size == pytest.approx(1 / (weights**2).sum(), rel=1e-3)
     assert inversion.acceptance == sum(sample.accepted for sample in verified) / N
     assert (inversion.text, inversion.site, inversion.bandwidth) == (source, SITE, H)
@@ -102,7 +110,7 @@ def made(text: str | None, weight: float | None, label: str | None, name: str = 
 
 
 def by_hand(*samples: InvertedSample, text: str = "one two", name: str = "f", label: str | None = "a") -> Inversion:
-    return Inversion(text, SITE, H, {name: label}, samples, 0.0, 1.0)
+    return Inversion(text, SITE, H, {name: label}, samples, 0.0, 1.0, None)
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():
@@ -111,6 +119,33 @@ def test_what_is_shared_is_the_weight_among_decided_samples():
     assert by_hand(*samples, label=None).shared("f") is None
     assert by_hand(made("z", 0.2, None)).shared("f") is None
     assert by_hand(made("z", 0.0, "a")).shared("f") is None
+
+
+def test_resampling_makes_the_weights_counts():
+    samples = (
+        made("x", 0.5, "a"),
+        made("y", 0.3, "b"),
+        made("z", 0.0, None),
+        made("w", 0.2, "a"),
+        made(None, None, None),
+    )
+    drawn = by_hand(*samples).resample(40, seed=3)
+    assert [drawn.count(sample) for sample in samples] == pytest.approx([20, 12, 0, 8, 0], abs=1)
+    assert by_hand(*samples).resample(40, seed=3) == drawn
+    with pytest.raises(UserError, match="no sample has any weight"):
+        by_hand(made("x", 0.0, "a"), made(None, None, None)).resample(1)
+
+
+@pytest.mark.parametrize(("shape", "flagged"), [(None, False), (0.3, False), (0.5, True)])
+def test_weights_with_a_heavy_tail_are_flagged(shape: float | None, flagged: bool):
+    inversion = replace(by_hand(*[made("x", 1 / 32, "a")] * 32), pareto_k=shape)  # up to 0.34 for 32 draws
+    assert inversion.unreliable == flagged
+    screen = Console(width=200, record=True, file=io.StringIO())
+    screen.print(inversion_table(inversion))
+    shown = "–" if shape is None else f"{shape:.2f}"
+    for page in (screen.export_text(), Reader(inversion._repr_html_()).text):
+        assert f"Pareto k̂ {shown}" in page
+        assert ("unreliable" in page) == flagged
 
 
 class Reader(HTMLParser):

@@ -119,17 +119,19 @@ def test_distances_are_those_of_inputs_run_one_by_one(verified: list[dict], subj
     assert {row["accepted"] for row in verified} == {True, False}
 
 
-def test_weights_are_prior_times_kernel_over_q_for_each_target(verified: list[dict]):
+def test_weights_are_prior_times_kernel_over_the_chance_of_being_drawn(verified: list[dict]):
     groups = defaultdict(list)
     for row in verified:
         if row["site"] and row["verified"]:
             groups[row["site"], row["bandwidth"], row["target"]].append(row)
     assert len(groups) == 2 * 2 * 3
     for (_, h, _), group in groups.items():
+        repeats = Counter(tuple(row["tokens"]) for row in group)
         raw = [
-            PRIOR.get(tuple(row["tokens"]), 0) * np.exp(-((row["distance"] / h) ** 2) / 2) / np.exp(row["log_q"])
-            for row in group
-        ]
+            PRIOR.get(tokens, 0) * np.exp(-((row["distance"] / h) ** 2) / 2)
+            / (1 - (1 - np.exp(row["log_q"])) ** SAMPLES) / repeats[tokens]
+            for row in group for tokens in [tuple(row["tokens"])]
+        ]  # fmt: skip
         assert [row["weight"] for row in group] == pytest.approx(np.array(raw) / sum(raw))
 
 

@@ -14,6 +14,7 @@ from toy_world import write_store
 
 from inversescope.reference import reference
 from inversescope.tasks import Tokens
+from inversescope.weights import pareto_smoothed
 
 H = 0.1
 POOL = ["a"] * 12 + ["b"] * 4
@@ -122,6 +123,25 @@ def test_the_tables_hold_what_the_json_holds(by_hand: dict, tmp_path: Path):
     histogram = pq.read_table(tmp_path / "score" / "distances.parquet")
     shares = histogram.group_by(["producer", "bandwidth"]).aggregate([("share", "sum")]).to_pylist()
     assert [row["share_sum"] for row in shares] == pytest.approx([1, 1])
+
+
+def test_the_tails_of_the_weights_are_told_where_they_are_defined(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    light, heavy = rng.uniform(1, 2, 100), 1 / rng.uniform(0, 1, 100)
+    draws = [
+        Draws(target, H, ["a"] * 100, list(weights / weights.sum()))
+        for target, weights in enumerate([light, heavy, heavy**2, np.ones(100)])
+    ]
+    free = [Draws(target, None, ["a"]) for target in range(4)]
+    alike = [Draws(target, 2 * H, ["a"] * 100) for target in range(4)]
+    write_records(tmp_path, POOL, TARGETS, [*draws, *alike, *free], distances())
+    scored(tmp_path)
+    rows = pq.read_table(tmp_path / "score" / "diagnostics.parquet").to_pylist()
+    shapes = [pareto_smoothed(weights)[1] for weights in (light, heavy, heavy**2)]
+    assert shapes[0] < 0.5 < shapes[1] < shapes[2]
+    assert rows[0]["pareto_k"] == pytest.approx(shapes[1])
+    assert rows[0]["unreliable"] == 2
+    assert (rows[1]["pareto_k"], rows[1]["unreliable"]) == (None, None)  # all weights are alike
 
 
 NUMBERS = [f"{name}{end}" for name in ("fcr", "corrected", "bits") for end in ("", "_low", "_high")]

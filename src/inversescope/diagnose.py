@@ -15,7 +15,15 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.weights import COLLAPSED, effective_sample_size, log_kernel, normalise
+from inversescope.weights import (
+    COLLAPSED,
+    effective_sample_size,
+    importance_weights,
+    largest_reliable_shape,
+    log_kernel,
+    log_posterior,
+    normalise,
+)
 
 BINS = 48  # of the histograms, from 0 to the largest distance
 
@@ -45,6 +53,7 @@ def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool target
             "novel": None if not len(known) else float((~known).mean()),
             "ess": float(np.median(sizes)),
             "collapsed": int((sizes < COLLAPSED).sum()),
+            **_tails(part, h, targets),
             "reference_ess": float(np.median(pool_sizes)),
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(distances)),
@@ -69,6 +78,24 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
                 "high": high,
                 "share": count / len(values),
             }
+
+
+def _tails(part: pa.Table, h: float, targets: int) -> dict[str, float | int | None]:
+    """What the tails of the targets' weights say; None where no target has a tail to fit."""
+    names = ("distance", "log_prior", "log_q")
+    distances, log_prior, log_q = (part[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
+    logs = log_posterior(distances, h, log_prior).reshape(targets, -1)
+    tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
+    n = logs.shape[1]
+    drawn = (tokens[start : start + n] for start in range(0, len(tokens), n))
+    shapes = np.array(
+        [importance_weights(*each)[1] for each in zip(logs, log_q.reshape(targets, n), drawn, strict=True)]
+    )
+    defined = shapes[~np.isnan(shapes)]
+    if not len(defined):
+        return {"pareto_k": None, "unreliable": None}
+    unreliable = defined > largest_reliable_shape(n)
+    return {"pareto_k": float(np.median(defined)), "unreliable": int(unreliable.sum())}
 
 
 def _distinct(table: pa.Table) -> int:

@@ -18,7 +18,14 @@ from inversescope.sample import draw
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
 from inversescope.train import load_generator
-from inversescope.weights import ACCEPTED, effective_sample_size, log_importance, normalise
+from inversescope.weights import (
+    ACCEPTED,
+    effective_sample_size,
+    importance_weights,
+    largest_reliable_shape,
+    log_posterior,
+    systematic,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -52,6 +59,7 @@ class Inversion:
         samples: verified samples by distance, then those that could not be verified.
         acceptance: share of all samples with δ at most 0.1.
         effective_sample_size: of the importance weights.
+        pareto_k: shape k̂ of the weights' tail before it was smoothed; None where there is no tail to fit.
     """
 
     text: str
@@ -61,6 +69,23 @@ class Inversion:
     samples: tuple[InvertedSample, ...]
     acceptance: float
     effective_sample_size: float
+    pareto_k: float | None
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether the weights have a tail too heavy for so few samples: other draws might say something else."""
+        return self.pareto_k is not None and self.pareto_k > largest_reliable_shape(len(self.samples))
+
+    def resample(self, n: int, seed: int = 0) -> tuple[InvertedSample, ...]:
+        """`n` samples to be counted alike: each comes up as often as its weight says, rounded up or down.
+
+        Raises:
+            UserError: no sample has any weight.
+        """
+        weights = np.array([sample.weight or 0.0 for sample in self.samples])
+        if not weights.any():
+            raise UserError("no sample has any weight", remedy="draw more, or ask at a larger bandwidth")
+        return tuple(self.samples[i] for i in systematic(weights, n, np.random.default_rng(seed)))
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row a sample, one column a feature (needs the extra `notebook`)."""
@@ -90,7 +115,8 @@ class Inversion:
         features = ", ".join(f"{escape(name)} {number(self.shared(name))}" for name in self.labels)
         return (
             f"<p><b>{escape(self.text)}</b><br>{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
-            f"acceptance {self.acceptance:.2f}, effective sample size {self.effective_sample_size:.1f}<br>"
+            f"acceptance {self.acceptance:.2f}, effective sample size {self.effective_sample_size:.1f}, "
+            f"Pareto k̂ {number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
             f"weight that shares the source's: {features}</p>"
             f"<table>{row(['δ', 'weight', 'accepted', 'sample'], 'th')}{''.join(body)}</table>"
         )
@@ -146,8 +172,7 @@ class Inverter:
         tokens, log_q = draw(self.generator, where, target, bandwidth, n, rng)
         distances = self._distances(where, tokens, target)
         prior = np.array([-np.inf if row is None else task.log_prior(row) for row in tokens], dtype=float)
-        logs = log_importance(distances, bandwidth, prior, np.array(log_q))
-        weights = normalise(np.where(np.isnan(logs), -np.inf, logs))
+        weights, shape = importance_weights(log_posterior(distances, bandwidth, prior), np.array(log_q), tokens)
         undecided = dict.fromkeys(task.labels(source))
         samples = [
             InvertedSample(None, None, None, None, False, log_q[i], undecided)
@@ -171,6 +196,7 @@ class Inverter:
             tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
             sum(sample.accepted for sample in samples) / n,
             float(effective_sample_size(weights)),
+            None if np.isnan(shape) else shape,
         )
 
     def _site(self, address: str) -> Site:

@@ -52,6 +52,8 @@ SCHEMAS = {
             *((name, pa.int64()) for name in ("distinct", "distinct_accepted")),
             *((name, pa.float64()) for name in ("novel", "ess")),
             ("collapsed", pa.int64()),
+            ("pareto_k", pa.float64()),
+            ("unreliable", pa.int64()),
             *((name, pa.float64()) for name in ("reference_ess", "median_distance", "prior_median_distance")),
         ]
     ),

@@ -50,8 +50,11 @@ def inversion_table(inversion: Inversion) -> Group:
     head = (
         f"[bold]{escape(inversion.text)}[/]\n{inversion.site}, h = {inversion.bandwidth:g}: "
         f"{len(inversion.samples)} samples, "
-        f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}"
+        f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}, "
+        f"Pareto k̂ {_number(inversion.pareto_k)}"
     )
+    if inversion.unreliable:
+        head += "\n[yellow]unreliable: the weights have a heavy tail for so few samples; draw more with -n[/]"
     table = Table("δ", "weight", "accepted", "sample")
     for sample in inversion.samples:
         text = "[dim]never ended[/]" if sample.text is None else _marked(inversion.text, sample.text)

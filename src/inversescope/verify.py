@@ -22,7 +22,7 @@ from inversescope.collect import SPLITS, Store
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
-from inversescope.weights import ACCEPTED, log_importance, normalise
+from inversescope.weights import ACCEPTED, importance_weights, log_posterior
 
 CHUNK = 2048  # distinct inputs read at once: bounds the memory, and what an interruption can cost
 
@@ -114,9 +114,10 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     labels = {row: task.labels(row) for row in distinct}
     prior = {row: task.log_prior(row) for row in distinct}
     train = set(store.inputs("train").tokens)
+    bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     conditioned = table["site"].is_valid().to_numpy()
     log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
-    weights = _weights(table, distances, log_prior)
+    weights = _weights(table, tokens, log_posterior(distances, bandwidth, log_prior))
     accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
     columns = {
         "producer": pa.array(np.where(conditioned, "generator", "no condition")),
@@ -136,14 +137,13 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     return pa.table(columns)
 
 
-def _weights(table: pa.Table, distances: Float[ndarray, " n"], log_prior: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+def _weights(
+    table: pa.Table, tokens: Sequence[Tokens | None], log_posterior: Float[ndarray, " n"]
+) -> Float[ndarray, " n"]:
     """Weights that sum to one over the samples of a target at a site and bandwidth; 0 where nothing was measured."""
-    bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     log_q = table["log_q"].to_numpy()
-    logs = log_importance(distances, bandwidth, log_prior, log_q)
-    logs = np.where(np.isnan(logs), -np.inf, logs)  # nothing was verified
     site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    target = table["target"].to_numpy()
-    keys = np.stack([site, bandwidth, target], axis=1)
+    keys = np.stack([site, *(table[name].to_numpy(zero_copy_only=False) for name in ("bandwidth", "target"))], axis=1)
     groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    return np.concatenate([normalise(logs[start:end]) for start, end in itertools.pairwise(groups)])
+    parts = (slice(start, end) for start, end in itertools.pairwise(groups.tolist()))
+    return np.concatenate([importance_weights(log_posterior[part], log_q[part], tokens[part])[0] for part in parts])

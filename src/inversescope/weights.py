@@ -1,14 +1,23 @@
-"""Weights over samples and what can be said of them: kernel, normalisation, effective sample size."""
+"""Weights over samples and what can be said of them: kernel, smoothing, effective sample size, resampling."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
+from scipy import stats
 
 # A target whose weights are worth fewer samples than this has collapsed: it is counted, and left out of the average.
 COLLAPSED = 4.0
 ACCEPTED = 0.1  # δ at which a sample counts as accepted: InversionView's neighbourhood (arXiv 2405.17653)
+
+RARE = -60.0  # ln q below which no number of draws is large
+TAIL = 5  # weights that the fit of a tail needs (Vehtari et al.)
+RESOLUTION = 1e-4  # weights that differ by a smaller share are equal: their logs come from single precision
 
 
 def log_kernel(
@@ -18,14 +27,33 @@ def log_kernel(
     return -0.5 * (distances / bandwidth) ** 2
 
 
-def log_importance(
-    distances: Float[ndarray, " n"],
-    bandwidth: float | Float[ndarray, " n"],
-    log_prior: Float[ndarray, " n"],
-    log_q: Float[ndarray, " n"],
-) -> Float[ndarray, " n"]:
-    """ln of P(x) k(δ/h) / q(x | ẑ, s, h), not normalised: turns draws from q into draws from P(x; ẑ, s, h)."""
-    return log_prior + log_kernel(distances, bandwidth) - log_q
+def log_posterior(
+    distances: Float[ndarray, "*shape"],
+    bandwidth: float | Float[ndarray, "*#shape"],
+    log_prior: Float[ndarray, "*shape"],
+) -> Float[ndarray, "*shape"]:
+    """ln of P(x) k(δ/h), not normalised; −inf where the distance is not known (NaN): what was not verified has none."""
+    logs = log_prior + log_kernel(distances, bandwidth)
+    return np.where(np.isnan(logs), -np.inf, logs)
+
+
+def importance_weights(
+    log_posterior: Float[ndarray, " n"], log_q: Float[ndarray, " n"], inputs: Sequence[Hashable]
+) -> tuple[Float[ndarray, " n"], float]:
+    """Weights of sum one that turn `n` draws from q into P(x; ẑ, s, h), and the shape k̂ of their tail.
+
+    An input that was drawn c times counts once, over the probability π = 1 − (1 − q)ⁿ of being among n draws
+    (Horvitz and Thompson 1952); each of its draws has a c-th of that. How often it came up says nothing that q does
+    not. The tail is smoothed (`pareto_smoothed`) as far as it is luck: an input that was bound to be drawn, π near 1,
+    keeps its weight.
+    """
+    repeats = Counter(inputs)
+    log_found = _log_found(log_q, len(log_q))
+    raw = normalise(log_posterior - log_found - np.log([repeats[x] for x in inputs]))
+    smoothed, shape = pareto_smoothed(raw)
+    found = np.exp(log_found)
+    weights = found * raw + (1 - found) * smoothed
+    return weights / (weights.sum() or 1), shape
 
 
 def normalise(log_weights: Float[ndarray, "*batch n"]) -> Float[ndarray, "*batch n"]:
@@ -40,3 +68,60 @@ def effective_sample_size(weights: Float[ndarray, "*batch n"]) -> Float[ndarray,
     """(Σw)² / Σw² (Kish 1965): how many equal weights would say as much; 0 where all weights are 0."""
     squares = (weights**2).sum(-1)
     return np.divide(weights.sum(-1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
+
+
+def pareto_smoothed(weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"], float]:
+    """The weights with their largest smoothed, not normalised again, and the shape k̂ of their tail.
+
+    PSIS (arXiv 1507.02646): the largest weights give way to the quantiles of a generalised Pareto distribution fitted
+    to them; equal ones stay equal. The larger k̂, the heavier the tail, and the less the weights can be relied on
+    (`largest_reliable_shape`). Where too few weights stand out for a fit (fewer than 21 draws, or most of them alike)
+    k̂ is NaN, and the weights are as they are.
+    """
+    size = math.ceil(min(len(weights) / 5, 3 * math.sqrt(len(weights))))
+    if size < TAIL:
+        return weights, math.nan
+    cutoff = max(np.sort(weights)[-size - 1], 1e-150 * weights.max())  # below that the fit could overflow
+    tail = np.flatnonzero(weights > cutoff * (1 + RESOLUTION))
+    if len(tail) < TAIL or np.ptp(weights[tail]) <= RESOLUTION * weights.max():
+        return weights, math.nan
+    values, place, repeats = np.unique(weights[tail], return_inverse=True, return_counts=True)
+    shape, scale = _fit_pareto(np.repeat(values, repeats) - cutoff)
+    quantiles = stats.genpareto.ppf((np.arange(len(tail)) + 0.5) / len(tail), shape, cutoff, scale)
+    ranks = np.repeat(np.arange(len(values)), repeats)
+    smoothed = weights.copy()
+    smoothed[tail] = (np.bincount(ranks, np.minimum(quantiles, values[-1])) / repeats)[place]
+    return smoothed, shape
+
+
+def largest_reliable_shape(n: int) -> float:
+    """The k̂ up to which `n` weights can be relied on (arXiv 1507.02646, section 3.2.4)."""
+    return min(1 - 1 / math.log10(n), 0.7)
+
+
+def systematic(weights: Float[ndarray, " draws"], n: int, rng: np.random.Generator) -> Int[ndarray, " n"]:
+    """`n` places drawn by weight, with one random number: each weight w comes up n·w times, rounded up or down."""
+    cumulated = np.cumsum(weights)
+    return np.searchsorted(cumulated / cumulated[-1], (rng.random() + np.arange(n)) / n, side="right")
+
+
+def _log_found(log_q: Float[ndarray, " inputs"], n: int) -> Float[ndarray, " inputs"]:
+    """ln of 1 − (1 − q)ⁿ, the probability that n draws contain an input; ln n·q where q is tiny."""
+    q = np.clip(np.exp(np.maximum(log_q, RARE)), None, 1 - np.finfo(float).eps)
+    return np.log(-np.expm1(n * np.log1p(-q))) + np.minimum(log_q - RARE, 0)
+
+
+def _fit_pareto(excess: Float[ndarray, " m"]) -> tuple[float, float]:
+    """Shape and scale of a generalised Pareto distribution, from rising positive numbers.
+
+    The estimate of Zhang and Stephens (Technometrics 51(3), 2009): a mean over θ by their profile likelihood.
+    The shape is then drawn towards 0.5 as by ten observations, as PSIS does.
+    """
+    m = len(excess)
+    candidates = 30 + math.isqrt(m)
+    spread = 1 - np.sqrt(candidates / (np.arange(candidates) + 0.5))
+    thetas = 1 / excess[-1] + spread / (3 * excess[int(m / 4 + 0.5) - 1])
+    shapes = np.log1p(-thetas[:, None] * excess).mean(1)
+    theta = thetas @ normalise(m * (np.log(-thetas / shapes) - shapes - 1))
+    shape = float(np.log1p(-theta * excess).mean())
+    return (m * shape + 10 * 0.5) / (m + 10), float(-shape / theta)

@@ -27,7 +27,7 @@ SCORE_FIELDS = (
 )
 DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
-    *("collapsed", "reference_ess", "median_distance", "prior_median_distance"),
+    *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
 )
 DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
 _SAMPLE_FIELDS = (

@@ -127,6 +127,7 @@ const DIAGNOSTICS = [
   ["draws", "draws", 0], ["unverified", "unverified", 0], ["acceptance", "accepted, share", 2],
   ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted", 0], ["novel", "not in training, share", 2],
   ["ess", "effective sample size, weights", 1], ["collapsed", "collapsed targets", 0],
+  ["pareto_k", "Pareto k̂, weights", 2], ["unreliable", "targets with unreliable weights", 0],
   ["reference_ess", "effective sample size, reference", 1],
   ["median_distance", "median δ", 2], ["prior_median_distance", "median δ, prior", 2],
 ];
