@@ -23,14 +23,14 @@ from rich.table import Table
 from torch import Tensor
 
 from inversescope.generator import Generator
-from inversescope.generator.backbone import Cache
+from inversescope.generator.generator import Writer
 from inversescope.generator.vocabulary import BOUNDARY
 from inversescope.pipeline import Run
+from inversescope.saving import load_generator
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.batches import batches
 from inversescope.tasks import Tokens
-from inversescope.train import load_generator
 from inversescope.weights import importance_weights, log_posterior, normalise, pareto_smoothed, systematic
 
 TARGETS = 12
@@ -88,11 +88,11 @@ class Question:
         started = time.monotonic()
         bandwidth = torch.full((len(self.activations),), h)
         condition = self.generator.condition(self.site, self.activations, bandwidth)[torch.from_numpy(target)]
-        prepared, cache = self.generator.prepare(condition), Cache(len(self.generator.backbone.blocks))
+        writer = Writer(self.generator, condition)
         token = torch.full((len(target), 1), BOUNDARY)
         written, alive, log_q = [token], torch.ones_like(token, dtype=torch.bool), torch.zeros(len(target))
         for position in range(self.generator.positions - 1):
-            logs = self.generator.backbone(token, *prepared, cache, position)[:, 0].log_softmax(-1)
+            logs = writer.next(token)
             token = torch.multinomial(logs.exp(), 1, generator=self.rng)
             if given is not None and keep is not None:
                 kept = torch.from_numpy(position < keep)[:, None]

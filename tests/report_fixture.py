@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inversescope import files
+from inversescope.calibrate import SCHEMAS
 from inversescope.sites import Site
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
@@ -102,6 +103,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     scores, diagnostics, accuracy = _scores(shape, rng), _diagnostics(shape, rng), _accuracy(shape)
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs))
+    _write_calibration(run, shape)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
     for name, rows, schema in (
         ("results", scores, SCORE),
@@ -114,6 +116,23 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     )
     _describe(run, shape)
     return run
+
+
+def _write_calibration(run: Path, shape: Shape) -> None:
+    """A prior that was not enumerated: early sites are undertrained, at the smallest bandwidth nothing can be told."""
+    rows, gaps, verdicts = [], [], {}
+    for site in shape.generator_sites:
+        judged = ("undertrained" if site.layer < 9 else "calibrated") if shape.defined else "cannot tell"
+        verdicts[str(site)] = {"clean": {"judgement": judged, "reason": "subject -0.21 [-0.25, -0.17] at h = 0.3"}}
+        for number, h in enumerate(shape.bandwidths):
+            question = {"site": str(site), "bandwidth": h, "query": "clean"}
+            told = {"verdict": judged if number else "cannot tell", "reason": "the pool is too small"}
+            rows.append(question | {"targets": 32, "ess": 4000 * h**2} | told)
+            gaps += [question | {"feature": name, "gap": 0.01, "gap_low": -0.01, "gap_high": 0.03} for name in FEATURES]
+    for name, table in (("calibration", rows), ("gaps", gaps)):
+        files.write_table(run / "calibrate" / f"{name}.parquet", pa.Table.from_pylist(table, schema=SCHEMAS[name]))
+    prior = {"kl": None, "tv": None, "p_value": 0.41}
+    files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "sites": verdicts, "prior": prior})
 
 
 def _accuracy(shape: Shape) -> dict:
@@ -137,6 +156,7 @@ def _input(rng: random.Random, shape: Shape, split: str, row: int) -> dict:
         "row": row,
         "tokens": [0, *(rng.randrange(49152) for _ in range(16))],
         "text": text,
+        "probability": None,
         **labels,
     }
 

@@ -40,6 +40,7 @@ def write_records(
     inputs = pa.table({
         "split": ["pool"] * len(pool) + ["target"] * len(targets),
         "row": [*range(len(pool)), *range(len(targets))],
+        "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
         "label.f": pa.array([*pool, *targets], pa.string()),
     })  # fmt: skip
     files.write_table(run / "collect" / "inputs.parquet", inputs)

@@ -51,6 +51,7 @@ steps = {steps}
 learning_rate = 0.02
 batch = 24
 checkpoint = 5
+bandwidths = [0.02, 1.0]
 
 [sample]
 bandwidths = [0.1, 0.5]

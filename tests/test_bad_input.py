@@ -86,7 +86,7 @@ def numbers(run: Path) -> bytes:
         (("[0.1, 0.5]", "[0.1, -0.5]"), ("sample.bandwidths.1: Input should be greater than 0", "given -0.5")),
         (("[0.1, 0.5]", "[0.1, inf]"), ("sample.bandwidths.1: Input should be a finite number",)),
         (("[0.1, 0.5]", "[0.1, 0.1]"), ("a bandwidth is named twice",)),
-        (("batch = 24", "bandwidths = [0.5, 0.5]"), ("bandwidths must rise",)),
+        (("[0.02, 1.0]", "[0.5, 0.5]"), ("bandwidths must rise",)),
         (("seed = 3", "seed: 3"), ("not valid TOML", "bad.toml", "line 1")),
         (("[subject]", "[subject"), ("not valid TOML", "bad.toml")),
     ],
@@ -252,7 +252,7 @@ def test_a_step_that_stands_on_what_is_no_more(world: World, refused: Refused, t
     manifest = files.read_json(run / "train" / files.MANIFEST)
     others = [run / "train" / name for name in manifest.pop("files")]
     files.finish(run / "train", others, **manifest)
-    says = ("step train was done again with another result", "step sample", f"delete the folder {run / 'sample'}")
+    says = ("step train was done again with another result", "step calibrate", f"delete the folder {run / 'calibrate'}")
     shutil.rmtree(run / "report")
     refused("report", run, says=says)
 

@@ -23,11 +23,12 @@ from inversescope.generator import IGNORED, Generator, Vocabulary, content
 from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.conditioning.control import Control
 from inversescope.generator.encoding import IdentityEncoder
+from inversescope.saving import LOSSES, load_generator, save_generator
 from inversescope.sites import Site
 from inversescope.spread import Spread
 from inversescope.subject import Subject
 from inversescope.subject.borrowed import Borrowed, lender
-from inversescope.train import LOSSES, Progress, load_generator, save_generator, train
+from inversescope.train import Progress, train
 
 WIDE, NARROW = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {WIDE: 32, NARROW: 5}
@@ -45,7 +46,7 @@ def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = Tru
     if backbone != "scratch":
         built = Borrowed.of(tiny_model(backbone), [7, 9], layers=2, adapted=adapted)
     made = Generator(
-        vocabulary, LONGEST + 2, DIMENSIONS,
+        vocabulary, LONGEST + 2, DIMENSIONS, dict.fromkeys(DIMENSIONS, (0.05, 1.0)),
         known=20, facts=says.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
     )  # fmt: skip
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
@@ -119,13 +120,14 @@ def test_a_borrowed_model_says_what_its_lender_says(model_type: str):
     lender = tiny_model(model_type)
     tokens = [1, *range(3, 41)]
     made = Generator(
-        Vocabulary(tuple((token,) for token in tokens[1:])), 6, {NARROW: 5},
+        Vocabulary(tuple((token,) for token in tokens[1:])), 6, {NARROW: 5}, {NARROW: (0.05, 1.0)},
         known=1, facts=(1, 1, 1), encoder="identity", conditioning="control",
         backbone=Borrowed.of(lender, tokens[1:], layers=3),
     )  # fmt: skip
     given = torch.tensor([[0, 3, 9, 30]])
     with torch.no_grad():
-        found = made.backbone(given, *made.prepare(torch.randn(1, 32)))
+        told = made.tell(torch.randn(1, 32))
+        found = made.backbone(given, told.expected, made.conditioning, told.prepared)
         expected = lender(torch.tensor([tokens])[:, given[0]]).logits[:, :, [2, *tokens[1:]]]
     assert torch.allclose(found, expected, atol=1e-5)
     made.backbone.requires_grad_(True).embeddings.data.zero_()

@@ -244,3 +244,36 @@ def test_the_estimate_leaves_out_what_is_done(world: World, tmp_path: Path):
     assert call("run", world.config, "--out", run, "--until", "collect") == 0
     assert set(estimate(Run.open(run))) == {"train", "sample", "verify"}
     assert estimate(Run.open(world.run)) == {}
+
+
+def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("calibrate", world.run) == 0  # done already: it says so, and shows what it found
+    shown = capsys.readouterr()
+    assert "step calibrate is done already" in shown.err
+    assert "this prior was not enumerated" in shown.out and "two-sample test p =" in shown.out
+    for site in ("resid_post.0", "resid_post.1", "z.1.0"):
+        assert re.search(rf"{re.escape(site)} +clean +(calibrated|undertrained|cannot tell)", shown.out)
+
+
+@pytest.mark.parametrize("steps, judged", [(1, {"undertrained"}), (400, {"calibrated"})])
+def test_on_a_whole_prior_a_generator_is_called_what_it_is(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, judged: set[str]
+):
+    config = config_text(world.model, steps=steps).replace("train = 30", 'train = "all"')
+    config = config.replace("pool = 24", 'pool = "all"').replace("bandwidths = [0.02, 1.0]", "")
+    config = config.replace("checkpoint = 5", "check = 100\nclean = 0.5").replace("0.02", "0.005")
+    # What is told before training must not be enough: this encoder knows nothing that it has not learned.
+    config = config.replace("width = 16", 'width = 16\nencoder = "identity"' if steps == 1 else "width = 16")
+    config += '[calibrate]\nqueries = ["clean", "noisy"]\nbandwidths = "range"\n'
+    (tmp_path / "config.toml").write_text(config)
+    assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run") == 0
+    assert differences(tmp_path / "run") == []
+    found = files.read_json(tmp_path / "run" / "calibrate" / "verdicts.json")
+    assert found["truth"] == "exact"
+    assert {v["judgement"] for queries in found["sites"].values() for v in queries.values()} == judged
+    page = (tmp_path / "run" / "report" / "report.html").read_text()
+    assert "the exact distribution, since every input of the prior was read" in page
+    assert all(f'class="{word}"' in page for word in judged)
+    capsys.readouterr()
+    assert call("calibrate", tmp_path / "run") == 0
+    assert "compared with the exact distribution" in capsys.readouterr().out

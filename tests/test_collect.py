@@ -142,3 +142,28 @@ def test_every_row_of_a_file_is_used_once(world: World, tmp_path: Path):
     found = Counter(table["text"].to_pylist())
     assert len(table) == 10 and found <= Counter(texts)
     assert files.read_json(tmp_path / "run" / "task" / "accuracy.json") == {"defined": False}
+
+
+def test_every_input_of_the_prior_is_read_once_and_serves_train_and_pool(run: Run, tmp_path: Path):
+    store = gather(run, tmp_path, train="all", pool="all", targets=4)
+    prior, pool = dict(run.task.enumerate()), store.inputs("pool")
+    assert len(pool) == len(prior) == 48
+    assert dict(zip(pool.tokens, pool.probability.tolist(), strict=True)) == prior
+    assert store.exact and store.inputs("train").tokens == pool.tokens
+    assert set(store.inputs("target").tokens) <= set(prior)
+    site = run.sites["train"][0]
+    assert torch.equal(store.activations("train", site), store.activations("pool", site))
+    assert not list(tmp_path.glob("train-*"))
+    standardized = store.spread(site).standardize(store.activations("pool", site)).double()
+    weights = torch.tensor(pool.probability)
+    assert float((weights @ standardized).abs().max()) == pytest.approx(0, abs=1e-5)
+    varying = store.spread(site).deviation > 0
+    assert (weights @ standardized**2)[varying].tolist() == pytest.approx([1.0] * int(varying.sum()), abs=1e-4)
+
+
+def test_the_pool_may_be_the_whole_prior_and_train_a_sample_of_it(run: Run, tmp_path: Path):
+    store = gather(run, tmp_path, train=20, pool="all", targets=4)
+    assert store.exact and len(store.inputs("train")) == 20
+    assert store.inputs("train").probability is None
+    assert not set(store.inputs("train").tokens) & set(store.inputs("target").tokens)
+    assert not gather(run, tmp_path / "draws", train=20, pool=20, targets=4).exact

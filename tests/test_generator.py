@@ -17,12 +17,13 @@ from torch import Tensor
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
 from inversescope.generator.encoding.estimates import SiteEncoder
 from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.saving import load_generator, save_generator
 from inversescope.sites import Site
 from inversescope.spread import Spread
-from inversescope.train import load_generator, save_generator
 
 NEAR, FAR = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {NEAR: 4, FAR: 3}
+BANDWIDTHS = {NEAR: (0.05, 1.0), FAR: (0.1, 2.0)}
 PHRASES = ((7,), (9,))
 LONGEST = 3  # tokens; with the boundaries before and after, five positions
 
@@ -39,7 +40,7 @@ def generator(seed: int = 0) -> Generator:
         "conditioning": "adaptive",
         "backbone": (16, 2, 2),
     }
-    made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, **shape)
+    made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, BANDWIDTHS, **shape)
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
     made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, says, torch.arange(5, 25))
     for weight in made.parameters():
@@ -117,8 +118,9 @@ def test_a_later_token_does_not_change_earlier_logits():
     condition = conditions(made, 1)
     one, two = torch.tensor([[0, 1, 2, 1]]), torch.tensor([[0, 1, 1, 2]])
     with torch.no_grad():
-        prepared = made.prepare(condition)
-        first, second = (made.backbone(rows, *prepared)[0] for rows in (one, two))
+        told = made.tell(condition)
+        given = told.expected, made.conditioning, told.prepared
+        first, second = (made.backbone(rows, *given)[0] for rows in (one, two))
     assert torch.allclose(first[:2], second[:2], atol=1e-6)
     assert not torch.allclose(first[2], second[2], atol=1e-2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ def row(source: str = "generator", **values: object) -> dict:
     return dict.fromkeys(SCORE.names) | defaults | counts | values
 
 
-def with_scores(records: Records, scores: list[dict]) -> Records:
-    return Records(**{**vars(records), "scores": scores})
+def with_scores(records: Records, scores: list[dict], calibration: Sequence[dict] = ()) -> Records:
+    return Records(**{**vars(records), "scores": scores, "calibration": list(calibration)})
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,15 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
         (0.20, 0.10, 0.30, 60.0, "undertrained"),
         (-0.08, -0.20, 0.04, 60.0, "unclear"),
         (-0.20, None, None, 60.0, "unclear"),
-        (-0.20, -0.30, -0.10, 29.9, "no reference"),
-        (-0.20, -0.30, -0.10, None, "no reference"),
-        (None, None, None, 60.0, "no reference"),
+        (-0.20, -0.30, -0.10, 29.9, "unchecked"),
+        (-0.20, -0.30, -0.10, None, "unchecked"),
+        (None, None, None, 60.0, "unchecked"),
     ],
 )
 def test_verdict(gap: float | None, low: float | None, high: float | None, ess: float | None, expected: str):
     reference = row("reference", ess=ess)
-    assert findings.verdict(row(gap=gap, gap_low=low, gap_high=high), reference) == expected
-    assert findings.verdict(row(gap=gap, gap_low=low, gap_high=high), None) == "no reference"
+    assert findings.verdict(row(gap=gap, gap_low=low, gap_high=high), reference, 30) == expected
+    assert findings.verdict(row(gap=gap, gap_low=low, gap_high=high), None, 30) == "unchecked"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,22 @@ def test_headline_takes_the_best_that_the_reference_confirms(records: Records):
     )
     assert found.numbers == "20 targets; weighted samples; FCR 0.86, by chance 0.10, with a shuffled target 0.03."
     assert "among 2 weighted samples" in found.rule
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("undertrained", "undertrained"), ("calibrated", "agrees"), (None, "unchecked")]
+)
+def test_what_stand_ins_say_counts_where_the_targets_say_nothing(records: Records, asked: str | None, told: str):
+    rows = [{"site": "resid_post.3", "bandwidth": 0.3, "query": "clean", "verdict": asked}] if asked else []
+    found = with_scores(records, case("order", 0.9, 0.0, ess=5.0), rows)
+    assert findings.Index(found).verdict(found.scores[0]) == told
+
+
+def test_a_score_where_the_generator_is_undertrained_is_no_headline(records: Records):
+    noisy = {"site": "resid_post.3", "bandwidth": 0.3, "query": "noisy", "verdict": "undertrained"}
+    for query, source in (("clean", "reference"), ("noisy", "weighted")):  # the samples answer the clean question
+        found = findings.headline(with_scores(records, case("order", 0.9, 0.0), [noisy | {"query": query}]))
+        assert found.row is not None and found.row["source"] == source
 
 
 def test_headline_falls_back_to_the_reference(records: Records):

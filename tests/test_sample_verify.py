@@ -191,7 +191,8 @@ def generator(store: Store) -> Generator:
     activations = {site: store.activations("pool", site) for site in SITES}
     says = content(encoded, 16)
     made = Generator(
-        vocabulary, encoded.shape[1], {site: z.shape[1] for site, z in activations.items()},
+        vocabulary, encoded.shape[1],
+        {site: z.shape[1] for site, z in activations.items()}, dict.fromkeys(SITES, (0.02, 2.0)),
         known=len(encoded), facts=says.sizes, encoder="estimates", conditioning="adaptive", backbone=(16, 1, 2),
     )  # fmt: skip
     spreads = {site: Spread.of(z) for site, z in activations.items()}

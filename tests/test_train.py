@@ -13,8 +13,9 @@ from inversescope import files
 from inversescope.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
+from inversescope.saving import CHECKPOINT, LOSSES, load_generator
 from inversescope.sites import Site
-from inversescope.train import CHECKPOINT, LOSSES, Progress, load_generator, train
+from inversescope.train import Progress, train
 
 SITES = (COUNTS, LAST)
 SHAPE = GeneratorConfig(sites=("resid_post.*",), width=32, layers=1, heads=2)

@@ -5,7 +5,7 @@ Activations are made by hand, so every posterior is a sum over eight terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,24 @@ def rows() -> list[Tokens]:
     return [x for x, probability in PRIOR.items() for _ in range(round(40 * probability))]
 
 
-def write_store(folder: Path, splits: Mapping[str, Sequence[Tokens]], read: Read, labels: Callable[[Tokens], Labels]):
-    """A store as `collect` leaves it, one shard a split, from hand-made activations and labels."""
+def write_store(
+    folder: Path,
+    splits: Mapping[str, Sequence[Tokens]],
+    read: Read,
+    labels: Callable[[Tokens], Labels],
+    probability: Mapping[Tokens, float] | None = None,
+):
+    """A store as `collect` leaves it, one shard a split, from hand-made activations and labels; with `probability`,
+    the pool is the whole prior.
+    """
+    prior = probability or {}
     inputs = [(split, row, tokens) for split, part in splits.items() for row, tokens in enumerate(part)]
     columns = {
         "split": [split for split, _, _ in inputs],
         "row": pa.array([row for _, row, _ in inputs], pa.int32()),
         "tokens": pa.array([list(tokens) for _, _, tokens in inputs], pa.list_(pa.int32())),
         "text": [" ".join(map(str, tokens)) for _, _, tokens in inputs],
+        "probability": pa.array([prior.get(x) if split == "pool" else None for split, _, x in inputs], pa.float64()),
     }
     for name in labels(inputs[0][2]):
         columns[f"label.{name}"] = pa.array([labels(tokens)[name] for _, _, tokens in inputs], pa.string())
@@ -73,7 +83,8 @@ def write_store(folder: Path, splits: Mapping[str, Sequence[Tokens]], read: Read
         shards.append({"file": f"{split}.safetensors", "split": split, "rows": len(part)})
         if split == "pool":
             for site, activations in tensors.items():
-                spread = Spread.of(activations)
+                shares = torch.tensor([prior[x] for x in part]) if prior else None
+                spread = Spread.of(activations, shares)
                 statistics |= {f"{site}.mean": spread.mean, f"{site}.deviation": spread.deviation}
     files.write_json(folder / SHARDS, shards)
     save_file(statistics, folder / "statistics.safetensors")
@@ -87,6 +98,9 @@ class ToyTask:
 
     def draw(self, n: int, rng: np.random.Generator) -> list[Tokens]:
         return [INPUTS[i] for i in rng.choice(len(INPUTS), n, p=list(PRIOR.values()))]
+
+    def enumerate(self) -> Iterator[tuple[Tokens, float]]:
+        yield from PRIOR.items()
 
     def labels(self, tokens: Sequence[int]) -> Labels:
         return {"last": {3: "three", 4: "four"}.get(tokens[-1])}

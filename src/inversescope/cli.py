@@ -31,6 +31,7 @@ STEPS = {
     "task": "Measure how well the subject does the task; refuse one that it cannot do.",
     "collect": "Draw inputs from the prior and store their activations.",
     "train": "Train the generator, from its last checkpoint if there is one.",
+    "calibrate": "Compare the generator with the exact distribution, or with the reference: a verdict on every site.",
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
@@ -117,7 +118,7 @@ def _step_command(step: str) -> Callable[[Path], None]:
                 screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
             else:
                 _do(opened, step)
-                _show(run, step)
+            _show(run, step)
 
     command.__doc__ = STEPS[step]
     return command
@@ -238,8 +239,10 @@ def _interruptible(how: str) -> Iterator[None]:
 
 def _show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables import summary_table
+    from inversescope.tables import summary_table, verdict_table
 
+    if step == "calibrate":
+        Console(highlight=False).print(verdict_table(folder))
     if step in ("score", "report"):
         Console(highlight=False).print(summary_table(folder))
     if step == "report":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from inversescope.errors import UserError
 from inversescope.tasks import IOIConfig, TaskConfig, TextsConfig
+
+Query = Literal["clean", "noisy"]
 
 
 class _Section(BaseModel):
@@ -33,10 +35,22 @@ class CollectConfig(_Section):
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",), min_length=1, description="where the reference is computed; wildcards allowed"
     )
-    train: PositiveInt = Field(default=5000, description="inputs that the generator is trained on")
-    pool: int = Field(default=3000, ge=2, description="inputs of the reference, and of the statistics of each site")
+    train: PositiveInt | Literal["all"] = Field(
+        default=5000, description="inputs that the generator is trained on; `all`: every input of the prior"
+    )
+    pool: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
+        default=3000,
+        description="inputs of the reference, and of the statistics of each site; `all`: every input of the prior, "
+        "with its probability, which makes the reference exact",
+    )
     targets: int = Field(default=24, ge=2, description="inputs whose activations are explained")
     shard: PositiveInt = Field(default=1024, description="inputs a shard: what an interruption can cost")
+
+    @model_validator(mode="after")
+    def _train_is_read_with_the_pool(self) -> Self:
+        if self.train == "all" and self.pool != "all":
+            raise ValueError('train = "all" needs pool = "all": the inputs are read once, for both')
+        return self
 
 
 class GeneratorConfig(_Section):
@@ -81,17 +95,23 @@ class GeneratorConfig(_Section):
 class TrainConfig(_Section):
     """How the generator is trained: next-token loss on noised activations."""
 
-    steps: PositiveInt = Field(default=1000, description="optimizer steps")
+    steps: PositiveInt = Field(default=1000, description="optimizer steps, unless it is calibrated before")
+    check: PositiveInt = Field(default=200, description="steps between checks of whether it is calibrated")
     pretrain: int = Field(
         default=0,
         ge=0,
         description="steps before them in which the backbone alone learns, from inputs without activations",
     )
     batch: PositiveInt = Field(default=256, description="examples a step, shared evenly by the step's sites")
+    answers: PositiveInt = Field(
+        default=1, description="examples that share a question: answers drawn for it where known inputs answer"
+    )
     sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew each time")
     learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
-    bandwidths: tuple[PositiveFloat, PositiveFloat] = Field(
-        default=(0.02, 1.0), description="the supported range; drawn log-uniformly from it"
+    bandwidths: tuple[PositiveFloat, PositiveFloat] | Literal["range"] = Field(
+        default="range",
+        description="the supported range, drawn log-uniformly from; `range`: at each site from one neighbour to the "
+        "prior, found from the pool",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
     unconditional: float = Field(default=0.1, ge=0, lt=1, description="share of examples without a condition")
@@ -100,6 +120,8 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _range_in_order(self) -> Self:
+        if self.bandwidths == "range":
+            return self
         low, high = self.bandwidths
         if low >= high:
             raise ValueError(f"bandwidths must rise, and {low} is not below {high}")
@@ -121,6 +143,21 @@ class SampleConfig(_Section):
         return self
 
 
+class CalibrateConfig(_Section):
+    """How the generator is compared with the truth, or with the reference where the truth is not known."""
+
+    targets: int = Field(default=32, ge=2, description="inputs of the pool that stand in for targets")
+    draws: PositiveInt = Field(default=32, description="draws for each of them at each question")
+    queries: tuple[Query, ...] = Field(
+        default=("clean",),
+        min_length=1,
+        description="`clean`: the activation itself; `noisy`: seen through the channel",
+    )
+    bandwidths: tuple[PositiveFloat, ...] | Literal["range"] = Field(
+        default=(), description="none: those of `sample`; `range`: five at each site, from one neighbour to the prior"
+    )
+
+
 class RunConfig(_Section):
     """A whole run."""
 
@@ -130,10 +167,13 @@ class RunConfig(_Section):
     collect: CollectConfig = CollectConfig()
     generator: GeneratorConfig = GeneratorConfig()
     train: TrainConfig = TrainConfig()
+    calibrate: CalibrateConfig = CalibrateConfig()
     sample: SampleConfig = SampleConfig()
 
     @model_validator(mode="after")
     def _bandwidths_are_trained(self) -> Self:
+        if self.train.bandwidths == "range":
+            return self
         low, high = self.train.bandwidths
         outside = [h for h in self.sample.bandwidths if not low <= h <= high]
         if outside:

@@ -28,8 +28,10 @@ from inversescope.weights import (
 BINS = 48  # of the histograms, from 0 to the largest distance
 
 
-def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
-    """One row for each bandwidth at which the site was sampled; `distances` are those of the pool."""
+def diagnose(
+    site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"], probability: Float[ndarray, " pool"]
+) -> Iterator[dict[str, Any]]:
+    """One row for each bandwidth at which the site was sampled; `distances` and `probability` are those of the pool."""
     for h in sorted(table["bandwidth"].unique().to_pylist()):
         part = table.filter(pc.field("bandwidth") == h)
         verified = part.filter(part["verified"])
@@ -37,7 +39,7 @@ def diagnose(site: Site, table: pa.Table, distances: Float[ndarray, "pool target
         targets = len(part["target"].unique())
         weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
         sizes = effective_sample_size(weights)
-        pool_sizes = effective_sample_size(normalise(log_kernel(distances.T.astype(float), h)))
+        pool_sizes = effective_sample_size(normalise(np.log(probability) + log_kernel(distances.T.astype(float), h)))
         known = verified["in_train"].to_numpy()
         yield {
             "site": str(site),

@@ -35,12 +35,15 @@ def estimate(run: Run) -> dict[str, float]:
     """
     config, sites = run.config, run.sites
     samples = config.collect.targets * config.sample.samples * len(config.sample.bandwidths) * len(sites["train"])
-    collected = config.collect.train + config.collect.pool + config.collect.targets
+    everything = sum(1 for _ in run.task.enumerate()) if config.collect.pool == "all" else 0
+    trained = everything if config.collect.train == "all" else config.collect.train
+    pool = everything if config.collect.pool == "all" else config.collect.pool
+    collected = pool + config.collect.targets + (0 if config.collect.train == "all" else trained)
     wanted = max(READ, collected, min(samples, 20 * CHUNK))
     drawn = run.task.draw(min(wanted, run.task.rows or wanted), np.random.default_rng([config.seed, 3]))
     distinct = sorted(set(drawn[:samples]))
     a_token = _seconds_a_token(run.subject, drawn[:READ], sites["pool"])
-    setup, step, sample = _generator(run, drawn[: config.collect.train])
+    setup, step, sample = _generator(run, drawn[:trained])
     seconds = {
         "collect": a_token * collected * _tokens(run.subject, sorted(drawn[:collected])[: config.collect.shard]),
         "train": setup + step * (config.train.pretrain + config.train.steps),

@@ -15,9 +15,9 @@ from inversescope import files
 from inversescope.errors import UserError
 from inversescope.pipeline import Run
 from inversescope.sample import draw
+from inversescope.saving import load_generator
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
-from inversescope.train import load_generator
 from inversescope.weights import (
     ACCEPTED,
     effective_sample_size,
@@ -154,10 +154,10 @@ class Inverter:
             UserError: the generator does not serve the site or the bandwidth, or the text is empty.
         """
         where = self._site(site)
-        low, high = self.run.config.train.bandwidths
-        if not low <= bandwidth <= high:
+        low, high = self.generator.bandwidths[where]
+        if not self.generator.serves(where, bandwidth):
             raise UserError(
-                "the generator was not trained for this bandwidth",
+                f"the generator was not trained for this bandwidth at {where}",
                 given=f"{bandwidth:g}",
                 allowed=f"{low:g} to {high:g}",
             )

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from inversescope import __version__, files
+from inversescope.calibrate import calibrate, check
 from inversescope.collect import Store, collect
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
@@ -20,13 +21,14 @@ from inversescope.provenance import provenance
 from inversescope.reference import reference
 from inversescope.report import write_report
 from inversescope.sample import sample
+from inversescope.saving import load_generator
 from inversescope.score import score
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.capture import enough_memory
 from inversescope.tasks import Task, load_task, require
 from inversescope.train import Progress as TrainProgress
-from inversescope.train import load_generator, train
+from inversescope.train import train
 from inversescope.verify import verify
 
 CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"
@@ -226,22 +228,41 @@ def _collect(run: Run, folder: Path, progress: Progress) -> None:
 
 def _train(run: Run, folder: Path, progress: Progress) -> None:
     def show(state: TrainProgress) -> None:
-        progress(state.step, state.steps, f"loss {state.nats:.2f} nats, {state.tokens_per_second:,.0f} tokens/s")
+        known = "" if state.calibrated is None else f", {state.calibrated} of {len(sites)} sites calibrated"
+        speed = f"{state.tokens_per_second:,.0f} tokens/s"
+        progress(state.step, state.steps, f"loss {state.nats:.2f} nats, {speed}{known}")
 
-    config = run.config
+    config, sites = run.config, run.sites["train"]
+    checked = check(run.store, run.task.labels, config.calibrate, config.sample.bandwidths, config.seed)
     with enough_memory("training", f"train.batch = {config.train.batch}", "a smaller batch (train.batch)"):
         train(
             folder,
             run.store,
-            run.sites["train"],
+            sites,
             config.generator,
             config.train,
             config.seed,
             run.subject.device,
             show,
             run.subject,
+            checked,
+            config.sample.bandwidths,
         )
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _calibrate(run: Run, folder: Path, progress: Progress) -> None:
+    config = run.config
+    calibrate(
+        folder,
+        run.store,
+        load_generator(run.folder / "train", run.subject.device),
+        run.task.labels,
+        config.calibrate,
+        config.sample.bandwidths,
+        config.seed,
+        lambda done, total: progress(done, total, "sites"),
+    )
 
 
 def _sample(run: Run, folder: Path, progress: Progress) -> None:
@@ -279,6 +300,7 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
     "task": _task,
     "collect": _collect,
     "train": _train,
+    "calibrate": _calibrate,
     "sample": _sample,
     "verify": _verify,
     "reference": _reference,

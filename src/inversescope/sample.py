@@ -73,16 +73,17 @@ def draw(
     with torch.inference_mode():
         bandwidths = torch.full((len(activations),), bandwidth, device=device)
         condition = generator.condition(site, activations.to(device), bandwidths)
-    return _draw_rows(generator, condition.repeat_interleave(samples, 0), rng)
+    return draw_from(generator, condition, samples, rng)
 
 
-def _draw_rows(
-    generator: Generator, condition: Float[Tensor, "n width"], rng: torch.Generator
+def draw_from(
+    generator: Generator, condition: Float[Tensor, "n condition"], samples: int, rng: torch.Generator
 ) -> tuple[list[tuple[int, ...] | None], list[float]]:
+    """`samples` inputs for each of the conditions, those of one together, and their ln q."""
     tokens: list[tuple[int, ...] | None] = []
     log_q: list[float] = []
-    for part in condition.split(ROWS):
-        drawn, nats = generator.draw(part, rng)
+    for part in condition.split(max(1, ROWS // samples)):
+        drawn, nats = generator.draw(part, rng, samples)
         tokens += drawn
         log_q += nats.double().tolist()
     return tokens, log_q
@@ -94,8 +95,8 @@ def _draw_site(
     targets = len(store.inputs("target"))
     if site is None:
         with torch.inference_mode():
-            condition = generator.no_condition(targets * config.samples)
-        return _table(None, None, targets, config.samples, *_draw_rows(generator, condition, rng))
+            condition = generator.no_condition(targets)
+        return _table(None, None, targets, config.samples, *draw_from(generator, condition, config.samples, rng))
     activations = store.activations("target", site)
     return pa.concat_tables(
         _table(site, h, targets, config.samples, *draw(generator, site, activations, h, config.samples, rng))

@@ -92,11 +92,12 @@ class Feature:
     values: list[str]
     targets: Int[ndarray, " targets"]
     pool: Int[ndarray, " pool"]
+    probability: Float[ndarray, " pool"]  # of the pool's inputs, all alike where they are draws
     prior: Float[ndarray, " labels"] = field(init=False)
 
     def __post_init__(self) -> None:
-        weights = np.ones((1, len(self.pool)))
-        object.__setattr__(self, "prior", statistics.shares(self.pool[None], weights, len(self.values))[0])
+        shares = statistics.shares(self.pool[None], self.probability[None], len(self.values))
+        object.__setattr__(self, "prior", shares[0])
 
     @property
     def chance(self) -> Float[ndarray, " targets"]:
@@ -111,7 +112,11 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
     distances = {
         Site.parse(name): rows for name, rows in load_file(run / "reference" / "distances.safetensors").items()
     }
-    features = _features(inputs, samples)
+    pool = inputs.filter(pc.field("split") == "pool").sort_by("row")
+    known = pool["probability"].to_numpy()
+    exact = not np.isnan(known).any()
+    probability = known if exact else np.full(len(pool), 1 / len(pool))
+    features = _features(inputs, samples, probability)
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
     conditioned = samples.filter(samples["site"].is_valid())
     generated = {
@@ -121,13 +126,15 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
     free = samples.filter(samples["site"].is_null())
     results: list[dict[str, Any]] = []
     for done, (site, rows) in enumerate(sorted(distances.items(), key=lambda item: (item[0].depth, item[0].head or 0))):
-        evidence = [*_from_pool(site, rows, bandwidths, features)]
+        evidence = [*_from_pool(site, rows, bandwidths, features, probability, exact)]
         if site in generated:
             evidence += _from_samples(site, generated[site], free, bandwidths, features)
         for feature in features:
             results += _score_feature(feature, evidence, seed)
         progress(done + 1, len(distances))
-    diagnostics = [row for site, table in generated.items() for row in diagnose(site, table, distances[site])]
+    diagnostics = [
+        row for site, table in generated.items() for row in diagnose(site, table, distances[site], probability)
+    ]
     histograms = [row for site, table in generated.items() for row in histogram(site, table, distances[site])]
     folder = run / "score"
     for name, rows in (("results", results), ("diagnostics", diagnostics), ("distances", histograms)):
@@ -136,7 +143,7 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
     files.write_json(folder / "results.json", {"scores": results, "diagnostics": diagnostics, "accuracy": accuracy})
 
 
-def _features(inputs: pa.Table, samples: pa.Table) -> list[Feature]:
+def _features(inputs: pa.Table, samples: pa.Table, probability: Float[ndarray, " pool"]) -> list[Feature]:
     """The features, their values numbered alike in the pool, the targets and the samples."""
     names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
     features = []
@@ -147,19 +154,27 @@ def _features(inputs: pa.Table, samples: pa.Table) -> list[Feature]:
         split = {key: inputs.filter(pc.field("split") == key).sort_by("row") for key in ("pool", "target")}
         codes = {key: _codes(table[column], values) for key, table in split.items()}
         if values:
-            features.append(Feature(name, values, codes["target"], codes["pool"]))
+            features.append(Feature(name, values, codes["target"], codes["pool"], probability))
     return features
 
 
 def _from_pool(
-    site: Site, distances: Float[ndarray, "pool targets"], bandwidths: Sequence[float], features: Sequence[Feature]
+    site: Site,
+    distances: Float[ndarray, "pool targets"],
+    bandwidths: Sequence[float],
+    features: Sequence[Feature],
+    probability: Float[ndarray, " pool"],
+    exact: bool,
 ) -> Iterator[Evidence]:
-    """The reference at every bandwidth, and the nearest neighbours."""
+    """The reference at every bandwidth, and the nearest neighbours; a whole prior holds the target itself, which is
+    part of its posterior and none of its neighbours.
+    """
     by_target = distances.T.astype(float)
     labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
     for h in bandwidths:
-        yield Evidence("reference", site, h, labels, normalise(log_kernel(by_target, h)))
-    nearest = np.argsort(by_target, axis=1, kind="stable")[:, :NEIGHBOURS]
+        yield Evidence("reference", site, h, labels, normalise(np.log(probability) + log_kernel(by_target, h)))
+    first = int(exact)
+    nearest = np.argsort(by_target, axis=1, kind="stable")[:, first : first + NEIGHBOURS]
     weights = np.ones(nearest.shape)
     yield Evidence(
         "nearest", site, None, {name: np.take_along_axis(codes, nearest, 1) for name, codes in labels.items()}, weights

@@ -24,10 +24,18 @@ class Spread:
     count: int
 
     @classmethod
-    def of(cls, activations: Float[Tensor, "n d"]) -> Spread:
-        """The spread of these activations, in float32; at least two of them."""
+    def of(cls, activations: Float[Tensor, "n d"], probability: Float[Tensor, " n"] | None = None) -> Spread:
+        """The spread of these activations, in float32; at least two of them.
+
+        With probabilities, which sum to one, they are the whole prior; without, draws from it.
+        """
         assert len(activations) > 1
-        deviation, mean = torch.std_mean(activations.double(), dim=0)
+        exact = activations.double()
+        if probability is None:
+            deviation, mean = torch.std_mean(exact, dim=0)
+        else:
+            mean = probability.double() @ exact
+            deviation = (probability.double() @ (exact - mean) ** 2).sqrt()
         # Rounding leaves a constant coordinate with a deviation of about this much; below tiny, 1/deviation is inf.
         constant = deviation <= (1e-6 * mean.abs()).clamp_min(torch.finfo(torch.float32).tiny)
         return cls(mean.float(), deviation.masked_fill(constant, 0).float(), len(activations))

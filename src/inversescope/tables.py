@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inversescope.inverter import Inversion
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
+_COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
 _SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}
 
 
@@ -43,6 +44,26 @@ def summary_table(run: Path) -> Group:
         if reliable:
             foot = f"[dim]reference: effective sample size {RELIABLE} or more from h = {reliable[0]:g} on[/]"
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
+
+
+def verdict_table(run: Path) -> Group:
+    """What the generator's calibration says of every site, by query, and of the prior."""
+    found = files.read_json(run / "calibrate" / "verdicts.json")
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "query", "verdict", "because"):
+        table.add_column(column, no_wrap=column != "because")
+    for site, queries in found["sites"].items():
+        for query, verdict in queries.items():
+            judgement = verdict["judgement"]
+            table.add_row(site, query, f"[{_COLOURS[judgement]}]{judgement}[/]", escape(verdict["reason"]))
+    truth = {"exact": "the exact distribution", "pool": "the reference from the pool: this prior was not enumerated"}
+    return Group(f"compared with {truth[found['truth']]}", table, _prior_line(found["prior"]))
+
+
+def _prior_line(prior: dict) -> str:
+    """What the null condition gives, in a line."""
+    known = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
+    return f"no condition against the prior: {known}two-sample test p = {prior['p_value']:.2f}"
 
 
 def inversion_table(inversion: Inversion) -> Group:

@@ -42,6 +42,7 @@ class Content:
     The last two are what an activation can know without knowing the first: "the second name came again", "Mary occurs".
     """
 
+    rows: Int[Tensor, "n positions"]  # of the vocabulary, padded with the boundary
     components: Float[Tensor, "n width"]  # uncorrelated, of mean 0 and variance 1, or all zero beyond the facts' rank
     tokens: Facts
     repeats: Facts
@@ -79,7 +80,9 @@ def content(rows: Int[Tensor, "n positions"], width: int) -> Content:
         number = fact[chosen] - starts[kind]
         return Facts(prior[chosen], loadings[:, chosen], number // values, number % values)
 
-    return Content(components, read(0, vocabulary), read(1, rows.shape[1] + 1), read(2, vocabulary))
+    return Content(
+        rows.clamp_min(BOUNDARY), components, read(0, vocabulary), read(1, rows.shape[1] + 1), read(2, vocabulary)
+    )
 
 
 def _facts(tokens: Int[Tensor, "n positions"], vocabulary: int) -> tuple[Int[Tensor, "n facts"], tuple[int, ...]]:

@@ -32,6 +32,10 @@ class Expected:
     repeat: Float[Tensor, "batch positions sources"]  # ln of the probability to repeat nothing, position 0, 1, …
     more: Float[Tensor, "batch counts vocabulary"]  # ln of the probability to occur once more over the prior's
 
+    def of(self, which: Int[Tensor, " rows"]) -> Expected:
+        """The same for rows, each of which belongs to one of the batch."""
+        return Expected(self.excess[which], self.token[which], self.repeat[which], self.more[which])
+
     def next(
         self, written: Written, start: int
     ) -> tuple[

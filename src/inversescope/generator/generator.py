@@ -7,14 +7,15 @@ of the content, `positions` tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from inversescope.generator.backbone import Cache
-from inversescope.generator.conditioning import CONDITIONINGS, Conditioning, Prepared
+from inversescope.generator.conditioning import CONDITIONINGS, Prepared
 from inversescope.generator.content import Content
 from inversescope.generator.decoder import Decoder
 from inversescope.generator.encoding import Encoder, EstimatesEncoder, IdentityEncoder, ResidualEncoder
@@ -22,9 +23,11 @@ from inversescope.generator.expectation import Expected
 from inversescope.generator.neighbourhood import Neighbourhood
 from inversescope.generator.pretrained import Borrowed, Pretrained
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
+from inversescope.generator.witnesses import Witnesses
 from inversescope.sites import Site
 from inversescope.spread import Spread
 
+ROUNDING = 1e-6  # of a bandwidth
 TOGETHER = 64  # rows computed together: enough to fill the arithmetic units, few enough to stay in the cache
 
 
@@ -35,6 +38,7 @@ class Generator(nn.Module):
         vocabulary: the tokens of the prior.
         positions: the longest row of the vocabulary that it can write or read.
         dimensions: d of each site it serves.
+        bandwidths: the range that each site is trained for.
         known: inputs whose activations are kept with each site.
         facts: how many facts of each kind the content speaks of (`Content`).
         encoder: "estimates", "residual" or "identity": what an activation becomes.
@@ -47,6 +51,7 @@ class Generator(nn.Module):
         vocabulary: Vocabulary,
         positions: int,
         dimensions: Mapping[Site, int],
+        bandwidths: Mapping[Site, tuple[float, float]],
         *,
         known: int,
         facts: tuple[int, int, int],
@@ -61,6 +66,7 @@ class Generator(nn.Module):
         self.facts = facts
         self.chosen = {"encoder": encoder, "conditioning": conditioning}
         self.sites = tuple(dimensions)
+        self.bandwidths = dict(bandwidths)
         self._number = {site: number for number, site in enumerate(dimensions)}
         self.neighbourhoods = nn.ModuleList(Neighbourhood(d, known) for d in dimensions.values())
         self.width = backbone[0] if isinstance(backbone, tuple) else backbone.shape[0]
@@ -88,6 +94,11 @@ class Generator(nn.Module):
     def _all(self) -> list[Neighbourhood]:
         return [each for each in self.neighbourhoods if isinstance(each, Neighbourhood)]
 
+    def serves(self, site: Site, bandwidth: float) -> bool:
+        """Whether a site was trained for a bandwidth, but for rounding."""
+        low, high = self.bandwidths[site]
+        return low * (1 - ROUNDING) <= bandwidth <= high * (1 + ROUNDING)
+
     def neighbourhood(self, site: Site) -> Neighbourhood:
         """The units and the known inputs of one of `sites`."""
         return self._all()[self._number[site]]
@@ -108,11 +119,15 @@ class Generator(nn.Module):
         spreads: Mapping[Site, Spread],
         says: Content,
         known: Int[Tensor, " known"],
+        probability: Float[Tensor, " n"] | None = None,
     ) -> None:
-        """Take over each site's activations of inputs, and what these inputs say. The inputs `known` are kept."""
-        self.encoder.fit(says, self.backbone.embeddings)
+        """Take over each site's activations of inputs, and what these inputs say. The inputs `known` are kept.
+
+        `probability` is that of each input where they are the whole prior; without, they are draws from it.
+        """
+        self.encoder.fit(says, known, self.backbone.embeddings)
         for number, (site, neighbourhood) in enumerate(zip(self.sites, self._all(), strict=True)):
-            neighbourhood.fit(activations[site], spreads[site], known)
+            neighbourhood.fit(activations[site], spreads[site], known, probability)
             self.encoder.fit_site(number, neighbourhood, activations[site], says.components, known)
 
     def condition(
@@ -135,38 +150,42 @@ class Generator(nn.Module):
         return torch.cat(self.encoder.nothing(batch), dim=1)
 
     def nats(
-        self, rows: Int[Tensor, "batch positions"], condition: Float[Tensor, "batch condition"]
+        self, rows: Int[Tensor, "batch positions"], condition: Float[Tensor, "conditions condition"]
     ) -> Float[Tensor, " batch"]:
-        """−ln q of each input, given as rows of the vocabulary (`Vocabulary.encode`)."""
+        """−ln q of inputs, as rows of the vocabulary (`Vocabulary.encode`), as many for each condition in turn."""
+        told = self.tell(condition)
+        which = torch.arange(len(condition), device=rows.device).repeat_interleave(len(rows) // len(condition))
         lengths = (rows != IGNORED).sum(1)
         order = lengths.argsort(stable=True)
-        nats = [self._nats(rows[part, : int(lengths[part[-1]])], condition[part]) for part in order.split(TOGETHER)]
+        nats = [
+            self._nats(rows[part, : int(lengths[part[-1]])], told.of(which[part])) for part in order.split(TOGETHER)
+        ]
         return torch.cat(nats)[order.argsort()]
 
-    def _nats(
-        self, rows: Int[Tensor, "batch positions"], condition: Float[Tensor, "batch condition"]
-    ) -> Float[Tensor, " batch"]:
+    def _nats(self, rows: Int[Tensor, "batch positions"], told: Told) -> Float[Tensor, " batch"]:
         tokens, following = rows[:, :-1].clamp_min(BOUNDARY), rows[:, 1:]
-        logits = self.backbone(tokens, *self.prepare(condition))
-        losses = F.cross_entropy(logits.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
+        log_q = self.backbone(tokens, told.expected, self.conditioning, told.prepared).log_softmax(-1)
+        if told.witnesses is not None:
+            log_q = told.witnesses.heard(log_q, told.witnesses.agree(tokens))
+        losses = F.nll_loss(log_q.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
         return losses.view(following.shape).sum(1)
 
     @torch.inference_mode()
     def draw(
-        self, condition: Float[Tensor, "batch condition"], rng: torch.Generator
+        self, condition: Float[Tensor, "conditions condition"], rng: torch.Generator, samples: int = 1
     ) -> tuple[list[tuple[int, ...] | None], Float[Tensor, " batch"]]:
-        """One sample for each row of the condition, by ancestral sampling, and its ln q in nats.
+        """Samples of each condition in turn, by ancestral sampling, and their ln q in nats.
 
         A sample is the subject's tokens; None if it had not ended after `positions` tokens.
         """
-        prepared = self.prepare(condition)
-        cache = Cache()
-        token = torch.full((len(condition), 1), BOUNDARY, device=condition.device)
+        writer = Writer(self, condition, samples)
+        batch = len(condition) * samples
+        token = torch.full((batch, 1), BOUNDARY, device=condition.device)
         alive = torch.ones_like(token, dtype=torch.bool)
-        log_q = torch.zeros(len(condition), device=condition.device)
+        log_q = torch.zeros(batch, device=condition.device)
         written = []
         for _ in range(self.positions - 1):
-            log_probability = self.backbone(token, *prepared, cache)[:, 0].log_softmax(-1)
+            log_probability = writer.next(token)
             token = torch.multinomial(log_probability.exp(), 1, generator=rng)
             log_q += (log_probability.gather(1, token) * alive)[:, 0]
             written.append(token)
@@ -175,7 +194,46 @@ class Generator(nn.Module):
                 break
         return self.vocabulary.decode(torch.cat(written, 1)), log_q
 
-    def prepare(self, condition: Float[Tensor, "batch condition"]) -> tuple[Expected | None, Conditioning, Prepared]:
-        """What the backbone is given beside the tokens."""
+    def tell(self, condition: Float[Tensor, "conditions condition"]) -> Told:
+        """All that depends on conditions alone."""
         estimate, encoded = condition.split((self.encoder.estimated, self.width), dim=1)
-        return self.encoder.expected(estimate), self.conditioning, self.conditioning.prepare(encoded)
+        prepared = self.conditioning.prepare(encoded)
+        return Told(self.encoder.expected(estimate), prepared, self.encoder.witnesses(estimate))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of conditions beside the tokens: to the backbone, through the conditioning, and by witnesses."""
+
+    expected: Expected | None
+    prepared: Prepared
+    witnesses: Witnesses | None
+
+    def of(self, which: Int[Tensor, " rows"]) -> Told:
+        """The same for rows, each of which belongs to one of the conditions."""
+        return Told(
+            self.expected and self.expected.of(which),
+            tuple(part[which] for part in self.prepared),
+            self.witnesses and self.witnesses.of(which),
+        )
+
+
+class Writer:
+    """Writes under conditions, several samples of each, token by token."""
+
+    def __init__(self, generator: Generator, condition: Float[Tensor, "conditions condition"], samples: int = 1):
+        self.generator = generator
+        which = torch.arange(len(condition), device=condition.device).repeat_interleave(samples)
+        self.told = generator.tell(condition).of(which)
+        self.agree: Bool[Tensor, "batch witnesses"] | None = None
+        self.cache = Cache()
+
+    def next(self, token: Int[Tensor, "batch 1"]) -> Float[Tensor, "batch vocabulary"]:
+        """ln of the probability of each next token, once this one is written too; the first is the boundary."""
+        start, told = self.cache.start, self.told
+        backbone, conditioning = self.generator.backbone, self.generator.conditioning
+        log_q = backbone(token, told.expected, conditioning, told.prepared, self.cache).log_softmax(-1)
+        if told.witnesses is not None:
+            agree = told.witnesses.agree(token, start, self.agree)
+            log_q, self.agree = told.witnesses.heard(log_q, agree, start), agree[:, :, 0]
+        return log_q[:, 0]

@@ -25,6 +25,7 @@ class Neighbourhood(nn.Module):
         self.register_buffer("varying", torch.ones(()))  # how many coordinates vary: d in the formulas
         self.register_buffer("known", torch.zeros(known, dimension))
         self.register_buffer("squares", torch.zeros(known))  # the squared norm of each known activation
+        self.register_buffer("log_prior", torch.zeros(known))  # ln P of each, but for a constant; 0 for draws
 
     mean: Tensor
     deviation: Tensor
@@ -32,6 +33,7 @@ class Neighbourhood(nn.Module):
     varying: Tensor
     known: Tensor
     squares: Tensor
+    log_prior: Tensor
 
     @property
     def dimension(self) -> int:
@@ -39,14 +41,22 @@ class Neighbourhood(nn.Module):
         return len(self.mean)
 
     @torch.no_grad()
-    def fit(self, activations: Float[Tensor, "n d"], spread: Spread, known: Int[Tensor, " known"]) -> None:
-        """Take over the site's spread, and keep the rows `known`."""
+    def fit(
+        self,
+        activations: Float[Tensor, "n d"],
+        spread: Spread,
+        known: Int[Tensor, " known"],
+        probability: Float[Tensor, " n"] | None = None,
+    ) -> None:
+        """Take over the site's spread, and keep the rows `known`, with their probability if they are not draws."""
         self.mean.copy_(spread.mean)
         self.deviation.copy_(spread.deviation)
         self.inverse.copy_(spread.inverse)
         self.varying.fill_(spread.dimension)
         self.known.copy_(spread.standardize(activations[known]))
         self.squares.copy_((self.known**2).sum(1))
+        if probability is not None:
+            self.log_prior.copy_(probability[known].log())
 
     def standardize(self, activation: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
         """Each coordinate minus its mean, divided by its standard deviation."""
@@ -69,7 +79,7 @@ class Neighbourhood(nn.Module):
         bandwidth: Float[Tensor, " batch"],
         itself: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch known"]:
-        """k(δ/h) over the known inputs, normalised.
+        """P(x) k(δ/h) over the known inputs, normalised.
 
         `itself` is the place of each activation's own input among the known ones, which is left out; −1: not known.
         """
@@ -78,7 +88,7 @@ class Neighbourhood(nn.Module):
         if itself is not None:
             rows = torch.nonzero(itself >= 0)[:, 0]
             logs[rows, itself[rows]] = -torch.inf
-        return logs.div_(self.variance(bandwidth)).softmax(1)
+        return logs.div_(self.variance(bandwidth)).add_(self.log_prior).softmax(1)
 
     def noised(
         self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"], rng: torch.Generator

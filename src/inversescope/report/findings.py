@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
 
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance, share
+from inversescope.verdict import ENOUGH, SMALL
 
-ENOUGH = 30.0  # effective sample size from which the reference is trusted as the truth
-SMALL = 0.05  # a calibration gap up to this size counts as small
 ACCEPTED = 0.1  # delta up to which a sample is accepted
 DETERMINED = 0.75  # lower limit of the corrected score from which the headline says "determines"
 UNDERTRAINED = "undertrained: absence here is not evidence"
+UNCHECKED = "nothing tells whether the generator is calibrated here: absence is not evidence"
 _RULE = "Rule: the highest lower limit of the corrected score"
 _DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
@@ -63,14 +62,29 @@ class Failure:
 
 
 class Index:
-    """The score rows by (source, site, feature, bandwidth)."""
+    """The score rows by (source, site, feature, bandwidth), and what the calibration says of their places."""
 
-    def __init__(self, scores: Iterable[Row]):
-        self._rows = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    def __init__(self, records: Records):
+        self.enough = 0.0 if records.exact else ENOUGH
+        self._rows = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in records.scores}
+        clean = [row for row in records.calibration if row["query"] == "clean"]
+        self._asked = {(row["site"], row["bandwidth"]): row["verdict"] for row in clean}
 
     def get(self, source: str, row: Row) -> Row | None:
         """The row of another source at the place of `row`; None if there is none."""
         return self._rows.get((source, row["site"], row["feature"], row["bandwidth"]))
+
+    def verdict(self, row: Row) -> str:
+        """What is known of the generator at the place of a row: `agrees`, `unclear`, `undertrained` or `unchecked`.
+
+        Two comparisons are heard: the calibration, on stand-ins for the targets, and the gap on the targets themselves.
+        """
+        generator = self.get("generator", row)
+        gap = "unchecked" if generator is None else verdict(generator, self.get("reference", row), self.enough)
+        asked = self._asked.get((row["site"], row["bandwidth"]))
+        if "undertrained" in (gap, asked):
+            return "undertrained"
+        return "agrees" if asked == "calibrated" and gap == "unchecked" else gap
 
 
 def number(value: float | int | None, digits: int = 2) -> str:
@@ -102,11 +116,14 @@ def why_undefined(row: Row) -> str | None:
     return "too few targets or decided samples"
 
 
-def verdict(row: Row, reference: Row | None) -> str:
-    """What the calibration gap of a generator row says: `agrees`, `unclear`, `undertrained`, or `no reference`."""
+def verdict(row: Row, reference: Row | None, enough: float) -> str:
+    """What the calibration gap of a generator row says: `agrees`, `unclear`, `undertrained`, or `unchecked`.
+
+    `enough`: the effective sample size from which the reference is trusted.
+    """
     gap, low, high = row["gap"], row["gap_low"], row["gap_high"]
-    if gap is None or reference is None or (reference["ess"] or 0) < ENOUGH:
-        return "no reference"
+    if gap is None or reference is None or (reference["ess"] or 0) < enough:
+        return "unchecked"
     if low is not None and high is not None and (high < -SMALL or low > SMALL):
         return "undertrained"
     return "agrees" if abs(gap) <= SMALL else "unclear"
@@ -114,14 +131,15 @@ def verdict(row: Row, reference: Row | None) -> str:
 
 def headline(records: Records) -> Headline:
     """The strongest statement that the records support; the rule is part of the result."""
-    index = Index(records.scores)
+    index = Index(records)
     scored = [row for row in records.scores if row["corrected"] is not None and row["corrected_low"] is not None]
     weighted = [row for row in scored if row["source"] == "weighted"]
-    agreeing = [row for row in weighted if _agrees(index, row)]
-    trusted = [row for row in scored if row["source"] == "reference" and (row["ess"] or 0) >= ENOUGH]
+    agreeing = [row for row in weighted if index.verdict(row) == "agrees"]
+    trusted = [row for row in scored if row["source"] == "reference" and (row["ess"] or 0) >= index.enough]
+    reference = f"references with an effective sample size of {ENOUGH:.0f} or more"
     for rows, among in (
         (agreeing, f"weighted samples where the reference confirms the generator (gap at most {SMALL})"),
-        (trusted, f"references with an effective sample size of {ENOUGH:.0f} or more"),
+        (trusted, "exact references" if records.exact else reference),
         (weighted, "weighted samples; no reference is good enough to check them"),
     ):
         best = max(rows, key=lambda row: (row["corrected_low"], row["bandwidth"]), default=None)
@@ -146,7 +164,7 @@ def key_figures(records: Records) -> list[Figure]:
 
 def failures(records: Records) -> list[Failure]:
     """What went wrong, per site of the generator, in order of depth."""
-    index, worst = Index(records.scores), _worst_targets(records)
+    index, worst = Index(records), _worst_targets(records)
     drawn, scored = _by_site(records.diagnostics), _by_site(records.scores)
     return [
         _failure(site, drawn[site], scored[site], index, records.bandwidths, *worst.get(site, (None, None)))
@@ -166,16 +184,13 @@ def _accepted(records: Records) -> Figure:
 
 
 def _calibrated(records: Records) -> Figure:
-    index, gaps = Index(records.scores), {}
-    for row in records.scores:
-        if row["source"] == "generator" and verdict(row, index.get("reference", row)) != "no reference":
-            gaps.setdefault(row["site"], []).append(abs(row["gap"]))
-    if not gaps:
-        return Figure("small gap", None, f"no reference has an effective sample size of {ENOUGH:.0f}")
-    small = sum(fmean(values) <= SMALL for values in gaps.values())
-    return Figure(
-        "small gap", f"{small} of {len(gaps)}", f"generator sites with mean |gap|\u00a0≤\u00a0{SMALL} to the pool"
+    judged = [queries["clean"]["judgement"] for queries in records.verdicts["sites"].values() if "clean" in queries]
+    if not judged:
+        return Figure("calibrated", None, "the generator was not asked about clean targets")
+    known = (
+        "the exact distribution" if records.exact else f"the pool's reference; {judged.count('cannot tell')} unclear"
     )
+    return Figure("calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {known}")
 
 
 def _accuracy(accuracy: Row) -> Figure:
@@ -196,7 +211,7 @@ def _failure(
     accepted: float | None,
 ) -> Failure:
     generated = [row for row in scored if row["source"] == "generator"]
-    verdicts = [verdict(row, index.get("reference", row)) for row in generated]
+    verdicts = [index.verdict(row) for row in generated]
     collapsed = {row["bandwidth"]: row["collapsed"] for row in drawn}
     return Failure(
         site=site,
@@ -207,7 +222,7 @@ def _failure(
         worst_target=target,
         worst_acceptance=accepted,
         undertrained=verdicts.count("undertrained"),
-        checked=len(verdicts) - verdicts.count("no reference"),
+        checked=len(verdicts) - verdicts.count("unchecked"),
     )
 
 
@@ -224,11 +239,6 @@ def _worst_targets(records: Records) -> dict[str, tuple[int, float]]:
         if value is not None and (site not in worst or value < worst[site][1]):
             worst[site] = (target, value)
     return worst
-
-
-def _agrees(index: Index, row: Row) -> bool:
-    generator = index.get("generator", row)
-    return generator is not None and verdict(generator, index.get("reference", row)) == "agrees"
 
 
 def _sentence(row: Row) -> str:

@@ -66,7 +66,7 @@ def render(records: Records) -> str:
 
 def page_data(records: Records) -> dict[str, Any]:
     """Every number that the figures show. Tables are packed (see `pack`)."""
-    index = findings.Index(records.scores)
+    index = findings.Index(records)
     first = findings.headline(records).row or {}
     sites, targets = _shown(records.generator_sites, first.get("site")), choose(records)
     samples, draws = cards(records, targets, sites)
@@ -75,10 +75,11 @@ def page_data(records: Records) -> dict[str, Any]:
         "bandwidths": records.bandwidths,
         "sources": findings.SOURCES,
         "start": {name: first.get(name) for name in ("site", "feature", "bandwidth")},
-        "enough": findings.ENOUGH,
+        "enough": index.enough,
         "small": findings.SMALL,
         "accepted": findings.ACCEPTED,
         "undertrained": findings.UNDERTRAINED,
+        "unchecked": findings.UNCHECKED,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
         "generatorSites": records.generator_sites,
         "shownSites": sites,
@@ -123,7 +124,7 @@ def _column(name: str, values: list[Any]) -> Any:
 
 
 def _explained(row: Row, index: findings.Index) -> dict[str, Any]:
-    judged = findings.verdict(row, index.get("reference", row)) if row["source"] == "generator" else None
+    judged = index.verdict(row) if row["source"] in ("generator", "weighted") else None
     kept = {name: value for name, value in row.items() if name not in _PLACE}
     return {**kept, "verdict": judged, "reason": findings.why_undefined(row)}
 

@@ -18,6 +18,7 @@ from inversescope.sites import Site
 Row = Mapping[str, Any]
 
 LABEL = "label."  # prefix of the columns that hold a feature's labels
+CALIBRATION_FIELDS = ("site", "bandwidth", "query", "ess", "kl", "kl_low", "kl_high", "tv", "verdict", "reason")
 RESULTS = ("results.parquet", "results.json")  # in run/score; copied beside the report
 _ESTIMATES = tuple(f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for end in ("", "_low", "_high"))
 _PLACE = ("site", "point", "layer", "head")
@@ -55,6 +56,8 @@ class Records:
     scores: list[Row]
     diagnostics: list[Row]
     distances: list[Row]
+    calibration: list[Row]
+    verdicts: dict[str, Any]
     targets: dict[int, Row]
     samples: pa.Table
 
@@ -68,6 +71,11 @@ class Records:
         """Every bandwidth h of the run, rising."""
         rows = (*self.scores, *self.diagnostics)
         return sorted({row["bandwidth"] for row in rows if row["bandwidth"] is not None})
+
+    @property
+    def exact(self) -> bool:
+        """Whether the reference is the exact distribution, because every input of the prior was read."""
+        return self.verdicts["truth"] == "exact"
 
     @property
     def generator_sites(self) -> list[str]:
@@ -95,6 +103,8 @@ def load(run: Path) -> Records:
         scores=_table(run / "score" / "results.parquet", SCORE_FIELDS).to_pylist(),
         diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
         distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
+        calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
+        verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
     )

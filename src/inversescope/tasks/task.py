@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -103,6 +103,10 @@ class Task(Protocol):
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
         """`n` inputs x ~ P, prefix included, cut applied."""
+        ...
+
+    def enumerate(self) -> Iterator[tuple[Tokens, float]]:
+        """Every distinct input with its probability P(x)."""
         ...
 
     def labels(self, tokens: Sequence[int]) -> Labels:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from inversescope.generator.content import Content
 from inversescope.generator.expectation import Expected
 from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.witnesses import Witnesses
 
 
 class Encoder(nn.Module):
@@ -26,8 +27,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.null = nn.Parameter(torch.zeros(width))  # what stands for no activation
 
-    def fit(self, says: Content, embeddings: Float[Tensor, "vocabulary width"]) -> None:
-        """Before training: what the training inputs say, and the backbone's embeddings of its tokens."""
+    def fit(self, says: Content, known: Int[Tensor, " known"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
+        """Before training: what inputs say, which of them are known, and the backbone's embeddings of its tokens."""
 
     def fit_site(
         self,
@@ -70,6 +71,10 @@ class Encoder(nn.Module):
 
     def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected | None:
         """What an estimate leads to expect of the tokens."""
+        return None
+
+    def witnesses(self, estimate: Float[Tensor, "batch estimated"]) -> Witnesses | None:
+        """Known inputs that are heard beside the backbone."""
         return None
 
     def inside(self) -> Iterable[nn.Parameter]:

@@ -17,6 +17,7 @@ from inversescope.generator.encoding.encoder import Encoder
 from inversescope.generator.expectation import Expectation, Expected
 from inversescope.generator.fourier import FEATURES, fourier
 from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.witnesses import WITNESSES, Witnesses, summoned
 
 # Directions with less of the standardized variance than this are rounding errors of the activations.
 NEGLIGIBLE_VARIANCE = 1e-6
@@ -34,7 +35,7 @@ class Estimates(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        last = nn.Linear(_HIDDEN, 3 * width)
+        last = nn.Linear(_HIDDEN, 3 * width + 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.weigh = nn.Sequential(nn.Linear(FEATURES + 1, _HIDDEN), nn.SiLU(), last)
@@ -45,13 +46,14 @@ class Estimates(nn.Module):
         kernel: Float[Tensor, "batch width"],
         size: Float[Tensor, " batch"],
         bandwidth: Float[Tensor, " batch"],
-    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"]]:
-        """The estimate, and the condition made of it."""
-        size = size.log()[:, None]
-        learned, scale, offset = self.weigh(torch.cat((fourier(bandwidth), size / 4), dim=1)).chunk(3, dim=1)
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, "batch 1"]]:
+        """The estimate, the condition made of it, and ln of how far a witness is relied on."""
+        size, width = size.log()[:, None], linear.shape[1]
+        weighed = self.weigh(torch.cat((fourier(bandwidth), size / 4), dim=1))
+        learned, scale, offset, reliance = weighed.split((width, width, width, 1), dim=1)
         trust = (2 * (size - math.log(EVEN)) + learned).sigmoid()
         estimate = (scale.exp() * linear).lerp(kernel, trust)
-        return estimate, estimate + offset
+        return estimate, estimate + offset, reliance
 
 
 class SiteEncoder(nn.Module):
@@ -127,14 +129,19 @@ class EstimatesEncoder(Encoder):
         vocabulary: int,
     ):
         super().__init__(width)
-        self.estimated = width
+        self.width = width
+        self.estimated = width + WITNESSES + 1
+        self.register_buffer("inputs", torch.zeros(known, positions, dtype=torch.long))
         self.sites = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions)
         self.estimates = Estimates(width)
         self.expectation = Expectation(facts, positions, vocabulary, width)
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
-    def fit(self, says: Content, embeddings: Float[Tensor, "vocabulary width"]) -> None:
+    inputs: Tensor
+
+    def fit(self, says: Content, known: Int[Tensor, " known"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
         self.expectation.fit(says)
+        self.inputs.copy_(says.rows[known])
 
     def fit_site(
         self,
@@ -157,15 +164,22 @@ class EstimatesEncoder(Encoder):
         if weights is None:
             weights = neighbourhood.weights(activation, bandwidth)
         estimates = self._site(site)(neighbourhood, activation, bandwidth, weights)
-        estimate, encoded = self.estimates(*estimates, bandwidth)
-        return estimate, encoded + self.mix(encoded)
+        estimate, encoded, reliance = self.estimates(*estimates, bandwidth)
+        # The places travel as numbers in the condition, exact up to 2²⁴.
+        return torch.cat((estimate, summoned(weights), reliance), dim=1), encoded + self.mix(encoded)
 
     def nothing(self, batch: int) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
         encoded = self.null.expand(batch, -1)
-        return torch.zeros_like(encoded), encoded + self.mix(encoded)
+        estimate = encoded.new_zeros(batch, self.estimated)
+        estimate[:, -1] = -torch.inf  # nobody is heard
+        return estimate, encoded + self.mix(encoded)
 
     def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected:
-        return self.expectation(estimate)
+        return self.expectation(estimate[:, : self.width])
+
+    def witnesses(self, estimate: Float[Tensor, "batch estimated"]) -> Witnesses:
+        every = torch.arange(len(estimate), device=estimate.device)
+        return Witnesses(self.inputs[estimate[:, self.width : -1].long()], estimate[:, -1], every)
 
     def inside(self) -> Iterable[nn.Parameter]:
         return self.mix.parameters()

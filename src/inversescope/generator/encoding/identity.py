@@ -37,7 +37,7 @@ class IdentityEncoder(Encoder):
     scale: Tensor
 
     @torch.no_grad()
-    def fit(self, says: Content, embeddings: Float[Tensor, "vocabulary width"]) -> None:
+    def fit(self, says: Content, known: Int[Tensor, " known"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
         self.scale.copy_(embeddings.square().mean().sqrt())
 
     def encode(

@@ -54,7 +54,7 @@ function scoreTip(row) {
     row.reason === null ? null : `undefined: ${row.reason}`,
     ...Object.keys(MEASURES).map(value), `chance ${number(row.chance)}`,
     row.gap === null ? null : `calibration gap ${interval(row, "gap")}`,
-    row.verdict === "undertrained" ? data.undertrained : null,
+    row.verdict === "undertrained" ? data.undertrained : row.verdict === "unchecked" ? data.unchecked : null,
     `n = ${row.targets} ${row.targets === 1 ? "target" : "targets"}${row.collapsed ? `, ${row.collapsed} collapsed` : ""}`,
     `${count(row.samples)} samples, ${row.undecided} undecided, ${row.unverified} unverified`,
     row.ess === null ? null : `effective sample size ${number(row.ess, 1)}`,

@@ -24,7 +24,7 @@ function drawCalibration() {
 function gapCell(site, feature, h, kind) {
   const row = score("generator", site, feature, h);
   const reference = score("reference", site, feature, h);
-  if (row === null || row.verdict === "no reference") {
+  if (row === null || row.gap === null || !trusted(reference)) {
     return element("td", { class: `${kind} undefined`, title: whyNoGap(row, reference) }, DASH);
   }
   const tip = () => [...scoreTip(row), `reference: FCR ${interval(reference, "fcr")},`,
@@ -41,7 +41,7 @@ function whyNoGap(row, reference) {
 
 function calibrationWords() {
   const groups = (name) => [...Map.groupBy(scores.filter((row) => row.source === "generator"), (row) => row[name])];
-  const checked = (rows) => rows.filter((row) => row.verdict !== "no reference").length;
+  const checked = (rows) => rows.filter((row) => row.verdict !== "unchecked").length;
   const bad = (rows) => rows.filter((row) => row.verdict === "undertrained").length;
   const failing = groups("site").filter(([, rows]) => bad(rows))
     .map(([site, rows]) => `${site} (${bad(rows)} of ${checked(rows)})`);

@@ -1,0 +1,90 @@
+"""How fast the generator trains and draws, beside its own backbone without conditions, and beside InversionView's way.
+
+    python benchmarks/speed.py runs/enumerable [generator.width=256 ...]
+
+The bare backbone is the same decoder with the same optimizers, trained on the inputs alone: what a condition costs is
+the rest. All are timed in turn, round by round, so that a busy machine slows all of them; medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from compare import CHOICES
+from rich.console import Console
+from rich.table import Table
+from settings import configured
+
+from inversescope.config import RunConfig
+from inversescope.generator.conditioning import Conditioning
+from inversescope.pipeline import Run
+from inversescope.sample import draw_from
+from inversescope.train import prepare
+from inversescope.training import Training
+
+ROUNDS = 7
+STEPS = 4  # of training, in a round
+DRAWS = 2048  # in a round, for 32 targets
+TARGETS = 32
+
+
+def main() -> None:
+    run = Run.open(sys.argv[1])
+    config = configured(run.config, sys.argv[2:])
+    jobs: dict[str, dict[str, Callable[[], float]]] = {
+        "bare backbone": _jobs(run, config, bare=True),
+        "ours": _jobs(run, config),
+        "InversionView's way": _jobs(run, configured(config, CHOICES["inversionview"])),
+    }
+    times = {name: {kind: [] for kind in each} for name, each in jobs.items()}
+    for _ in range(ROUNDS):
+        for name, each in jobs.items():
+            for kind, job in each.items():
+                started = time.monotonic()
+                done = job()
+                times[name][kind].append(done / (time.monotonic() - started))
+    table = Table("", "training examples/s", "of bare", "draws/s", "of bare")
+    bare = {kind: float(np.median(rates)) for kind, rates in times["bare backbone"].items()}
+    for name, kinds in times.items():
+        cells = []
+        for kind, rates in kinds.items():
+            rate = float(np.median(rates))
+            cells += [f"{rate:.0f}", f"{rate / bare[kind]:.2f}"]
+        table.add_row(name, *cells)
+    Console(width=100).print(table)
+
+
+def _jobs(run: Run, config: RunConfig, bare: bool = False) -> dict[str, Callable[[], float]]:
+    """A round of training, and a round of drawing; each gives how many."""
+    sites = run.subject.sites(config.generator.sites)
+    if bare:  # every step without conditions, and without what an encoder expects
+        config = configured(config, ["generator.encoder=identity", f"train.pretrain={10**6}"])
+    material = prepare(run.store, sites, config.generator, config.train, config.seed, None, ())
+    if bare:
+        material.generator.conditioning = Conditioning(material.generator.backbone.shape)
+    training = Training(material, config.generator, config.train, config.seed, torch.device("cpu"))
+    site, rng = sites[0], torch.Generator().manual_seed(0)
+    asked = run.store.activations("target", site)[:TARGETS]
+
+    def train() -> float:
+        for _ in range(STEPS):
+            training.step()
+        return STEPS * config.train.batch
+
+    def draw() -> float:
+        generator = training.generator
+        with torch.inference_mode():
+            h = torch.full((len(asked),), generator.bandwidths[site][0])
+            condition = generator.no_condition(len(asked)) if bare else generator.condition(site, asked, h)
+            draw_from(generator, condition, DRAWS // len(asked), rng)
+        return DRAWS
+
+    return {"train": train, "draw": draw}
+
+
+if __name__ == "__main__":
+    main()
