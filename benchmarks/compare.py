@@ -38,6 +38,7 @@ CHOICES = {
     "residual encoder": ["generator.encoder=residual"],
     "inversionview": [
         "generator.encoder=residual", "generator.conditioning=slot", "train.clean=0", "train.bandwidths=0.001,0.0011",
+        "sample.bandwidths=0.001",
         "train.unconditional=0.01",
     ],
 }  # fmt: skip

@@ -82,7 +82,9 @@ class _Projected(Store):
         super().__init__(folder)
         self.dimension = dimension
 
-    def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
+    def activations(  # pyright: ignore[reportIncompatibleMethodOverride] - not cached
+        self, split: str, site: Site
+    ) -> Float[Tensor, "n d"]:
         read = super().spread(site).standardize(super().activations(split, site))
         rng = torch.Generator().manual_seed(self.dimension)
         directions, _ = torch.linalg.qr(torch.randn(read.shape[1], self.dimension, generator=rng))

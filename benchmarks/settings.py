@@ -32,7 +32,8 @@ def configured(config: RunConfig, settings: Sequence[str]) -> RunConfig:
         section = changed
         for step in sections:
             section = section[step]
-        section[name] = value.split(",") if isinstance(section[name], list) and value != "range" else value
+        many = "," in value or (isinstance(section[name], list) and value != "range")
+        section[name] = value.split(",") if many else value
     return RunConfig.model_validate(changed)
 
 

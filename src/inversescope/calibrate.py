@@ -218,15 +218,16 @@ class Calibration:
 
     def ask(self, generator: Generator, site: Site, bandwidth: float, query: Query, *, draw: bool = True) -> Answer:
         """One kind of question about every stand-in; features are compared where inputs are drawn."""
+        device = next(generator.parameters()).device
         rng = torch.Generator().manual_seed(self.seed)
-        activations = self.store.activations("pool", site)[self.targets]
+        activations = self.store.activations("pool", site)[self.targets].to(device)
+        bandwidths = torch.full((len(activations),), bandwidth, device=device)
         if query == "noisy":
-            bandwidths = torch.full((len(activations),), bandwidth)
             activations = generator.neighbourhood(site).noised(activations, bandwidths, rng)
-        weights = posterior(self.store, distances(self.store, site, self.targets, activations), bandwidth)
+        weights = posterior(self.store, distances(self.store, site, self.targets, activations.cpu()), bandwidth)
         with torch.inference_mode():
-            bandwidths = torch.full((len(activations),), bandwidth)
             condition = generator.condition(site, activations, bandwidths)
+        rng = torch.Generator(device).manual_seed(self.seed)
         drawn = draw_from(generator, condition, self.draws, rng)[0] if draw else []
         gaps = self._gaps(weights, drawn) if draw else {}
         undefined = np.full(len(self.targets), np.nan)
@@ -240,7 +241,7 @@ class Calibration:
         """
         with torch.inference_mode():
             condition = generator.no_condition(1)
-        rng = torch.Generator().manual_seed(self.seed)
+        rng = torch.Generator(condition.device).manual_seed(self.seed)
         drawn, _ = draw_from(generator, condition, COMPARED, rng)
         inputs = [self.pool.tokens[place] for place in stand_ins(self.store, COMPARED, self.seed + 1)]
         p_value = two_sample([tokens or () for tokens in drawn], inputs, self.seed)
@@ -263,9 +264,9 @@ class Calibration:
         target = np.repeat(np.arange(len(weights)), [len(places) for places, _ in chosen])
         places = np.concatenate([places for places, _ in chosen])
         share = np.concatenate([share for _, share in chosen])
-        rows = generator.vocabulary.encode([self.pool.tokens[place] for place in places])
+        rows = generator.vocabulary.encode([self.pool.tokens[place] for place in places]).to(condition.device)
         with torch.inference_mode():
-            log_q = -generator.nats(rows, condition[torch.from_numpy(target)]).double().numpy()
+            log_q = -generator.nats(rows, condition[torch.from_numpy(target)]).double().cpu().numpy()
         log_ratio = np.log(weights[target, places]) - log_q
         size = len(weights)
         return (

@@ -62,6 +62,7 @@ class Store:
         known = table["probability"].null_count == 0
         return Inputs(tokens, table["text"].to_pylist(), labels, table["probability"].to_numpy() if known else None)
 
+    @lru_cache(maxsize=2)  # noqa: B019 - a site is asked about many times in a row
     def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
         """The activations of a site, row i for input i of the split; float32, the subject's own units.
 

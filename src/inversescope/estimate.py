@@ -103,7 +103,9 @@ class _Noise(Store):
     def inputs(self, split: str) -> Inputs:  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
         return self._inputs
 
-    def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
+    def activations(  # pyright: ignore[reportIncompatibleMethodOverride] - not cached
+        self, split: str, site: Site
+    ) -> Float[Tensor, "n d"]:
         return torch.randn(len(self._inputs), site.dimension(self._shape), generator=_random(torch.device("cpu")))
 
     def spread(self, site: Site) -> Spread:
