@@ -44,7 +44,7 @@ CHOICES = {
 }  # fmt: skip
 LIMITS = (0.1, 0.2, 0.3, 0.5)  # δ up to which a draw is accepted; asked for with h of half that
 TARGETS = 24
-DRAWS = 128
+DRAWS = 64
 
 
 def main() -> None:

@@ -127,7 +127,7 @@ def test_a_borrowed_model_says_what_its_lender_says(model_type: str):
     given = torch.tensor([[0, 3, 9, 30]])
     with torch.no_grad():
         told = made.tell(torch.randn(1, 32))
-        found = made.backbone(given, told.expected, made.conditioning, told.prepared)
+        found = made.backbone(given, told.hinted, made.conditioning, told.prepared)
         expected = lender(torch.tensor([tokens])[:, given[0]]).logits[:, :, [2, *tokens[1:]]]
     assert torch.allclose(found, expected, atol=1e-5)
     made.backbone.requires_grad_(True).embeddings.data.zero_()

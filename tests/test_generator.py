@@ -119,7 +119,7 @@ def test_a_later_token_does_not_change_earlier_logits():
     one, two = torch.tensor([[0, 1, 2, 1]]), torch.tensor([[0, 1, 1, 2]])
     with torch.no_grad():
         told = made.tell(condition)
-        given = told.expected, made.conditioning, told.prepared
+        given = told.hinted, made.conditioning, told.prepared
         first, second = (made.backbone(rows, *given)[0] for rows in (one, two))
     assert torch.allclose(first[:2], second[:2], atol=1e-6)
     assert not torch.allclose(first[2], second[2], atol=1e-2)

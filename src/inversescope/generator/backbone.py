@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.expectation import Expected, Hints, Written
+from inversescope.generator.expectation import Expected, Hinted, Hints, Written
 
 
 @dataclass
@@ -60,6 +60,10 @@ class Backbone(nn.Module):
         """The weights inside the network, between hidden states: Muon trains the matrices among them."""
         return ()
 
+    def hint(self, expected: Expected | None) -> Hinted | None:
+        """What the backbone makes of what is expected, before any token."""
+        return None if expected is None or self.hints is None else self.hints.of(expected, self.embeddings)
+
     def tune(self, learns: bool) -> None:
         """Let the backbone learn, or freeze it; the hints are no part of it."""
         for name, weight in self.named_parameters():
@@ -69,7 +73,7 @@ class Backbone(nn.Module):
     def forward(
         self,
         tokens: Int[Tensor, "batch positions"],
-        expected: Expected | None,
+        hinted: Hinted | None,
         conditioning: Conditioning,
         prepared: Prepared,
         cache: Cache | None = None,
@@ -77,16 +81,16 @@ class Backbone(nn.Module):
         """Logits after each token; with a cache, `tokens` continue what it holds, and are added to it."""
         start, positions = 0 if cache is None else cache.start, tokens.shape[1]
         hidden = self.embed(tokens, start)
-        if expected is not None and self.hints is not None:
-            hidden = hidden + self.hints.embed(expected, tokens, self.embeddings, start)
+        if hinted is not None and self.hints is not None:
+            hidden = hidden + self.hints.embed(hinted, tokens, start)
         begin = start + conditioning.before if start else 0
         prefix = None if start else conditioning.prefix(prepared)
         if prefix is not None:
             hidden = torch.cat((prefix, hidden), dim=1)
         logits = self.run(hidden, begin, conditioning, prepared, cache)[:, -positions:]
-        if expected is not None and self.hints is not None:
+        if hinted is not None and self.hints is not None:
             written = Written.of(tokens, len(self.embeddings), start, None if cache is None else cache.written)
-            logits = logits + self.hints.next(expected, written, start)
+            logits = logits + self.hints.next(hinted, written, start)
             if cache is not None:
                 cache.written = written
         if cache is not None:

@@ -34,7 +34,8 @@ class Expected:
 
     def of(self, which: Int[Tensor, " rows"]) -> Expected:
         """The same for rows, each of which belongs to one of the batch."""
-        return Expected(self.excess[which], self.token[which], self.repeat[which], self.more[which])
+        parts = self.excess, self.token, self.repeat, self.more
+        return Expected(*(part.index_select(0, which) for part in parts))
 
     def next(
         self, written: Written, start: int
@@ -71,6 +72,18 @@ class Written:
         return cls(count, latest)
 
 
+@dataclass(frozen=True)
+class Hinted:
+    """What is expected, and what that adds to the embeddings of the tokens, whichever they are."""
+
+    expected: Expected
+    mean: Float[Tensor, "batch positions width"]  # of all positions but the last, which is not read
+
+    def of(self, which: Int[Tensor, " rows"]) -> Hinted:
+        """The same for rows, each of which belongs to one of the batch."""
+        return Hinted(self.expected.of(which), self.mean.index_select(0, which))
+
+
 class Hints(nn.Module):
     """Tells a backbone what is expected: in its embeddings the mean embedding of the tokens expected here and next, and
     how much the token written here was expected; in its logits which tokens are expected next, and which repetitions.
@@ -84,22 +97,22 @@ class Hints(nn.Module):
         self.surprise = nn.Parameter(torch.zeros(width))
         self.gain = nn.Parameter(torch.tensor(GAINS)[:, None, None].repeat(1, positions, 1))
 
+    def of(self, expected: Expected, embeddings: Float[Tensor, "vocabulary width"]) -> Hinted:
+        """What depends on the condition alone."""
+        mean = expected.excess @ embeddings
+        return Hinted(expected, self.here(mean[:, :-1]) + self.ahead(mean[:, 1:]))
+
     def embed(
-        self,
-        expected: Expected,
-        tokens: Int[Tensor, "batch columns"],
-        embeddings: Float[Tensor, "vocabulary width"],
-        start: int,
+        self, hinted: Hinted, tokens: Int[Tensor, "batch columns"], start: int
     ) -> Float[Tensor, "batch columns width"]:
         """What to add to the embeddings of tokens at the positions from `start` on."""
         end = start + tokens.shape[1]
-        mean = expected.excess[:, start : end + 1] @ embeddings
-        surprise = expected.token[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
-        return surprise + self.here(mean[:, :-1]) + self.ahead(mean[:, 1:])
+        surprise = hinted.expected.token[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
+        return surprise + hinted.mean[:, start:end]
 
-    def next(self, expected: Expected, written: Written, start: int) -> Float[Tensor, "batch columns vocabulary"]:
+    def next(self, hinted: Hinted, written: Written, start: int) -> Float[Tensor, "batch columns vocabulary"]:
         """What to add to the logits after them."""
-        said = expected.next(written, start + 1)
+        said = hinted.expected.next(written, start + 1)
         gain = self.gain[:, start : start + written.latest.shape[1]]
         return sum((part * much for part, much in zip(said[1:], gain[1:], strict=True)), said[0] * gain[0])
 

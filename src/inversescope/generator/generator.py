@@ -19,7 +19,7 @@ from inversescope.generator.conditioning import CONDITIONINGS, Prepared
 from inversescope.generator.content import Content
 from inversescope.generator.decoder import Decoder
 from inversescope.generator.encoding import Encoder, EstimatesEncoder, IdentityEncoder, ResidualEncoder
-from inversescope.generator.expectation import Expected
+from inversescope.generator.expectation import Hinted
 from inversescope.generator.neighbourhood import Neighbourhood
 from inversescope.generator.pretrained import Borrowed, Pretrained
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
@@ -164,7 +164,7 @@ class Generator(nn.Module):
 
     def _nats(self, rows: Int[Tensor, "batch positions"], told: Told) -> Float[Tensor, " batch"]:
         tokens, following = rows[:, :-1].clamp_min(BOUNDARY), rows[:, 1:]
-        log_q = self.backbone(tokens, told.expected, self.conditioning, told.prepared).log_softmax(-1)
+        log_q = self.backbone(tokens, told.hinted, self.conditioning, told.prepared).log_softmax(-1)
         if told.witnesses is not None:
             log_q = told.witnesses.heard(log_q, told.witnesses.agree(tokens))
         losses = F.nll_loss(log_q.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
@@ -198,22 +198,23 @@ class Generator(nn.Module):
         """All that depends on conditions alone."""
         estimate, encoded = condition.split((self.encoder.estimated, self.width), dim=1)
         prepared = self.conditioning.prepare(encoded)
-        return Told(self.encoder.expected(estimate), prepared, self.encoder.witnesses(estimate))
+        hinted = self.backbone.hint(self.encoder.expected(estimate))
+        return Told(hinted, prepared, self.encoder.witnesses(estimate))
 
 
 @dataclass(frozen=True)
 class Told:
     """What is said of conditions beside the tokens: to the backbone, through the conditioning, and by witnesses."""
 
-    expected: Expected | None
+    hinted: Hinted | None
     prepared: Prepared
     witnesses: Witnesses | None
 
     def of(self, which: Int[Tensor, " rows"]) -> Told:
         """The same for rows, each of which belongs to one of the conditions."""
         return Told(
-            self.expected and self.expected.of(which),
-            tuple(part[which] for part in self.prepared),
+            self.hinted and self.hinted.of(which),
+            tuple(part.index_select(0, which) for part in self.prepared),
             self.witnesses and self.witnesses.of(which),
         )
 
@@ -232,7 +233,7 @@ class Writer:
         """ln of the probability of each next token, once this one is written too; the first is the boundary."""
         start, told = self.cache.start, self.told
         backbone, conditioning = self.generator.backbone, self.generator.conditioning
-        log_q = backbone(token, told.expected, conditioning, told.prepared, self.cache).log_softmax(-1)
+        log_q = backbone(token, told.hinted, conditioning, told.prepared, self.cache).log_softmax(-1)
         if told.witnesses is not None:
             agree = told.witnesses.agree(token, start, self.agree)
             log_q, self.agree = told.witnesses.heard(log_q, agree, start), agree[:, :, 0]

@@ -39,7 +39,7 @@ class Witnesses:
         on, after what `before` agrees with.
         """
         same = self.inputs[:, :, start : start + tokens.shape[1]][self.which] == tokens[:, None]
-        agree = same.cumprod(2).bool()
+        agree = same if tokens.shape[1] == 1 else same.cumprod(2).bool()
         return agree if before is None else agree & before[:, :, None]
 
     def heard(
