@@ -31,7 +31,7 @@ CHOICES = {
     "control layers": ["generator.conditioning=control"],
     "slot": ["generator.conditioning=slot"],
     "prefix": ["generator.conditioning=prefix"],
-    "control layers, frozen backbone": [
+    "control layers on frozen": [
         "generator.conditioning=control", "generator.tuning=frozen", "train.pretrain=100",
     ],
     "identity encoder": ["generator.encoder=identity"],
@@ -43,7 +43,7 @@ CHOICES = {
     ],
 }  # fmt: skip
 LIMITS = (0.1, 0.2, 0.3, 0.5)  # δ up to which a draw is accepted; asked for with h of half that
-TARGETS = 24
+TARGETS = 12
 DRAWS = 64
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from inversescope.calibrate import Calibration
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
 from inversescope.pipeline import Run
+from inversescope.question import Calibration
 from inversescope.sites import Site
 from inversescope.statistics import mean
 from inversescope.train import Progress, train
@@ -68,7 +68,7 @@ def _train(run: Run, config: RunConfig, sites: Sequence[Site], steps: int) -> tu
     return generator, float(np.median(np.diff(times)))
 
 
-def divergences(run: Run, generator: Generator, targets: int = 16, seed: int = 7) -> dict[Site, np.ndarray]:
+def divergences(run: Run, generator: Generator, targets: int = 8, seed: int = 7) -> dict[Site, np.ndarray]:
     """KL from the exact distribution in nats, [query, bandwidth] for each site: clean and noisy, over its range."""
     calibration = Calibration(run.store, run.task.labels, targets, 1, seed)
     found = {}

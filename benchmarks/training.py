@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from settings import configured, trained
 
-from inversescope.calibrate import Calibration
 from inversescope.pipeline import Run
+from inversescope.question import Calibration
 from inversescope.statistics import Estimate
 from inversescope.verdict import ENOUGH
 

@@ -12,12 +12,13 @@ import torch
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, posterior, read, rows, write_store
 
 from inversescope import files
-from inversescope.calibrate import Calibration, calibrate, check, inclusion, two_sample
+from inversescope.calibrate import calibrate, check
 from inversescope.collect import Store
 from inversescope.config import CalibrateConfig, GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
 from inversescope.posterior import distances, stand_ins
 from inversescope.posterior import posterior as over_pool
+from inversescope.question import Calibration, inclusion, two_sample
 from inversescope.resolution import supported
 from inversescope.train import train
 from inversescope.training import Check

@@ -59,7 +59,9 @@ class GeneratorConfig(_Section):
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",), min_length=1, description="the sites it serves; each must be among collect.sites"
     )
-    known: PositiveInt = Field(default=4096, description="training inputs kept at each site for its kernel estimate")
+    known: PositiveInt = Field(
+        default=4096, description="training inputs kept at each site; a whole prior is kept whole"
+    )
     encoder: Literal["estimates", "residual", "identity"] = Field(
         default="estimates",
         description="what an activation becomes: two estimates of what the input says, or what a residual network or "
