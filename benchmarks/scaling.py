@@ -82,7 +82,7 @@ class _Projected(Store):
         super().__init__(folder)
         self.dimension = dimension
 
-    def activations(  # pyright: ignore[reportIncompatibleMethodOverride] - not cached
+    def activations(  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
         self, split: str, site: Site
     ) -> Float[Tensor, "n d"]:
         read = super().spread(site).standardize(super().activations(split, site))

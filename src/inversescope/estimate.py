@@ -103,7 +103,7 @@ class _Noise(Store):
     def inputs(self, split: str) -> Inputs:  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
         return self._inputs
 
-    def activations(  # pyright: ignore[reportIncompatibleMethodOverride] - not cached
+    def activations(  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
         self, split: str, site: Site
     ) -> Float[Tensor, "n d"]:
         return torch.randn(len(self._inputs), site.dimension(self._shape), generator=_random(torch.device("cpu")))
