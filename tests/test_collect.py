@@ -61,7 +61,7 @@ def test_row_by_row_activations_are_those_of_the_subject(run: Run):
         inputs = run.store.inputs(split).tokens
         for site in run.sites[split]:
             stored = run.store.activations(split, site)
-            assert stored.shape == (len(inputs), site.dimension(run.subject.shape))
+            assert stored.shape == (len(inputs), run.subject.dimension(site))
             for row in (0, len(inputs) // 2, len(inputs) - 1):
                 alone = run.subject.capture([inputs[row]], [site]).activations[site][0]
                 torch.testing.assert_close(stored[row], alone, rtol=1e-4, atol=1e-5)

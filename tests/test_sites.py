@@ -7,23 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inversescope.errors import UserError
-from inversescope.sites import POINTS, Site, SubjectShape, select
+from inversescope.sites import JOINT, POINTS, Site, SubjectShape, select
 
-SHAPE = SubjectShape(layers=3, heads=2, width=8, head_width=5)
+SHAPE = SubjectShape(layers=3, heads=4, key_value_heads=2, width=8, head_width=5, mlp_width=9)
 
 numbers = st.integers(0, 200)
-sites = st.one_of(
-    st.builds(Site, st.sampled_from([point for point in POINTS if point != "z"]), numbers),
-    st.builds(Site, st.just("z"), numbers, numbers),
-)
+COUNTS = {point: len(SHAPE.numbers(point)) for point in POINTS}
+names = st.one_of(st.none(), st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,5}", fullmatch=True))
 
 
-@given(sites)
-def test_parse_undoes_print(site: Site):
+@st.composite
+def single_sites(draw: st.DrawFn) -> Site:
+    point = draw(st.sampled_from(POINTS))
+    return Site(point, *(draw(numbers) for _ in range(COUNTS[point])), projection=draw(names))
+
+
+@given(st.lists(single_sites(), min_size=1, max_size=4, unique=True))
+def test_parse_undoes_print(parts: list[Site]):
+    site = parts[0] if len(parts) == 1 else Site(JOINT, parts=tuple(parts))
     assert Site.parse(str(site)) == site
 
 
-@given(st.text(alphabet="z.0123*residpreou_-+ ", max_size=14))
+@given(st.text(alphabet="zq.0123*residpreouembd_-+@ ", max_size=14))
 def test_print_undoes_parse_and_all_else_is_refused(address: str):
     try:
         site = Site.parse(address)
@@ -35,20 +40,41 @@ def test_print_undoes_parse_and_all_else_is_refused(address: str):
 def test_a_wildcard_selects_every_number_once_in_order_of_depth():
     assert [str(site) for site in select(["resid_post.*"], SHAPE)] == ["resid_post.0", "resid_post.1", "resid_post.2"]
     assert [str(site) for site in select(["z.1.*", "z.*.0", "resid_pre.1"], SHAPE)] == [
-        "z.0.0", "resid_pre.1", "z.1.0", "z.1.1", "z.2.0",
+        "z.0.0", "resid_pre.1", "z.1.0", "z.1.1", "z.1.2", "z.1.3", "z.2.0",
     ]  # fmt: skip
-    assert len(select(["z.*.*"], SHAPE)) == 6
+    assert len(select(["z.*.*"], SHAPE)) == 12
+    assert len(select(["k.*.*"], SHAPE)) == 6
+    assert list(map(str, select(["final_norm", "mlp_act.2", "embed"], SHAPE))) == ["embed", "mlp_act.2", "final_norm"]
+    assert list(map(str, select(["probe@z.2.*"], SHAPE))) == [f"probe@z.2.{head}" for head in range(4)]
+
+
+def test_several_sites_are_one_in_the_order_given_and_as_deep_as_the_deepest():
+    joint, later = select(["resid_post.1+z.0.1", "resid_pre.2"], SHAPE)
+    assert str(joint) == "resid_post.1+z.0.1"
+    assert list(map(str, joint.singles)) == ["resid_post.1", "z.0.1"]
+    assert joint.depth < later.depth
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [("z.0.*+resid_post.1", r"wildcard cannot be part of a joint(.|\n)*name each"),
+     ("z.0.1+z.0.1", "named twice"), ("z.0.1+", "not the address"), ("resid_post.1+resid_post.7", "no layer 7")],
+)  # fmt: skip
+def test_a_joint_site_that_cannot_be_is_refused(address: str, says: str):
+    with pytest.raises(UserError, match=says):
+        select([address], SHAPE)
 
 
 def test_a_head_has_its_own_width():
-    assert Site.parse("z.0.1").dimension(SHAPE) == 5
-    assert Site.parse("attn_out.0").dimension(SHAPE) == 8
+    widths = {point: SHAPE.coordinates(point) for point in ("q", "k", "v", "z", "result", "attn_out", "mlp_act")}
+    assert widths == {"q": 5, "k": 5, "v": 5, "z": 5, "result": 8, "attn_out": 8, "mlp_act": 9}
 
 
 @pytest.mark.parametrize(
     "address",
     ["", "resid_post", "resid_post.", "resid_post.-1", "resid_post.01", "resid_post.1.0", "z.1", "z.1.0.0", "mlp.1",
-     "resid_post.٣", "RESID_POST.1", " z.1.0", "z.1.x"],
+     "resid_post.٣", "RESID_POST.1", " z.1.0", "z.1.x", "embed.0", "q.1", "@z.1.0", "a b@z.1.0", "1@z.1.0",
+     "p@p@z.1.0"],
 )  # fmt: skip
 def test_a_malformed_address_is_refused_with_the_grammar(address: str):
     with pytest.raises(UserError, match=r"not the address of a site(.|\n)*LAYER"):
@@ -58,7 +84,9 @@ def test_a_malformed_address_is_refused_with_the_grammar(address: str):
 def test_a_number_out_of_range_is_refused_with_the_range():
     with pytest.raises(UserError, match=r"no layer 3(.|\n)*layer 0 to 2"):
         select(["resid_post.3"], SHAPE)
-    with pytest.raises(UserError, match=r"no head 2(.|\n)*head 0 to 1"):
-        select(["z.*.2"], SHAPE)
+    with pytest.raises(UserError, match=r"no head 4(.|\n)*head 0 to 3"):
+        select(["z.*.4"], SHAPE)
+    with pytest.raises(UserError, match=r"no key/value head 2(.|\n)*key/value head 0 to 1"):
+        select(["k.0.2"], SHAPE)
     with pytest.raises(UserError, match="wildcard names many"):
         Site.parse("resid_post.*")

@@ -160,12 +160,24 @@ def sites(
     if select:
         typer.echo("\n".join(str(site) for site in subject.sites(select.split(","))))
     else:
-        Console(highlight=False).print(sites_table(subject.name, subject.shape))
+        Console(highlight=False).print(sites_table(subject.name, subject.shape, subject.points))
 
 
 @app.command()
-def doctor() -> None:
-    """What is installed, which device is used, whether the bundled model is found, and what to do if not."""
+def doctor(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="`smollm2`, a Hugging Face name, or a folder.")
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")] = "auto",
+) -> None:
+    """What is installed, which device is used, whether the bundled model is found, and what to do if not.
+
+    With MODEL: whether its sites are what they are called, by equations measured on the loaded model itself. Exit code
+    1 if one does not hold.
+    """
+    if model is not None:
+        _examine(model, dtype)
+        return
     from inversescope.doctor import examine
     from inversescope.tables import doctor_table
 
@@ -173,6 +185,20 @@ def doctor() -> None:
     Console(highlight=False).print(doctor_table(checks))
     if any(check.ok is False for check in checks):
         raise typer.Exit(2)
+
+
+def _examine(model: str, dtype: str) -> None:
+    with screen.status("loading the model"):
+        from inversescope.subject import Subject
+        from inversescope.subject.identities import drift, examine
+        from inversescope.tables import identities_table
+
+        subject = Subject.load(model, dtype=dtype)
+    with screen.status("examining it"):
+        identities = (*examine(subject), drift(subject))
+    Console(highlight=False).print(identities_table(subject.name, identities))
+    if any(identity.ok is False for identity in identities):
+        raise typer.Exit(1)
 
 
 def _demo_config(full: bool) -> str:

@@ -43,7 +43,7 @@ def diagnose(
         known = verified["in_train"].to_numpy()
         yield {
             "site": str(site),
-            "point": site.point,
+            "point": site.series,
             "layer": site.layer,
             "head": site.head,
             "bandwidth": h,

@@ -97,7 +97,7 @@ class _Noise(Store):
 
     def __init__(self, run: Run, inputs: list[Tokens]):
         super().__init__(run.folder / "collect")
-        self._shape = run.subject.shape
+        self._subject = run.subject
         self._inputs = Inputs(inputs, [], {})
 
     def inputs(self, split: str) -> Inputs:  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
@@ -106,10 +106,10 @@ class _Noise(Store):
     def activations(  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
         self, split: str, site: Site
     ) -> Float[Tensor, "n d"]:
-        return torch.randn(len(self._inputs), site.dimension(self._shape), generator=_random(torch.device("cpu")))
+        return torch.randn(len(self._inputs), self._subject.dimension(site), generator=_random(torch.device("cpu")))
 
     def spread(self, site: Site) -> Spread:
-        d = site.dimension(self._shape)
+        d = self._subject.dimension(site)
         return Spread(torch.zeros(d), torch.ones(d), len(self._inputs))
 
 

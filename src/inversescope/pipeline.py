@@ -26,6 +26,7 @@ from inversescope.score import score
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.capture import enough_memory
+from inversescope.subject.identities import require as require_identities
 from inversescope.tasks import Task, load_task, require
 from inversescope.train import Progress as TrainProgress
 from inversescope.train import train
@@ -55,7 +56,8 @@ class Run:
         """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
 
         Raises:
-            UserError: the folder is in use, or the config cannot be used with its subject.
+            UserError: the folder is in use, the config cannot be used with its subject, or a site of it does not prove
+                to be what it is called.
         """
         folder = Path(folder)
         if not _free(folder, config_text):
@@ -68,6 +70,7 @@ class Run:
         run = cls(folder, RunConfig.parse(config_text, CONFIG))
         sites = run.sites
         subject = run.subject
+        require_identities(subject, sites["pool"])
         resolved = run.config.model_dump(mode="json")
         resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
         resolved["generator"]["sites"] = [str(site) for site in sites["train"]]

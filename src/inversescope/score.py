@@ -125,7 +125,7 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
     }
     free = samples.filter(samples["site"].is_null())
     results: list[dict[str, Any]] = []
-    for done, (site, rows) in enumerate(sorted(distances.items(), key=lambda item: (item[0].depth, item[0].head or 0))):
+    for done, (site, rows) in enumerate(sorted(distances.items(), key=lambda item: item[0].depth)):
         evidence = [*_from_pool(site, rows, bandwidths, features, probability, exact)]
         if site in generated:
             evidence += _from_samples(site, generated[site], free, bandwidths, features)
@@ -219,7 +219,7 @@ def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) ->
         yield {
             "source": item.source,
             "site": str(item.site),
-            "point": item.site.point,
+            "point": item.site.series,
             "layer": item.site.layer,
             "head": item.site.head,
             "feature": feature.name,

@@ -1,20 +1,49 @@
 """Where a subject is read: the address of an activation, its grammar, and the wildcards that select many.
 
-resid_post.15    the residual stream after layer 15
-z.3.7            head 7 of layer 3, before the output projection
-z.*.*            every head of every layer
+embed                        the last token's embedding
+resid_post.15                the residual stream after layer 15
+q.3.7                        the query of head 7 of layer 3
+k.3.2                        the key of key/value head 2 of layer 3
+z.*.*                        every head of every layer
+final_norm                   what the output head reads
+probe@resid_post.15          a site seen through the projection that the user named `probe`
+resid_post.5+resid_post.9    several sites as one target, their coordinates side by side
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from inversescope.errors import UserError
 
-# In the order in which a block computes them; a later point is deeper. `z` is read per head.
-POINTS = ("resid_pre", "z", "attn_out", "resid_mid", "mlp_out", "resid_post")
-_GRAMMAR = "resid_pre|resid_mid|resid_post|attn_out|mlp_out.LAYER or z.LAYER.HEAD; '*' stands for every number"
+# Which numbers each point takes. In the order in which a block computes them; a later point is deeper.
+_NUMBERS: dict[str, tuple[str, ...]] = {
+    "embed": (),
+    "resid_pre": ("layer",),
+    "q": ("layer", "head"),
+    "k": ("layer", "key/value head"),
+    "v": ("layer", "key/value head"),
+    "z": ("layer", "head"),
+    "result": ("layer", "head"),
+    "attn_out": ("layer",),
+    "resid_mid": ("layer",),
+    "mlp_act": ("layer",),
+    "mlp_out": ("layer",),
+    "resid_post": ("layer",),
+    "final_norm": (),
+}
+POINTS = tuple(_NUMBERS)
+JOINT = "joint"  # the point of a site that is several
+GRAMMAR = (
+    "embed, final_norm, POINT.LAYER (resid_pre, attn_out, resid_mid, mlp_act, mlp_out, resid_post), POINT.LAYER.HEAD "
+    "(q, k, v, z, result); '*' stands for every number; NAME@SITE is the site seen through a projection, SITE+SITE "
+    "both as one"
+)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -23,29 +52,59 @@ class SubjectShape:
 
     layers: int
     heads: int
+    key_value_heads: int
     width: int
     head_width: int
+    mlp_width: int
+
+    def numbers(self, point: str) -> tuple[tuple[str, int], ...]:
+        """What the numbers behind a point count, and how many there are: of layers, then of heads."""
+        limits = {"layer": self.layers, "head": self.heads, "key/value head": self.key_value_heads}
+        return tuple((name, limits[name]) for name in _NUMBERS[point])
+
+    def coordinates(self, point: str) -> int:
+        """How many coordinates a point has, of one head where it is read per head."""
+        if point == "mlp_act":
+            return self.mlp_width
+        return self.head_width if point in ("q", "k", "v", "z") else self.width
 
 
 @dataclass(frozen=True)
 class Site:
-    """One point of one layer (and one head, for `z`). `str(site)` and `Site.parse` are inverse."""
+    """One point, of one layer and one head where it has them, perhaps through a projection; or several such `parts`
+    as one target, whose point is `JOINT`. `str(site)` and `Site.parse` are inverse.
+    """
 
     point: str
-    layer: int
+    layer: int | None = None
     head: int | None = None
+    projection: str | None = None
+    parts: tuple[Site, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.point}.{self.layer}" if self.head is None else f"{self.point}.{self.layer}.{self.head}"
+        if self.parts:
+            return "+".join(map(str, self.parts))
+        numbers = "".join(f".{number}" for number in (self.layer, self.head) if number is not None)
+        return f"{self.projection}@{self.point}{numbers}" if self.projection else f"{self.point}{numbers}"
 
     @property
-    def depth(self) -> tuple[int, int]:
-        """(layer, place within the block): sorts sites in the order in which the subject computes them."""
-        return self.layer, POINTS.index(self.point)
+    def series(self) -> str:
+        """The address without its numbers: what a curve over layers, or a map of heads, is drawn of."""
+        return self.point if self.projection is None else f"{self.projection}@{self.point}"
 
-    def dimension(self, shape: SubjectShape) -> int:
-        """d_s, the number of coordinates of the activation."""
-        return shape.width if self.head is None else shape.head_width
+    @property
+    def singles(self) -> tuple[Site, ...]:
+        """Its parts, or itself where it is one."""
+        return self.parts or (self,)
+
+    @property
+    def depth(self) -> tuple[int, int, int, str]:
+        """(layer, place within the block, head, address): sorts sites as the subject computes them."""
+        if self.parts:
+            return (*max(part.depth for part in self.parts)[:3], str(self))
+        layer = {"embed": -1, "final_norm": sys.maxsize}.get(self.point, self.layer)
+        assert layer is not None
+        return layer, POINTS.index(self.point), self.head or 0, str(self)
 
     @classmethod
     def parse(cls, address: str) -> Site:
@@ -54,10 +113,9 @@ class Site:
         Raises:
             UserError: the address does not follow the grammar.
         """
-        point, numbers = _split(address)
-        if "*" in numbers:
-            raise UserError("a single site was expected, and a wildcard names many", given=address, allowed=_GRAMMAR)
-        return cls(point, *(int(number) for number in numbers))
+        if "*" in address:
+            raise UserError("a single site was expected, and a wildcard names many", given=address, allowed=GRAMMAR)
+        return _joint([_single(*_split(part)) for part in address.split("+")], address)
 
 
 def select(addresses: Iterable[str], shape: SubjectShape) -> tuple[Site, ...]:
@@ -68,27 +126,57 @@ def select(addresses: Iterable[str], shape: SubjectShape) -> tuple[Site, ...]:
     """
     chosen: set[Site] = set()
     for address in addresses:
-        point, numbers = _split(address)
-        limits = (("layer", shape.layers), ("head", shape.heads))[: len(numbers)]
-        ranges = [_numbers(number, limit, address, name) for number, (name, limit) in zip(numbers, limits, strict=True)]
-        if len(ranges) == 1:
-            chosen.update(Site(point, layer) for layer in ranges[0])
+        parts = address.split("+")
+        if len(parts) == 1:
+            chosen.update(_every(address, shape))
+        elif "*" in address:
+            raise UserError("a wildcard cannot be part of a joint site", given=address, remedy="name each part")
         else:
-            chosen.update(Site(point, layer, head) for layer in ranges[0] for head in ranges[1])
-    return tuple(sorted(chosen, key=lambda site: (*site.depth, site.head or 0)))
+            chosen.add(_joint([site for part in parts for site in _every(part, shape)], address))
+    return tuple(sorted(chosen, key=lambda site: site.depth))
 
 
-def _split(address: str) -> tuple[str, Sequence[str]]:
-    point, *numbers = address.split(".")
-    expected = 2 if point == "z" else 1
+def every(point: str, layer: int | None = None) -> str:
+    """The address of all sites of a point, or of those of one layer where it has layers."""
+    numbers = ["*" for _ in _NUMBERS[point]]
+    return ".".join([point, *(numbers if layer is None or not numbers else [str(layer), *numbers[1:]])])
+
+
+def _joint(parts: Sequence[Site], address: str) -> Site:
+    if len(parts) == 1:
+        return parts[0]
+    if len(set(parts)) < len(parts):
+        raise UserError("a site is named twice in a joint site", given=address)
+    return Site(JOINT, parts=tuple(parts))
+
+
+def _every(address: str, shape: SubjectShape) -> list[Site]:
+    """The sites that one address without a '+' names."""
+    projection, point, numbers = _split(address)
+    ranges = [
+        _range(number, limit, address, name)
+        for number, (name, limit) in zip(numbers, shape.numbers(point), strict=True)
+    ]
+    return [_single(projection, point, chosen) for chosen in product(*ranges)]
+
+
+def _single(projection: str | None, point: str, numbers: Iterable[str | int]) -> Site:
+    return Site(point, *map(int, numbers), projection=projection)
+
+
+def _split(address: str) -> tuple[str | None, str, Sequence[str]]:
+    """The projection, the point and the numbers of an address without a '+'."""
+    name, at, rest = address.rpartition("@")
+    point, *numbers = rest.split(".")
     well_formed = all(number == "*" or (number.isascii() and number.isdigit()) for number in numbers)
     canonical = all(number == "*" or number == str(int(number)) for number in numbers) if well_formed else False
-    if point not in POINTS or len(numbers) != expected or not canonical:
-        raise UserError("this is not the address of a site", given=address, allowed=_GRAMMAR)
-    return point, numbers
+    named = not at or _NAME.fullmatch(name)
+    if point not in POINTS or len(numbers) != len(_NUMBERS[point]) or not canonical or not named:
+        raise UserError("this is not the address of a site", given=address, allowed=GRAMMAR)
+    return name or None, point, numbers
 
 
-def _numbers(number: str, limit: int, address: str, name: str) -> range:
+def _range(number: str, limit: int, address: str, name: str) -> range:
     if number == "*":
         return range(limit)
     if int(number) >= limit:

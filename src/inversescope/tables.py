@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from rich.table import Table
 
 from inversescope import files
 from inversescope.doctor import Check
-from inversescope.sites import POINTS, Site, SubjectShape
+from inversescope.sites import Site, SubjectShape
 
 if TYPE_CHECKING:
+    from inversescope.subject.identities import Identity
     from inversescope.inverter import Inversion
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
@@ -86,16 +88,29 @@ def inversion_table(inversion: Inversion) -> Group:
     return Group(head, table, shared)
 
 
-def sites_table(name: str, shape: SubjectShape) -> Table:
-    """The addresses that exist in a subject of this shape."""
+def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
+    """The addresses that exist in a subject of this shape that has these points."""
     table = Table("point", "addresses", "how many", "coordinates", title=f"sites of {name}", title_justify="left")
-    for point in POINTS:
-        per_head = point == "z"
-        last = f"{point}.{shape.layers - 1}" + (f".{shape.heads - 1}" if per_head else "")
-        count = shape.layers * (shape.heads if per_head else 1)
-        first = f"{point}.0.0" if per_head else f"{point}.0"
-        table.add_row(point, f"{first} to {last}", str(count), str(shape.head_width if per_head else shape.width))
+    for point in points:
+        limits = [limit for _, limit in shape.numbers(point)]
+        first, last = (".".join([point, *map(str, end)]) for end in ([0] * len(limits), [n - 1 for n in limits]))
+        addresses = f"{first} to {last}" if limits else point
+        table.add_row(point, addresses, str(math.prod(limits)), str(shape.coordinates(point)))
     return table
+
+
+def identities_table(name: str, identities: Sequence[Identity]) -> Group:
+    """What was measured of each identity, and which points are refused."""
+    table = Table("", "identity", "relative error", "allowed", title=f"identities of {name}", title_justify="left")
+    signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]–[/]"}
+    for identity in identities:
+        error = "not examined" if identity.error is None else f"{identity.error:.1e}"
+        allowed = "" if identity.allowed is None else f"{identity.allowed:g}"
+        table.add_row(signs[identity.ok], escape(identity.name), error, allowed)
+    failed = dict.fromkeys(point for identity in identities if identity.ok is False for point in identity.points)
+    return Group(
+        table, f"[red]refused: {', '.join(failed)}[/]" if failed else "every identity that can be examined holds"
+    )
 
 
 def doctor_table(checks: Sequence[Check]) -> Table:

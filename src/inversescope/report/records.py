@@ -81,7 +81,7 @@ class Records:
     def generator_sites(self) -> list[str]:
         """The sites for which the generator was sampled, in order of depth."""
         sites = {Site.parse(row["site"]) for row in self.diagnostics}
-        return [str(site) for site in sorted(sites, key=lambda site: (*site.depth, site.head or 0))]
+        return [str(site) for site in sorted(sites, key=lambda site: site.depth)]
 
 
 def load(run: Path) -> Records:

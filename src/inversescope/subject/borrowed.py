@@ -14,7 +14,8 @@ import torch
 
 from inversescope.errors import UserError
 from inversescope.subject import bundled, loading
-from inversescope.subject.architectures import Architecture, architecture_of, shape_of
+from inversescope.subject.architecture import Architecture
+from inversescope.subject.architectures import ARCHITECTURES, architecture_of, shape_of
 from inversescope.subject.subject import Subject
 
 RANK = 8  # of the adapters
@@ -54,10 +55,10 @@ class Borrowed:
             adapted: whether to add adapters.
 
         Raises:
-            UserError: it has fewer blocks, takes fewer embeddings, or has no token that starts or ends a text; or
-                adapters are asked for and peft is missing.
+            UserError: its blocks are of another kind or fewer, it takes fewer embeddings, or has no token that starts
+                or ends a text; or adapters are asked for and peft is missing.
         """
-        _refuse_too_small(lender.config, layers, longest)
+        _refuse_unfit(lender, layers, longest)
         start, end = _boundary(lender.config)
         model = _empty(_trimmed(lender.config, layers, 1 + len(tokens)))
         weights, reads, writes = lender.state_dict(), start if first is None else first, end
@@ -81,14 +82,13 @@ class Borrowed:
     @property
     def parts(self) -> Architecture:
         """Where the model keeps its parts."""
-        return architecture_of(self.model.config)
+        return architecture_of(self.model)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Width, layers, heads of the keys and values, width of a head."""
         shape = shape_of(self.model.config)
-        heads = getattr(self.model.config, "num_key_value_heads", None) or shape.heads
-        return shape.width, shape.layers, heads, shape.head_width
+        return shape.width, shape.layers, shape.key_value_heads, shape.head_width
 
     @property
     def new_cache(self) -> Callable[[], Any]:
@@ -122,11 +122,18 @@ def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
     return model
 
 
-def _refuse_too_small(config: Any, layers: int, longest: int) -> None:
-    most = shape_of(config).layers
+def _refuse_unfit(lender: Any, layers: int, longest: int) -> None:
+    if not architecture_of(lender).lends:
+        raise UserError(
+            "a model of this architecture cannot be the backbone",
+            given=lender.config.model_type,
+            allowed=", ".join(name for name, entry in ARCHITECTURES.items() if getattr(entry, "lends", False)),
+            remedy="generator.backbone = 'scratch', or another model",
+        )
+    most = shape_of(lender.config).layers
     if layers > most:
         raise UserError("the backbone has fewer blocks", given=f"generator.layers = {layers}", allowed=f"1 to {most}")
-    most = config.max_position_embeddings
+    most = lender.config.max_position_embeddings
     if longest > most:
         raise UserError("the inputs are too long for the backbone", given=f"{longest} tokens", allowed=f"up to {most}")
 

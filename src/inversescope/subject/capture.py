@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +14,14 @@ from torch import Tensor
 
 from inversescope.errors import UserError
 from inversescope.sites import Site
-from inversescope.subject.architectures import architecture_of, may_pack, shape_of
+from inversescope.subject.architecture import Side
+from inversescope.subject.architectures import architecture_of, longest_of, may_pack, output_weight, shape_of
 from inversescope.subject.batches import Batch, batches
+from inversescope.subject.hooks import hook
+from inversescope.subject.projections import Projection
 
-# The module of one layer that a hook sits on; the heads of a layer share theirs.
-Place = tuple[int, str]
+# A module of the base model and the side of it that a hook sits on; sites that it shows together share theirs.
+Place = tuple[str, Side]
 
 
 @dataclass(frozen=True)
@@ -51,26 +54,20 @@ class _NotFiniteError(UserError):
 class _Taps:
     """Hooks at the places asked for, for the length of a `with` block."""
 
-    def __init__(self, model: Any, places: Sequence[Place], *, logits: bool):
+    def __init__(self, model: Any, places: Collection[Place], *, logits: bool):
         self._model = model
         self._places = places
-        self._deepest = None if logits or not places else places[-1]
         self._logits = logits
         self._seen: dict[Place, Tensor] = {}
         self._batch: Batch | None = None
 
     def __enter__(self) -> Self:
-        architecture = architecture_of(self._model.config)
-        blocks = self._model.base_model.get_submodule(architecture.blocks)
-        self._handles = []
-        for place in self._places:
-            layer, point = place
-            path, side = architecture.tap(point)
-            module, keep = blocks[layer].get_submodule(path), partial(self._keep, place)
-            if side == "input":
-                self._handles.append(module.register_forward_pre_hook(lambda _, args, keep=keep: keep(args[0])))
-            else:
-                self._handles.append(module.register_forward_hook(lambda _, args, output, keep=keep: keep(output)))
+        base = self._model.base_model
+        self._handles = [
+            hook(base.get_submodule(module), side, partial(self._keep, (module, side))) for module, side in self._places
+        ]
+        if self._logits:
+            self._handles.append(hook(self._model.get_output_embeddings(), "input", self._last_tokens))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,57 +80,99 @@ class _Taps:
         device = self._model.device
         self._batch, self._seen = batch, {}
         positions = {} if batch.positions is None else {"position_ids": batch.positions.to(device)}
-        tokens, mask = batch.tokens.to(device), batch.mask.to(device)
+        run = self._model if self._logits else self._model.base_model
         try:
-            output = self._model.base_model(input_ids=tokens, attention_mask=mask, use_cache=False, **positions)
+            output = run(
+                input_ids=batch.tokens.to(device), attention_mask=batch.mask.to(device), use_cache=False, **positions
+            )
         except _DeepEnough:
             return self._seen, None
-        last = output.last_hidden_state[batch.rows, batch.columns]
-        return self._seen, self._model.get_output_embeddings()(last) if self._logits else None
+        return self._seen, output.logits[:, 0] if self._logits else None
 
-    def _keep(self, place: Place, value: Tensor | tuple[Any, ...]) -> None:
-        assert self._batch is not None
-        hidden = value[0] if isinstance(value, tuple) else value
-        self._seen[place] = hidden[self._batch.rows, self._batch.columns]
-        if place == self._deepest:
+    def _keep(self, place: Place, hidden: Tensor) -> None:
+        batch = self._batch
+        assert batch is not None
+        # Some models put the tokens of all rows in one line.
+        self._seen[place] = hidden.reshape(*batch.tokens.shape, -1)[batch.rows, batch.columns]
+        if not self._logits and len(self._seen) == len(self._places):
             raise _DeepEnough
+
+    def _last_tokens(self, hidden: Tensor) -> Tensor:
+        """Only the last tokens go through the head, as rows of one token each; what becomes of its logits stays the
+        model's own business.
+        """
+        assert self._batch is not None
+        return hidden[self._batch.rows, self._batch.columns][:, None]
+
+
+class _Reader:
+    """Makes the activation of one site from what its place showed."""
+
+    def __init__(self, model: Any, site: Site, projections: Mapping[str, Projection]):
+        architecture, shape = architecture_of(model), shape_of(model.config)
+        tap = architecture.tap(site, shape)
+        self.site = site
+        self.place: Place = (tap.module, tap.side)
+        self._tap = tap
+        self._projection = projections[site.projection].to(model.device) if site.projection else None
+        self._output = None
+        if site.point == "result":
+            self._output = output_weight(model.base_model.get_submodule(tap.module))[:, tap.columns].float()
+        width = shape.coordinates(site.point)
+        self.dimension = self._projection.dimension if self._projection else width
+
+    def __call__(self, shown: Float[Tensor, "reads _"], copy: Float[Tensor, "reads _"]) -> Float[Tensor, "reads d"]:
+        """The activations; `copy` is what was shown in float32 on the CPU, where most sites need no more than a part
+        of it, and `shown` what it was copied from.
+        """
+        columns, scale = self._tap.columns, self._tap.scale
+        if self._output is None and self._projection is None:
+            part = copy[:, columns]
+            return part if scale == 1 else part * scale
+        value = shown[:, columns].float() * scale
+        if self._output is not None:
+            value = value @ self._output.T
+        return (value if self._projection is None else self._projection(value)).cpu()
 
 
 class _Results:
-    """The rows that are in so far: one buffer per place [sites, n, d], and one for the logits."""
+    """The rows that are in so far: one buffer per site that is one [n, d], and one for the logits."""
 
-    def __init__(self, config: Any, n: int, sites: Sequence[Site], *, logits: bool):
-        shape = shape_of(config)
-        self.places: dict[Place, list[Site]] = {}
-        for site in sorted(dict.fromkeys(sites), key=lambda site: site.depth):
-            self.places.setdefault((site.layer, site.point), []).append(site)
-        self._rows = {
-            place: torch.empty(len(group), n, group[0].dimension(shape)) for place, group in self.places.items()
-        }
-        self._logits = torch.empty(n, config.vocab_size) if logits else None
+    def __init__(
+        self, model: Any, n: int, sites: Sequence[Site], projections: Mapping[str, Projection], *, logits: bool
+    ):
+        self.places: dict[Place, list[_Reader]] = {}
+        for single in dict.fromkeys(single for site in sites for single in site.singles):
+            reader = _Reader(model, single, projections)
+            self.places.setdefault(reader.place, []).append(reader)
+        readers = [reader for group in self.places.values() for reader in group]
+        self._rows = {reader.site: torch.empty(n, reader.dimension) for reader in readers}
+        self._logits = torch.empty(n, model.config.vocab_size) if logits else None
 
     def write(self, inputs: Tensor, seen: dict[Place, Tensor], logits: Tensor | None) -> None:
         """Keep what these inputs showed; values that are not finite are refused."""
-        for place, group in self.places.items():
-            rows = self._rows[place]
-            parts = seen[place].float().cpu().unflatten(-1, (-1, rows.shape[-1]))  # one part, or one per head
-            for buffer, site in zip(rows, group, strict=True):
-                buffer[inputs] = _finite(parts[:, site.head or 0], str(site), inputs)
+        for place, readers in self.places.items():
+            copy = seen[place].float().cpu()
+            for reader in readers:
+                self._rows[reader.site][inputs] = _finite(reader(seen[place], copy), str(reader.site), inputs)
         if self._logits is not None:
             assert logits is not None
             self._logits[inputs] = _finite(logits.float().cpu(), "the logits", inputs)
 
     def captured(self, sites: Sequence[Site]) -> Captured:
         """Everything, in the order in which the sites were asked for."""
-        groups = ((group, self._rows[place]) for place, group in self.places.items())
-        rows = {site: buffer for group, buffers in groups for site, buffer in zip(group, buffers, strict=True)}
-        return Captured({site: rows[site] for site in sites}, self._logits)
+        rows = self._rows
+        return Captured(
+            {site: torch.cat([rows[part] for part in site.parts], 1) if site.parts else rows[site] for site in sites},
+            self._logits,
+        )
 
 
 def capture(
     model: Any,
     inputs: Sequence[tuple[int, ...]],
     sites: Sequence[Site],
+    projections: Mapping[str, Projection],
     *,
     logits: bool,
     budget: int,
@@ -142,11 +181,11 @@ def capture(
     """Read the sites at the last token of each input, about `budget` tokens at a time; see `Subject.capture`."""
     _check(inputs, model.config)
     longest = max(map(len, inputs), default=0)
-    share = may_pack(model.config, longest)
+    share = may_pack(model, longest)
     with enough_memory(_READING, f"{len(sites)} sites of {len(inputs)} inputs", _SMALLER):
-        results = _Results(model.config, len(inputs), sites, logits=logits)
+        results = _Results(model, len(inputs), sites, projections, logits=logits)
     waiting = torch.arange(len(inputs))
-    with _Taps(model, list(results.places), logits=logits) as taps:
+    with _Taps(model, results.places, logits=logits) as taps:
         while len(waiting):
             done = torch.zeros(len(waiting), dtype=torch.bool)
             for batch in batches([inputs[i] for i in waiting.tolist()], budget, share=share):
@@ -172,12 +211,13 @@ def capture(
 
 
 def _check(inputs: Sequence[tuple[int, ...]], config: Any) -> None:
+    longest = longest_of(config)
     for i, tokens in enumerate(inputs):
-        if not 1 <= len(tokens) <= config.max_position_embeddings:
+        if not tokens or (longest is not None and len(tokens) > longest):
             raise UserError(
                 "an input has a length that the subject cannot read",
                 given=f"input {i} has {len(tokens)} tokens",
-                allowed=f"1 to {config.max_position_embeddings} tokens",
+                allowed="at least 1 token" if longest is None else f"1 to {longest} tokens",
             )
         if min(tokens) < 0 or max(tokens) >= config.vocab_size:
             raise UserError(

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from inversescope.errors import UserError
-from inversescope.subject.architectures import architecture_of
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -66,7 +65,7 @@ def load(name: str, *, revision: str | None, dtype: torch.dtype) -> tuple[Any, A
     """The model, on the CPU, and its tokenizer, or None where it has none.
 
     Raises:
-        UserError: there is no such model, it is no causal language model, or its architecture is not known.
+        UserError: there is no such model, it is or it is no causal language model.
     """
     source: dict[str, Any] = {"trust_remote_code": False}
     if Path(name).is_dir():
@@ -85,7 +84,6 @@ def _load(name: str, tried: str, dtype: torch.dtype, source: dict[str, Any]) -> 
     try:
         config = AutoConfig.from_pretrained(name, **source)
         _refuse_not_causal(config)
-        architecture_of(config)
         read: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True, **source)
     except UserError:
         raise

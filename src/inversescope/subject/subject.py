@@ -11,10 +11,11 @@ from typing import Any, Self
 import torch
 
 from inversescope.errors import UserError
-from inversescope.sites import Site, SubjectShape, select
+from inversescope.sites import POINTS, Site, SubjectShape, select
 from inversescope.subject import bundled, loading
 from inversescope.subject.architectures import architecture_of, shape_of
 from inversescope.subject.capture import Captured, capture
+from inversescope.subject.projections import Projection
 
 Encode = Callable[[str], Sequence[int]]
 Decode = Callable[[Sequence[int]], str]
@@ -33,6 +34,7 @@ class Subject:
         shape: the layers, heads and widths that decide which sites exist.
         prefix: the tokens that start every input.
         batch_tokens: tokens, padding included, that go through the model at once; lower it where memory is short.
+        projections: through which sites may be seen, by name.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Subject:
         self.shape: SubjectShape = shape_of(model.config)
         self.prefix = tuple(prefix)
         self.batch_tokens = _BATCH_TOKENS.get(self.device.type, _BATCH_TOKENS["cpu"])
+        self.projections: dict[str, Projection] = {}
         self._encode = encode
         self._decode = decode
 
@@ -58,7 +61,7 @@ class Subject:
             revision: a branch, tag or commit of the hub.
 
         Raises:
-            UserError: it cannot be loaded, is no causal language model, or its architecture is not known.
+            UserError: it cannot be loaded, is no causal language model, or its blocks cannot be found.
         """
         where = loading.choose_device(device)
         precision = loading.choose_dtype(dtype, where)
@@ -93,13 +96,13 @@ class Subject:
             name: what to call it; its class if left out.
 
         Raises:
-            UserError: it is no causal language model, or its architecture is not known.
+            UserError: it is no causal language model, or its blocks cannot be found.
         """
-        architecture_of(model.config)
         if not hasattr(model, "get_output_embeddings") or model.get_output_embeddings() is None:
             raise UserError(
                 "this is not a causal language model", given=type(model).__name__, allowed="one with a head"
             )
+        architecture_of(model)
         if tokenizer is not None:
             encode, decode = _from_tokenizer(tokenizer)
         return cls(model, name=name or type(model).__name__, encode=encode, decode=decode, prefix=prefix)
@@ -167,9 +170,27 @@ class Subject:
         """The sites that the addresses name, wildcards allowed, each once, in order of depth.
 
         Raises:
-            UserError: an address is malformed, or names a layer or head that this subject does not have.
+            UserError: an address is malformed, or names a point, layer, head or projection that this subject does not
+                have, or a projection of another width.
         """
-        return select(addresses, self.shape)
+        chosen = select(addresses, self.shape)
+        for single in (single for site in chosen for single in site.singles):
+            architecture_of(self.model).tap(single, self.shape)
+            self._check_projection(single)
+        return chosen
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The points that can be read, by what is known of the architecture; `identities` proves them."""
+        architecture = architecture_of(self.model)
+        return tuple(point for point in POINTS if architecture.has(point))
+
+    def dimension(self, site: Site) -> int:
+        """d_s, the number of coordinates of a site's activation."""
+        return sum(
+            self.projections[part.projection].dimension if part.projection else self.shape.coordinates(part.point)
+            for part in site.singles
+        )
 
     def capture(
         self,
@@ -195,7 +216,27 @@ class Subject:
                 smaller; a value is not finite.
         """
         rows = [tuple(map(int, tokens)) for tokens in inputs]
-        return capture(self.model, rows, sites, logits=logits, budget=self.batch_tokens, progress=progress)
+        return capture(
+            self.model, rows, sites, self.projections, logits=logits, budget=self.batch_tokens, progress=progress
+        )
+
+    def _check_projection(self, site: Site) -> None:
+        if site.projection is None:
+            return
+        if site.projection not in self.projections:
+            raise UserError(
+                "there is no projection of this name",
+                given=site,
+                allowed=", ".join(self.projections) or "none: no projections were given",
+                remedy="name its file under [subject.projections] in the config",
+            )
+        width, given = self.shape.coordinates(site.point), self.projections[site.projection].width
+        if given != width:
+            raise UserError(
+                f"the projection {site.projection!r} does not fit this site",
+                given=f"{site}: {width} coordinates",
+                allowed=f"a site of {given} coordinates",
+            )
 
     def _no_text(self) -> UserError:
         return UserError(

@@ -1,0 +1,34 @@
+"""Seeing, and changing, what goes into a module or comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from inversescope.subject.architecture import Side
+
+
+def hook(module: nn.Module, side: Side, see: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """Call `see` with the hidden state that goes into the module or comes out of it; what it returns takes its place.
+
+    The hidden state is the first argument, or the one named `hidden_states`; of several outputs, the first.
+    """
+
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        changed = see(args[0] if args else kwargs["hidden_states"])
+        if changed is None:
+            return None
+        return ((changed, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": changed})
+
+    def after(_: nn.Module, __: Any, output: Any) -> Any:
+        changed = see(output[0] if isinstance(output, tuple) else output)
+        if changed is None:
+            return None
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    if side == "input":
+        return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_hook(after)
