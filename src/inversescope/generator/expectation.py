@@ -20,10 +20,11 @@ from inversescope.generator.vocabulary import BOUNDARY
 DOUBT = 0.02
 # Of dividing by what may be zero.
 LEAST = 0.02
-# How much the logits of a position start out with of what is expected of a token: as itself, as the repetition that it
-# would be, as occurring once more. The last says again, more vaguely, what the first says.
-GAINS = (1.0, 1.0, 0.25)
-KINDS = len(GAINS)
+KINDS = 3  # of facts: tokens, repetitions, occurrences
+# How much of what is expected of occurring once more enters the logits: it says again, more vaguely, what is expected
+# of tokens at positions, of which all enters, as does all of repetitions. None of this is learned: gains grow where an
+# estimate is sure, and then overstate what it says where it is not (docs/experiments.md).
+AGAIN = 0.25
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,11 @@ class Hints(nn.Module):
     So the backbone need not learn token by token what an estimate says, but how positions hang together.
     """
 
-    def __init__(self, positions: int, width: int):
+    def __init__(self, width: int):
         super().__init__()
         self.here = nn.Linear(width, width, bias=False)
         self.ahead = nn.Linear(width, width, bias=False)
         self.surprise = nn.Parameter(torch.zeros(width))
-        self.gain = nn.Parameter(torch.tensor(GAINS)[:, None, None].repeat(1, positions, 1))
 
     def of(self, expected: Expected, embeddings: Float[Tensor, "vocabulary width"]) -> Hinted:
         """What depends on the condition alone."""
@@ -115,9 +115,8 @@ class Hints(nn.Module):
 
     def next(self, hinted: Hinted, written: Written, start: int) -> Float[Tensor, "batch columns vocabulary"]:
         """What to add to the logits after them."""
-        said = hinted.expected.next(written, start + 1)
-        gain = self.gain[:, start : start + written.latest.shape[1]]
-        return sum((part * much for part, much in zip(said[1:], gain[1:], strict=True)), said[0] * gain[0])
+        token, repeat, more = hinted.expected.next(written, start + 1)
+        return token + repeat + AGAIN * more
 
 
 class _Probability(nn.Module):
