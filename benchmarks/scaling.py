@@ -31,9 +31,9 @@ from inversescope.spread import Spread
 
 DIMENSIONS = (8, 32, 128, 576)
 WIDTHS = (32, 64, 128, 256)
-STEPS = (50, 100, 200, 400, 800)
+STEPS = (50, 100, 200, 400)
 LENGTHS = (8, 16, 32, 64, 128)
-TEXTS = 600
+TEXTS = 300
 SITES = 4
 LIMIT = 0.3  # δ up to which a draw is accepted
 

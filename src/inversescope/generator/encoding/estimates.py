@@ -23,7 +23,6 @@ from inversescope.generator.witnesses import WITNESSES, Witnesses, summoned
 NEGLIGIBLE_VARIANCE = 1e-6
 _HIDDEN = 64  # of the small network that weighs the two estimates
 EVEN = 4  # effective sample size of the kernel estimate at which it is worth as much as the linear one, to start with
-NOTHING = 10.0  # ln of a doubt at which facts exclude nothing
 TRUST = 1 + KINDS  # numbers that say how far witnesses and facts are trusted
 
 
@@ -137,6 +136,7 @@ class EstimatesEncoder(Encoder):
         self.register_buffer("inputs", torch.zeros(known, positions, dtype=torch.long))
         self.sites = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions)
         self.estimates = Estimates(width)
+        self.doubt = nn.Parameter(torch.zeros(KINDS))  # of the prior's own facts
         self.expectation = Expectation(facts, positions, vocabulary, width)
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
@@ -175,7 +175,7 @@ class EstimatesEncoder(Encoder):
         encoded = self.null.expand(batch, -1)
         estimate = encoded.new_zeros(batch, self.estimated)
         estimate[:, -TRUST] = -torch.inf  # no witness is heard
-        estimate[:, -KINDS:] = NOTHING
+        estimate[:, -KINDS:] = self.doubt
         return estimate, encoded + self.mix(encoded)
 
     def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected:
