@@ -348,10 +348,33 @@ def test_a_question_that_has_no_answer(world: World, refused: Refused, options: 
     refused("invert", "When Mary", "--run", world.run, "--site", "resid_post.1", *options, says=says)
 
 
-def test_a_text_that_cannot_be_read(world: World, refused: Refused):
-    refused("invert", "", "--run", world.run, "--site", "resid_post.1", says=("the text is empty",))
-    says = ("a length that the subject cannot read", "allowed: 1 to 64 tokens")
-    refused("invert", "Mary " * 99, "--run", world.run, "--site", "resid_post.1", says=says)
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("",), ("the text is empty",)),
+        ((), ("a text or a conversation is read", "given:   neither", "either TEXT or --messages FILE")),
+        (("When Mary", "--messages", "talk.json"), ("a text or a conversation is read", "given:   both")),
+        (("When Mary", "--position", "9"), ("outside the text", "given:   9", "allowed: 0 to 1, or -2 to -1")),
+        (("When Mary", "--position", "-3"), ("outside the text", "given:   -3")),
+        (("When Mary", "--position", "Paul"), ("no such position", "'Paul'", "allowed: last, an index")),
+        (
+            ("so so", "--position", "so"),
+            ("occurs 2 times", "'so'", "1 in 'so so'; 3 in", "try:     one of these indices"),
+        ),
+        (("--messages", "none.json"), ("a file cannot be used", "none.json: No such file")),
+        (("--messages", "broken.json"), ("not readable as JSON", "broken.json")),
+        (("--messages", "talk.json"), ("no chat template", "try:     a text, or an instruction model")),
+        (("--messages", "words.json"), ("a message of the conversation is not one", "message 0: 'hello'")),
+    ],
+)
+def test_a_text_that_cannot_be_read(
+    world: World, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple, says: tuple
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.json").write_text('[{"role": "user", "content": "Who went?"}]')
+    (tmp_path / "words.json").write_text('["hello"]')
+    (tmp_path / "broken.json").write_text("[")
+    refused("invert", *arguments, "--run", world.run, "--site", "resid_post.1", says=says)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,15 @@ def test_invert_shows_verified_samples(world: World, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out != shown
 
 
+def test_invert_reads_where_it_is_told_to(world: World, capsys: pytest.CaptureFixture[str]):
+    options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "5")
+    shown = []
+    for arguments in (("Then, Michael",), (TEXT, "--position", "Then, Michael"), (TEXT, "--position", "2")):
+        assert call("invert", *arguments, *options) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0].startswith("Then, Michael\n") and len(set(shown)) == 1
+
+
 def test_sites_lists_what_there_is(world: World, capsys: pytest.CaptureFixture[str]):
     assert call("sites", world.model) == 0
     assert re.search(r"z\.0\.0 to z\.1\.1 +\S* *4 +\S* *8", capsys.readouterr().out)

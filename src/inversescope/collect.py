@@ -201,7 +201,7 @@ def _table(splits: dict[str, list[Tokens]], config: CollectConfig, task: Task, s
         "split": pa.array([split for split, _, _ in rows]),
         "row": pa.array([row for _, row, _ in rows], pa.int32()),
         "tokens": pa.array([list(tokens) for _, _, tokens in rows], pa.list_(pa.int32())),
-        "text": pa.array([subject.decode(tokens) for _, _, tokens in rows], pa.string()),
+        "text": pa.array([subject.show(tokens) for _, _, tokens in rows], pa.string()),
         "probability": pa.array([prior.get(x) if split == "pool" else None for split, _, x in rows], pa.float64()),
     }
     for feature in task.features:
