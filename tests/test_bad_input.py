@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -143,13 +144,14 @@ def test_a_task_that_the_subject_cannot_do(config, refused: Refused, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("t.txt", b"", ("the file is empty", "t.txt")),
-        ("t.txt", b"\n \n", ("the file holds no text", "t.txt: 2 blank rows")),
+        ("t.txt", b"", ("there is no row to read", "t.txt")),
+        ("t.txt", b"\n \n", ("no row holds a text", "t.txt: 2 blank rows")),
         ("t.txt", "Mary\nJos\u00e9".encode("latin-1"), ("the file is not UTF-8", "line 2", "save it as UTF-8")),
         ("t.jsonl", b'{"body": "Mary went", "k": 1}\n', ("no such column", "text of", "allowed: body, k")),
         ("t.parquet", None, ("no such column", "text of", "allowed: words")),
         ("t.txt", b"Mary went\nJohn went\n", ("too few different inputs", "of 30", "ask for fewer")),
         ("gone.txt", None, ("there is no such file", "gone.txt")),
+        ("t.jsonl", b'{"text": "Mary", "at": 4}\n', ("line 1: this position lies outside", "given:   4", "0 to 2")),
     ],
 )
 def test_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, name: str, content, says: tuple):
@@ -160,7 +162,33 @@ def test_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, nam
         pq.write_table(pa.table({"words": ["Mary went"]}), path)
     text = config().read_text()
     start, end = text.index("[task]"), text.index("[collect]")
-    (tmp_path / "texts.toml").write_text(f'{text[:start]}[task]\nname = "texts"\npath = "{path}"\n{text[end:]}')
+    task = f'[task]\nname = "texts"\npath = "{path}"\n' + (
+        'position_column = "at"\n' if b'"at"' in (content or b"") else ""
+    )
+    (tmp_path / "texts.toml").write_text(text[:start] + task + text[end:])
+    refused("run", tmp_path / "texts.toml", "--out", tmp_path / "run", says=says)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("", ("task.texts: either path or dataset says where the texts are",)),
+        ('path = "t.txt"\ndataset = "t"', ("either path or dataset",)),
+        ('path = "t.txt"\nsplit = "test"', ("subset and split belong to a dataset",)),
+        ('path = "t.txt"\nposition = 1\nposition_column = "at"', ("either position or position_column",)),
+        ('path = "t.txt"\nposition = true', ("task.texts.position",)),
+        ('dataset = "{folder}/none"', ("the data set cannot be read", "none", "allowed: a data set's name")),
+        ('dataset = "{folder}/saved"\nsplit = "test"', ("no such split", "'test'", "allowed: train")),
+        ('dataset = "{folder}/saved"\ncolumn = "body"', ("no such column", "body of", "allowed: text, kind")),
+    ],
+)
+def test_a_source_of_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, task: str, says: tuple):
+    data = datasets.Dataset.from_dict({"text": ["Mary went"], "kind": ["a"]})
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "saved")
+    text = config().read_text()
+    start, end = text.index("[task]"), text.index("[collect]")
+    settings = f'[task]\nname = "texts"\n{task.format(folder=tmp_path)}\n'
+    (tmp_path / "texts.toml").write_text(text[:start] + settings + text[end:])
     refused("run", tmp_path / "texts.toml", "--out", tmp_path / "run", says=says)
 
 
