@@ -109,6 +109,20 @@ def init(
     screen.print(f"made {folder}; next: inversescope task {folder}", soft_wrap=True)
 
 
+@app.command()
+def extend(
+    run: RunFolder,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, asking for more.")],
+) -> None:
+    """Ask a run for more inputs or more sites. What is collected is kept; `collect` then reads what is missing."""
+    text = _read_config(config)
+    with screen.status("loading the subject"):
+        from inversescope.extend import extend
+
+        extend(run, text)
+    screen.print(f"extended {run}; next: inversescope collect {run}", soft_wrap=True)
+
+
 def _step_command(step: str) -> Callable[[Path], None]:
     def command(run: RunFolder) -> None:
         with _interruptible(f"start the step again: inversescope {step} {run}"):
@@ -245,7 +259,8 @@ def _require_same(folder: Path, config: str) -> None:
         raise UserError(
             "the run in this folder was started with another config",
             given=folder / "config.toml",
-            remedy="the config as it was, or another folder for the new one",
+            remedy=f"the config as it was, another folder for the new one, or inversescope extend {folder} CONFIG "
+            "where it only asks for more inputs or sites",
         )
 
 

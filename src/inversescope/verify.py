@@ -18,8 +18,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope import files
-from inversescope.collect import SPLITS, Store
+from inversescope.collect import Store
 from inversescope.sites import Site
+from inversescope.splits import SPLITS
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
 from inversescope.weights import ACCEPTED, importance_weights, log_posterior
