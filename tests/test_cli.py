@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -103,6 +104,32 @@ def test_invert_shows_verified_samples(world: World, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == shown
     assert call("invert", TEXT, *options, "--seed", "1") == 0
     assert capsys.readouterr().out != shown
+
+
+def test_invert_reads_where_it_is_told_to(world: World, capsys: pytest.CaptureFixture[str]):
+    options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "5")
+    shown = []
+    for arguments in (("Then, Michael",), (TEXT, "--position", "Then, Michael"), (TEXT, "--position", "2")):
+        assert call("invert", *arguments, *options) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0].startswith("Then, Michael\n") and len(set(shown)) == 1
+
+
+def test_invert_reads_a_conversation_at_a_turn(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def converse(_: object, messages: list[dict]) -> str:
+        return "".join(f"{message['role']}: {message['content']}</s>" for message in messages)
+
+    monkeypatch.setattr("inversescope.subject.tokenizer.PretrainedTokenizer.converse", converse)
+    talk = [{"role": "user", "content": "Who went?"}, {"role": "assistant", "content": "Mary"}]
+    (tmp_path / "talk.json").write_text(json.dumps(talk))
+    options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "2")
+    for position, shown in (("last", "user: Who went?‹/s›assistant: Mary‹/s›"), ("user:-1", "user: Who went?")):
+        assert call("invert", "--messages", tmp_path / "talk.json", "--position", position, *options) == 0
+        assert capsys.readouterr().out.startswith(f"{shown}\n")
+    assert call("invert", "--messages", tmp_path / "talk.json", "--position", "tool:0", *options) == 2
+    assert "no message has this role\n  given:   tool:0\n  allowed: user, assistant" in capsys.readouterr().err
 
 
 def test_sites_lists_what_there_is(world: World, capsys: pytest.CaptureFixture[str]):

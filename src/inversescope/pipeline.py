@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -66,19 +66,9 @@ class Run:
                 remedy="another folder, or --resume to go on with the run in it",
             )
         run = cls(folder, RunConfig.parse(config_text, CONFIG))
-        sites = run.sites
-        subject = run.subject
-        resolved = run.config.model_dump(mode="json")
-        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
-        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
-        resolved["subject"] |= {
-            "device": str(subject.device),
-            "dtype": str(subject.dtype).removeprefix("torch."),
-            "shape": asdict(subject.shape),
-            "prefix": list(subject.prefix),
-        }
+        resolved = run.resolved()
         files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-        files.write_json(folder / PROVENANCE, provenance(subject, run.config.seed))
+        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed))
         files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
@@ -106,6 +96,24 @@ class Run:
                 remedy=f"start a new run, or install inversescope=={made_by}",
             )
         return cls(folder, RunConfig.read(folder / CONFIG))
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole config, with what its words mean for this subject.
+
+        Raises:
+            UserError: the config cannot be used with its subject.
+        """
+        sites, subject = self.sites, self.subject
+        resolved = self.config.model_dump(mode="json")
+        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
+        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
+        resolved["subject"] |= {
+            "device": str(subject.device),
+            "dtype": str(subject.dtype).removeprefix("torch."),
+            "shape": asdict(subject.shape),
+            "prefix": list(subject.prefix),
+        }
+        return resolved
 
     @cached_property
     def subject(self) -> Subject:
@@ -222,7 +230,7 @@ def _collect(run: Run, folder: Path, progress: Progress) -> None:
         run.subject,
         run.sites,
         run.config.seed,
-        lambda done, total: progress(done, total, "inputs"),
+        progress,
     )
 
 

@@ -69,7 +69,7 @@ def _prior_line(prior: dict) -> str:
 def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
-        f"[bold]{escape(inversion.text)}[/]\n{inversion.site}, h = {inversion.bandwidth:g}: "
+        f"[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n{inversion.site}, h = {inversion.bandwidth:g}: "
         f"{len(inversion.samples)} samples, "
         f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {_number(inversion.pareto_k)}"
