@@ -32,6 +32,10 @@ class WordSubject:
             self.strings[token] if token < len(self.strings) else "\N{REPLACEMENT CHARACTER}" for token in own
         )
 
+    def converse(self, messages: Sequence[Any]) -> str:
+        turns = "".join(f"{message['role']}: {message['content'].strip()}\n" for message in messages)
+        return turns if messages[-1]["role"] == "assistant" else f"{turns}assistant:"
+
     def token(self, piece: str) -> int:
         if piece not in self.ids:
             self.ids[piece] = len(self.strings)

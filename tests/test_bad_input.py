@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -143,13 +144,14 @@ def test_a_task_that_the_subject_cannot_do(config, refused: Refused, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("t.txt", b"", ("the file is empty", "t.txt")),
-        ("t.txt", b"\n \n", ("the file holds no text", "t.txt: 2 blank rows")),
+        ("t.txt", b"", ("there is no row to read", "t.txt")),
+        ("t.txt", b"\n \n", ("no row holds a text", "t.txt: 2 blank rows")),
         ("t.txt", "Mary\nJos\u00e9".encode("latin-1"), ("the file is not UTF-8", "line 2", "save it as UTF-8")),
         ("t.jsonl", b'{"body": "Mary went", "k": 1}\n', ("no such column", "text of", "allowed: body, k")),
         ("t.parquet", None, ("no such column", "text of", "allowed: words")),
         ("t.txt", b"Mary went\nJohn went\n", ("too few different inputs", "of 30", "ask for fewer")),
         ("gone.txt", None, ("there is no such file", "gone.txt")),
+        ("t.jsonl", b'{"text": "Mary", "at": 4}\n', ("line 1: this position lies outside", "given:   4", "0 to 2")),
     ],
 )
 def test_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, name: str, content, says: tuple):
@@ -160,7 +162,33 @@ def test_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, nam
         pq.write_table(pa.table({"words": ["Mary went"]}), path)
     text = config().read_text()
     start, end = text.index("[task]"), text.index("[collect]")
-    (tmp_path / "texts.toml").write_text(f'{text[:start]}[task]\nname = "texts"\npath = "{path}"\n{text[end:]}')
+    task = f'[task]\nname = "texts"\npath = "{path}"\n' + (
+        'position_column = "at"\n' if b'"at"' in (content or b"") else ""
+    )
+    (tmp_path / "texts.toml").write_text(text[:start] + task + text[end:])
+    refused("run", tmp_path / "texts.toml", "--out", tmp_path / "run", says=says)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ("", ("task.texts: either path or dataset says where the texts are",)),
+        ('path = "t.txt"\ndataset = "t"', ("either path or dataset",)),
+        ('path = "t.txt"\nsplit = "test"', ("subset and split belong to a dataset",)),
+        ('path = "t.txt"\nposition = 1\nposition_column = "at"', ("either position or position_column",)),
+        ('path = "t.txt"\nposition = true', ("task.texts.position",)),
+        ('dataset = "{folder}/none"', ("the data set cannot be read", "none", "allowed: a data set's name")),
+        ('dataset = "{folder}/saved"\nsplit = "test"', ("no such split", "'test'", "allowed: train")),
+        ('dataset = "{folder}/saved"\ncolumn = "body"', ("no such column", "body of", "allowed: text, kind")),
+    ],
+)
+def test_a_source_of_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, task: str, says: tuple):
+    data = datasets.Dataset.from_dict({"text": ["Mary went"], "kind": ["a"]})
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "saved")
+    text = config().read_text()
+    start, end = text.index("[task]"), text.index("[collect]")
+    settings = f'[task]\nname = "texts"\n{task.format(folder=tmp_path)}\n'
+    (tmp_path / "texts.toml").write_text(text[:start] + settings + text[end:])
     refused("run", tmp_path / "texts.toml", "--out", tmp_path / "run", says=says)
 
 
@@ -348,10 +376,33 @@ def test_a_question_that_has_no_answer(world: World, refused: Refused, options: 
     refused("invert", "When Mary", "--run", world.run, "--site", "resid_post.1", *options, says=says)
 
 
-def test_a_text_that_cannot_be_read(world: World, refused: Refused):
-    refused("invert", "", "--run", world.run, "--site", "resid_post.1", says=("the text is empty",))
-    says = ("a length that the subject cannot read", "allowed: 1 to 64 tokens")
-    refused("invert", "Mary " * 99, "--run", world.run, "--site", "resid_post.1", says=says)
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("",), ("the text is empty",)),
+        ((), ("a text or a conversation is read", "given:   neither", "either TEXT or --messages FILE")),
+        (("When Mary", "--messages", "talk.json"), ("a text or a conversation is read", "given:   both")),
+        (("When Mary", "--position", "9"), ("outside the text", "given:   9", "allowed: 0 to 1, or -2 to -1")),
+        (("When Mary", "--position", "-3"), ("outside the text", "given:   -3")),
+        (("When Mary", "--position", "Paul"), ("no such position", "'Paul'", "allowed: last, an index")),
+        (
+            ("so so", "--position", "so"),
+            ("occurs 2 times", "'so'", "1 in 'so so'; 3 in", "try:     one of these indices"),
+        ),
+        (("--messages", "none.json"), ("a file cannot be used", "none.json: No such file")),
+        (("--messages", "broken.json"), ("not readable as JSON", "broken.json")),
+        (("--messages", "talk.json"), ("no chat template", "try:     a text, or an instruction model")),
+        (("--messages", "words.json"), ("a message of the conversation is not one", "message 0: 'hello'")),
+    ],
+)
+def test_a_text_that_cannot_be_read(
+    world: World, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple, says: tuple
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.json").write_text('[{"role": "user", "content": "Who went?"}]')
+    (tmp_path / "words.json").write_text('["hello"]')
+    (tmp_path / "broken.json").write_text("[")
+    refused("invert", *arguments, "--run", world.run, "--site", "resid_post.1", says=says)
 
 
 @pytest.mark.parametrize(

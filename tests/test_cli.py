@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -103,6 +104,32 @@ def test_invert_shows_verified_samples(world: World, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == shown
     assert call("invert", TEXT, *options, "--seed", "1") == 0
     assert capsys.readouterr().out != shown
+
+
+def test_invert_reads_where_it_is_told_to(world: World, capsys: pytest.CaptureFixture[str]):
+    options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "5")
+    shown = []
+    for arguments in (("Then, Michael",), (TEXT, "--position", "Then, Michael"), (TEXT, "--position", "2")):
+        assert call("invert", *arguments, *options) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0].startswith("Then, Michael\n") and len(set(shown)) == 1
+
+
+def test_invert_reads_a_conversation_at_a_turn(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def converse(_: object, messages: list[dict]) -> str:
+        return "".join(f"{message['role']}: {message['content']}</s>" for message in messages)
+
+    monkeypatch.setattr("inversescope.subject.tokenizer.PretrainedTokenizer.converse", converse)
+    talk = [{"role": "user", "content": "Who went?"}, {"role": "assistant", "content": "Mary"}]
+    (tmp_path / "talk.json").write_text(json.dumps(talk))
+    options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "2")
+    for position, shown in (("last", "user: Who went?‹/s›assistant: Mary‹/s›"), ("user:-1", "user: Who went?")):
+        assert call("invert", "--messages", tmp_path / "talk.json", "--position", position, *options) == 0
+        assert capsys.readouterr().out.startswith(f"{shown}\n")
+    assert call("invert", "--messages", tmp_path / "talk.json", "--position", "tool:0", *options) == 2
+    assert "no message has this role\n  given:   tool:0\n  allowed: user, assistant" in capsys.readouterr().err
 
 
 def test_sites_lists_what_there_is(world: World, capsys: pytest.CaptureFixture[str]):
@@ -226,17 +253,18 @@ def test_the_full_demo_says_how_long_it_takes_before_it_starts(
     assert "about" not in capsys.readouterr().err  # there is nothing left that takes long
 
 
-def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path):
-    """Ten times the training, and the inputs: ten times the seconds, within the noise of a measurement."""
+def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A hundred times the steps and the samples, at the same measured speed."""
+    monkeypatch.setattr("inversescope.estimate._generator", lambda run, inputs: (3.0, 0.5, 0.25))  # setup, step, sample
     text = config_text(world.model, steps=200)
     more = text.replace("steps = 200", "steps = 20000").replace("samples = 6", "samples = 600")
-    seconds = [estimate(Run.create(tmp_path / str(i), config)) for i, config in enumerate((text, more))]
-    assert [set(found) for found in seconds] == [{"collect", "train", "sample", "verify"}] * 2
-    for step in ("train", "sample"):
-        assert 25 < seconds[1][step] / seconds[0][step] < 400
-    assert (
-        0.2 < seconds[1]["verify"] / seconds[0]["verify"] < 5
-    )  # the prior has 48 inputs, however often they are drawn
+    monkeypatch.setattr("inversescope.estimate._seconds_a_token", lambda *_: 0.125)
+    few, many = (estimate(Run.create(tmp_path / str(i), config)) for i, config in enumerate((text, more)))
+    assert set(few) == {"collect", "train", "sample", "verify"}
+    assert many["train"] - 3 == 100 * (few["train"] - 3) == 0.5 * 20000
+    assert many["sample"] == 100 * few["sample"] > 0
+    assert many["collect"] == few["collect"] > 0
+    assert few["verify"] <= many["verify"] < 5 * few["verify"]  # the prior has 48 inputs, however often they are drawn
 
 
 def test_the_estimate_leaves_out_what_is_done(world: World, tmp_path: Path):

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from small_subject import World, call, config_text, world_in
 
 from inversescope import files
-from inversescope.collect import SPLITS, Store, collect
+from inversescope.collect import Store, collect
 from inversescope.errors import UserError
 from inversescope.pipeline import Run
 from inversescope.sites import Site
+from inversescope.splits import SPLITS
+from inversescope.tasks import TextsConfig, load_task
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def gather(run: Run, folder: Path, seed: int = 3, **changes: object) -> Store:
     """Collect into another folder with a changed config."""
     folder.mkdir(exist_ok=True)
     config = run.config.collect.model_copy(update=changes)
-    collect(folder, config, run.task, run.subject, run.sites, seed, lambda done, total: None)
+    collect(folder, config, run.task, run.subject, run.sites, seed, lambda done, total, note: None)
     return Store(folder)
 
 
@@ -167,3 +172,131 @@ def test_the_pool_may_be_the_whole_prior_and_train_a_sample_of_it(run: Run, tmp_
     assert store.inputs("train").probability is None
     assert not set(store.inputs("train").tokens) & set(store.inputs("target").tokens)
     assert not gather(run, tmp_path / "draws", train=20, pool=20, targets=4).exact
+
+
+# Extending
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: files.sha256(path) for path in folder.iterdir()}
+
+
+def counting(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many inputs the subject reads at once from now on."""
+    read, capture = [], run.subject.capture
+
+    def counted(inputs, *arguments, **options):
+        read.append(len(inputs))
+        return capture(inputs, *arguments, **options)
+
+    monkeypatch.setattr(run.subject, "capture", counted)
+    return read
+
+
+def test_more_inputs_stand_behind_those_that_are_there(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = gather(run, tmp_path)
+    old, shards = {split: before.inputs(split) for split in SPLITS}, contents(tmp_path)
+    read = counting(run, monkeypatch)
+    store = gather(run, tmp_path, train=45, pool=30, targets=6, shard=20)
+    assert read == [15, 6, 2]
+    homes = Counter()
+    for split, size in (("train", 45), ("pool", 30), ("target", 6)):
+        inputs = store.inputs(split)
+        assert len(inputs) == size and inputs.tokens[: len(old[split])] == old[split].tokens
+        assert inputs.labels["subject"][: len(old[split])] == old[split].labels["subject"]
+        homes.update(set(inputs.tokens))
+        for site in run.sites[split]:
+            alone = run.subject.capture(inputs.tokens, [site]).activations[site]
+            torch.testing.assert_close(store.activations(split, site), alone, rtol=1e-4, atol=1e-5)
+    assert max(homes.values()) == 1 and len(set(store.inputs("target").tokens)) == 6
+    kept = {name: hash for name, hash in contents(tmp_path).items() if name in shards and name.endswith(".safetensors")}
+    assert {name for name, hash in kept.items() if hash != shards[name]} == {"statistics.safetensors"}
+    spread = store.spread(Site.parse("resid_post.1"))
+    rows = store.activations("pool", Site.parse("resid_post.1")).double()
+    torch.testing.assert_close(spread.mean.double(), rows.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(spread.deviation.double(), rows.std(0), rtol=1e-4, atol=1e-5)
+
+
+def test_more_sites_are_read_of_all_inputs_and_no_site_twice(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    all_sites = run.sites
+    few = {split: sites[:2] for split, sites in all_sites.items()}
+    folder, config = tmp_path, run.config.collect
+    arguments = (folder, config, run.task, run.subject)
+    collect(*arguments, few, 3, lambda done, total, note: None)
+    asked, capture = [], run.subject.capture
+
+    def counted(inputs, sites, **options):
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append({str(site) for site in sites})
+        return capture(inputs, sites, **options)
+
+    monkeypatch.setattr(run.subject, "capture", counted)
+    with pytest.raises(KeyboardInterrupt):
+        collect(*arguments, all_sites, 3, lambda done, total, note: None)
+    monkeypatch.undo()
+    collect(*arguments, all_sites, 3, lambda done, total, note: None)
+    old = {str(site) for site in few["pool"]}
+    for shard in files.read_json(folder / "shards.json")[8:]:  # 4 + 3 + 1 before
+        with safe_open(folder / shard["file"], "pt") as tensors:
+            assert not old & set(tensors.keys())
+    store, whole = Store(folder), gather(run, tmp_path / "whole")
+    for split in SPLITS:
+        for site in all_sites[split]:
+            torch.testing.assert_close(
+                store.activations(split, site), whole.activations(split, site), rtol=1e-4, atol=1e-5
+            )
+    one, other = (load_file(path / "statistics.safetensors") for path in (folder, tmp_path / "whole"))
+    assert one.keys() == other.keys()
+    assert sum(len(store.shards(split)) for split in SPLITS) == 16
+
+
+def test_a_file_gives_no_row_twice_when_there_are_to_be_more(run: Run, tmp_path: Path):
+    texts = [f"Then, Mary and {name} went" for name in ("Paul", "Lisa", "Mark", "Sean", "Erin", "Adam", "Amy", "Amy")]
+    (tmp_path / "texts.txt").write_text("\n".join(texts))
+    task = load_task(TextsConfig(path=tmp_path / "texts.txt"), run.subject)
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for train in (1, 2, 3):
+        config = run.config.collect.model_copy(update={"train": train, "pool": 2, "targets": 2})
+        collect(folder, config, task, run.subject, run.sites, 3, lambda done, total, note: None)
+        found = Counter(text for split in SPLITS for text in Store(folder).inputs(split).texts)
+        assert found <= Counter(texts) and found.total() == train + 4
+    with pytest.raises(UserError, match="too few different inputs"):
+        config = run.config.collect.model_copy(update={"train": 6, "pool": 2, "targets": 2})
+        collect(folder, config, task, run.subject, run.sites, 3, lambda done, total, note: None)
+    assert len(Store(folder).inputs("train")) == 3
+
+
+def test_what_goes_to_disk_is_said_before_and_refused_if_it_does_not_fit(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    said = []
+    arguments = (run.config.collect, run.task, run.subject, run.sites, 3)
+    (tmp_path / "fits").mkdir()
+    collect(tmp_path / "fits", *arguments, lambda *progress: said.append(progress))
+    width = {"train": 16 + 16 + 8, "pool": 16 + 16 + 8 + 8, "target": 16 + 16 + 8 + 8}
+    needed = 4 * (30 * width["train"] + 24 * width["pool"] + 4 * width["target"])
+    assert said[0][:2] == (0, 58) and said[0][2].startswith(f"inputs; {needed / 1000:.3g} kB to write, ")
+    assert said[-1][:2] == (58, 58)
+    shards = sum(path.stat().st_size for path in (tmp_path / "fits").glob("*-*.safetensors"))
+    assert needed <= shards <= needed + 8 * 600  # a header each
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=needed - 1))
+    (tmp_path / "full").mkdir()
+    with pytest.raises(
+        UserError, match=r"do not fit on the disk\n  given:   10\.2 kB to write in .*\n  allowed: 10\.2 kB free"
+    ):
+        collect(tmp_path / "full", *arguments, lambda *progress: None)
+    assert not list((tmp_path / "full").glob("*.safetensors"))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+    collect(tmp_path / "fits", *arguments, lambda *progress: said.append(progress))  # nothing is left to write
+    assert said[-1][2] == "inputs; 0 B to write, 0 B free"
+
+
+def test_no_more_than_a_shard_is_held(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is read at once does not grow with the number of inputs, nor do the statistics load a site whole."""
+    monkeypatch.setattr(Store, "activations", lambda *_: pytest.fail("a site was loaded whole"))
+    monkeypatch.setattr(Store, "inputs", lambda *_: pytest.fail("a split was loaded whole"))
+    read = counting(run, monkeypatch)
+    gather(run, tmp_path, train=300, pool=200)
+    assert max(read) == 8 and sum(read) == 504

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from inversescope.generator.content import content
-from inversescope.generator.expectation import FLOOR, Expectation, Expected, Written
+from inversescope.generator.expectation import KINDS, Expectation, Expected, Written
 
 # The generator's own tokens; 0 begins and ends, and fills up behind the end.
 ROWS = torch.tensor(
     [[0, a, b, c, 0] for a, b in itertools.permutations((1, 2, 3), 2) for c in (a, b)] + [[0, 4, 0, 0, 0]]
 )
+DOUBT = 0.03
 POSITIONS, VOCABULARY, WIDTH = ROWS.shape[1], 6, 32  # token 5 never occurs
 
 
@@ -30,7 +31,7 @@ def expectation() -> Expectation:
 @pytest.fixture(scope="module")
 def exact(expectation: Expectation) -> Expected:
     """What is expected where the estimate is an input's own content."""
-    return expectation(content(ROWS, WIDTH).components)
+    return expectation(content(ROWS, WIDTH).components, torch.full((len(ROWS), KINDS), DOUBT))
 
 
 def share(holds: Tensor) -> Tensor:
@@ -43,17 +44,17 @@ def test_an_exact_estimate_expects_the_input_itself(exact: Expected):
     best = exact.token.argmax(2)
     varying = (share(stands).amax(1) < 1).nonzero()[:, 0]
     assert torch.equal(best[:, varying], ROWS[:, varying])
-    assert exact.token.min() >= math.log(FLOOR / (1 + FLOOR)) - 1e-4
+    assert exact.token.min() >= math.log(DOUBT / (1 + DOUBT)) - 1e-4
 
 
 def test_knowing_nothing_says_of_each_token_what_the_prior_says(expectation: Expectation):
-    nothing = expectation(torch.zeros(1, WIDTH))
+    nothing = expectation(torch.zeros(1, WIDTH), torch.full((1, KINDS), DOUBT))
     assert nothing.excess.abs().max() == nothing.token.abs().max() == nothing.more.abs().max() == 0
     # The third position repeats the first name as often as the second; the others repeat nothing.
-    third = nothing.repeat[0, 3].exp()
+    third = nothing.repeat[0, 3].exp() - DOUBT
     names = 12 / 13
-    assert third[:4].tolist() == pytest.approx([1 / 13, FLOOR, names / 2, names / 2], abs=1e-5)
-    assert nothing.repeat[0, 2].exp().tolist() == pytest.approx([1, *[FLOOR] * POSITIONS], abs=1e-5)
+    assert third[:4].tolist() == pytest.approx([1 / 13, 0, names / 2, names / 2], abs=1e-5)
+    assert (nothing.repeat[0, 2].exp() - DOUBT).tolist() == pytest.approx([1, *[0] * POSITIONS], abs=1e-5)
 
 
 def test_what_is_said_of_the_next_token_depends_on_what_is_written(exact: Expected):
@@ -64,7 +65,7 @@ def test_what_is_said_of_the_next_token_depends_on_what_is_written(exact: Expect
     assert token.shape == repeat.shape == more.shape == (3, VOCABULARY)
     assert token[0].argmax() == 1
     # After "1 2" comes a repetition of 1, which occurs again; 2 does not, nor does what has not been written.
-    assert repeat[2].exp()[[1, 2, 3]].tolist() == pytest.approx([1, FLOOR, FLOOR], abs=1e-3)
+    assert repeat[2].exp()[[1, 2, 3]].tolist() == pytest.approx([1 + DOUBT, DOUBT, DOUBT], abs=1e-3)
     assert more[2, 1] > 1 > -1 > more[2, 2]
     # Before anything is written, 1 and 2 are sure to occur, and 3 is sure not to.
     assert min(more[0, 1], more[0, 2]) > 1 > -1 > more[0, 3]

@@ -32,7 +32,8 @@ def generator(seed: int = 0) -> Generator:
     """An untrained generator in which no number is what it was made with, so that nothing passes by being zero."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary(PHRASES)
-    says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 16)
+    inputs = [(7,), (9, 7), (9, 9, 7), (7, 7), (9,), (7, 9), (9, 9), (7, 7, 9)]
+    says = content(vocabulary.encode(inputs * 5), 16)
     shape = {
         "known": 20,
         "facts": says.sizes,

@@ -109,8 +109,10 @@ def made(text: str | None, weight: float | None, label: str | None, name: str = 
     return InvertedSample(text, (1,), weight and 0.2, weight, False, -1.0, {name: label})
 
 
-def by_hand(*samples: InvertedSample, text: str = "one two", name: str = "f", label: str | None = "a") -> Inversion:
-    return Inversion(text, SITE, H, {name: label}, samples, 0.0, 1.0, None)
+def by_hand(
+    *samples: InvertedSample, text: str = "one two", dropped: int = 0, name: str = "f", label: str | None = "a"
+) -> Inversion:
+    return Inversion(text, dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None)
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():
@@ -176,7 +178,7 @@ def test_it_shows_as_a_table_in_which_texts_are_only_text():
         by_hand(made(nasty, 0.5, "a", "<u>f</u>"), made(None, None, None, "<u>f</u>"), text=nasty, name="<u>f</u>")
         ._repr_html_()
     )  # fmt: skip
-    assert page.tags == {"p", "b", "br", "table", "tr", "th", "td", "i"}  # i: never ended
+    assert page.tags == {"p", "b", "br", "table", "tr", "th", "td", "i", "bdi"}  # i: never ended
     assert page.text.count(nasty) == 2
     assert "<u>f</u> 1.00" in page.text
     assert "never ended" in page.text
@@ -185,6 +187,41 @@ def test_it_shows_as_a_table_in_which_texts_are_only_text():
 def test_words_that_differ_from_the_source_are_marked():
     page = Reader(by_hand(made("one three two", 1.0, "a"))._repr_html_())
     assert page.bold == ["one two", "three"]  # the source itself, and the new word
+
+
+def test_a_position_is_read_as_if_the_text_ended_there(inverter: Inverter, source: str):
+    words = source.split()
+    start = " ".join(words[:6])
+    alone = inverter.invert(start, site=SITE, n=4, bandwidth=H)
+    index = len(inverter.run.subject.encode(start)) - len(inverter.run.subject.prefix) - 1
+    for position in (index, start):
+        assert inverter.invert(source, site=SITE, n=4, bandwidth=H, position=position) == alone
+    assert alone.text == start and alone.dropped == 0
+
+
+def test_of_a_long_text_the_end_is_read_and_the_rest_is_told(inverter: Inverter):
+    kept = " ".join(["Mary"] * 62)  # with the prefix, 63 of the 64 tokens that the subject reads
+    inversion = inverter.invert(" John" * 9 + f" Paul {kept}", site=SITE, n=4, bandwidth=H)
+    tokens = inverter.run.subject.encode(" Paul " + kept)
+    assert len(tokens) == 64
+    assert (inversion.text, inversion.dropped) == (" Paul " + kept, 9)
+    screen = Console(width=2000, record=True, file=io.StringIO())
+    screen.print(inversion_table(inversion))
+    for page in (screen.export_text(), Reader(inversion._repr_html_()).text):
+        assert "its first 9 tokens left out" in page
+
+
+def test_a_conversation_is_read_by_the_subjects_template(inverter: Inverter, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        inverter.run.subject.tokenizer._tokenizer, "chat_template",
+        "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '</s>' }}{% endfor %}",
+    )  # fmt: skip
+    talk = [{"role": "user", "content": "Mary and John went"}, {"role": "assistant", "content": "to the store"}]
+    assert (
+        inverter.invert(talk, site=SITE, n=2, bandwidth=H).text
+        == "user: Mary and John went‹/s›assistant: to the store‹/s›"
+    )
+    assert inverter.invert(talk, site=SITE, n=2, bandwidth=H, position="user:0").text == "user: Mary and John went"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +234,8 @@ def test_words_that_differ_from_the_source_are_marked():
         ({"bandwidth": float("nan")}, "not trained for this bandwidth"),
         ({"n": 0}, "at least one sample"),
         ({"text": ""}, "text is empty"),
+        ({"position": 99}, "outside the text"),
+        ({"position": "nobody"}, "no such position"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(inverter: Inverter, source: str, asked: dict, says: str):

@@ -167,6 +167,17 @@ def test_hostile_text_stays_text(tmp_path: Path):
     assert "<img" not in rendered.replace(embedded_text(rendered), "")
 
 
+def test_texts_of_any_direction_stand_by_themselves(tmp_path: Path):
+    """A text runs in its own direction and turns nothing beside it around."""
+    shape = Shape(layers=2, heads=1, generator_layers=(1,), targets=2, samples=3, hostile="שלום ‹|endoftext|›")
+    page = write_report(write_run(tmp_path / "run", shape))
+    assert '[dir="auto"] { unicode-bidi: isolate; }' in page.read_text()
+    assert "שלום ‹|endoftext|›" in embedded(page)["targets"][0]["text"]
+    rendered = drawn(page, tmp_path / "profile")
+    for kind in ("input", "given", "words-of", r"label \w+"):
+        assert re.search(f'class="{kind}" dir="auto"', rendered), kind
+
+
 def embedded_text(rendered: str) -> str:
     start = rendered.index('id="data">')
     return rendered[start : rendered.index("</script>", start)]

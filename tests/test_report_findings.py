@@ -185,6 +185,19 @@ def test_differences_join_to_the_text(source: str, text: str):
     assert "".join(differences(source, text)) == text
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "pieces"),
+    [
+        ("नमस्ते दुनिया", "नमस्कार दुनिया", ["", "नमस्कार", " दुनिया"]),
+        ("cafe\u0301, now", "cafe, now", ["", "cafe", ", now"]),
+        ("\U0001f469 went", "\U0001f469\u200d\U0001f52c went", ["", "\U0001f469\u200d\U0001f52c", " went"]),
+        ("שלום עולם", "שלום לך", ["שלום", " לך"]),
+    ],
+)
+def test_words_are_marked_whole_in_any_script(source: str, text: str, pieces: list[str]):
+    assert differences(source, text) == pieces
+
+
 @given(st.text())
 def test_equal_texts_do_not_differ(text: str):
     assert differences(text, text) == [text]

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from inversescope.errors import UserError
+from inversescope.position import cut
 from inversescope.subject import Subject, bundled, loading
 
 WORDS = ["<pad>", "<s>", "</s>", "the", "cat", "sat"]
@@ -30,10 +31,11 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_saved_model_is_the_same_subject_again(saved: Path):
-    subject, original = Subject.load(str(saved), device="cpu"), Subject.from_model(tiny_model("llama"))
+    subject = Subject.load(str(saved), device="cpu", dtype="float32")
+    original = Subject.from_model(tiny_model("llama"))
     (site,) = subject.sites([f"resid_post.{LAYERS - 1}"])
     left, right = (s.capture([(3, 4, 5)], [site]).activations[site] for s in (subject, original))
-    torch.testing.assert_close(left, right, rtol=2e-2, atol=2e-2)  # "auto" may mean bfloat16 here
+    torch.testing.assert_close(left, right)
     assert subject.fingerprint == original.fingerprint
     assert subject.name == str(saved)
     assert not subject.model.training and not any(weight.requires_grad for weight in subject.model.parameters())
@@ -205,3 +207,17 @@ def test_the_bundled_subject(capfd: pytest.CaptureFixture[str]):
     alone = subject.capture([who[:9]], sites)
     for site in sites:
         torch.testing.assert_close(captured.activations[site][2], alone.activations[site][0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bundled.package_folder() is None, reason=f"needs {bundled.INSTALL}")
+def test_the_bundled_subject_reads_conversations_and_shows_what_has_no_glyph():
+    subject = Subject.load("smollm2", device="cpu", dtype="float32")
+    talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "שלום 🎉"}]
+    tokens = cut(subject, talk)
+    text = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nשלום 🎉<|im_end|>\n<|im_start|>assistant\n"
+    assert tokens[:2] == (0, 1) and subject.decode(tokens) == text
+    turn = cut(subject, talk, "user:-1")
+    assert subject.decode(turn) == text[: text.index("🎉") + 1]
+    assert subject.show(turn) == "‹|im_start|›system\nBe brief.‹|im_end|›\n‹|im_start|›user\nשלום 🎉"
+    assert subject.show(turn[:-1]).endswith("שלום ‹0xF0›‹0x9F›‹0x8E›")

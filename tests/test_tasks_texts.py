@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,9 +115,9 @@ def test_a_text_file_has_one_text_a_line(tmp_path: Path) -> None:
     ("name", "content", "settings", "message"),
     [
         ("texts.csv", b"a,b", {}, r"this kind of file[\s\S]*\.txt, \.jsonl, \.parquet"),
-        ("texts.txt", b"", {}, "the file is empty"),
-        ("texts.jsonl", b"", {}, "the file is empty"),
-        ("texts.txt", b" \n\n", {}, r"holds no text[\s\S]*2 blank rows"),
+        ("texts.txt", b"", {}, "there is no row to read"),
+        ("texts.jsonl", b"", {}, "there is no row to read"),
+        ("texts.txt", b" \n\n", {}, r"no row holds a text[\s\S]*2 blank rows"),
         ("texts.txt", b"good\nb\xe9te\n", {}, r"not UTF-8[\s\S]*line 2, byte 6 of the file"),
         ("texts.jsonl", b'{"text": "a"}\n{"text": "b\xff"}\n', {}, r"not UTF-8[\s\S]*line 2"),
         ("texts.jsonl", b'{"text": "a"}\n{"text": \n', {}, r"not valid JSON[\s\S]*line 2"),
@@ -124,7 +126,7 @@ def test_a_text_file_has_one_text_a_line(tmp_path: Path) -> None:
         ("texts.jsonl", b'{"text": "a", "x": 1}\n', {"labels": ("y",)}, r"no such column[\s\S]*y of[\s\S]*text, x"),
         ("texts.txt", b"a\n", {"labels": ("y",)}, r"no such column[\s\S]*allowed: text"),
         ("texts.jsonl", b'{"text": "a", "x": 1}\n', {"labels": ("x", "x")}, "named twice"),
-        ("texts.jsonl", b'{"text": "a", "x": 1}\n', {"labels": ("text",)}, "is the text column"),
+        ("texts.jsonl", b'{"text": "a", "x": 1}\n', {"labels": ("text",)}, "named twice"),
         ("texts.jsonl", b'{"text": "a"}\n{"text": 3}\n', {}, r"not text[\s\S]*line 2: 3"),
         ("texts.jsonl", b'{"text": "a", "x": [1]}\n', {}, r"not a label[\s\S]*line 1: x = \[1\]"),
         ("texts.parquet", b"not parquet at all", {}, "not readable as Parquet"),
@@ -142,6 +144,140 @@ def test_a_missing_file_and_a_column_of_numbers_are_refused(tmp_path: Path) -> N
         load(tmp_path / "nowhere.txt")
     with pytest.raises(UserError, match=r"not text[\s\S]*row 1: 7"):
         load(save(tmp_path, [{"text": 7}], ".parquet"))
+
+
+# Positions and conversations
+
+
+def inputs(task: Texts, subject: WordSubject) -> list[str]:
+    return [subject.decode(tokens) for tokens, _ in task.enumerate()]
+
+
+def test_a_position_cuts_every_text(tmp_path: Path) -> None:
+    path = save(tmp_path, ROWS[:2], ".jsonl")
+    for position, expected in (
+        (0, ["the"]),
+        (-2, ["the cat", "the owl"]),
+        ("the", ["the"]),
+        ("last", ["the cat sat", "the owl sat"]),
+    ):
+        task, subject = load(path, position=position)
+        assert inputs(task, subject) == expected and task.cut == f"position {position}"
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_column_says_where_each_text_is_read(tmp_path: Path, suffix: str) -> None:
+    words = ["cat", "the owl", None, "last"]
+    rows = [{"text": "the cat and the owl", "at": at, "x": at} for at in words]
+    task, subject = load(save(tmp_path, rows, suffix), position_column="at")
+    assert inputs(task, subject) == ["the cat", "the cat and the owl"] and task.cut == "the position in column at"
+    assert task.features == ("x",) and task.labels(subject.encode("the cat")) == {"x": "cat"}
+    numbers = [{"text": "a b c", "at": at} for at in (0.0, -1.0, float("nan"))]
+    task, subject = load(save(tmp_path, numbers, suffix), position_column="at")
+    assert inputs(task, subject) == ["a", "a b c"] and task.features == ()
+
+
+def test_of_a_long_text_a_position_keeps_the_last_tokens_before_it(tmp_path: Path) -> None:
+    path = save(tmp_path, [{"text": "one two three four five"}], ".jsonl")
+    task, subject = load(path, max_tokens=2, position="four")
+    assert inputs(task, subject) == [" three four"] and task.shortened == 1
+    task, subject = load(path, max_tokens=2)
+    assert inputs(task, subject) == ["one two"]
+
+
+def test_a_conversation_is_read_by_the_template_and_at_a_turn(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "who sat"}, {"role": "assistant", "content": "the cat"}]
+    for suffix in (".jsonl", ".parquet"):
+        path = save(tmp_path, [{"messages": talk, "x": "a"}, {"messages": talk[:1], "x": "b"}], suffix)
+        task, subject = load(path, column="messages")
+        assert inputs(task, subject) == ["user: who sat\nassistant: the cat\n", "user: who sat\nassistant:"]
+        assert task.features == ("x",)
+        task, subject = load(path, column="messages", position="user:0")
+        assert inputs(task, subject) == ["user: who sat"]
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "message"),
+    [
+        ({"text": "the cat the"}, {"position": "the"}, r"line 1: this piece of the text occurs 2 times"),
+        ({"text": "the cat"}, {"position": 2}, r"line 1: this position lies outside"),
+        ({"text": "the cat", "at": 1.5}, {"position_column": "at"}, r"not a position[\s\S]*line 1: at = 1\.5"),
+        ({"text": "the cat", "at": True}, {"position_column": "at"}, r"not a position[\s\S]*at = True"),
+        ({"text": "the cat", "at": [1]}, {"position_column": "at"}, r"not a position"),
+        ({"text": "the cat"}, {"position_column": "at"}, r"no such column[\s\S]*at of[\s\S]*allowed: text"),
+        ({"text": "a", "at": 0}, {"position_column": "at", "labels": ("at",)}, "named twice"),
+        ({"text": ["a"]}, {}, r"line 1: a message of the conversation is not one"),
+        ({"text": [{"role": "user", "content": "a"}]}, {"position": "tool:0"}, r"line 1: no message has this role"),
+    ],
+)
+def test_positions_that_cannot_be_read(tmp_path: Path, row: dict, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(save(tmp_path, [row], ".jsonl"), **settings)
+
+
+# Data sets
+
+
+def stored(folder: Path, kind: str) -> str:
+    """The rows as a data set of one of the three kinds of folder."""
+    data = datasets.Dataset.from_list(ROWS)
+    if kind == "saved":
+        data.save_to_disk(folder / kind)
+    elif kind == "splits":
+        datasets.DatasetDict({"train": data, "test": data.select([0])}).save_to_disk(folder / kind)
+    else:
+        (folder / kind).mkdir()
+        data.to_parquet(folder / kind / "train.parquet")
+    return str(folder / kind)
+
+
+@pytest.mark.parametrize("kind", ["saved", "splits", "files"])
+def test_a_data_set_is_the_same_task_as_its_rows_in_a_file(tmp_path: Path, kind: str) -> None:
+    subject = WordSubject()
+    task = Texts(TextsConfig(dataset=stored(tmp_path, kind)), subject)
+    same, _ = load(save(tmp_path, ROWS, ".jsonl"))
+    assert (task.features, task.blank, task.rows) == (same.features, same.blank, same.rows)
+    assert inputs(task, subject) == ["the cat sat", "the owl sat", "nobody sat"]
+    assert task.labels(subject.encode("the cat sat")) == {"animal": "cat", "legs": "4", "wild": "False"}
+
+
+def test_a_split_and_a_limit_are_kept_to(tmp_path: Path) -> None:
+    subject = WordSubject()
+    assert Texts(TextsConfig(dataset=stored(tmp_path, "splits"), split="test"), subject).rows == 1
+    assert load(save(tmp_path, ROWS, ".jsonl"), limit=2)[0].rows == 2
+
+
+def test_a_stream_is_read_no_further_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def endless():
+        for number in range(10**9):
+            taken.append(number)
+            yield {"text": f"word {number}"}
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **options: endless() if options["streaming"] else None)
+    assert Texts(TextsConfig(dataset="some/endless", limit=3), WordSubject()).rows == 3
+    assert len(taken) == 3
+
+
+def test_a_data_set_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking():
+        yield {"text": "a"}
+        raise ConnectionError("connection lost")
+
+    datasets.Dataset.from_dict({"text": []}).save_to_disk(tmp_path / "empty")
+    for name, message in (
+        ("none", r"cannot be read\n  given:   '.*none', subset None, split 'train': "),
+        ("empty", "cannot be read"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Texts(TextsConfig(dataset=str(tmp_path / name)), WordSubject())
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: breaking())
+    with pytest.raises(UserError, match=r"cannot be read[\s\S]*connection lost"):
+        Texts(TextsConfig(dataset="some/data"), WordSubject())
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UserError, match=r"needs the package datasets[\s\S]*inversescope\[datasets\]"):
+        Texts(TextsConfig(dataset="some/data"), WordSubject())
 
 
 def test_the_config_refuses_what_it_does_not_know(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def write_store(
         values = [read(tokens) for tokens in part]
         tensors = {str(site): torch.tensor([value[site] for value in values]) for site in values[0]}
         save_file(tensors, folder / f"{split}.safetensors")
-        shards.append({"file": f"{split}.safetensors", "split": split, "rows": len(part)})
+        shards.append({"file": f"{split}.safetensors", "split": split, "start": 0, "rows": len(part)})
         if split == "pool":
             for site, activations in tensors.items():
                 shares = torch.tensor([prior[x] for x in part]) if prior else None

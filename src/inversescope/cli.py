@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,6 +109,20 @@ def init(
     screen.print(f"made {folder}; next: inversescope task {folder}", soft_wrap=True)
 
 
+@app.command()
+def extend(
+    run: RunFolder,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, asking for more.")],
+) -> None:
+    """Ask a run for more inputs or more sites. What is collected is kept; `collect` then reads what is missing."""
+    text = _read_config(config)
+    with screen.status("loading the subject"):
+        from inversescope.extend import extend
+
+        extend(run, text)
+    screen.print(f"extended {run}; next: inversescope collect {run}", soft_wrap=True)
+
+
 def _step_command(step: str) -> Callable[[Path], None]:
     def command(run: RunFolder) -> None:
         with _interruptible(f"start the step again: inversescope {step} {run}"):
@@ -130,18 +145,39 @@ for _name in STEPS:
 
 @app.command()
 def invert(
-    text: Annotated[str, typer.Argument(help="The input; it is read at its last token.")],
     site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
+    text: Annotated[str | None, typer.Argument(help="The text that is read.", show_default=False)] = None,
+    messages: Annotated[
+        Path | None,
+        typer.Option("--messages", help='In its place, a conversation: JSON, [{"role": "user", "content": "..."}].'),
+    ] = None,
+    position: Annotated[
+        str,
+        typer.Option(
+            "--position",
+            help="Where: `last`, the index of a token (from 0, or from -1 at the end), a piece of the text (the token "
+            "in which it ends), or in a conversation a role and its turn, such as `user:-1`.",
+        ),
+    ] = "last",
     run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
     bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples to draw.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Decides the draws.")] = 0,
 ) -> None:
-    """Inputs that would have produced the activation of TEXT at a site, each verified by running it."""
+    """Inputs that would have produced the activation of TEXT at a site and a position, each verified by running it.
+
+    Of a text that is too long for the subject, the tokens nearest to the position are kept.
+    """
+    from inversescope import files
     from inversescope.inverter import Inverter
     from inversescope.tables import inversion_table
 
-    inversion = Inverter.load(run).invert(text, site=site, n=n, bandwidth=bandwidth, seed=seed)
+    source = text if messages is None else files.read_json(messages)
+    if source is None or None not in (text, messages):
+        given = "neither" if source is None else "both"
+        raise UserError("a text or a conversation is read", given=given, allowed="either TEXT or --messages FILE")
+    where = int(position) if re.fullmatch(r"-?\d+", position) else position
+    inversion = Inverter.load(run).invert(source, site=site, position=where, n=n, bandwidth=bandwidth, seed=seed)
     Console(highlight=False).print(inversion_table(inversion))
 
 
@@ -249,7 +285,8 @@ def _require_same(folder: Path, config: str) -> None:
         raise UserError(
             "the run in this folder was started with another config",
             given=folder / "config.toml",
-            remedy="the config as it was, or another folder for the new one",
+            remedy=f"the config as it was, another folder for the new one, or inversescope extend {folder} CONFIG "
+            "where it only asks for more inputs or sites",
         )
 
 

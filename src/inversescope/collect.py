@@ -1,14 +1,18 @@
-"""Inputs from the prior in three splits, and their activations in shards: what everything later reads."""
+"""Inputs from the prior in three splits, and their activations in shards: what everything later reads.
+
+A shard holds some sites of some rows of a split. What no shard holds is read: the rest after an interruption, and the
+inputs and the sites by which the config has grown. Never more than one shard's activations are in memory.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
@@ -20,13 +24,15 @@ from inversescope import files
 from inversescope.config import CollectConfig
 from inversescope.errors import UserError
 from inversescope.sites import Site
-from inversescope.spread import Spread
+from inversescope.splits import sizes, write_inputs
+from inversescope.spread import Moments, Spread
 from inversescope.subject import Subject
-from inversescope.tasks import Labels, Task, Tokens
+from inversescope.tasks import Task, Tokens
 
-SPLITS = ("train", "pool", "target")
-SHARDS = "shards.json"
-Progress = Callable[[int, int], None]
+INPUTS, SHARDS = "inputs.parquet", "shards.json"
+FLOAT = 4  # bytes
+# Called as work goes on: inputs read, of how many, and how much goes to disk.
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Store:
     @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits
     def inputs(self, split: str) -> Inputs:
         """The inputs of `train`, `pool` or `target`."""
-        table = pq.read_table(self.folder / "inputs.parquet", filters=[("split", "=", self._kept(split))])
+        table = pq.read_table(self.folder / INPUTS, filters=[("split", "=", self._kept(split))])
         table = table.sort_by("row")
         labels = {
             name.removeprefix("label."): table[name].to_pylist()
@@ -69,18 +75,32 @@ class Store:
         Raises:
             UserError: the site was not collected for this split.
         """
-        parts = []
-        for shard in files.read_json(self.folder / SHARDS):
-            if shard["split"] == self._kept(split):
-                with safe_open(self.folder / shard["file"], "pt") as tensors:
-                    if str(site) not in tensors.keys():  # noqa: SIM118 - no container
-                        raise UserError(
-                            f"this run has no {split} activations of this site",
-                            given=site,
-                            allowed=_short(tensors.keys()),
-                        )
-                    parts.append(tensors.get_tensor(str(site)))
-        return torch.cat(parts)
+        parts: dict[int, Tensor] = {}  # by their first row
+        others: set[str] = set()
+        for shard in self.shards(self._kept(split)):
+            with safe_open(self.folder / shard["file"], "pt") as tensors:
+                others.update(tensors.keys())
+                if str(site) in tensors.keys():  # noqa: SIM118 - no container
+                    parts[shard["start"]] = tensors.get_tensor(str(site))
+        if not parts:
+            raise UserError(
+                f"this run has no {split} activations of this site", given=site, allowed=_short(sorted(others))
+            )
+        return torch.cat([parts[start] for start in sorted(parts)])
+
+    def shards(self, split: str) -> list[dict]:
+        """The entries of the shards of a split, in the order in which they were written."""
+        return [shard for shard in self.all_shards() if shard["split"] == split]
+
+    def all_shards(self) -> list[dict]:
+        """The entries of all shards that are written: file, split, first row, rows, hash."""
+        path = self.folder / SHARDS
+        return files.read_json(path) if path.exists() else []
+
+    def column(self, name: str, split: str, start: int, rows: int) -> list:
+        """A column of `inputs.parquet` for some rows of a split; the others are not read."""
+        here = [("split", "=", split), ("row", ">=", start), ("row", "<", start + rows)]
+        return pq.read_table(self.folder / INPUTS, columns=[name, "row"], filters=here).sort_by("row")[name].to_pylist()
 
     def spread(self, site: Site) -> Spread:
         """The site's mean and standard deviation over the pool."""
@@ -99,7 +119,7 @@ class Store:
 
     @cached_property
     def _trained_on_pool(self) -> bool:
-        splits = pq.read_table(self.folder / "inputs.parquet", columns=["split"])["split"]
+        splits = pq.read_table(self.folder / INPUTS, columns=["split"])["split"]
         return "train" not in splits.unique().to_pylist()
 
 
@@ -112,122 +132,111 @@ def collect(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Draw the inputs, then read the sites of each split; shards that are there already are kept.
+    """Draw the inputs that are missing, then read what no shard holds.
 
     Args:
         sites: for each split, where it is read.
         seed: decides the inputs.
 
     Raises:
-        UserError: the prior has too few inputs, the disk is full, or a shard is not what was written.
+        UserError: the prior has too few inputs, the activations do not fit on the disk, or a shard is not what was
+            written.
     """
-    path = folder / "inputs.parquet"
-    if not path.exists():
-        files.write_table(path, _table(_split(config, task, seed), config, task, subject))
-    shards = _check_shards(folder)
+    write_inputs(folder / INPUTS, config, task, subject, seed)
     store = Store(folder)
-    splits = [split for split in SPLITS if not (split == "train" and config.train == "all")]
-    done, total = 0, sum(len(store.inputs(split)) for split in splits)
-    for split in splits:
-        tokens = store.inputs(split).tokens
-        for start in range(0, len(tokens), config.shard):
-            part = tokens[start : start + config.shard]
-            file = f"{split}-{start // config.shard:05d}.safetensors"
-            if file not in {shard["file"] for shard in shards}:
-                before = done
-
-                def count(batch: int) -> None:
-                    nonlocal before
-                    before += batch
-                    progress(before, total)
-
-                captured = subject.capture(part, sites[split], progress=count)
-                tensors = {str(site): rows for site, rows in captured.activations.items()}
-                files.write_tensors(folder / file, tensors)
-                shards.append({"file": file, "split": split, "rows": len(part), "sha256": files.sha256(folder / file)})
-                files.write_json(folder / SHARDS, shards)
-            done += len(part)
-            progress(done, total)
+    for shard in store.all_shards():
+        files.check_hash(folder / shard["file"], shard["sha256"])
+    parts = [part for split in sizes(folder / INPUTS) for part in _parts(store, split, sites[split], config.shard)]
+    note = _room(folder, sum(part.bytes(subject) for part in parts))
+    done, total = 0, sum(part.rows for part in parts)
+    progress(done, total, note)
+    for part in parts:
+        if part.missing:
+            _read(store, part, subject, lambda more, done=done: progress(done + more, total, note))
+        done += part.rows
+        progress(done, total, note)
     _write_statistics(store, sites["pool"])
 
 
-def _split(config: CollectConfig, task: Task, seed: int) -> dict[str, list[Tokens]]:
-    """Independent draws from the prior. The first ones, repeats left out, are the targets; then a new input goes to
-    train or pool, whichever is further from full, and stays there.
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a split, and the sites of them that no shard holds."""
 
-    So no input is in two splits, targets are distinct, and train and pool repeat an input as often as the prior does.
-    Each split is sorted: inputs that begin alike come into one shard, and their beginnings are computed once. A split
-    of all inputs is every input of the prior, the targets too.
-    """
-    everything = sorted(tokens for tokens, _ in task.enumerate()) if config.pool == "all" else []
-    asked = {"train": config.train, "pool": config.pool, "target": config.targets}
-    sizes = {split: size for split, size in asked.items() if size != "all"}
-    splits: dict[str, list[Tokens]] = {split: [] for split in sizes}
-    home: dict[Tokens, str] = {}
-    for tokens in _draws(task, sum(sizes.values()), np.random.default_rng([seed, 1])):
-        split = home.get(tokens)
-        if split is None:
-            others = [name for name in sizes if name != "target"] or ["target"]
-            open_splits = others if len(splits["target"]) == sizes["target"] else ["target"]
-            split = home[tokens] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
-        elif split == "target" or len(splits[split]) == sizes[split]:
-            continue
-        splits[split].append(tokens)
-        if all(len(splits[name]) == size for name, size in sizes.items()):
-            found = {name: sorted(inputs) for name, inputs in splits.items()}
-            return found | ({"pool": everything} if config.pool == "all" else {})
-    found = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
-    raise UserError(
-        "the prior has too few different inputs for these splits",
-        given=found,
-        remedy="ask for fewer (collect.train, collect.pool, collect.targets), or widen the task",
-    )
+    split: str
+    start: int
+    rows: int
+    missing: tuple[Site, ...]
+
+    def bytes(self, subject: Subject) -> int:
+        """What reading it puts on the disk."""
+        return FLOAT * self.rows * sum(subject.dimension(site) for site in self.missing)
 
 
-def _draws(task: Task, needed: int, rng: np.random.Generator) -> Iterator[Tokens]:
-    """Draws from the prior: the rows of a file once; of an endless prior, up to twenty times what is needed."""
-    if task.rows is not None:
-        yield from task.draw(task.rows, rng)
-        return
-    for _ in range(20):
-        yield from task.draw(needed, rng)
+def _parts(store: Store, split: str, sites: Sequence[Site], size: int) -> Iterator[_Part]:
+    """All rows of a split: as they were cut into shards before, and the rest in parts of `size`."""
+    held: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+    for shard in store.shards(split):
+        with safe_open(store.folder / shard["file"], "pt") as tensors:
+            held[shard["start"], shard["rows"]].update(tensors.keys())
+    for (start, rows), names in held.items():
+        yield _Part(split, start, rows, tuple(site for site in sites if str(site) not in names))
+    end = sizes(store.folder / INPUTS)[split]
+    for start in range(max((start + rows for start, rows in held), default=0), end, size):
+        yield _Part(split, start, min(size, end - start), tuple(sites))
 
 
-def _table(splits: dict[str, list[Tokens]], config: CollectConfig, task: Task, subject: Subject) -> pa.Table:
-    prior = dict(task.enumerate()) if config.pool == "all" else {}
-    rows = [(split, row, tokens) for split in SPLITS for row, tokens in enumerate(splits.get(split, []))]
-    labels: list[Labels] = [task.labels(tokens) for _, _, tokens in rows]
-    columns = {
-        "split": pa.array([split for split, _, _ in rows]),
-        "row": pa.array([row for _, row, _ in rows], pa.int32()),
-        "tokens": pa.array([list(tokens) for _, _, tokens in rows], pa.list_(pa.int32())),
-        "text": pa.array([subject.decode(tokens) for _, _, tokens in rows], pa.string()),
-        "probability": pa.array([prior.get(x) if split == "pool" else None for split, _, x in rows], pa.float64()),
-    }
-    for feature in task.features:
-        columns[f"label.{feature}"] = pa.array([label[feature] for label in labels], pa.string())
-    return pa.table(columns)
+def _room(folder: Path, needed: int) -> str:
+    """How much is to be written, in words, if it fits on the disk."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            "the activations do not fit on the disk",
+            given=f"{_size(needed)} to write in {folder}",
+            allowed=f"{_size(free)} free",
+            remedy="fewer inputs (collect.train, collect.pool) or sites, or a folder on a larger disk",
+        )
+    return f"inputs; {_size(needed)} to write, {_size(free)} free"
 
 
-def _check_shards(folder: Path) -> list[dict]:
-    """The shards written so far, after comparing each with its hash."""
-    path = folder / SHARDS
-    shards = files.read_json(path) if path.exists() else []
-    for shard in shards:
-        files.check_hash(folder / shard["file"], shard["sha256"])
-    return shards
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} TB"
+
+
+def _read(store: Store, part: _Part, subject: Subject, progress: Callable[[int], None]) -> None:
+    """Write a shard. It counts once `shards.json` names it, with its hash."""
+    inputs: list[Tokens] = [tuple(row) for row in store.column("tokens", part.split, part.start, part.rows)]
+    read = 0
+
+    def count(batch: int) -> None:
+        nonlocal read
+        read += batch
+        progress(read)
+
+    captured = subject.capture(inputs, part.missing, progress=count)
+    file = store.folder / f"{part.split}-{len(store.shards(part.split)):05d}.safetensors"
+    files.write_tensors(file, {str(site): rows for site, rows in captured.activations.items()})
+    entry = {"file": file.name, "split": part.split, "start": part.start, "rows": part.rows}
+    files.write_json(store.folder / SHARDS, [*store.all_shards(), entry | {"sha256": files.sha256(file)}])
 
 
 def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
-    tensors = {}
-    for site in sites:
-        probability = store.inputs("pool").probability
-        weights = None if probability is None else torch.tensor(probability)
-        spread = Spread.of(store.activations("pool", site), weights)
-        tensors |= {f"{site}.mean": spread.mean, f"{site}.deviation": spread.deviation}
+    """Mean and deviation of each site over the pool, shard by shard."""
+    moments = {str(site): Moments() for site in sites}
+    for shard in store.shards("pool"):
+        probability = store.column("probability", "pool", shard["start"], shard["rows"])
+        weights = None if None in probability else torch.tensor(probability, dtype=torch.float64)
+        with safe_open(store.folder / shard["file"], "pt") as tensors:
+            for site in moments.keys() & set(tensors.keys()):
+                moments[site].add(tensors.get_tensor(site), weights)
+    found = {site: measured.spread() for site, measured in moments.items()}
+    tensors = {f"{site}.mean": spread.mean for site, spread in found.items()}
+    tensors |= {f"{site}.deviation": spread.deviation for site, spread in found.items()}
     files.write_tensors(store.folder / "statistics.safetensors", tensors)
 
 
 def _short(names: Sequence[str]) -> str:
-    names = sorted(names)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -27,6 +27,9 @@ class SubjectConfig(_Section):
         default="auto", description="`auto`: bfloat16 where the device computes in it fast, else float32"
     )
     revision: str | None = Field(default=None, description="a branch, tag or commit of the Hugging Face hub")
+    projections: dict[str, Path] = Field(
+        default={}, description="files through which sites may be seen, by name: `probe@resid_post.15`"
+    )
 
 
 class CollectConfig(_Section):

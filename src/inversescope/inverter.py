@@ -14,6 +14,7 @@ import torch
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.pipeline import Run
+from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.sample import draw
 from inversescope.saving import load_generator
 from inversescope.sites import Site
@@ -52,7 +53,8 @@ class Inversion:
     """What inverting one activation gave: the samples, nearest first, and how good they are.
 
     Attributes:
-        text: the source input.
+        text: the source input, up to the position that was read.
+        dropped: tokens left out at its beginning, because the subject reads no longer input.
         site: where it was read.
         bandwidth: h.
         labels: the source's own features.
@@ -63,6 +65,7 @@ class Inversion:
     """
 
     text: str
+    dropped: int
     site: str
     bandwidth: float
     labels: Labels
@@ -70,6 +73,11 @@ class Inversion:
     acceptance: float
     effective_sample_size: float
     pareto_k: float | None
+
+    @property
+    def cut_off(self) -> str:
+        """What is to be said beside the text where it was too long; else nothing."""
+        return f" (its first {self.dropped} tokens left out: too long for the subject)" if self.dropped else ""
 
     @property
     def unreliable(self) -> bool:
@@ -109,12 +117,20 @@ class Inversion:
             return "<tr>" + "".join(f"<{tag} style='text-align:left'>{cell}</{tag}>" for cell in cells) + "</tr>"
 
         body = [
-            row([number(s.distance), number(s.weight), "yes" if s.accepted else "", marked(self.text, s.text)])
+            row(
+                [
+                    number(s.distance),
+                    number(s.weight),
+                    "yes" if s.accepted else "",
+                    f"<bdi>{marked(self.text, s.text)}</bdi>",
+                ]
+            )
             for s in self.samples
         ]
         features = ", ".join(f"{escape(name)} {number(self.shared(name))}" for name in self.labels)
         return (
-            f"<p><b>{escape(self.text)}</b><br>{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
+            f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
+            f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
             f"acceptance {self.acceptance:.2f}, effective sample size {self.effective_sample_size:.1f}, "
             f"Pareto k̂ {number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
             f"weight that shares the source's: {features}</p>"
@@ -147,11 +163,31 @@ class Inverter:
             )
         return cls(run)
 
-    def invert(self, text: str, *, site: str, n: int = 32, bandwidth: float = 0.1, seed: int = 0) -> Inversion:
-        """Draw `n` inputs for the activation of `text` at its last token, and verify each.
+    def invert(
+        self,
+        text: str | Messages,
+        *,
+        site: str,
+        position: Position = LAST,
+        n: int = 32,
+        bandwidth: float = 0.1,
+        seed: int = 0,
+    ) -> Inversion:
+        """Draw `n` inputs for the activation of `text` at a position, and verify each.
+
+        Of a text that is too long for the subject, the tokens nearest to the position are kept.
+
+        Args:
+            text: a text, or a conversation: `[{"role": "user", "content": "..."}, ...]`.
+            site: where it is read.
+            position: "last", the index of a token, a piece of the text, or a role and its turn such as "user:-1"; see
+                `inversescope.position.cut`.
+            n: how many.
+            bandwidth: h, the radius in δ.
+            seed: decides the draws.
 
         Raises:
-            UserError: the generator does not serve the site or the bandwidth, or the text is empty.
+            UserError: the generator does not serve the site or the bandwidth, or the text has no such position.
         """
         where = self._site(site)
         low, high = self.generator.bandwidths[where]
@@ -164,9 +200,8 @@ class Inverter:
         if n < 1:
             raise UserError("at least one sample must be drawn", given=n)
         subject, task = self.run.subject, self.run.task
-        source = subject.encode(text)
-        if len(source) == len(subject.prefix):
-            raise UserError("the text is empty", given=repr(text))
+        whole = cut(subject, text, position)
+        source = keep_last(whole, subject.prefix, subject.longest)
         target = subject.capture([source], [where]).activations[where]
         rng = torch.Generator(subject.device).manual_seed(seed)
         tokens, log_q = draw(self.generator, where, target, bandwidth, n, rng)
@@ -178,7 +213,7 @@ class Inverter:
             InvertedSample(None, None, None, None, False, log_q[i], undecided)
             if row is None
             else InvertedSample(
-                subject.decode(row),
+                subject.show(row),
                 row,
                 float(distances[i]),
                 float(weights[i]),
@@ -189,7 +224,8 @@ class Inverter:
             for i, row in enumerate(tokens)
         ]
         return Inversion(
-            subject.decode(source),
+            subject.show(source),
+            len(whole) - len(source),
             str(where),
             bandwidth,
             task.labels(source),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.capture import enough_memory
 from inversescope.subject.identities import require as require_identities
+from inversescope.subject.projections import load_projection
 from inversescope.tasks import Task, load_task, require
 from inversescope.train import Progress as TrainProgress
 from inversescope.train import train
@@ -68,20 +69,10 @@ class Run:
                 remedy="another folder, or --resume to go on with the run in it",
             )
         run = cls(folder, RunConfig.parse(config_text, CONFIG))
-        sites = run.sites
-        subject = run.subject
-        require_identities(subject, sites["pool"])
-        resolved = run.config.model_dump(mode="json")
-        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
-        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
-        resolved["subject"] |= {
-            "device": str(subject.device),
-            "dtype": str(subject.dtype).removeprefix("torch."),
-            "shape": asdict(subject.shape),
-            "prefix": list(subject.prefix),
-        }
+        require_identities(run.subject, run.sites["pool"])
+        resolved = run.resolved()
         files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-        files.write_json(folder / PROVENANCE, provenance(subject, run.config.seed))
+        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed))
         files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
@@ -110,6 +101,24 @@ class Run:
             )
         return cls(folder, RunConfig.read(folder / CONFIG))
 
+    def resolved(self) -> dict[str, Any]:
+        """The whole config, with what its words mean for this subject.
+
+        Raises:
+            UserError: the config cannot be used with its subject.
+        """
+        sites, subject = self.sites, self.subject
+        resolved = self.config.model_dump(mode="json")
+        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
+        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
+        resolved["subject"] |= {
+            "device": str(subject.device),
+            "dtype": str(subject.dtype).removeprefix("torch."),
+            "shape": asdict(subject.shape),
+            "prefix": list(subject.prefix),
+        }
+        return resolved
+
     @cached_property
     def subject(self) -> Subject:
         """The subject, loaded on first use.
@@ -121,6 +130,7 @@ class Run:
         made_by = files.read_json(path) if path.exists() else None
         dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
         subject = Subject.load(wanted.model, device=wanted.device, dtype=dtype, revision=wanted.revision)
+        subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
         known = made_by["subject"]["fingerprint"] if made_by else subject.fingerprint
         if subject.fingerprint != known:
             raise UserError(
@@ -225,7 +235,7 @@ def _collect(run: Run, folder: Path, progress: Progress) -> None:
         run.subject,
         run.sites,
         run.config.seed,
-        lambda done, total: progress(done, total, "inputs"),
+        progress,
     )
 
 

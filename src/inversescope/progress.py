@@ -46,13 +46,14 @@ def shown(step: str, screen: Console) -> Iterator[Show]:
 
 
 def _lines(step: str, screen: Console) -> Show:
-    """One line at the end of the step, and one for every minute before it."""
-    last, ended = time.monotonic(), False
+    """One line at the end of the step, one for every minute before it, and one at its start if it says something."""
+    last, begun, ended = time.monotonic(), False, False
 
     def show(done: int, total: int, note: str) -> None:
-        nonlocal last, ended
-        if not ended and (done == total or time.monotonic() - last > SECONDS):
-            last, ended = time.monotonic(), done == total
+        nonlocal last, begun, ended
+        starts = done == 0 and not begun
+        if not ended and (starts or done == total or time.monotonic() - last > SECONDS):
+            last, begun, ended = time.monotonic(), True, done == total
             screen.print(f"{step:<10} {done}/{total} {note}", soft_wrap=True, markup=False)
 
     return show

@@ -29,16 +29,9 @@ class Spread:
 
         With probabilities, which sum to one, they are the whole prior; without, draws from it.
         """
-        assert len(activations) > 1
-        exact = activations.double()
-        if probability is None:
-            deviation, mean = torch.std_mean(exact, dim=0)
-        else:
-            mean = probability.double() @ exact
-            deviation = (probability.double() @ (exact - mean) ** 2).sqrt()
-        # Rounding leaves a constant coordinate with a deviation of about this much; below tiny, 1/deviation is inf.
-        constant = deviation <= (1e-6 * mean.abs()).clamp_min(torch.finfo(torch.float32).tiny)
-        return cls(mean.float(), deviation.masked_fill(constant, 0).float(), len(activations))
+        moments = Moments()
+        moments.add(activations, probability)
+        return moments.spread()
 
     def to(self, device: torch.device) -> Spread:
         """The same on another device."""
@@ -63,3 +56,35 @@ class Spread:
         left, right = self.standardize(activations), self.standardize(targets)
         # The other mode is faster, and leaves equal activations a little apart.
         return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / self.dimension**0.5
+
+
+class Moments:
+    """Mean and squares of every coordinate of a site, from its activations part by part (Chan, Golub, LeVeque 1983)."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._weight = 0.0
+        self._mean = self._squares = torch.zeros(1, dtype=torch.float64)
+        self._draws = True
+
+    def add(self, activations: Float[Tensor, "n d"], probability: Float[Tensor, " n"] | None = None) -> None:
+        """Take in a part: draws from the prior, or inputs of it with their probabilities, as every other part."""
+        exact, weights = activations.double(), torch.ones(len(activations), dtype=torch.float64)
+        if probability is not None:
+            weights = probability.double()
+        mean = weights @ exact / weights.sum()
+        share = weights.sum() / (self._weight + weights.sum())
+        gap = mean - self._mean
+        self._squares = self._squares + weights @ (exact - mean) ** 2 + gap**2 * self._weight * share
+        self._mean = self._mean + gap * share
+        self._weight += float(weights.sum())
+        self._count += len(activations)
+        self._draws = probability is None
+
+    def spread(self) -> Spread:
+        """The spread of all parts, in float32; together they are at least two inputs."""
+        assert self._count > 1
+        deviation = (self._squares / (self._count - 1 if self._draws else self._weight)).sqrt()
+        # Rounding leaves a constant coordinate with a deviation of about this much; below tiny, 1/deviation is inf.
+        constant = deviation <= (1e-6 * self._mean.abs()).clamp_min(torch.finfo(torch.float32).tiny)
+        return Spread(self._mean.float(), deviation.masked_fill(constant, 0).float(), self._count)

@@ -16,8 +16,8 @@ from inversescope.doctor import Check
 from inversescope.sites import Site, SubjectShape
 
 if TYPE_CHECKING:
-    from inversescope.subject.identities import Identity
     from inversescope.inverter import Inversion
+    from inversescope.subject.identities import Identity
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
 _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
@@ -71,7 +71,7 @@ def _prior_line(prior: dict) -> str:
 def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
-        f"[bold]{escape(inversion.text)}[/]\n{inversion.site}, h = {inversion.bandwidth:g}: "
+        f"[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n{inversion.site}, h = {inversion.bandwidth:g}: "
         f"{len(inversion.samples)} samples, "
         f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {_number(inversion.pareto_k)}"

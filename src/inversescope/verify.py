@@ -18,8 +18,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope import files
-from inversescope.collect import SPLITS, Store
+from inversescope.collect import Store
 from inversescope.sites import Site
+from inversescope.splits import SPLITS
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
 from inversescope.weights import ACCEPTED, importance_weights, log_posterior
@@ -110,7 +111,7 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     """The table with what is known of each sample now; columns as docs/run-directory.md lists them."""
     tokens: list[Tokens | None] = [None if row is None else tuple(row) for row in table["tokens"].to_pylist()]
     distinct = {row for row in tokens if row is not None}
-    text = {row: subject.decode(row) for row in distinct}
+    text = {row: subject.show(row) for row in distinct}
     labels = {row: task.labels(row) for row in distinct}
     prior = {row: task.log_prior(row) for row in distinct}
     train = set(store.inputs("train").tokens)

@@ -60,7 +60,7 @@ class Decoder(Backbone):
         self.token = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(positions, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.hints = Hints(positions, width) if hints else None
+        self.hints = Hints(width) if hints else None
         self.head = nn.Linear(width, vocabulary)
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=0.5)

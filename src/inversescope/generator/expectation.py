@@ -15,12 +15,16 @@ from torch import Tensor, nn
 from inversescope.generator.content import Content, Facts
 from inversescope.generator.vocabulary import BOUNDARY
 
-# An estimate is never trusted to exclude a token by more than this factor of its prior probability, or a repetition by
-# more than this factor.
-FLOOR = 0.02
-# How much the logits of a position start out with of what is expected of a token: as itself, as the repetition that it
-# would be, as occurring once more. The last says again, more vaguely, what the first says.
-GAINS = (1.0, 1.0, 0.25)
+# An estimate is not trusted to exclude a token by more than this factor of its prior probability, or a repetition by
+# more than this factor, before training says how far it is.
+DOUBT = 0.02
+# Of dividing by what may be zero.
+LEAST = 0.02
+KINDS = 3  # of facts: tokens, repetitions, occurrences
+# How much of what is expected of occurring once more enters the logits: it says again, more vaguely, what is expected
+# of tokens at positions, of which all enters, as does all of repetitions. None of this is learned: gains grow where an
+# estimate is sure, and then overstate what it says where it is not (docs/experiments.md).
+AGAIN = 0.25
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,11 @@ class Hints(nn.Module):
     So the backbone need not learn token by token what an estimate says, but how positions hang together.
     """
 
-    def __init__(self, positions: int, width: int):
+    def __init__(self, width: int):
         super().__init__()
         self.here = nn.Linear(width, width, bias=False)
         self.ahead = nn.Linear(width, width, bias=False)
         self.surprise = nn.Parameter(torch.zeros(width))
-        self.gain = nn.Parameter(torch.tensor(GAINS)[:, None, None].repeat(1, positions, 1))
 
     def of(self, expected: Expected, embeddings: Float[Tensor, "vocabulary width"]) -> Hinted:
         """What depends on the condition alone."""
@@ -112,9 +115,8 @@ class Hints(nn.Module):
 
     def next(self, hinted: Hinted, written: Written, start: int) -> Float[Tensor, "batch columns vocabulary"]:
         """What to add to the logits after them."""
-        said = hinted.expected.next(written, start + 1)
-        gain = self.gain[:, start : start + written.latest.shape[1]]
-        return sum((part * much for part, much in zip(said[1:], gain[1:], strict=True)), said[0] * gain[0])
+        token, repeat, more = hinted.expected.next(written, start + 1)
+        return token + repeat + AGAIN * more
 
 
 class _Probability(nn.Module):
@@ -166,35 +168,41 @@ class Expectation(nn.Module):
         self.repeats.fit(says.repeats)
         self.counts.fit(says.counts)
 
-    def forward(self, estimate: Float[Tensor, "batch width"]) -> Expected:
+    def forward(self, estimate: Float[Tensor, "batch width"], doubt: Float[Tensor, "batch kinds"]) -> Expected:
+        """`doubt` is the factor by which facts of each kind are excluded at most."""
         token, prior = self.tokens(estimate), self.tokens.prior
+        of_token, of_repeat, of_more = doubt[:, :, None].unbind(1)
         size = self.positions, self.vocabulary
         repeat = self.repeats.table(self.repeats(estimate), self.positions, self.positions + 1)
         return Expected(
             excess=self.tokens.table(token - prior, *size),
-            token=self.tokens.table(_log_ratio(token, prior), *size),
-            repeat=repeat.clamp_min(FLOOR).log(),
-            more=self._more(estimate),
+            token=self.tokens.table(_log_ratio(token, prior, of_token), *size),
+            repeat=(repeat + of_repeat[:, None]).log(),
+            more=self._more(estimate, of_more),
         )
 
-    def _more(self, estimate: Float[Tensor, "batch width"]) -> Float[Tensor, "batch counts vocabulary"]:
+    def _more(
+        self, estimate: Float[Tensor, "batch width"], doubt: Float[Tensor, "batch 1"]
+    ) -> Float[Tensor, "batch counts vocabulary"]:
         """For tokens that have not occurred: to occur; for those that have: to occur again."""
         prior = self.counts.table(self.counts.prior[None], 2, self.vocabulary)
         found = self.counts.table(self.counts(estimate), 2, self.vocabulary)
         once, again = found.unbind(1)
         prior_once, prior_again = prior.unbind(1)
-        again = (again / once.clamp_min(FLOOR)).clamp_max(1)
-        prior_again = prior_again / prior_once.clamp_min(FLOOR)
-        return torch.stack((_log_odds(once, prior_once), _log_odds(again, prior_again)), dim=1)
+        again = (again / once.clamp_min(LEAST)).clamp_max(1)
+        prior_again = prior_again / prior_once.clamp_min(LEAST)
+        return torch.stack((_log_odds(once, prior_once, doubt), _log_odds(again, prior_again, doubt)), dim=1)
 
 
-def _log_ratio(probability: Tensor, prior: Tensor) -> Tensor:
-    """ln of the probability over the prior's, at least ln FLOOR; 0 where the prior excludes it."""
-    ratio = (probability / prior.where(prior > 0, 1) + FLOOR) / (1 + FLOOR)
+def _log_ratio(probability: Tensor, prior: Tensor, doubt: Tensor) -> Tensor:
+    """ln of the probability over the prior's, at least ln of the doubt; 0 where the prior excludes it."""
+    ratio = (probability / prior.where(prior > 0, 1) + doubt) / (1 + doubt)
     return ratio.log().where(prior > 0, 0)
 
 
-def _log_odds(probability: Tensor, prior: Tensor) -> Tensor:
-    """ln of the odds over the prior's odds, between about ± ln FLOOR; 0 where the prior excludes it or is certain."""
-    ratio = _log_ratio(probability, prior) - _log_ratio(1 - probability, 1 - prior)
+def _log_odds(probability: Tensor, prior: Tensor, doubt: Tensor) -> Tensor:
+    """ln of the odds over the prior's odds, between about ± ln of the doubt; 0 where the prior excludes it or is
+    certain.
+    """
+    ratio = _log_ratio(probability, prior, doubt) - _log_ratio(1 - probability, 1 - prior, doubt)
     return ratio.where((prior > 0) & (prior < 1), 0)

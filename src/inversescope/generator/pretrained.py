@@ -72,7 +72,7 @@ class Pretrained(Backbone):
         self.model: Any = borrowed.model
         self.borrowed = borrowed
         self.shape = Shape(*borrowed.shape)
-        self.hints = Hints(positions, self.shape.width) if hints else None
+        self.hints = Hints(self.shape.width) if hints else None
 
     @property
     def embeddings(self) -> Float[Tensor, "vocabulary width"]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, TypeVar
+from unicodedata import category
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,7 +53,7 @@ def differences(source: str, text: str) -> list[str]:
 
     The first may be empty. Any other empty piece says that words of `source` are missing there.
     """
-    ours, theirs = _WORD.findall(source), _WORD.findall(text)
+    ours, theirs = _words(source), _words(text)
     pieces = [""]
     for kind, _, _, start, end in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
         run = "".join(theirs[start:end])
@@ -61,6 +62,26 @@ def differences(source: str, text: str) -> list[str]:
         else:
             pieces[-1] += run
     return pieces
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, each with the space before it. No letter is parted from its accents, nor an emoji."""
+    words: list[str] = []
+    for piece in _WORD.findall(text):
+        if words and (_joins(piece[0]) or (_joins(words[-1][-1]) and not _ends_a_word(piece[0]))):
+            words[-1] += piece
+        else:
+            words.append(piece)
+    return words
+
+
+def _joins(letter: str) -> bool:
+    """Combining marks, and format characters such as the joiner inside of an emoji."""
+    return not letter.isascii() and (category(letter)[0] == "M" or category(letter) == "Cf")
+
+
+def _ends_a_word(letter: str) -> bool:
+    return category(letter)[0] in "PZC"
 
 
 def choose(records: Records) -> list[dict[str, Any]]:

@@ -11,14 +11,13 @@ from typing import Any, Self
 import torch
 
 from inversescope.errors import UserError
+from inversescope.position import Messages
 from inversescope.sites import POINTS, Site, SubjectShape, select
 from inversescope.subject import bundled, loading
-from inversescope.subject.architectures import architecture_of, shape_of
+from inversescope.subject.architectures import architecture_of, longest_of, shape_of
 from inversescope.subject.capture import Captured, capture
 from inversescope.subject.projections import Projection
-
-Encode = Callable[[str], Sequence[int]]
-Decode = Callable[[Sequence[int]], str]
+from inversescope.subject.tokenizer import Decode, Encode, PretrainedTokenizer, Tokenizer
 
 # Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
@@ -37,17 +36,14 @@ class Subject:
         projections: through which sites may be seen, by name.
     """
 
-    def __init__(
-        self, model: Any, *, name: str, encode: Encode | None, decode: Decode | None, prefix: Sequence[int]
-    ) -> None:
+    def __init__(self, model: Any, *, name: str, tokenizer: Tokenizer | None, prefix: Sequence[int]) -> None:
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.shape: SubjectShape = shape_of(model.config)
         self.prefix = tuple(prefix)
         self.batch_tokens = _BATCH_TOKENS.get(self.device.type, _BATCH_TOKENS["cpu"])
         self.projections: dict[str, Projection] = {}
-        self._encode = encode
-        self._decode = decode
+        self._tokenizer = tokenizer
 
     @classmethod
     def load(cls, model: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> Self:
@@ -90,7 +86,7 @@ class Subject:
         Args:
             model: the model, head included.
             encode: text to token ids, without the prefix. Not needed with a tokenizer, or if texts are never used.
-            decode: token ids to text.
+            decode: token ids to text; needed with `encode`.
             tokenizer: a Hugging Face tokenizer in place of the pair.
             prefix: the tokens that start every input.
             name: what to call it; its class if left out.
@@ -103,9 +99,12 @@ class Subject:
                 "this is not a causal language model", given=type(model).__name__, allowed="one with a head"
             )
         architecture_of(model)
+        words = None
         if tokenizer is not None:
-            encode, decode = _from_tokenizer(tokenizer)
-        return cls(model, name=name or type(model).__name__, encode=encode, decode=decode, prefix=prefix)
+            words = PretrainedTokenizer(tokenizer)
+        elif encode is not None and decode is not None:
+            words = Tokenizer(encode, decode)
+        return cls(model, name=name or type(model).__name__, tokenizer=words, prefix=prefix)
 
     def __repr__(self) -> str:
         s, dtype = self.shape, str(self.dtype).removeprefix("torch.")
@@ -135,36 +134,66 @@ class Subject:
             digest.update(sample.float().numpy().tobytes())
         return digest.hexdigest()
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids, prefix included.
+    @property
+    def longest(self) -> int | None:
+        """How many tokens an input may have, prefix included; None where nothing limits it."""
+        return longest_of(self.model.config)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to tokens and back.
 
         Raises:
-            UserError: the subject has neither a tokenizer nor an `encode`.
+            UserError: the subject has neither a tokenizer nor `encode` and `decode`.
         """
-        if self._encode is None:
-            raise self._no_text()
-        return [*self.prefix, *self._encode(text)]
+        if self._tokenizer is None:
+            raise UserError(
+                "this subject has no tokenizer: it reads token ids only",
+                given=self.name,
+                remedy="Subject.from_model(model, encode=..., decode=...)",
+            )
+        return self._tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, prefix included; once, if the text begins with it.
+
+        Raises:
+            UserError: the subject has no tokenizer.
+        """
+        tokens = tuple(self.tokenizer.encode(text))
+        return [*tokens] if self.prefix and self._starts(tokens) else [*self.prefix, *tokens]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text, the prefix dropped where the tokens start with it.
 
         Raises:
-            UserError: the subject has neither a tokenizer nor a `decode`.
+            UserError: the subject has no tokenizer.
         """
-        if self._decode is None:
-            raise self._no_text()
-        starts = tuple(tokens[: len(self.prefix)]) == self.prefix
-        return self._decode(list(tokens[len(self.prefix) if starts else 0 :]))
+        return self.tokenizer.decode(self._body(tokens))
 
-    def token_strings(self, tokens: Sequence[int]) -> list[str]:
-        """Each token by itself, the prefix included, for people to read.
+    def show(self, tokens: Sequence[int]) -> str:
+        """The same for people: special tokens as ‹|endoftext|›, bytes that make no character as ‹0xE2›.
 
         Raises:
-            UserError: the subject has neither a tokenizer nor a `decode`.
+            UserError: the subject has no tokenizer.
         """
-        if self._decode is None:
-            raise self._no_text()
-        return [self._decode([token]) for token in tokens]
+        return self.tokenizer.show(self._body(tokens))
+
+    def converse(self, messages: Messages) -> str:
+        """A conversation as the model's chat template writes it, on to where the assistant is to answer.
+
+        Raises:
+            UserError: the subject has no chat template, or it refuses the conversation.
+        """
+        return self.tokenizer.converse(messages)
+
+    def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        """Each token decoded by itself, the prefix included.
+
+        Raises:
+            UserError: the subject has no tokenizer.
+        """
+        return [self.tokenizer.decode([token]) for token in tokens]
 
     def sites(self, addresses: Iterable[str]) -> tuple[Site, ...]:
         """The sites that the addresses name, wildcards allowed, each once, in order of depth.
@@ -238,21 +267,8 @@ class Subject:
                 allowed=f"a site of {given} coordinates",
             )
 
-    def _no_text(self) -> UserError:
-        return UserError(
-            "this subject has no tokenizer: it reads token ids only",
-            given=self.name,
-            remedy="Subject.from_model(model, encode=..., decode=...)",
-        )
+    def _starts(self, tokens: Sequence[int]) -> bool:
+        return tuple(tokens[: len(self.prefix)]) == self.prefix
 
-
-def _from_tokenizer(tokenizer: Any) -> tuple[Encode, Decode]:
-    """The functions that a Hugging Face tokenizer stands for; special tokens come back as text, too."""
-
-    def encode(text: str) -> Sequence[int]:
-        return tokenizer.encode(text, add_special_tokens=False)
-
-    def decode(tokens: Sequence[int]) -> str:
-        return tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-
-    return encode, decode
+    def _body(self, tokens: Sequence[int]) -> list[int]:
+        return list(tokens[len(self.prefix) if self._starts(tokens) else 0 :])

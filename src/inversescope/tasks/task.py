@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 from numpy.random import Generator
 
 from inversescope.errors import UserError
+from inversescope.position import Messages
 
 Tokens = tuple[int, ...]
 Labels = dict[str, str | None]
@@ -29,6 +30,10 @@ class TaskSubject(Protocol):
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text, prefix dropped."""
+        ...
+
+    def converse(self, messages: Messages) -> str:
+        """A conversation as the chat template writes it."""
         ...
 
     def capture(self, inputs: Sequence[Sequence[int]], sites: Sequence[Any], *, logits: bool = False) -> Any:

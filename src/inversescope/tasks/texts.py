@@ -1,80 +1,138 @@
-"""Own texts as a task: the prior is the file's rows, the features are its label columns.
+"""Own texts as a task: the prior is the rows of a file or a data set, the features are its label columns.
 
-An input is a text's first `max_tokens` tokens (the prefix is not counted); the cut is where it ends. Rows that come to
-the same input are one input with their joint probability; where their labels differ, that feature is undecided.
+An input is what comes up to the position that is read. Without one, a text is read where it ends, or where its first
+`max_tokens` tokens end; with one, it is read there, and the last `max_tokens` tokens before it are the input. (The
+prefix is not counted.) Rows that come to the same input are one input with their joint probability; where their labels
+differ, that feature is undecided.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from numpy.random import Generator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StrictInt, computed_field, model_validator
 
 from inversescope.errors import UserError
+from inversescope.position import LAST, cut, keep_last
+from inversescope.tasks.rows import read_dataset, read_file
 from inversescope.tasks.task import Labels, TaskSubject, Tokens
-
-Row = tuple[str, dict[str, Any]]  # where it stands in the file, for messages; column -> value
 
 
 class TextsConfig(BaseModel):
-    """Own texts: a text file (one text a line), JSON lines or Parquet."""
+    """Own texts: a text file (one text a line), JSON lines, Parquet, or a Hugging Face data set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["texts"] = Field(default="texts", description="the task: own texts")
-    path: Path = Field(description="a .txt file with one text a line, or a .jsonl or .parquet file with a text column")
-    column: str = Field(default="text", description="the column that holds the text (.jsonl and .parquet)")
+    path: Path | None = Field(
+        default=None, description="a .txt file with one text a line, or a .jsonl or .parquet file with a text column"
+    )
+    dataset: str | None = Field(
+        default=None,
+        description="in its place a data set of the Hugging Face hub, a folder of data files, or one made by "
+        "`save_to_disk` (needs the extra `datasets`); it is streamed",
+    )
+    subset: str | None = Field(default=None, description="the data set's configuration, where it has several")
+    split: str = Field(default="train", description="the data set's split")
+    limit: PositiveInt | None = Field(default=None, description="rows read, from the first; null: all of them")
+    column: str = Field(
+        default="text", description="the column that holds the text, or a conversation: a list of messages"
+    )
     labels: tuple[str, ...] = Field(
-        default=(), description="the columns that are features; empty: all but the text column"
+        default=(), description="the columns that are features; empty: all but those of the text and its position"
     )
-    max_tokens: int = Field(
-        default=64, ge=1, description="longer texts are cut to their first tokens; the prefix is not counted"
+    max_tokens: PositiveInt = Field(
+        default=64,
+        description="longer texts are cut to their first tokens, or where a position is named to the last before it; "
+        "the prefix is not counted",
     )
+    position: StrictInt | str | None = Field(
+        default=None,
+        description="where every text is read: the index of a token, `last`, a piece of the text, or a role and its "
+        "turn (`user:-1`); null: where it ends, or its first `max_tokens` tokens",
+    )
+    position_column: str | None = Field(default=None, description="the column that says so for each text by itself")
+
+    @computed_field
+    @property
+    def cut(self) -> str:
+        """Where the inputs end, in words."""
+        if self.position_column is not None:
+            return f"the position in column {self.position_column}"
+        return "end of text" if self.position is None else f"position {self.position}"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("either path or dataset says where the texts are")
+        if self.path is not None and {"subset", "split"} & self.model_fields_set:
+            raise ValueError("subset and split belong to a dataset, and path is given")
+        if self.position is not None and self.position_column is not None:
+            raise ValueError("either position or position_column says where the texts are read")
+        return self
 
 
 class Texts:
-    """The task of one file for one subject's tokenizer.
+    """The task of one file or data set for one subject's tokenizer.
 
     `blank` rows (no text, or nothing but white space) were skipped; `shortened` ones were cut to `max_tokens`.
 
     Raises:
-        UserError: the file is missing, unreadable, not UTF-8 or without a text; a column is missing or holds the wrong
-            kind of value.
+        UserError: the source is missing, unreadable, not UTF-8 or without a text; a column is missing or holds the
+            wrong kind of value; a text does not have the position that is named.
     """
 
     name = "texts"
-    cut = "end of text"
 
     def __init__(self, config: TextsConfig, subject: TaskSubject):
-        columns, rows = _read(config.path)
+        if config.path is not None:
+            columns, rows = read_file(config.path)
+        else:
+            assert config.dataset is not None
+            columns, rows = read_dataset(config.dataset, config.subset, config.split)
         self.features = _features(config, columns)
+        self.cut = config.cut
         self.blank = self.shortened = 0
         self._inputs: list[Tokens] = []
-        self._labels: dict[Tokens, Labels] = {}
-        for where, row in rows:
-            text = row.get(config.column)
-            if text is not None and not isinstance(text, str):
-                raise UserError("the text column holds something that is not text", given=f"{where}: {text!r}")
-            tokens = tuple(subject.encode(text)) if text and text.strip() else subject.prefix
-            kept = tokens[: len(subject.prefix) + config.max_tokens]
-            if len(kept) == len(subject.prefix):
+        self._labels: dict[Tokens, tuple[str | None, ...]] = {}
+        # Every occurrence of a token is one and the same object: a quarter of the memory.
+        same: dict[int, int] = {}
+        for where, row in islice(rows, config.limit):
+            kept = self._read(config, subject, where, row)
+            if kept is None:
                 self.blank += 1
                 continue
-            self.shortened += kept != tokens
+            kept = tuple(map(same.setdefault, kept, kept))
             self._inputs.append(kept)
-            labels = {name: _label(row.get(name), where, name) for name in self.features}
+            labels = tuple(_label(row.get(name), where, name) for name in self.features)
             known = self._labels.setdefault(kept, labels)
-            self._labels[kept] = {name: value if known[name] == value else None for name, value in labels.items()}
+            if known != labels:
+                self._labels[kept] = tuple(a if a == b else None for a, b in zip(known, labels, strict=True))
         if not self._inputs:
-            raise UserError("the file holds no text", given=f"{config.path}: {self.blank} blank rows")
+            raise UserError("no row holds a text", given=f"{config.path or config.dataset}: {self.blank} blank rows")
         self._counts = Counter(self._inputs)
         self.rows = len(self._inputs)
+
+    def _read(self, config: TextsConfig, subject: TaskSubject, where: str, row: dict[str, Any]) -> Tokens | None:
+        """The input of a row; None if there is no text."""
+        text, limit = row.get(config.column), len(subject.prefix) + config.max_tokens
+        if text is None or (isinstance(text, str) and not text.strip()):
+            return None
+        if not isinstance(text, str | list):
+            raise UserError("the text column holds something that is not text", given=f"{where}: {text!r}")
+        position = config.position if config.position_column is None else _position(row, config.position_column, where)
+        try:
+            whole = cut(subject, text, LAST if position is None else position)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        self.shortened += len(whole) > limit
+        return whole[:limit] if position is None else keep_last(whole, subject.prefix, limit)
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
         """The inputs of `n` rows, drawn without replacement: as many as there are rows gives every row once.
@@ -84,7 +142,7 @@ class Texts:
         """
         if n > len(self._inputs):
             raise UserError(
-                "more inputs are asked for than the file has texts",
+                "more inputs are asked for than there are texts",
                 given=n,
                 allowed=f"up to {len(self._inputs)} ({len(self._counts)} of them distinct)",
                 remedy="ask for fewer inputs or add texts",
@@ -93,7 +151,8 @@ class Texts:
 
     def labels(self, tokens: Sequence[int]) -> Labels:
         """The labels of an input of the file; every feature undecided for any other token sequence."""
-        return dict(self._labels.get(tuple(tokens)) or dict.fromkeys(self.features))
+        found = self._labels.get(tuple(tokens), (None,) * len(self.features))
+        return dict(zip(self.features, found, strict=True))
 
     def log_prior(self, tokens: Sequence[int]) -> float:
         """ln P(x) in nats: the share of rows that are this input; -inf for any other token sequence."""
@@ -111,14 +170,31 @@ class Texts:
 
 
 def _features(config: TextsConfig, columns: list[str]) -> tuple[str, ...]:
-    for wanted in (config.column, *config.labels):
+    taken = [config.column] if config.position_column is None else [config.column, config.position_column]
+    for wanted in (*taken, *config.labels):
         if wanted not in columns:
             raise UserError(
-                "the file has no such column", given=f"{wanted} of {config.path}", allowed=", ".join(columns) or "none"
+                "there is no such column",
+                given=f"{wanted} of {config.path or config.dataset}",
+                allowed=", ".join(columns) or "none",
             )
-    if config.column in config.labels or len(set(config.labels)) < len(config.labels):
-        raise UserError("a label column is the text column or is named twice", given=", ".join(config.labels))
-    return config.labels or tuple(column for column in columns if column != config.column)
+    if len({*taken, *config.labels}) < len([*taken, *config.labels]):
+        raise UserError("a column is named twice", given=", ".join([*taken, *config.labels]))
+    return config.labels or tuple(column for column in columns if column not in taken)
+
+
+def _position(row: dict[str, Any], column: str, where: str) -> int | str | None:
+    """What a row says of its position; None where it says nothing."""
+    value = row.get(column)
+    if isinstance(value, float):  # a column of whole numbers with gaps
+        value = None if math.isnan(value) else int(value) if value.is_integer() else value
+    if isinstance(value, bool | float) or not isinstance(value, int | str | None):
+        raise UserError(
+            "the position column holds something that is not a position",
+            given=f"{where}: {column} = {value!r}",
+            allowed="an index, `last`, a piece of the text, a role and its turn, or null",
+        )
+    return value
 
 
 def _label(value: object, where: str, name: str) -> str | None:
@@ -132,65 +208,3 @@ def _label(value: object, where: str, name: str) -> str | None:
         allowed="text, number, true, false or null",
         remedy="name the columns that are labels in the config's `labels`",
     )
-
-
-def _read(path: Path) -> tuple[list[str], list[Row]]:
-    """The columns and the rows of a file."""
-    readers = {".txt": _read_txt, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UserError("texts are not read from this kind of file", given=path, allowed=", ".join(readers))
-    if not path.is_file():
-        raise UserError("there is no such file", given=path)
-    columns, rows = reader(path)
-    if not rows:
-        raise UserError("the file is empty", given=path)
-    return columns, rows
-
-
-def _read_txt(path: Path) -> tuple[list[str], list[Row]]:
-    return ["text"], [(where, {"text": line}) for where, line in _lines(path)]
-
-
-def _read_jsonl(path: Path) -> tuple[list[str], list[Row]]:
-    rows: list[Row] = []
-    for where, line in _lines(path):
-        try:
-            row = json.loads(line) if line.strip() else {}
-        except json.JSONDecodeError as error:
-            raise UserError("a line is not valid JSON", given=f"{where}: {error}") from error
-        if not isinstance(row, dict):
-            raise UserError(
-                "a line is not a JSON object", given=f"{where}: {line[:80]}", allowed='{"text": "...", ...}'
-            )
-        rows.append((where, row))
-    return list(dict.fromkeys(column for _, row in rows for column in row)), rows
-
-
-def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise UserError("the file is not readable as Parquet", given=f"{path}: {error}") from error
-    return table.column_names, [(f"{path}, row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
-
-
-def _lines(path: Path) -> list[tuple[str, str]]:
-    """The lines of a UTF-8 file with where they stand. Only a newline ends a line: texts may hold other separators."""
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            "the file is not UTF-8",
-            given=f"{path}, line {line}, byte {error.start} of the file: {data[error.start : error.end]!r}",
-            remedy="save it as UTF-8",
-        ) from error
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [(f"{path}, line {number}", line.removesuffix("\r")) for number, line in enumerate(lines, start=1)]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from inversescope.generator.content import Content
 from inversescope.generator.encoding.encoder import Encoder
-from inversescope.generator.expectation import Expectation, Expected
+from inversescope.generator.expectation import DOUBT, KINDS, Expectation, Expected
 from inversescope.generator.fourier import FEATURES, fourier
 from inversescope.generator.neighbourhood import Neighbourhood
 from inversescope.generator.witnesses import WITNESSES, Witnesses, summoned
@@ -23,6 +23,7 @@ from inversescope.generator.witnesses import WITNESSES, Witnesses, summoned
 NEGLIGIBLE_VARIANCE = 1e-6
 _HIDDEN = 64  # of the small network that weighs the two estimates
 EVEN = 4  # effective sample size of the kernel estimate at which it is worth as much as the linear one, to start with
+TRUST = 1 + KINDS  # numbers that say how far witnesses and facts are trusted
 
 
 class Estimates(nn.Module):
@@ -30,12 +31,13 @@ class Estimates(nn.Module):
 
     Shared by all sites: it knows the bandwidth, and ln of the effective sample size of the kernel estimate. It starts
     out trusting both alike where `EVEN` inputs are near, and the kernel estimate nearly alone where many are. The
-    condition is this estimate, scaled and with an offset that say how sure it is.
+    condition is this estimate, scaled and with an offset that say how sure it is. How far the facts that are
+    read back from it are trusted to exclude something depends on how sure it is, too.
     """
 
     def __init__(self, width: int):
         super().__init__()
-        last = nn.Linear(_HIDDEN, 3 * width + 1)
+        last = nn.Linear(_HIDDEN, 3 * width + TRUST)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.weigh = nn.Sequential(nn.Linear(FEATURES + 1, _HIDDEN), nn.SiLU(), last)
@@ -46,14 +48,14 @@ class Estimates(nn.Module):
         kernel: Float[Tensor, "batch width"],
         size: Float[Tensor, " batch"],
         bandwidth: Float[Tensor, " batch"],
-    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, "batch 1"]]:
-        """The estimate, the condition made of it, and ln of how far a witness is relied on."""
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, "batch trust"]]:
+        """The estimate, the condition made of it, and ln of how far witnesses are relied on and facts doubted."""
         size, width = size.log()[:, None], linear.shape[1]
         weighed = self.weigh(torch.cat((fourier(bandwidth), size / 4), dim=1))
-        learned, scale, offset, reliance = weighed.split((width, width, width, 1), dim=1)
+        learned, scale, offset, trusted = weighed.split((width, width, width, TRUST), dim=1)
         trust = (2 * (size - math.log(EVEN)) + learned).sigmoid()
         estimate = (scale.exp() * linear).lerp(kernel, trust)
-        return estimate, estimate + offset, reliance
+        return estimate, estimate + offset, trusted
 
 
 class SiteEncoder(nn.Module):
@@ -130,10 +132,11 @@ class EstimatesEncoder(Encoder):
     ):
         super().__init__(width)
         self.width = width
-        self.estimated = width + WITNESSES + 1
+        self.estimated = width + WITNESSES + TRUST
         self.register_buffer("inputs", torch.zeros(known, positions, dtype=torch.long))
         self.sites = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions)
         self.estimates = Estimates(width)
+        self.doubt = nn.Parameter(torch.zeros(KINDS))  # of the prior's own facts
         self.expectation = Expectation(facts, positions, vocabulary, width)
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
@@ -164,22 +167,23 @@ class EstimatesEncoder(Encoder):
         if weights is None:
             weights = neighbourhood.weights(activation, bandwidth)
         estimates = self._site(site)(neighbourhood, activation, bandwidth, weights)
-        estimate, encoded, reliance = self.estimates(*estimates, bandwidth)
+        estimate, encoded, trusted = self.estimates(*estimates, bandwidth)
         # The places travel as numbers in the condition, exact up to 2²⁴.
-        return torch.cat((estimate, summoned(weights), reliance), dim=1), encoded + self.mix(encoded)
+        return torch.cat((estimate, summoned(weights), trusted), dim=1), encoded + self.mix(encoded)
 
     def nothing(self, batch: int) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
         encoded = self.null.expand(batch, -1)
         estimate = encoded.new_zeros(batch, self.estimated)
-        estimate[:, -1] = -torch.inf  # nobody is heard
+        estimate[:, -TRUST] = -torch.inf  # no witness is heard
+        estimate[:, -KINDS:] = self.doubt
         return estimate, encoded + self.mix(encoded)
 
     def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected:
-        return self.expectation(estimate[:, : self.width])
+        return self.expectation(estimate[:, : self.width], DOUBT * estimate[:, -KINDS:].exp())
 
     def witnesses(self, estimate: Float[Tensor, "batch estimated"]) -> Witnesses:
         every = torch.arange(len(estimate), device=estimate.device)
-        return Witnesses(self.inputs[estimate[:, self.width : -1].long()], estimate[:, -1], every)
+        return Witnesses(self.inputs[estimate[:, self.width : -TRUST].long()], estimate[:, -TRUST], every)
 
     def inside(self) -> Iterable[nn.Parameter]:
         return self.mix.parameters()

@@ -79,7 +79,8 @@ function targetCard(target, samples, farthest) {
   return element("article", { class: "target" },
     element("header", {}, element("span", {}, `source input of target ${target.row}`),
       element("span", {}, `accepted ${share} over all sites and bandwidths, rank ${target.rank} of ${target.of}`)),
-    element("p", { class: "input" }, target.text), label === null ? null : element("p", { class: "given" }, label),
+    element("p", { class: "input", dir: "auto" }, target.text),
+    label === null ? null : element("p", { class: "given", dir: "auto" }, label),
     rows.length === 0 ? notice("No sample was drawn here.")
       : element("div", { class: "samples" }, sampleHead(), rows.slice(0, NEAR)),
     rows.length > NEAR ? farther(samples.slice(NEAR), rows.slice(NEAR)) : null);
@@ -104,8 +105,8 @@ function sampleRow(sample, target, f, farthest) {
     meter("distance", sample.distance, farthest, unverified ? "unverified: distance not known" : "distance undefined"),
     meter("weight", sample.weight, 1, unverified ? "unverified: no weight" : "the weights of this target have collapsed"),
     element("span", { class: "times" }, sample.n > 1 ? `×${sample.n}` : ""),
-    element("span", { class: "words-of" }, sample.text.map(piece)),
-    element("span", { class: `label ${same}` }, f < 0 ? "" : label ?? "undecided"),
+    element("span", { class: "words-of", dir: "auto" }, sample.text.map(piece)),
+    element("span", { class: `label ${same}`, dir: "auto" }, f < 0 ? "" : label ?? "undecided"),
     element("span", { class: "state" }, sample.state === "verified" ? "not accepted" : sample.state));
 }
 // Every second piece differs from the source input; an empty one marks where words of it are missing.

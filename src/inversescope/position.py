@@ -1,0 +1,167 @@
+"""Which position of a text or a conversation is read: the input is what comes up to there, that token included."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from inversescope.errors import UserError
+
+Messages = Sequence[Any]  # {"role": ..., "content": ...} each; `cut` refuses anything else
+Position = int | str
+LAST = "last"
+_TURN = re.compile(r"([^\s:]+):(-?\d+)")
+_MARK = "\ue000\ue001\ue000"  # stands for a message's content, to find where a chat template puts it
+_LISTED = 10  # occurrences named in a message
+_AROUND = 16  # characters shown on each side of one
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What finding a position needs of the subject."""
+
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """The tokens that start every input."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, prefix included."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text, prefix dropped."""
+        ...
+
+    def converse(self, messages: Messages) -> str:
+        """A conversation as the chat template writes it."""
+        ...
+
+
+def cut(subject: Reader, source: str | Messages, position: Position = LAST) -> tuple[int, ...]:
+    """The input that is read at a position of a text or of a conversation; prefix included.
+
+    Args:
+        source: a text, or messages: `[{"role": "user", "content": "..."}, ...]`.
+        position: "last"; the index of a token, from 0 after the prefix, or from -1 at the end; in a conversation a role
+            and its turn, such as "user:-1" (the last token of that message); or a piece of the text, which is read at
+            the token in which it ends.
+
+    Raises:
+        UserError: there is no such position, or a piece of the text names several; a message is not one.
+    """
+    if not isinstance(source, str):
+        _check(source)
+    text = source if isinstance(source, str) else subject.converse(source)
+    tokens = subject.encode(text)
+    if len(tokens) == len(subject.prefix):
+        raise UserError("the text is empty", given=repr(text))
+    turn = None if isinstance(source, str) or isinstance(position, int) else _TURN.fullmatch(position)
+    if turn:
+        index = _ending(subject, tokens, _end_of_turn(subject, source, text, turn[1], int(turn[2])))
+    elif isinstance(position, int) or position == LAST:
+        index = _counted(len(tokens) - len(subject.prefix), -1 if position == LAST else int(position))
+    else:
+        index = _of_piece(subject, tokens, position)
+    return tuple(tokens[: len(subject.prefix) + index + 1])
+
+
+def keep_last(tokens: tuple[int, ...], prefix: tuple[int, ...], limit: int | None) -> tuple[int, ...]:
+    """The prefix and what stands nearest to the position that is read, `limit` tokens together (None: all)."""
+    if limit is None or len(tokens) <= limit:
+        return tokens
+    assert limit > len(prefix)
+    return (*prefix, *tokens[len(tokens) - limit + len(prefix) :])
+
+
+def _check(messages: Messages) -> None:
+    allowed = '[{"role": "user", "content": "..."}, ...]'
+    if not messages:
+        raise UserError("the conversation has no message", allowed=allowed)
+    for number, message in enumerate(messages):
+        parts = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        if not all(isinstance(part, str) for part in parts):
+            raise UserError(
+                "a message of the conversation is not one",
+                given=f"message {number}: {message!r}"[:200],
+                allowed=allowed,
+            )
+
+
+def _counted(length: int, index: int) -> int:
+    if not -length <= index < length:
+        raise UserError(
+            "this position lies outside the text",
+            given=index,
+            allowed=f"0 to {length - 1}, or -{length} to -1 from the end (tokens, the prefix not counted)",
+        )
+    return index % length
+
+
+def _of_piece(subject: Reader, tokens: Sequence[int], piece: str) -> int:
+    """The index of the token in which a piece of the text ends."""
+    text = subject.decode(tokens)
+    found = list(_occurrences(text, piece)) if piece else []
+    if not found:
+        raise UserError(
+            "the text has no such position",
+            given=repr(piece),
+            allowed="last, an index, a piece of the text, or ROLE:TURN in a conversation",
+        )
+    if len(found) > 1:
+        places = [
+            f"{_ending(subject, tokens, start + len(piece))} in "
+            f"{text[max(0, start - _AROUND) : start + len(piece) + _AROUND]!r}"
+            for start in found[:_LISTED]
+        ]
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        raise UserError(
+            f"this piece of the text occurs {len(found)} times",
+            given=repr(piece),
+            allowed="; ".join(places) + more,
+            remedy="one of these indices as the position, or a longer piece that occurs once",
+        )
+    return _ending(subject, tokens, found[0] + len(piece))
+
+
+def _occurrences(text: str, piece: str) -> Iterator[int]:
+    start = text.find(piece)
+    while start >= 0:
+        yield start
+        start = text.find(piece, start + 1)
+
+
+def _ending(subject: Reader, tokens: Sequence[int], end: int) -> int:
+    """The index of the token with which the first `end` characters of the text are complete."""
+    text, first = subject.decode(tokens), len(subject.prefix)
+
+    def complete(count: int) -> int:  # a character of which bytes are missing decodes to another one
+        some = subject.decode(tokens[: first + count])
+        return next((place for place, (a, b) in enumerate(zip(some, text, strict=False)) if a != b), len(some))
+
+    return bisect_left(range(1, len(tokens) - first + 1), end, key=complete)
+
+
+def _end_of_turn(subject: Reader, messages: Messages, text: str, role: str, turn: int) -> int:
+    """Where a message's content ends in the decoded text of the conversation, in characters."""
+    turns = [number for number, message in enumerate(messages) if message["role"] == role]
+    if not turns:
+        roles = dict.fromkeys(message["role"] for message in messages)
+        raise UserError("no message has this role", given=f"{role}:{turn}", allowed=", ".join(roles))
+    if not -len(turns) <= turn < len(turns):
+        allowed = f"{role}:0 to {role}:{len(turns) - 1}, or {role}:-{len(turns)} to {role}:-1"
+        raise UserError("this role has no such turn", given=f"{role}:{turn}", allowed=allowed)
+    number = turns[turn]
+    marked = [*messages[:number], {**messages[number], "content": _MARK}, *messages[number + 1 :]]
+    before, _, after = subject.converse(marked).partition(_MARK)
+    decoded = subject.decode(subject.encode(text))
+    as_it_stands = text.startswith(before) and text.endswith(after) and len(text) > len(before + after)
+    if not as_it_stands or not decoded.endswith(after):
+        raise UserError(
+            "this message is empty, or the chat template does not write it as it stands",
+            given=f"{role}:{turn}: {messages[number]['content']!r}"[:200],
+            remedy="an index or a piece of the text as the position",
+        )
+    return len(decoded) - len(after)

@@ -1,0 +1,110 @@
+"""Text to tokens and back, tokens for people to read, and conversations as the model expects them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from inversescope.errors import UserError
+from inversescope.position import Messages
+
+Encode = Callable[[str], Sequence[int]]
+Decode = Callable[[Sequence[int]], str]
+
+# Control characters, all but tab and newline; and bytes that make no character, as "surrogateescape" leaves them.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]")
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class Tokenizer:
+    """Made from a pair of functions. Neither adds a token by itself."""
+
+    def __init__(self, encode: Encode, decode: Decode):
+        self.encode = encode
+        self.decode = decode
+
+    def show(self, tokens: Sequence[int]) -> str:
+        """Text for people: control characters are named in ‹›."""
+        return _named(self.decode(tokens))
+
+    def converse(self, messages: Messages) -> str:
+        """A conversation as the model's chat template writes it, on to where the assistant is to answer.
+
+        Raises:
+            UserError: there is no chat template, or it refuses the conversation.
+        """
+        raise UserError(
+            "this subject has no chat template: it reads texts only",
+            given=f"a conversation of {len(messages)} messages",
+            remedy="a text, or an instruction model as the subject",
+        )
+
+
+class PretrainedTokenizer(Tokenizer):
+    """One of Hugging Face: special tokens come back as text, too, and are shown as ‹|endoftext|›."""
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self._added = {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
+        special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._special = special | set(tokenizer.all_special_ids)
+        decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
+        self._bytes = _byte_letters() if decoder and b"ByteLevel" in decoder.__getstate__() else None
+        super().__init__(
+            lambda text: tokenizer.encode(text, add_special_tokens=False),
+            lambda tokens: tokenizer.decode(tokens, clean_up_tokenization_spaces=False),
+        )
+
+    def show(self, tokens: Sequence[int]) -> str:
+        """Text for people: special tokens, bytes that make no character and control characters are named in ‹›."""
+        parts = []
+        for special, run in itertools.groupby(tokens, self._special.__contains__):
+            if special:
+                names = self._tokenizer.convert_ids_to_tokens(list(run))
+                parts += [f"‹{name.removeprefix('<').removesuffix('>')}›" for name in names]
+            else:
+                parts.append(self._show_run(list(run)))
+        return "".join(parts)
+
+    def converse(self, messages: Messages) -> str:
+        from jinja2 import TemplateError
+
+        if not self._tokenizer.chat_template:
+            return super().converse(messages)
+        answers = messages[-1]["role"] != "assistant"
+        try:
+            return self._tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=answers, clean_up_tokenization_spaces=False
+            )
+        except TemplateError as error:
+            raise UserError("the subject's chat template refuses this conversation", given=error) from error
+
+    def _show_run(self, tokens: list[int]) -> str:
+        """Tokens that are not special. U+FFFD in their text tells that some of their bytes make no character."""
+        text = self.decode(tokens)
+        if "\N{REPLACEMENT CHARACTER}" in text:
+            text = b"".join(map(self._bytes_of, tokens)).decode("utf-8", "surrogateescape")
+        return _named(text)
+
+    def _bytes_of(self, token: int) -> bytes:
+        if token in self._added:
+            return self._added[token].encode()
+        string: str = self._tokenizer.convert_ids_to_tokens(token)
+        if self._bytes is not None:
+            return bytes(self._bytes[letter] for letter in string)
+        if match := _BYTE_TOKEN.fullmatch(string):
+            return bytes([int(match[1], 16)])
+        return string.replace("\u2581", " ").encode()  # SentencePiece's space
+
+
+def _named(text: str) -> str:
+    return _UNSEEN.sub(lambda match: f"‹0x{ord(match[0]) & 0xFF:02X}›", text)
+
+
+def _byte_letters() -> dict[str, int]:
+    """The letter that stands for each byte in a byte-level vocabulary: itself, or if that has no glyph one above."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(0x100 + i): byte for i, byte in enumerate(hidden)}

@@ -1,0 +1,249 @@
+"""Any position of any text: what is read at an index, at a piece of the text, at a turn of a conversation."""
+
+from __future__ import annotations
+
+import pytest
+from fake_tokenizer import WordSubject
+from hypothesis import given
+from hypothesis import strategies as st
+from small_subject import save_subject, tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from inversescope.errors import UserError
+from inversescope.position import cut, keep_last
+from inversescope.subject import Subject
+from inversescope.subject.tokenizer import PretrainedTokenizer, Tokenizer
+
+TEXT = "Mary and John went, and John gave"
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Who went?"},
+    {"role": "assistant", "content": "Mary, and John."},
+    {"role": "user", "content": "Who gave?"},
+]
+CHATML = (
+    "{% for message in messages %}{{ '<s>' + message['role'] + '\\n' + message['content'] + '</s>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<s>assistant\\n' }}{% endif %}"
+)
+
+
+class Read:
+    """A subject that is no more than a Hugging Face tokenizer, with a prefix."""
+
+    def __init__(self, words: PreTrainedTokenizerFast, prefix: tuple[int, ...]):
+        self.words = PretrainedTokenizer(words)
+        self.prefix = prefix
+        self.converse = self.words.converse
+
+    def encode(self, text: str) -> list[int]:
+        return [*self.prefix, *self.words.encode(text)]
+
+    def decode(self, tokens: tuple[int, ...]) -> str:
+        return self.words.decode(tokens[len(self.prefix) :])
+
+
+def chatting() -> PreTrainedTokenizerFast:
+    words = tokenizer()
+    words.chat_template = CHATML
+    return words
+
+
+BYTES = Read(chatting(), (0,))
+
+
+def read(source, position) -> str:
+    """The text that ends at a position."""
+    subject = WordSubject()
+    return subject.decode(cut(subject, source, position))
+
+
+@pytest.mark.parametrize(
+    ("position", "ends"),
+    [
+        ("last", "gave"),
+        (0, "Mary"),
+        (-1, "gave"),
+        (-8, "Mary"),
+        (3, " went"),
+        ("Mary", "Mary"),
+        ("Mary and", "Mary and"),
+        (", and", ", and"),
+        ("wen", " went"),  # the token in which it ends
+        ("John gave", "John gave"),
+    ],
+)
+def test_a_position_is_where_the_input_ends(position, ends: str):
+    text = read(TEXT, position)
+    assert TEXT.startswith(text) and text.endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("position", "says"),
+    [
+        (8, r"outside the text\n  given:   8\n  allowed: 0 to 7, or -8 to -1"),
+        (-9, r"outside the text\n  given:   -9"),
+        ("Peter", r"no such position\n  given:   'Peter'\n  allowed: last, an index, a piece"),
+        ("", "no such position"),
+        ("user:0", "no such position"),  # a text has no turns
+        (
+            "John",
+            r"occurs 2 times\n.*'John'\n  allowed: 2 in 'Mary and John went, and John '; 6 in .*'\n.*longer piece",
+        ),
+    ],
+)
+def test_a_position_that_is_none_or_several_is_refused(position, says: str):
+    with pytest.raises(UserError, match=says):
+        read(TEXT, position)
+
+
+def test_many_occurrences_are_counted_and_the_first_ones_listed():
+    with pytest.raises(UserError, match=r"occurs 30 times(.|\n)* and 20 more"):
+        read("John " * 30, "John")
+
+
+@given(st.text(min_size=1), st.data())
+def test_what_ends_at_a_piece_holds_it_and_not_a_token_more(text: str, data: st.DataObject):
+    """Whatever the text, bytes of a character in several tokens included."""
+    end = data.draw(st.integers(1, len(text)))
+    decoded = BYTES.decode(tuple(BYTES.encode(text)))
+    if decoded != text or text.count(text[:end]) > 1 or "\ufffd" in text or text[:end] == "last":
+        return
+    tokens = cut(BYTES, text, text[:end])
+    assert BYTES.decode(tokens).startswith(text[:end])
+    assert not BYTES.decode(tokens[:-1]).startswith(text[:end])
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_every_index_is_a_prefix_of_the_whole(text: str):
+    whole = tuple(BYTES.encode(text))
+    assert [cut(BYTES, text, index) for index in range(len(whole) - 1)] == [
+        whole[: n + 2] for n in range(len(whole) - 1)
+    ]
+    assert cut(BYTES, text) == cut(BYTES, text, -1) == whole
+
+
+@pytest.mark.parametrize(
+    ("position", "ends"),
+    [
+        ("user:0", "<s>user\nWho went?"),
+        ("user:1", "<s>user\nWho gave?"),
+        ("user:-1", "<s>user\nWho gave?"),
+        ("user:-2", "<s>user\nWho went?"),
+        ("system:0", "<s>system\nBe brief."),
+        ("assistant:0", "Mary, and John."),
+        ("last", "Who gave?</s>\n<s>assistant\n"),
+        (0, "<s>"),
+        ("and John", "Mary, and John"),
+    ],
+)
+def test_a_turn_is_read_at_the_last_token_of_its_content(position, ends: str):
+    text = BYTES.decode(cut(BYTES, TALK, position))
+    assert BYTES.converse(TALK).startswith(text) and text.endswith(ends)
+
+
+def test_a_conversation_that_the_assistant_ends_is_not_continued():
+    text = BYTES.decode(cut(BYTES, TALK[:3]))
+    assert text.endswith("Mary, and John.</s>\n")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.text(min_size=1, max_size=12)), min_size=1), st.data()
+)
+def test_turns_are_found_whatever_they_say(turns: list[tuple[str, str]], data: st.DataObject):
+    talk = [{"role": role, "content": content} for role, content in turns]
+    if any(mark in content for _, content in turns for mark in ("<", "\ue000")):
+        return
+    number = data.draw(st.integers(0, len(talk) - 1))
+    role = talk[number]["role"]
+    turn = sum(message["role"] == role for message in talk[:number])
+    text = BYTES.decode(cut(BYTES, talk, f"{role}:{turn}"))
+    up_to = "".join(f"<s>{role}\n{content}</s>\n" for role, content in turns[: number + 1])
+    assert up_to.removesuffix("</s>\n") == text
+
+
+@pytest.mark.parametrize(
+    ("talk", "position", "says"),
+    [
+        (TALK, "tool:0", r"no message has this role\n  given:   tool:0\n  allowed: system, user, assistant"),
+        (TALK, "user:2", r"no such turn\n  given:   user:2\n  allowed: user:0 to user:1, or user:-2 to user:-1"),
+        (TALK, "user:-3", "no such turn"),
+        ([], "last", r"no message\n  allowed: \[\{\"role\""),
+        (["hello"], "last", "message 0: 'hello'"),
+        ([{"role": "user"}], "last", "message 0: {'role': 'user'}"),
+        ([{"role": "user", "content": None}], "last", "is not one"),
+        ([{"role": "user", "content": ""}], "user:0", "this message is empty"),
+    ],
+)  # fmt: skip
+def test_a_conversation_that_cannot_be_read_is_refused(talk, position, says: str):
+    with pytest.raises(UserError, match=says):
+        cut(BYTES, talk, position)
+
+
+def test_a_template_that_shortens_a_message_still_tells_where_it_ends():
+    words = chatting()
+    words.chat_template = CHATML.replace("message['content']", "message['content'] | trim")
+    subject = Read(words, (0,))
+    text = subject.decode(cut(subject, [{"role": "user", "content": "  Who?  "}], "user:0"))
+    assert text == "<s>user\nWho?"
+
+
+def test_a_template_that_refuses_or_is_missing_is_told():
+    words = chatting()
+    words.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(UserError, match=r"template refuses this conversation\n  given:   roles must alternate"):
+        cut(Read(words, (0,)), TALK)
+    with pytest.raises(UserError, match="no chat template"):
+        cut(Read(tokenizer(), (0,)), TALK)
+    with pytest.raises(UserError, match="no chat template"):
+        Tokenizer(lambda text: [1], lambda tokens: "x").converse(TALK)
+
+
+def test_what_stands_nearest_to_the_position_is_kept():
+    assert keep_last((0, 1, 2, 3), (0,), 4) == (0, 1, 2, 3)
+    assert keep_last((0, 1, 2, 3), (0,), 3) == (0, 2, 3)
+    assert keep_last((1, 2, 3), (), 1) == (3,)
+
+
+# Tokens for people
+
+
+def test_special_tokens_are_shown_for_what_they_are(tmp_path):
+    subject = Subject.load(str(save_subject(tmp_path)), device="cpu")
+    tokens = subject.encode("Mary</s> went <pad>")
+    assert subject.decode(tokens) == "Mary</s> went <pad>"
+    assert subject.show(tokens) == "Mary‹/s› went ‹pad›"
+    assert subject.show([*subject.prefix, *tokens]) == "‹s›Mary‹/s› went ‹pad›"
+    assert subject.encode("<s>Mary") == subject.encode("Mary")  # the prefix stands once
+
+
+def test_bytes_that_make_no_character_are_named():
+    words = PretrainedTokenizer(tokenizer())
+    tokens = list(words.encode("Mary: שלום"))
+    assert words.show(tokens) == "Mary: שלום"
+    assert words.show(tokens[:-1]) == "Mary: שלו‹0xD7›"
+    assert words.show(tokens[-1:]) == "‹0x9D›"
+    assert words.show(list(words.encode("a\x1b[1m\tb\n\ufffd"))) == "a‹0x1B›[1m\tb\n\ufffd"
+
+
+@given(st.text(), st.data())
+def test_what_is_shown_is_the_text_where_nothing_is_hidden(text: str, data: st.DataObject):
+    words = PretrainedTokenizer(tokenizer())
+    tokens = list(words.encode(text))
+    if not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text) and "<" not in text:
+        assert words.show(tokens) == text
+    some = data.draw(st.lists(st.sampled_from(tokens or [5])))
+    assert "\ufffd" not in words.show(some) or "\ufffd" in text
+
+
+def test_byte_tokens_of_a_vocabulary_of_pieces_are_named():
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models
+
+    pieces = {"<s>": 0, "▁Mary": 1, "▁went": 2, "<0xE2>": 3, "<0x82>": 4, "<0xAC>": 5}
+    backend = Backend(models.BPE(pieces, [], byte_fallback=True, fuse_unk=True))
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    words = PretrainedTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>"))
+    assert words.show([1, 3, 4, 5, 2]) == "Mary€ went"
+    assert words.show([0, 1, 3, 4, 2]) == "‹s› Mary‹0xE2›‹0x82› went"
