@@ -162,7 +162,7 @@ def test_killed_in_the_middle_of_writes(world: World):
 def test_interrupted_it_says_how_to_go_on(world: World):
     run = world.folder / "interrupted"
     process = world.start(run)
-    while not (run / "train").exists():
+    while not (run / "train" / "checkpoint.pt").exists():
         assert process.is_alive(), world.log.read_text()
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
