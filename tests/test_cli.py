@@ -305,3 +305,11 @@ def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     capsys.readouterr()
     assert call("calibrate", tmp_path / "run") == 0
     assert "compared with the exact distribution" in capsys.readouterr().out
+
+
+def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("doctor", world.model) == 0
+    said = capsys.readouterr().out
+    assert "early exit = full pass" in said and "every identity that can be examined holds" in said
+    assert call("doctor", "nowhere/at-all") == 2
+    assert "Traceback" not in capsys.readouterr().err
