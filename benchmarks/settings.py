@@ -25,14 +25,15 @@ BANDWIDTHS = 5  # of each site's range
 
 def configured(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     """The config with `section.key=value` put in; a list's values stand between commas."""
-    changed: dict[str, Any] = config.model_dump(mode="json")
+    now: dict[str, Any] = config.model_dump(mode="json")
+    changed: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True, round_trip=True)
     for setting in settings:
         path, value = setting.split("=")
         *sections, name = path.split(".")
-        section = changed
+        section, was = changed, now
         for step in sections:
-            section = section[step]
-        many = "," in value or (isinstance(section[name], list) and value != "range")
+            section, was = section.setdefault(step, {}), was[step]
+        many = "," in value or (isinstance(was[name], list) and value != "range")
         section[name] = value.split(",") if many else value
     return RunConfig.model_validate(changed)
 
