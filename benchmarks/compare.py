@@ -38,6 +38,9 @@ CHOICES = {
     "control layers on frozen": [
         "generator.conditioning=control", "generator.tuning=frozen", "train.pretrain=100",
     ],
+    "the subject": ["generator.backbone=subject", "train.batch=64"],
+    "the subject with LoRA": ["generator.backbone=subject", "generator.tuning=lora", "train.batch=64"],
+    "the subject frozen": ["generator.backbone=subject", "generator.tuning=frozen", "train.batch=64"],
     "identity encoder": ["generator.encoder=identity"],
     "residual encoder": ["generator.encoder=residual"],
     "inversionview": [

@@ -43,9 +43,7 @@ def test_transformer_lens_reads_the_same(kind: str, tmp_path: Path):
     subject = Subject.from_model(copy.deepcopy(model))
     _save(model, tmp_path)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path)
-    bridge = lens.TransformerBridge.boot_transformers(
-        str(tmp_path), hf_model=model, tokenizer=tokenizer, device="cpu"
-    )
+    bridge = lens.TransformerBridge.boot_transformers(str(tmp_path), hf_model=model, tokenizer=tokenizer, device="cpu")
     _, cache = bridge.run_with_cache(torch.tensor([TOKENS]))
     sites = subject.sites(every(point) for point in subject.points if point in BRIDGE)
     assert len({site.point for site in sites}) >= len(BRIDGE) - 1  # one may not exist in the model at all

@@ -205,6 +205,11 @@ def doctor(
         str | None, typer.Argument(metavar="[MODEL]", help="`smollm2`, a Hugging Face name, or a folder.")
     ] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N, or all.")] = "auto",
+    bits: Annotated[int | None, typer.Option("--bits", help="Of a weight: 8 or 4; as they are if left out.")] = None,
+    attention: Annotated[
+        str | None, typer.Option("--attention", help="sdpa, eager, flash_attention_2 or flex_attention.")
+    ] = None,
 ) -> None:
     """What is installed, which device is used, whether the bundled model is found, and what to do if not.
 
@@ -212,7 +217,7 @@ def doctor(
     1 if one does not hold.
     """
     if model is not None:
-        _examine(model, dtype)
+        _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
         return
     from inversescope.doctor import examine
     from inversescope.tables import doctor_table
@@ -223,15 +228,16 @@ def doctor(
         raise typer.Exit(2)
 
 
-def _examine(model: str, dtype: str) -> None:
+def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:
     with screen.status("loading the model"):
         from inversescope.subject import Subject
         from inversescope.subject.identities import drift, examine
         from inversescope.tables import identities_table
 
-        subject = Subject.load(model, dtype=dtype)
+        subject = Subject.load(model, dtype=dtype, device=device, bits=bits, attention=attention)
     with screen.status("examining it"):
-        identities = (*examine(subject), drift(subject))
+        rounding = drift(subject)
+        identities = (*examine(subject), *([] if rounding is None else [rounding]))
     Console(highlight=False).print(identities_table(subject.name, identities))
     if any(identity.ok is False for identity in identities):
         raise typer.Exit(1)

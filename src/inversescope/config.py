@@ -22,9 +22,15 @@ class SubjectConfig(_Section):
     """The frozen language model being read."""
 
     model: str = Field(default="smollm2", description="`smollm2` (bundled), a Hugging Face name, or a folder")
-    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda` or `cuda:N`")
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:N`, or `all`: over every GPU")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="`auto`: bfloat16 where the device computes in it fast, else float32"
+    )
+    bits: Literal[4, 8] | None = Field(
+        default=None, description="of a weight, rounded as it is loaded (extra `quantized`); null: as they are"
+    )
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] | None = Field(
+        default=None, description="the attention kernel, by transformers' name; null: what transformers chooses"
     )
     revision: str | None = Field(default=None, description="a branch, tag or commit of the Hugging Face hub")
     projections: dict[str, Path] = Field(

@@ -129,7 +129,14 @@ class Run:
         wanted, path = self.config.subject, self.folder / PROVENANCE
         made_by = files.read_json(path) if path.exists() else None
         dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
-        subject = Subject.load(wanted.model, device=wanted.device, dtype=dtype, revision=wanted.revision)
+        subject = Subject.load(
+            wanted.model,
+            device=wanted.device,
+            dtype=dtype,
+            revision=wanted.revision,
+            bits=wanted.bits,
+            attention=wanted.attention,
+        )
         subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
         known = made_by["subject"]["fingerprint"] if made_by else subject.fingerprint
         if subject.fingerprint != known:

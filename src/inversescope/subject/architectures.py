@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -198,8 +199,12 @@ def _found(model: Any) -> Architecture:
 
 
 def output_weight(module: nn.Module) -> Float[Tensor, "outputs inputs"]:
-    """The matrix of a linear map; GPT-2 keeps its the other way round."""
+    """The matrix of a linear map; GPT-2 keeps its the other way round, and a rounded one is found by what it does."""
     weight = module.get_parameter("weight")
+    if not weight.is_floating_point():
+        units = torch.eye(module.in_features, device=weight.device)
+        with torch.inference_mode():
+            return (module(units) - module(torch.zeros_like(units))).float().T
     return weight.T if type(module).__name__ == "Conv1D" else weight
 
 

@@ -105,9 +105,15 @@ def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
         UserError: it cannot be loaded, or its tokens are others.
     """
     if name == "subject":
+        if subject.rounded:
+            raise UserError(
+                "a subject of rounded weights cannot be a backbone: they do not learn",
+                given="generator.backbone = 'subject'",
+                allowed="scratch, or a model by its name or folder",
+            )
         return subject.model
     source = str(bundled.folder()) if name == bundled.NAME else name
-    model, tokenizer = loading.load(source, revision=None, dtype=torch.float32)
+    model, tokenizer = loading.load(source, dtype=torch.float32)
     theirs = None if tokenizer is None else Subject.from_model(model, tokenizer=tokenizer)
     if (
         theirs is None

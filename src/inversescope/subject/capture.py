@@ -132,7 +132,9 @@ class _Reader:
         value = shown[:, columns].float() * scale
         if self._output is not None:
             value = value @ self._output.T
-        return (value if self._projection is None else self._projection(value)).cpu()
+        if self._projection is not None:  # the site may lie on another device than the model's first layers
+            value = self._projection(value.to(self._projection.weight.device))
+        return value.cpu()
 
 
 class _Results:
@@ -176,9 +178,13 @@ def capture(
     *,
     logits: bool,
     budget: int,
+    shrink: Callable[[int], None],
     progress: Callable[[int], None] | None,
 ) -> Captured:
-    """Read the sites at the last token of each input, about `budget` tokens at a time; see `Subject.capture`."""
+    """Read the sites at the last token of each input, about `budget` tokens at a time; see `Subject.capture`.
+
+    Where memory runs out, with half as many, and `shrink` is told how many.
+    """
     _check(inputs, model.config)
     longest = max(map(len, inputs), default=0)
     share = may_pack(model, longest)
@@ -197,6 +203,7 @@ def capture(
                     budget = batch.tokens.numel() // 2
                     if budget < longest:
                         raise
+                    shrink(budget)
                     break
                 except _NotFiniteError:  # in a shared row, NaN spreads to inputs that are well: 0 times NaN is NaN
                     if not share:

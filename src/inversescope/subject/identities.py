@@ -20,7 +20,9 @@ from inversescope.subject.subject import Subject
 
 LENGTH = 8  # tokens of the inputs that are tried
 EXACT, ROUNDED = 1e-4, 0.03  # relative errors allowed in float32, and in half precision
-BATCHED = 0.1  # in half precision, where rounding differs with the shape of a batch and grows with depth
+# In half precision, where rounding differs with the shape of a batch and grows with depth; of rounded weights, whose
+# kernels round the activations, too, by the largest of a batch (LLM.int8()).
+BATCHED = 0.1
 STREAM = ("embed", "resid_pre", "resid_post", "final_norm")  # what comes behind depends on nothing else
 
 
@@ -55,11 +57,14 @@ def examine(subject: Subject) -> tuple[Identity, ...]:
     return tuple(identity for part in (_Sums, _Patches, _Passes) for identity in part(subject).identities())
 
 
-def drift(subject: Subject) -> Identity:
+def drift(subject: Subject) -> Identity | None:
     """How far the subject's last residual stream is from what it would be in float32, or in bfloat16 if it is float32.
 
-    Takes a copy of the model.
+    Takes a copy of the model. None where its weights are rounded or on several devices: there is no other precision
+    then.
     """
+    if subject.rounded or len(set(getattr(subject.model, "hf_device_map", {}).values())) > 1:
+        return None
     other = torch.bfloat16 if subject.dtype == torch.float32 else torch.float32
     copy = Subject.from_model(deepcopy(subject.model).to(other))
     sites, inputs = [Site("resid_post", subject.shape.layers - 1)], _inputs(subject)
@@ -111,6 +116,8 @@ class _Examined:
         self.points = set(subject.points)
         self.layers = range(subject.shape.layers)
         self.allowed = EXACT if subject.dtype == torch.float32 else ROUNDED
+        if subject.rounded:
+            self.allowed = BATCHED
 
     def identity(
         self, name: str, points: Sequence[str], errors: Callable[[], Iterable[float] | None]
@@ -182,8 +189,10 @@ class _Sums(_Examined):
         whole = product if bias is None else product + bias.float().cpu() * architecture.scale
         if added in ("", last):
             return whole
+        norm = self._module(layer, added)
+        where = next(norm.parameters()).device
         with torch.inference_mode():
-            return self._module(layer, added)(whole.to(self.subject.device, self.subject.dtype)).float().cpu()
+            return norm(whole.to(where, self.subject.dtype)).float().cpu()
 
     def _module(self, layer: int, path: str) -> torch.nn.Module:
         blocks = self.subject.model.base_model.get_submodule(architecture_of(self.subject.model).blocks)

@@ -1,9 +1,13 @@
-"""A causal language model from a folder or from the Hugging Face hub, with errors that say what was tried."""
+"""A causal language model from a folder or from the Hugging Face hub, with errors that say what was tried.
+
+Which device, precision and attention it gets: what transformers, accelerate and bitsandbytes can do, by their names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +17,28 @@ from inversescope.errors import UserError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
+ALL = "all"  # the device that is every GPU
+BITS = (8, 4)
+ATTENTION = ("sdpa", "eager", "flash_attention_2", "flex_attention")
 
 
 def choose_device(device: str) -> torch.device:
-    """The device asked for; "auto" is CUDA where there is one, else the CPU.
+    """The device asked for; "auto" is CUDA where there is one, else the CPU, and of "all" the first GPU.
 
     Raises:
         UserError: there is no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == ALL:
+        if not torch.cuda.is_available():
+            raise UserError("there is no GPU to spread the subject over", given=ALL, allowed="auto, cpu")
+        _require("accelerate", "a subject spread over all GPUs")
+        return torch.device("cuda", 0)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # an assertion where torch was built without CUDA
-        raise UserError("this device cannot be used", given=device, allowed="auto, cpu, cuda, cuda:N") from error
+        raise UserError("this device cannot be used", given=device, allowed="auto, cpu, cuda, cuda:N, all") from error
     return torch.device(device)
 
 
@@ -61,33 +73,83 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def load(name: str, *, revision: str | None, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The model, on the CPU, and its tokenizer, or None where it has none.
+def load(
+    name: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | None = None,
+    spread: bool = False,
+    revision: str | None = None,
+    bits: int | None = None,
+    attention: str | None = None,
+) -> tuple[Any, Any]:
+    """The model, on its device, and its tokenizer, or None where it has none.
+
+    Args:
+        name: a folder, or a name on the hub.
+        dtype: what it computes in.
+        device: where it goes; None: the CPU.
+        spread: over all GPUs instead, as much on each as fits (accelerate).
+        revision: a branch, tag or commit of the hub.
+        bits: of a weight, rounded as it is loaded (bitsandbytes: LLM.int8() or NF4); None: as they are.
+        attention: the kernel; None: what transformers chooses.
 
     Raises:
-        UserError: there is no such model, it is or it is no causal language model.
+        UserError: there is no such model, it is no causal language model, or a library that it needs is missing.
     """
+    options: dict[str, Any] = {"dtype": dtype}
+    if attention is not None:
+        if attention not in ATTENTION:
+            raise UserError("this attention kernel is not known", given=attention, allowed=", ".join(ATTENTION))
+        options["attn_implementation"] = attention
+    if bits is not None:
+        options |= {"quantization_config": _rounding(bits, dtype), "device_map": {"": device or torch.device("cpu")}}
+    if spread:
+        options["device_map"] = "auto"
     source: dict[str, Any] = {"trust_remote_code": False}
-    if Path(name).is_dir():
+    tried = "a folder"
+    if not Path(name).is_dir():
+        reachable = _reachable(name, revision)
+        source |= {"revision": revision, "local_files_only": not reachable}
+        tried = "the Hugging Face hub" if reachable else "earlier downloads, as the Hugging Face hub does not answer"
+        model, tokenizer = _load(name, tried, options, source)
+    else:
         with quiet():
-            return _load(name, "a folder", dtype, source)
-    reachable = _reachable(name, revision)
-    source |= {"revision": revision, "local_files_only": not reachable}
-    tried = "the Hugging Face hub" if reachable else "earlier downloads, as the Hugging Face hub does not answer"
-    return _load(name, tried, dtype, source)
+            model, tokenizer = _load(name, tried, options, source)
+    return model if "device_map" in options or device is None else model.to(device), tokenizer
 
 
-def _load(name: str, tried: str, dtype: torch.dtype, source: dict[str, Any]) -> tuple[Any, Any]:
+def _rounding(bits: int, dtype: torch.dtype) -> Any:
+    if bits not in BITS:
+        raise UserError("weights cannot be rounded to so many bits", given=bits, allowed="8 or 4")
+    _require("bitsandbytes", f"a subject of {bits} bits a weight")
+    _require("accelerate", f"a subject of {bits} bits a weight")
+    from transformers import BitsAndBytesConfig
+
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _require(library: str, what: str) -> None:
+    if find_spec(library) is None:
+        raise UserError(
+            f"{what} needs {library}, which is not installed", remedy='pip install "inversescope[quantized]"'
+        )
+
+
+def _load(name: str, tried: str, options: dict[str, Any], source: dict[str, Any]) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     try:
         config = AutoConfig.from_pretrained(name, **source)
         _refuse_not_causal(config)
-        read: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True, **source)
+        read: Any = AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **options, **source)
     except UserError:
         raise
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    # ImportError: the library of its attention kernel, or the one that its weights were rounded with, is missing.
+    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, tried, str(error)) from error
     model, info = read
     if info["missing_keys"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Self
@@ -22,6 +23,7 @@ from inversescope.subject.tokenizer import Decode, Encode, PretrainedTokenizer, 
 # Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 _SAMPLED_WEIGHTS = 64
+_LOG = logging.getLogger(__name__)
 
 
 class Subject:
@@ -46,15 +48,27 @@ class Subject:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, model: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> Self:
+    def load(
+        cls,
+        model: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        revision: str | None = None,
+        bits: int | None = None,
+        attention: str | None = None,
+    ) -> Self:
         """The bundled subject ("smollm2"), a model saved in a folder, or one of the Hugging Face hub.
 
         Args:
             model: which one.
-            device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:N".
+            device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:N", or "all" (its layers over
+                every GPU; needs accelerate).
             dtype: "auto" (bfloat16 where the device computes in it fast, else float32), "float32", "bfloat16" or
                 "float16".
             revision: a branch, tag or commit of the hub.
+            bits: 8 or 4 for each weight, rounded as they are loaded (needs bitsandbytes); None leaves them as they are.
+            attention: the kernel that computes attention, by transformers' name for it; None leaves it the choice.
 
         Raises:
             UserError: it cannot be loaded, is no causal language model, or its blocks cannot be found.
@@ -62,13 +76,16 @@ class Subject:
         where = loading.choose_device(device)
         precision = loading.choose_dtype(dtype, where)
         source = str(bundled.folder()) if model == bundled.NAME else model
-        loaded, tokenizer = loading.load(source, revision=revision, dtype=precision)
+        spread = device == loading.ALL
+        loaded, tokenizer = loading.load(
+            source, revision=revision, device=where, spread=spread, dtype=precision, bits=bits, attention=attention
+        )
         if model == bundled.NAME:
             prefix = bundled.PREFIX
         else:
             start = getattr(tokenizer, "bos_token_id", None)
             prefix = () if start is None else (start,)
-        return cls.from_model(loaded.to(where), tokenizer=tokenizer, prefix=prefix, name=model)
+        return cls.from_model(loaded, tokenizer=tokenizer, prefix=prefix, name=model)
 
     @classmethod
     def from_model(
@@ -119,6 +136,11 @@ class Subject:
     def dtype(self) -> torch.dtype:
         """What the model computes in; what `capture` returns is float32 all the same."""
         return self.model.dtype
+
+    @property
+    def rounded(self) -> bool:
+        """Whether its weights have been rounded to fewer bits than it computes in."""
+        return bool(getattr(self.model, "is_quantized", False))
 
     @property
     def fingerprint(self) -> str:
@@ -246,8 +268,20 @@ class Subject:
         """
         rows = [tuple(map(int, tokens)) for tokens in inputs]
         return capture(
-            self.model, rows, sites, self.projections, logits=logits, budget=self.batch_tokens, progress=progress
+            self.model,
+            rows,
+            sites,
+            self.projections,
+            logits=logits,
+            budget=self.batch_tokens,
+            shrink=self._shrink,
+            progress=progress,
         )
+
+    def _shrink(self, tokens: int) -> None:
+        """From now on read no more at once than this."""
+        _LOG.warning("memory ran out: reading %d tokens at once from here on, not %d", tokens, self.batch_tokens)
+        self.batch_tokens = tokens
 
     def _check_projection(self, site: Site) -> None:
         if site.projection is None:
