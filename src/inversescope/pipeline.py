@@ -138,14 +138,11 @@ class Run:
             attention=wanted.attention,
         )
         subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
-        known = made_by["subject"]["fingerprint"] if made_by else subject.fingerprint
-        if subject.fingerprint != known:
-            raise UserError(
-                f"the subject {subject.name!r} is not the one that this run was made with",
-                given=f"fingerprint {subject.fingerprint[:16]}",
-                allowed=f"fingerprint {known[:16]}",
-                remedy="start a new run",
-            )
+        if made_by:
+            known = made_by["subject"]
+            _require_same(f"subject {subject.name!r}", subject.fingerprint, known["fingerprint"])
+            for name, projection in subject.projections.items():
+                _require_same(f"projection {name!r}", projection.fingerprint, known["projections"][name])
         return subject
 
     @cached_property
@@ -330,6 +327,16 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
 
 
 LAST = list(STEPS)[-1]
+
+
+def _require_same(what: str, found: str, known: str) -> None:
+    if found != known:
+        raise UserError(
+            f"the {what} is not the one that this run was made with",
+            given=f"fingerprint {found[:16]}",
+            allowed=f"fingerprint {known[:16]}",
+            remedy="start a new run",
+        )
 
 
 def _free(folder: Path, config_text: str) -> bool:

@@ -28,7 +28,11 @@ def provenance(subject: Subject, seed: int) -> dict[str, Any]:
         "device": str(subject.device),
         "dtype": str(subject.dtype).removeprefix("torch."),
         "seed": seed,
-        "subject": {"name": subject.name, "fingerprint": subject.fingerprint},
+        "subject": {
+            "name": subject.name,
+            "fingerprint": subject.fingerprint,
+            "projections": {name: projection.fingerprint for name, projection in subject.projections.items()},
+        },
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {},
     }

@@ -202,6 +202,7 @@ def output_weight(module: nn.Module) -> Float[Tensor, "outputs inputs"]:
     """The matrix of a linear map; GPT-2 keeps its the other way round, and a rounded one is found by what it does."""
     weight = module.get_parameter("weight")
     if not weight.is_floating_point():
+        assert isinstance(module, nn.Linear)
         units = torch.eye(module.in_features, device=weight.device)
         with torch.inference_mode():
             return (module(units) - module(torch.zeros_like(units))).float().T

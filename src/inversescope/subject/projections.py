@@ -5,6 +5,7 @@ Dimensions: `n` inputs, `width` coordinates of the site, `dimension` coordinates
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,14 @@ class Projection:
     def dimension(self) -> int:
         """How many coordinates the view has."""
         return len(self.bias)
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits: a hash of its numbers."""
+        digest = hashlib.sha256(str(self.most).encode())
+        for tensor in (self.weight, self.bias, self.threshold):
+            digest.update(b"none" if tensor is None else tensor.cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def to(self, device: torch.device) -> Self:
         """The same on another device."""
