@@ -1,30 +1,35 @@
-"""Tokens per second of capture against the bare model cut off at the same layer, side by side in one run.
+"""Tokens per second of capture: ours, the bare model cut off at the same layer, and other libraries, side by side.
 
-    python benchmarks/capture.py
+    python benchmarks/capture.py [MODEL]      # ten minutes; nnsight and transformer-lens take part where installed
 
-The bare model has only the layers up to the one that is read, and neither final norm nor head; it gets the same inputs
-in the padded batches that capture makes where nothing is shared. They take turns, in changing order; the ratio is the
-median over the rounds, each of which compares times taken right after each other.
+The bare model has only the layers up to the one that is read, and neither final norm nor head. All get the same inputs
+in the same padded batches, save ours, which may share beginnings; all read the last token of each input. They take
+turns, in changing order; the ratio to the bare model is the median over the rounds, each of which compares times taken
+right after each other. Every library reads once before, and must have read the same.
 """
 
 from __future__ import annotations
 
 import copy
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
 from itertools import permutations
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
-from inversescope.subject import Subject
+from inversescope.subject import Subject, bundled
 from inversescope.subject.batches import batches
 
 LAYERS = (5, 15, 25)
-REPEATS = 6
+REPEATS = 5
 NAMES = ("Mary", "John", "David", "Sarah", "Paul", "Mark", "James", "Robert", "Michael", "Daniel", "Andrew", "Kevin")
 PLACES = ("store", "garden", "school", "office")
 OBJECTS = ("ring", "drink", "book", "snack")
@@ -39,10 +44,10 @@ def unrelated(subject: Subject, rng: np.random.Generator) -> Inputs:
 
 
 def prompts(subject: Subject, rng: np.random.Generator) -> Inputs:
-    """256 prompts of one template that differ in names, place and object."""
+    """128 prompts of one template that differ in names, place and object."""
     pairs = list(permutations(NAMES, 2))
     texts = []
-    for _ in range(256):
+    for _ in range(128):
         (a, b), place, thing = pairs[rng.integers(len(pairs))], rng.choice(PLACES), rng.choice(OBJECTS)
         texts.append(f"Then, {a} and {b} went to the {place}. {rng.choice((a, b))} gave a {thing} to")
     return [tuple(subject.encode(text)) for text in texts]
@@ -62,6 +67,68 @@ def run_bare(bare: torch.nn.Module, subject: Subject, inputs: Inputs) -> None:
     for batch in batches(inputs, subject.batch_tokens, share=False):
         tokens, mask = batch.tokens.to(subject.device), batch.mask.to(subject.device)
         bare(input_ids=tokens, attention_mask=mask, use_cache=False)
+
+
+# Reads the last tokens of a padded batch: the stream behind a layer, or the heads of some layers.
+Read = Callable[[Tensor, Tensor, Tensor], object]
+
+
+def hidden_states(subject: Subject, layer: int) -> Read:
+    """As transformers offers it: every layer's hidden states, in one pass through all of them."""
+
+    def read(tokens: Tensor, mask: Tensor, last: Tensor) -> Tensor:
+        output = subject.model(input_ids=tokens, attention_mask=mask, use_cache=False, output_hidden_states=True)
+        return output.hidden_states[layer + 1][torch.arange(len(last)), last]
+
+    return read
+
+
+def nnsight(subject: Subject, layers: Sequence[int], *, heads: bool) -> Read:
+    """Traces of the base model that stop behind the deepest layer."""
+    from nnsight import NNsight
+
+    traced = NNsight(subject.model.base_model)
+
+    def read(tokens: Tensor, mask: Tensor, last: Tensor) -> list[Tensor]:
+        rows, found = torch.arange(len(last)), []
+        with traced.trace(input_ids=tokens, attention_mask=mask, use_cache=False) as tracer:
+            for layer in layers:
+                block = traced.layers[layer]
+                found.append((block.self_attn.o_proj.input if heads else block.output)[rows, last].save())
+            tracer.stop()
+        return found
+
+    return read
+
+
+def lens(subject: Subject, layers: Sequence[int], *, heads: bool) -> Read:
+    """TransformerLens's bridge with a cache of the points asked for, stopping behind the deepest layer."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    bridge = TransformerBridge.boot_transformers(
+        str(bundled.folder()) if subject.name == bundled.NAME else subject.name,
+        hf_model=copy.deepcopy(subject.model),
+        device=str(subject.device),
+        dtype=subject.dtype,
+    )
+    names = [f"blocks.{layer}.{'attn.hook_z' if heads else 'hook_resid_post'}" for layer in layers]
+
+    def read(tokens: Tensor, mask: Tensor, last: Tensor) -> list[Tensor]:
+        _, cache = bridge.run_with_cache(tokens, attention_mask=mask, names_filter=names, stop_at_layer=max(layers) + 1)
+        rows = torch.arange(len(last))
+        return [cache[name][rows, last].flatten(1) for name in names]
+
+    return read
+
+
+@torch.inference_mode()
+def over(read: Read, subject: Subject, inputs: Inputs) -> list[object]:
+    """One reading of all inputs."""
+    found = []
+    for batch in batches(inputs, subject.batch_tokens, share=False):
+        tokens, mask = batch.tokens.to(subject.device), batch.mask.to(subject.device)
+        found.append(read(tokens, mask, batch.columns.to(subject.device)))
+    return found
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
@@ -84,28 +151,44 @@ def rounds(runs: dict[str, Callable[[], object]], device: torch.device) -> dict[
     return times
 
 
+def libraries(subject: Subject, layers: Sequence[int], *, heads: bool) -> dict[str, Read]:
+    """The others that can read this, where they are installed."""
+    found: dict[str, Read] = {}
+    if find_spec("nnsight"):
+        found["nnsight"] = nnsight(subject, layers, heads=heads)
+    if find_spec("transformer_lens"):
+        found["TransformerLens"] = lens(subject, layers, heads=heads)
+    if not heads:
+        found["output_hidden_states"] = hidden_states(subject, layers[-1])
+    return found
+
+
 def main() -> None:
-    subject = Subject.load("smollm2")
-    console, rng = Console(), np.random.default_rng(0)
+    subject = Subject.load(sys.argv[1] if len(sys.argv) > 1 else bundled.NAME)
+    console, rng = Console(width=110), np.random.default_rng(0)
     console.print(f"{subject}, {torch.get_num_threads()} threads, {subject.batch_tokens} tokens a batch")
-    table = Table("inputs", "layer", "read", "tokens/s", "bare", "ratio")
-    workloads = {"random tokens, 64 x 16": unrelated(subject, rng), "IOI prompts, 256": prompts(subject, rng)}
-    for name, inputs in workloads.items():
-        tokens = sum(map(len, inputs))
-        for layer in LAYERS:
-            bare = truncated(subject, layer)
-            residual, heads = subject.sites([f"resid_post.{layer}"]), subject.sites([f"z.{layer}.*"])
+    table = Table("inputs", "read", *("", "tokens/s", "of bare"))
+    workloads = {"random tokens, 64 x 16": unrelated(subject, rng), "IOI prompts, 128": prompts(subject, rng)}
+    last = subject.shape.layers - 1
+    wanted = {f"the stream behind layer {layer}": ([layer], False) for layer in LAYERS}
+    wanted["all heads of all layers"] = (list(range(last + 1)), True)
+    for what, (layers, heads) in wanted.items():
+        sites = subject.sites(["z.*.*"] if heads else [f"resid_post.{layers[0]}"])
+        others = libraries(subject, layers, heads=heads)
+        for name, inputs in workloads.items():
             runs: dict[str, Callable[[], object]] = {
-                "bare": lambda bare=bare, inputs=inputs: run_bare(bare, subject, inputs),
-                "residual": lambda sites=residual, inputs=inputs: subject.capture(inputs, sites),
-                f"{len(heads)} heads": lambda sites=heads, inputs=inputs: subject.capture(inputs, sites),
+                "bare": partial(run_bare, truncated(subject, layers[-1]), subject, inputs),
+                "ours": partial(subject.capture, inputs, sites),
             }
-            with console.status(f"{name}, layer {layer}"):
-                times = rounds(runs, subject.device)
-            speed = {what: tokens / statistics.median(taken) for what, taken in times.items()}
-            for what in list(runs)[1:]:
-                ratio = statistics.median(b / t for b, t in zip(times["bare"], times[what], strict=True))
-                table.add_row(name, str(layer), what, f"{speed[what]:,.0f}", f"{speed['bare']:,.0f}", f"{ratio:.2f}")
+            runs |= {library: partial(over, read, subject, inputs) for library, read in others.items()}
+            times = rounds(runs, subject.device)
+            tokens = sum(map(len, inputs))
+            for run, taken in times.items():
+                ratio = statistics.median(b / t for b, t in zip(times["bare"], taken, strict=True))
+                row = name, what, run, f"{tokens / statistics.median(taken):,.0f}", f"{ratio:.2f}"
+                table.add_row(*row)
+                Console(stderr=True).print(*row)
+            table.add_section()
     console.print(table)
 
 

@@ -40,7 +40,9 @@ CHOICES = {
     ],
     "the subject": ["generator.backbone=subject", "train.batch=64"],
     "the subject with LoRA": ["generator.backbone=subject", "generator.tuning=lora", "train.batch=64"],
-    "the subject frozen": ["generator.backbone=subject", "generator.tuning=frozen", "train.batch=64"],
+    "the subject frozen": [
+        "generator.backbone=subject", "generator.tuning=frozen", "train.batch=64", "train.pretrain=10",
+    ],
     "identity encoder": ["generator.encoder=identity"],
     "residual encoder": ["generator.encoder=residual"],
     "inversionview": [
@@ -65,8 +67,9 @@ def main() -> None:
             config = configured(run.config, CHOICES[name])
             sites = run.subject.sites(config.generator.sites)
             generator, took, speed = trained(run, config, sites, seconds)
-            table.add_row(name, f"{took:.0f}", f"{speed:.0f}", *_measured(run, generator, name, took))
-            Console(width=150, stderr=True).print(f"{name}: {took:.0f} s")
+            row = name, f"{took:.0f}", f"{speed:.0f}", *_measured(run, generator, name, took)
+            table.add_row(*row)
+            Console(width=150, stderr=True).print(*row)
     console = Console(width=150)
     console.print(table)
     console.print(
