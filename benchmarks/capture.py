@@ -87,7 +87,7 @@ def nnsight(subject: Subject, layers: Sequence[int], *, heads: bool) -> Read:
     """Traces of the base model that stop behind the deepest layer."""
     from nnsight import NNsight
 
-    traced = NNsight(subject.model.base_model)
+    traced = NNsight(copy.deepcopy(subject.model.base_model))  # it puts itself into the modules that it is given
 
     def read(tokens: Tensor, mask: Tensor, last: Tensor) -> list[Tensor]:
         rows, found = torch.arange(len(last)), []
