@@ -7,7 +7,8 @@ from pathlib import Path
 from inversescope import files
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
-from inversescope.pipeline import CONFIG, RESOLVED, STEPS, Run
+from inversescope.pipeline import STEPS, Run
+from inversescope.run_directory import CONFIG, RESOLVED
 
 _LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
 
