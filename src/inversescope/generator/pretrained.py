@@ -94,9 +94,7 @@ class Pretrained(Backbone):
             past = self._past(conditioning, prepared, wanted=cache is not None)
         position = torch.arange(begin, begin + hidden.shape[1], device=hidden.device)[None]
         with self._hooked(conditioning, prepared):
-            answer = self.model(
-                inputs_embeds=hidden, position_ids=position, past_key_values=past, use_cache=past is not None
-            )
+            answer = self.model(inputs_embeds=hidden, position_ids=position, cache=past, use_cache=past is not None)
         if cache is not None:
             cache.past = past
         return answer.logits
