@@ -65,23 +65,21 @@ class Quality:
     def rows(self, site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
         """One row for each bandwidth at which the site was sampled."""
         for h in sorted(table["bandwidth"].unique().to_pylist()):
-            rng = np.random.default_rng([self.seed, 23])
-            part = table.filter(pc.field("bandwidth") == h)
-            targets = len(part["target"].unique())
-            tokens = np.empty(len(part), dtype=object)
-            tokens[:] = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
-            weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
-            by_target = tokens.reshape(targets, -1)
+            part, rng = table.filter(pc.field("bandwidth") == h), np.random.default_rng([self.seed, 23])
+            weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(distances.shape[1], -1)
+            draws = weights.shape[1]
+            tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
+            by_target = [tokens[start : start + draws] for start in range(0, len(tokens), draws)]
+            drawn = [[x for x in each if x is not None] for each in by_target]
             neighbours = normalise(self.log_prior + log_kernel(distances.T.astype(float), h))
             near = effective_sample_size(neighbours) >= self.enough
-            drawn = [[x for x in row if x is not None] for row in by_target]
             real = [
-                self._resampled(neighbours[target], self.pool, by_target.shape[1], rng) if near[target] else []
-                for target in range(targets)
+                _resampled(each, self.pool, draws, rng) if many else []
+                for each, many in zip(neighbours, near, strict=True)
             ]
-            usable = np.flatnonzero(near & (effective_sample_size(weights) >= COLLAPSED))
-            n = min(by_target.shape[1], COMPARED)
-            weighted = [self._resampled(weights[target], by_target[target], n, rng) for target in usable]
+            usable = np.flatnonzero(near & (effective_sample_size(weights) >= COLLAPSED)).tolist()
+            n = min(draws, COMPARED)
+            weighted = [_resampled(weights[target], by_target[target], n, rng) for target in usable]
             auc, p_value = told_apart(weighted, [real[target][:n] for target in usable], self.seed)
             yield {
                 "site": str(site),
@@ -97,12 +95,6 @@ class Quality:
                 "p_value": defined(p_value),
             }
 
-    def _resampled(
-        self, weights: Float[ndarray, " inputs"], inputs: Sequence[Tokens], n: int, rng: np.random.Generator
-    ) -> list[Tokens]:
-        """`n` inputs by weight, in random order."""
-        return [inputs[place] for place in rng.permutation(systematic(weights, n, rng))]
-
     def _nearest_train(self, inputs: Sequence[Sequence[Tokens]], rng: np.random.Generator) -> float | None:
         """The normalised edit distance to the nearest training input, median over the inputs that are none."""
         novel = sorted({x for each in inputs for x in each} - self.train)
@@ -113,6 +105,14 @@ class Quality:
             found = cdist([_spell(x) for x in part], self._known, scorer=Levenshtein.normalized_distance)
             self._nearest |= dict(zip(part, found.min(1).tolist(), strict=True))
         return float(np.median([self._nearest[x] for x in chosen])) if chosen else None
+
+
+def _resampled(
+    weights: Float[ndarray, " inputs"], inputs: Sequence[Tokens | None], n: int, rng: np.random.Generator
+) -> list[Tokens]:
+    """`n` inputs by weight, in random order; what never ended is None and weighs nothing."""
+    chosen = [inputs[place] for place in rng.permutation(systematic(weights, n, rng))]
+    return [tokens for tokens in chosen if tokens is not None]
 
 
 def _distinct(inputs: Sequence[Sequence[Tokens]]) -> float | None:

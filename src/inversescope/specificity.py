@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope import statistics
@@ -67,7 +67,10 @@ def specificity(
             }
 
 
-def _sums(cells: ndarray, kept: ndarray, probability: Float[ndarray, " pool"]) -> Float[ndarray, "targets bins"]:
+def _sums(
+    cells: Int[ndarray, "targets pool"], kept: Bool[ndarray, "targets pool"], probability: Float[ndarray, " pool"]
+) -> Float[ndarray, "targets bins"]:
     """The probability of the inputs of each target's bins that are kept."""
     weights = np.broadcast_to(probability, cells.shape)[kept]
-    return np.bincount(cells[kept], weights, len(cells) * BINS).reshape(-1, BINS)
+    # Of nothing at all, bincount makes integers.
+    return np.bincount(cells[kept], weights, len(cells) * BINS).astype(float).reshape(-1, BINS)
