@@ -72,7 +72,7 @@ def results(
                 "method": method,
                 **question._asdict(),
                 "chosen": question == counts[question.site, question.feature],
-                **_measured([answered], seed),
+                **_measured([answered]),
                 **fields("gap", _gap(answered, reference.get(question))),
             }
         for site, feature, group in groups(counts):
@@ -80,7 +80,7 @@ def results(
             yield {
                 "method": method,
                 **{"site": site, "feature": feature, "bandwidth": None, "chosen": True},
-                **_measured(asked, seed),
+                **_measured(asked),
                 **fields("gap", _mean_gap(answers, group, reference, seed)),
                 **fields("calibration_error", calibration_error(asked, seed)),
                 **fields("causal_agreement", causal_agreement(answers, group, effects, seed)),
@@ -104,7 +104,7 @@ def by_target(answers: Sequence[Answered], name: str) -> Float[ndarray, " target
     return np.divide(np.where(known, values, 0).sum(0), count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def _measured(answers: Sequence[Answered], seed: int) -> dict[str, Any]:
+def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
     """What can be said of questions together."""
     hit, share, chance, size = (by_target(answers, name) for name in ("hit", "share", "chance", "ess"))
     known = size[~np.isnan(size)]
@@ -113,7 +113,7 @@ def _measured(answers: Sequence[Answered], seed: int) -> dict[str, Any]:
         "answers": int(sum(answered.asked.sum() for answered in answers)),
         "silent": int(sum((answered.silent & answered.asked).sum() for answered in answers)),
         **fields("accuracy", statistics.mean(hit, 0, 1)),
-        **fields("corrected", statistics.corrected(share, chance, seed)),
+        **fields("corrected", statistics.corrected(share, chance)),
         "chance": statistics.defined(statistics.mean(chance).value),
         "ess": float(np.median(known)) if len(known) else None,
     }
