@@ -111,7 +111,7 @@ def arena_table(folder: Path) -> Group:
 
     records = load_arena(folder)
     table = Table(box=None, pad_edge=False)
-    for column in ("method", "identified", "corrected", "train s", "verified/s"):
+    for column in ("method", "identified", "corrected", "train s", "samples/s"):
         table.add_column(column, no_wrap=True)
     for name in records.methods:
         row, cost = records.results[name, None, None], records.competitor(name)

@@ -83,7 +83,7 @@ def _ask(folder: Path, setting: Setting, competitor: Competitor, progress: Progr
             if (site, feature.name) not in given:
                 nothing = np.full((len(feature.targets), len(feature.values)), np.nan)
                 found += rows(feature, site, None, nothing, np.full(len(nothing), np.nan))
-    cost.memory = memory.bytes
+    cost.memory = memory.bytes if cost.measured else None
     files.write_table(folder / ANSWERS, pa.Table.from_pylist(found, schema=SCHEMA))
     written = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     files.finish(folder, written, asked=_asked(setting), cost=cost.record())

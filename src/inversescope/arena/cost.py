@@ -27,6 +27,7 @@ class Cost:
         verified: distinct inputs a second with δ at most 0.1, over the targets and sites, of drawing and verifying.
         notes: what else is to be known, in words.
         found: numbers found on the way, one a site, by what they are.
+        measured: whether the work was done here, so that its memory can be seen.
     """
 
     training: float | None = 0.0
@@ -35,6 +36,12 @@ class Cost:
     verified: float | None = None
     notes: list[str] = field(default_factory=list)
     found: dict[str, list[float]] = field(default_factory=dict)
+    measured: bool = True
+
+    def spent_by_run(self, training: float, answering: float) -> None:
+        """What it answers with is the run's, which knows how long that took and not how much memory."""
+        self.training, self.answering, self.measured = training, answering, False
+        self.notes.append("the run's own records: seconds of the whole step, memory not measured")
 
     def record(self) -> dict[str, float | int | list[str] | None]:
         """As it is kept: what was found on the way as its mean over sites."""

@@ -69,14 +69,13 @@ class Generated:
     def _found(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
         """Its verified samples: the run's, those of the competitor that it shares them with, or its own."""
         if setting.as_run and not self.settings:
-            cost.training, cost.answering = setting.spent("train"), setting.spent("sample", "verify")
-            cost.notes.append("the run's own records; their seconds include all that the run drew")
+            cost.spent_by_run(setting.spent("train"), setting.spent("sample", "verify"))
             return setting.samples
         other = folder.parent / (self.beside or self.name)
         if files.finished(other):
             shared = files.check(other)["cost"]
-            cost.training, cost.answering = shared["training"], shared["answering"]
-            cost.notes.append(f"the draws of {self.beside}")
+            cost.training, cost.answering, cost.measured = shared["training"], shared["answering"], False
+            cost.notes.append(f"the draws of {self.beside}, whose cost is this")
             return pq.read_table(other / SAMPLES)
         return self._samples(setting, folder, cost, progress)
 
@@ -104,8 +103,7 @@ class Free:
 
     def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the run's draws without a condition, the same for every target and site."""
-        cost.training, cost.answering = setting.spent("train"), setting.spent("sample")
-        cost.notes.append("the run's own records")
+        cost.spent_by_run(setting.spent("train"), setting.spent("sample"))
         table = setting.samples.filter(pc.field("producer") == "no condition")
         for site in setting.sites:
             yield from counted(without_condition(site, table, setting.features), setting.features)
@@ -126,10 +124,8 @@ class Edited:
         if not len(table):
             cost.notes.append("the run has no edits of its source inputs: it was made by an older version")
             return
-        cost.training = 0.0
-        cost.answering = setting.spent("sample", "verify")
+        cost.spent_by_run(0.0, setting.spent("sample", "verify"))
         cost.verified = _verified(table, len(setting.samples), cost.answering)
-        cost.notes.append("the run's own records")
         for site in setting.sites:
             edits = table.filter(pc.field("site") == str(site))
             for evidence in from_edits(site, edits, setting.bandwidths, setting.features):

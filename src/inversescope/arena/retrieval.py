@@ -25,8 +25,7 @@ class Retrieved:
 
     def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the pool's inputs, from the distances that the run measured."""
-        cost.answering = setting.spent("reference")
-        cost.notes.append("the run's own records")
+        cost.spent_by_run(0.0, setting.spent("reference"))
         store, features = setting.run.store, setting.features
         for site in setting.sites:
             given = (site, setting.distances[site], setting.bandwidths, features, setting.probability, store.exact)
