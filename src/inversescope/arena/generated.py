@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,26 +53,25 @@ class Generated:
 
     def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of its samples, site by site."""
-        samples = self._found(setting, folder, cost, progress)
-        samples = samples.filter(pc.field("producer") == "generator")
+        everything = self._found(setting, folder, cost, progress)
+        samples = everything.filter(pc.field("producer") == "generator")
         found = sorted(samples["bandwidth"].unique().to_pylist())
-        cost.verified = _verified(samples.filter(pc.field("bandwidth") == found[0]), len(samples), cost.answering)
+        nearest = samples.filter(pc.field("bandwidth") == found[0])
+        cost.verified = _verified(nearest, len(everything), cost.answering)
         features = setting.features_with(samples)
         for site in setting.sites:
             table = samples.filter(pc.field("site") == str(site))
             for evidence in from_draws(site, table, found, features):
                 if evidence.source == self.source:
                     for answer in counted(evidence, features):
-                        known = evidence.bandwidth if self.bandwidths else None
-                        yield Answer(answer.feature, site, known, answer.shares, answer.sizes)
+                        yield answer if self.bandwidths else replace(answer, bandwidth=None)
 
     def _found(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
         """Its verified samples: the run's, those of the competitor that it shares them with, or its own."""
         if setting.as_run and not self.settings:
             cost.spent_by_run(setting.spent("train"), setting.spent("sample", "verify"))
             return setting.samples
-        other = folder.parent / (self.beside or self.name)
-        if files.finished(other):
+        if self.beside and files.finished(other := folder.parent / self.beside):
             shared = files.check(other)["cost"]
             cost.training, cost.answering, cost.measured = shared["training"], shared["answering"], False
             cost.notes.append(f"the draws of {self.beside}, whose cost is this")
