@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.calibrate import SCHEMAS
+from inversescope.failures import SCHEMA as FAILURES
+from inversescope.quality import SCHEMA as QUALITY
 from inversescope.sites import Site
+from inversescope.specificity import SCHEMA as SPECIFICITY
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -29,7 +32,7 @@ FEATURES = {
     "object": (0.20, 3.0, 14.0),
 }
 BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
-SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition")
+SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "perturbation")
 
 _PLACE = [("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
 _COUNTS = [(name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unverified")]
@@ -48,6 +51,7 @@ DIAGNOSTIC = pa.schema(
         ("unreliable", pa.int64()),
         *[(name, pa.float64()) for name in ("acceptance", "novel", "ess", "pareto_k", "reference_ess")],
         *[(name, pa.float64()) for name in ("median_distance", "prior_median_distance")],
+        *[(name, pa.float64()) for name in ("perturbation_acceptance", "perturbation_median_distance")],
     ]
 )
 DISTANCE = pa.schema(
@@ -109,6 +113,9 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         ("results", scores, SCORE),
         ("diagnostics", diagnostics, DIAGNOSTIC),
         ("distances", _distances(shape), DISTANCE),
+        ("quality", _quality(shape), QUALITY),
+        ("specificity", _specificity(shape), SPECIFICITY),
+        ("failures", _failures(shape), FAILURES),
     ):
         files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     files.write_json(
@@ -199,7 +206,7 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
         row["ess"] = shape.samples * (0.25 + 0.5 * site.layer / shape.layers)
         row["collapsed"] = _collapsed(shape, site, bandwidth)
         row["targets"] -= row["collapsed"]
-    value = 0.0 if source in ("shuffled", "no condition") else _encoded(site, feature, bandwidth or 0.05)
+    value = 0.0 if source in ("shuffled", "no condition", "wrong site") else _encoded(site, feature, bandwidth or 0.05)
     shortfall = 0.45 * value * math.exp(-site.layer / 6) if source == "generator" else 0.0
     corrected = min(1.0, value - shortfall + rng.gauss(0, 0.015))
     half = 0.02 + 0.13 * math.sqrt(max(corrected * (1 - corrected), 0.01))
@@ -236,6 +243,8 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
             "reference_ess": max(1.0, 4000 * h**2),
             "median_distance": 0.9 * h + 0.05,
             "prior_median_distance": 1.38,
+            "perturbation_acceptance": 0.01,
+            "perturbation_median_distance": 0.9,
         }
         rows.append(_place(site) | {"bandwidth": h} | counts | (measured if shape.defined else dict.fromkeys(measured)))
     return rows
@@ -250,6 +259,61 @@ def _distances(shape: Shape) -> list[dict]:
         for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
             row = {"site": str(site), "producer": producer, "bandwidth": h}
             rows.append(row | {"low": low, "high": high, "share": height / sum(heights)})
+    return rows
+
+
+def _quality(shape: Shape) -> list[dict]:
+    """At the smallest bandwidth the pool has no neighbours to compare with."""
+    rows = []
+    for site, (number, h) in product(shape.generator_sites, enumerate(shape.bandwidths)):
+        real = {
+            "pool_distinct": 0.99,
+            "pool_similarity": 0.7,
+            "pool_nearest_train": 0.06,
+            "auc": 0.54,
+            "p_value": 0.135,
+        }
+        real |= {"pool_similarity_low": 0.68, "pool_similarity_high": 0.72, "auc_low": 0.48, "auc_high": 0.6}
+        own = {
+            "distinct": 0.9,
+            "similarity": 0.71,
+            "similarity_low": 0.69,
+            "similarity_high": 0.73,
+            "nearest_train": 0.06,
+        }
+        found = (own | real if number else own) if shape.defined else {}
+        place = {"site": str(site), "bandwidth": h, "compared": shape.targets if number and shape.defined else 0}
+        rows.append(dict.fromkeys(QUALITY.names) | place | found)
+    return rows
+
+
+def _specificity(shape: Shape) -> list[dict]:
+    """What a site encodes falls from there to below chance; the last bin is open."""
+    rows = []
+    for site, feature, place in product(shape.sites, shape.features, range(2, 20)):
+        chance = FEATURES.get(feature, (0.1, 0, 0))[0]
+        fcr = chance + (1 - chance) * _encoded(site, feature, 0.05) * (1 - place / 15)
+        limits = {"fcr": max(0.0, fcr), "fcr_low": max(0.0, fcr - 0.05), "fcr_high": min(1.0, fcr + 0.05)}
+        row = {
+            "site": str(site),
+            "feature": feature,
+            "low": place / 10,
+            "high": (place + 1) / 10 if place < 19 else None,
+        }
+        rows.append(row | {"targets": shape.targets, "pairs": 100 * place, **limits, "chance": chance})
+    return rows if shape.defined else []
+
+
+def _failures(shape: Shape) -> list[dict]:
+    """Two targets a site, one of which did not fail."""
+    rows, reason = [], f"no other input of the pool is that near: the nearest is at δ = 0.27{shape.hostile}"
+    for site, target in product(shape.generator_sites, range(min(2, shape.targets))):
+        known = {"unverified": 0, "acceptance": 0.5 * target, "nearest": 0.15, "nearest_text": f"When{shape.hostile}"}
+        known |= {"pool_nearest": 0.27, "copied": 0.2, "reasons": [] if target else [reason]}
+        if not shape.defined:
+            known = {"unverified": shape.samples, "acceptance": 0.0, "pool_nearest": 0.05, "reasons": ["never ended"]}
+        place = {"site": str(site), "bandwidth": shape.bandwidths[0], "target": target, "draws": shape.samples}
+        rows.append(dict.fromkeys(FAILURES.names) | place | {"ess": 6.0} | known)
     return rows
 
 

@@ -182,6 +182,72 @@ def invert(
 
 
 @app.command()
+def arena(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A run directory, a config file, or the name of a shipped config.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the comparison goes; default: the folder arena of the run.")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", help="Seconds that each method may train; default: what the run's generator took."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, max=2**32 - 1, help="Decides what is drawn and where training begins; default: the run's."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="METHOD", help="This method; may be given several times.")
+    ] = None,
+) -> None:
+    """Compare inversion with what one would use instead: probes, autoencoder latents, lenses, retrieval, edits.
+
+    Same targets, sites, split of the inputs and budget for all. With another seed or budget than the run's, a generator
+    of its config is trained anew. A config is run first. Interrupted, it goes on where it was when started again.
+    """
+    from inversescope.tables import arena_table
+
+    run = _study(study)
+    folder = out or run / "arena"
+    with _interruptible(f"start it again: inversescope arena {study}"):
+        with screen.status("starting"):
+            from inversescope.arena.competitors import chosen
+            from inversescope.arena.contest import contest
+            from inversescope.arena.setting import Setting
+            from inversescope.progress import shown
+            from inversescope.run_directory import RunDirectory
+
+            setting = Setting.of(RunDirectory.open(run), budget, seed)
+        with shown("arena", screen) as progress:
+            contest(folder, setting, chosen(only or []), progress)
+    Console(highlight=False).print(arena_table(folder))
+    screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
+
+
+def _study(name: str) -> Path:
+    """The run directory of a study; a config is run to its end."""
+    from importlib.resources import files
+
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if not path.exists():
+        shipped = {Path(each.name).stem: each for each in files("inversescope.configs").iterdir() if each.is_file()}
+        if name not in shipped:
+            known = ", ".join(sorted(shipped))
+            raise UserError(
+                "there is no such study", given=name, allowed=f"a run directory, a config file, or one of {known}"
+            )
+        path = Path(str(shipped[name]))
+    folder = Path("runs") / path.stem
+    _work(folder, _read_config(path), resume=(folder / "config.toml").exists(), until="report")
+    return folder
+
+
+@app.command()
 def compare(
     run: RunFolder,
     feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],

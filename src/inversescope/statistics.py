@@ -193,6 +193,20 @@ def entropy(shares: Float[ndarray, "targets labels"], size: Float[ndarray, " tar
     return (-(shares * logs).sum(1) + correction) / np.log(2)
 
 
+def fields(name: str, estimate: Estimate) -> dict[str, float | None]:
+    """The estimate as the three columns of a record; undefined is None."""
+    return {
+        name: defined(estimate.value),
+        f"{name}_low": defined(estimate.low),
+        f"{name}_high": defined(estimate.high),
+    }
+
+
+def defined(value: float) -> float | None:
+    """The number, or None where it is NaN."""
+    return None if np.isnan(value) else float(value)
+
+
 @lru_cache
 def _quantile(freedom: float) -> float:
     """Student's t at the upper end of the interval; the normal quantile for infinite freedom."""

@@ -106,6 +106,26 @@ def _prior_line(prior: dict) -> str:
     return f"no condition against the prior: {known}two-sample test p = {prior['p_value']:.2f}"
 
 
+def arena_table(folder: Path) -> Group:
+    """Each method over all sites and features, best first, in 80 columns."""
+    from inversescope.report.arena import amount, load_arena
+    from inversescope.report.findings import interval
+
+    records = load_arena(folder)
+    table = Table(box=None, pad_edge=False)
+    for column in ("method", "identified", "corrected", "train s", "samples/s"):
+        table.add_column(column, no_wrap=True)
+    for name in records.methods:
+        row, cost = records.results[name, None, None], records.competitor(name)
+        seen = "†" if cost["supervised"] else ""
+        estimates = (escape(interval(row, measure)) for measure in ("accuracy", "corrected"))
+        table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
+    targets = f"{records.study['targets']} targets, {len(records.study['sites'])} sites"
+    return Group(
+        f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
+    )
+
+
 def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (

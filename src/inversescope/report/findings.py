@@ -25,6 +25,8 @@ SOURCES = {
     "nearest": "nearest neighbours in the pool",
     "shuffled": "shuffled target",
     "no condition": "no condition",
+    "wrong site": "wrong site (the same target, another site's activation)",
+    "perturbation": "perturbation (edits of the source input, kernel weights)",
 }
 
 

@@ -16,7 +16,16 @@ import jinja2
 
 from inversescope import files
 from inversescope.report import findings
-from inversescope.report.records import DIAGNOSTIC_FIELDS, DISTANCE_FIELDS, RESULTS, Records, Row, load
+from inversescope.report.records import (
+    DIAGNOSTIC_FIELDS,
+    DISTANCE_FIELDS,
+    QUALITY_FIELDS,
+    RESULTS,
+    SPECIFICITY_FIELDS,
+    Records,
+    Row,
+    load,
+)
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
 
@@ -86,6 +95,8 @@ def page_data(records: Records) -> dict[str, Any]:
         "scores": pack([_explained(row, index) for row in records.scores]),
         "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
+        "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
+        "specificity": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,

@@ -29,8 +29,16 @@ SCORE_FIELDS = (
 DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
+    *("perturbation_acceptance", "perturbation_median_distance"),
 )
 DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
+QUALITY_FIELDS = (
+    *("site", "bandwidth", "distinct", "pool_distinct", "similarity", "similarity_low", "similarity_high"),
+    *("pool_similarity", "pool_similarity_low", "pool_similarity_high", "nearest_train", "pool_nearest_train"),
+    *("compared", "auc", "auc_low", "auc_high", "p_value"),
+)
+SPECIFICITY_FIELDS = ("site", "feature", "low", "high", "targets", "pairs", "fcr", "fcr_low", "fcr_high", "chance")
+FAILURE_FIELDS = ("site", "bandwidth", "target", "draws", "acceptance", "nearest", "nearest_text", "reasons")
 _SAMPLE_FIELDS = (
     "producer",
     "site",
@@ -56,6 +64,9 @@ class Records:
     scores: list[Row]
     diagnostics: list[Row]
     distances: list[Row]
+    quality: list[Row]
+    specificity: list[Row]
+    failures: list[Row]
     calibration: list[Row]
     verdicts: dict[str, Any]
     targets: dict[int, Row]
@@ -103,6 +114,9 @@ def load(run: Path) -> Records:
         scores=_table(run / "score" / "results.parquet", SCORE_FIELDS).to_pylist(),
         diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
         distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
+        quality=_table(run / "score" / "quality.parquet", QUALITY_FIELDS).to_pylist(),
+        specificity=_table(run / "score" / "specificity.parquet", SPECIFICITY_FIELDS).to_pylist(),
+        failures=_table(run / "score" / "failures.parquet", FAILURE_FIELDS).to_pylist(),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},

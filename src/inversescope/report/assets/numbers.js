@@ -1,7 +1,8 @@
 // The numbers of the page: unpacked, indexed, explained on hover; and what the reader has chosen to see.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const [scores, diagnostics, distances] = [data.scores, data.diagnostics, data.distances].map(unpack);
+const [scores, diagnostics, distances, quality, specificity] =
+  [data.scores, data.diagnostics, data.distances, data.quality, data.specificity].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
 const UNCONDITIONED = ["nearest", "no condition"]; // sources without a bandwidth
 const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));

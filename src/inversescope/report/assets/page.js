@@ -6,7 +6,9 @@ const SECTIONS = {
   calibration: { uses: [], draw: drawCalibration },
   targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
+  quality: { uses: ["site"], draw: drawQuality },
   controls: { uses: ["bandwidth", "measure"], draw: drawControls },
+  specificity: { uses: ["site"], draw: drawSpecificity },
 };
 const all = (selector) => document.querySelectorAll(selector);
 
