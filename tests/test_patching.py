@@ -1,4 +1,4 @@
-"""Many activations put in at once, behind a beginning computed once: what a pass over the whole input gives for each."""
+"""Many activations put in at once, behind a beginning computed once: what a pass over the whole input gives."""
 
 from __future__ import annotations
 

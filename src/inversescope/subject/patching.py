@@ -36,9 +36,7 @@ _UNSETTABLE = {
 }
 
 
-def logits(
-    subject: Subject, tokens: Sequence[int], patches: Patches | None = None
-) -> Float[Tensor, " vocabulary"]:
+def logits(subject: Subject, tokens: Sequence[int], patches: Patches | None = None) -> Float[Tensor, " vocabulary"]:
     """The logits of the next token, with these sites set to these values at the last token."""
     return _run(subject, tokens, patches or {}).logits[0, -1].float().cpu()
 
@@ -113,7 +111,7 @@ class Source:
         """The rows at once, behind their common beginning or as whole inputs."""
         model, behind = self._subject.model, {"use_cache": False}
         tokens = torch.tensor([self._tokens], device=self._subject.device).expand(len(rows), -1)
-        if self.once:
+        if self._past is not None:
             past = deepcopy(self._past)  # it grows by the last token
             past.batch_repeat_interleave(len(rows))
             tokens, behind = tokens[:, -1:], {"cache": past, "use_cache": True}
