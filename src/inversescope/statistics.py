@@ -181,6 +181,27 @@ def shares(
     return np.divide(totals, sums, out=np.full_like(totals, np.nan), where=sums > 0)
 
 
+def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], seed: int) -> Estimate:
+    """Σ above / Σ below over the targets where both are defined, with a cluster bootstrap interval (percentiles).
+
+    Undefined where the sum below is not positive. The percentiles are expanded for the number of targets (Hesterberg
+    2015, arXiv 1411.5279).
+    """
+    kept = ~np.isnan(above) & ~np.isnan(below)
+    numbers = np.stack([above[kept], below[kept]])
+    n = numbers.shape[1]
+    if n == 0 or numbers[1].sum() <= 0:
+        return UNDEFINED
+    value = float(numbers[0].sum() / numbers[1].sum())
+    if n == 1:
+        return Estimate(value, np.nan, np.nan)
+    counts = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=1000)
+    resampled, sums = numbers @ counts.T
+    tail = 100 * stats.norm.cdf(-((n / (n - 1)) ** 0.5) * _quantile(n - 1))
+    low, high = np.percentile(resampled[sums > 0] / sums[sums > 0], [tail, 100 - tail])
+    return Estimate(value, float(low), float(high))
+
+
 def entropy(shares: Float[ndarray, "targets labels"], size: Float[ndarray, " targets"]) -> Float[ndarray, " targets"]:
     """Entropy in bits of each row, with the Miller-Madow correction for `size` (effective) samples.
 
@@ -224,9 +245,10 @@ def _score_interval(rate: float, residuals: Float[ndarray, " targets"]) -> tuple
     """The interval of a rate between 0 and 1 from what the targets differ by.
 
     Wilson's (1927), for as many independent yes-or-no answers as the targets are worth: with the variance s² of the
-    residuals, a target is worth 1/D answers, D = s² / (rate·(1 − rate)). Near 0 and 1 a few targets may all agree by
-    luck; there D is drawn towards 1, its largest value. Where D = 1 the rate itself gives the variance; where D is small it
-    is estimated, so the quantile goes from the normal one to Student's t with 2n/(kurtosis − 1) degrees of freedom
+    residuals, a target is worth 1/D answers, D = s² / (rate·(1 − rate)). Near 0 and 1 a few targets may all agree
+    by luck; there D is drawn towards 1, its largest value. Where D = 1 the rate itself gives the variance; where D
+    is small it is estimated, so the quantile goes from the normal one to Student's t with 2n/(kurtosis − 1) degrees
+    of freedom
     (Satterthwaite 1946), n − 1 at most.
     """
     n, square = len(residuals), float(residuals.var())

@@ -93,7 +93,8 @@ def _indicators(
     every = sparse.csr_matrix((np.ones(len(columns)), columns, starts), (len(inputs), len(number)))
     both = len(some[0]) + len(others[0])
     target = np.arange(len(inputs)) // both
-    mean = sparse.csr_matrix((np.full(len(inputs), 1 / both), (target, np.arange(len(inputs))))) @ every
+    averages = sparse.csr_matrix((np.full(len(inputs), 1 / both), (target, np.arange(len(inputs)))))
+    mean = sparse.csr_matrix(averages @ every)
     varies = np.asarray((mean - mean.multiply(mean)).sum(0)).ravel()
     chosen = np.sort(np.argsort(-varies, kind="stable")[:INDICATORS])
     dense = every[:, chosen].toarray().reshape(len(some), both, len(chosen))

@@ -7,6 +7,7 @@ const SECTIONS = {
   targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
   quality: { uses: ["site"], draw: drawQuality },
+  usage: { uses: [], draw: drawUsage },
   controls: { uses: ["bandwidth", "measure"], draw: drawControls },
   specificity: { uses: ["site"], draw: drawSpecificity },
 };
