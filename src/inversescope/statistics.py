@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 SHUFFLES = 9_999
@@ -193,10 +193,9 @@ def entropy(shares: Float[ndarray, "targets labels"], size: Float[ndarray, " tar
     return (-(shares * logs).sum(1) + correction) / np.log(2)
 
 
-@lru_cache
 def _quantile(freedom: float) -> float:
     """Student's t at the upper end of the interval; the normal quantile for infinite freedom."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))  # stats.t.ppf is a hundred times slower
 
 
 @lru_cache
