@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -88,6 +89,35 @@ def inversion_table(inversion: Inversion) -> Group:
     return Group(head, table, shared)
 
 
+def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
+    """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
+    rows = pq.read_table(run / "propose" / "proposals.parquet").to_pylist()
+    mine = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
+    usage = files.read_json(run / "propose" / "usage.json")
+    table, rest = Table(box=None, pad_edge=False), []
+    for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for row in sorted(mine, key=surest):
+        words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
+        if row["status"] == "scored":
+            estimate = (
+                f"{_number(row['corrected'])} \\[{_number(row['corrected_low'])} {_number(row['corrected_high'])}]"
+            )
+            table.add_row(words, estimate, _number(row["shuffled"]), _small(row["q_value"]), str(row["targets"]))
+        else:
+            rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
+    if usage["stopped"]:
+        rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
+    counts = f"{usage['calls']} calls answered, {usage['unread']} of them unreadable"
+    foot = f"[dim]{counts}; {usage['malformed']} malformed hypotheses[/]"
+    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
+
+
+def surest(row: dict) -> float:
+    """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
+    return math.inf if row["corrected_low"] is None else -row["corrected_low"]
+
+
 def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
     """The addresses that exist in a subject of this shape that has these points."""
     table = Table("point", "addresses", "how many", "coordinates", title=f"sites of {name}", title_justify="left")
@@ -135,6 +165,11 @@ def _marked(source: str, text: str) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def _small(value: float | None) -> str:
+    """A p- or q-value."""
+    return "–" if value is None else "<.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _share(value: float | None) -> str:

@@ -262,3 +262,8 @@ def _numbers(row: Row, shuffled: Row | None) -> str:
     source = {"weighted": "weighted samples", "reference": "neighbours in the pool, no generator"}[row["source"]]
     targets = "1 target" if row["targets"] == 1 else f"{row['targets']} targets"
     return f"{targets}; {source}; FCR {number(row['fcr'])}, by chance {number(row['chance'])}{control}."
+
+
+def proposals(records: Records) -> list[Row]:
+    """The proposed hypotheses, the surest first: by the lower end of the corrected score, the undefined last."""
+    return sorted(records.proposals, key=lambda row: (row["corrected_low"] is None, -(row["corrected_low"] or 0)))

@@ -45,6 +45,13 @@ _SAMPLE_FIELDS = (
 )
 
 
+PROPOSAL_FIELDS = (
+    *("site", "bandwidth", "model", "words", "kind", "feature", "status", "reason", "targets", "undecided", "unparsed"),
+    *("corrected", "corrected_low", "corrected_high", "bits", "fcr", "chance", "shuffled", "q_value"),
+    *("sensitivity", "specificity", "repeated", "negated"),
+)
+
+
 @dataclass(frozen=True)
 class Records:
     """The records of one run that the report shows, rows in the order of the files; None means undefined."""
@@ -60,6 +67,7 @@ class Records:
     verdicts: dict[str, Any]
     targets: dict[int, Row]
     samples: pa.Table
+    proposals: list[Row]
 
     @property
     def features(self) -> list[str]:
@@ -107,7 +115,15 @@ def load(run: Path) -> Records:
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
+        proposals=_proposals(run / "propose"),
     )
+
+
+def _proposals(folder: Path) -> list[Row]:
+    """What a language model proposed; nothing where none was asked."""
+    if not files.finished(folder):
+        return []
+    return _table(folder / "proposals.parquet", PROPOSAL_FIELDS).to_pylist()
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
