@@ -193,7 +193,9 @@ def test_unreadable_answers_are_counted_and_not_scored(ask: Callable):
         good = Model([IS_RED], {RED: red})(body)
         return "I had rather not." if question_in(body) == RED and broken[0] == 2 else good
 
-    [question] = ask(now_and_then)[0].scored
+    outcome, _ = ask(now_and_then)
+    [question] = outcome.scored
+    assert outcome.unparsed == 1
     assert (question.status, question.unparsed) == ("scored", 16)
     assert question.scores["corrected"].value == 1
 
@@ -225,11 +227,18 @@ def test_a_hostile_expression_is_refused_with_the_reason_and_asked_for_again(ask
 
 def test_a_regular_expression_that_never_ends_is_given_up(ask: Callable):
     """It leaves the texts on which it takes too long undecided."""
-    slow = {"words": "slow", "expression": r'matches("(\\w|\\w\\w|\\w+ ?)+!$")'}
+    slow = {"words": "slow", "expression": 'matches("(a|aa)+$")'}
     material = planted()
-    long = [replace(case, source="a" * 40 + " " + case.source) for case in material.held_out]
+    long = [replace(case, source="a" * 60 + f" b {case.source}") for case in material.held_out]
     [each] = ask(Model([slow]), Plan(replace(material, held_out=long), LIMITS))[0].scored
     assert each.status == "scored" and np.isnan(each.scores["p_value"])
+    assert each.reason == "no target is decided"
+
+
+def test_what_never_varies_has_no_corrected_score_and_says_why(ask: Callable):
+    [each] = ask(Model([{"words": "starts with a", "expression": 'first_word == "a"'}]))[0].scored
+    assert (each.status, each.reason) == ("scored", "every input of the prior has the targets' label")
+    assert np.isnan(each.scores["corrected"].value) and each.scores["fcr"].value == each.scores["chance"] == 1
 
 
 def test_the_second_answer_counts(ask: Callable):
@@ -244,7 +253,7 @@ def test_the_second_answer_counts(ask: Callable):
 def test_a_reply_that_cannot_be_read_is_asked_for_once_more_and_then_said(ask: Callable):
     outcome, server = ask(lambda body: "Certainly! Here are some ideas.")
     assert outcome.scored == [] and outcome.problem == 'the reply is no JSON object with a list "hypotheses"'
-    assert len(server.asked) == 2
+    assert len(server.asked) == 2 and outcome.unparsed == 2
 
 
 HOSTILE = [

@@ -21,6 +21,7 @@ from small_subject import call, config_text, save_subject
 
 from inversescope import files
 from inversescope.endpoint import Endpoint, client
+from inversescope.report.findings import number
 
 SITE = ("--site", "resid_post.1", "--bandwidth", "0.5")
 FIRST = "Is Michael named first?"
@@ -94,9 +95,25 @@ def test_from_a_run_to_scored_hypotheses_in_the_terminal_the_records_and_the_rep
     assert {row["kind"] for row in judged} == {"known", "held out", "repeated", "negated"}
     assert all(row["answer"] == row["truth"] for row in judged if row["kind"] == "known")
     assert {row["role"] for row in judged if row["kind"] == "held out"} == {"source", "sample", "prior"}
-    page = (run / "report" / "report.html").read_text()
-    assert "Proposed hypotheses" in page and "<img src=x" not in page and FIRST in unescape(page)
     files.check(run)
+
+
+def test_the_report_shows_every_hypothesis_with_its_numbers_or_the_reason(run: Path, server: Server):
+    assert "Proposed hypotheses" not in (run / "report" / "report.html").read_text()
+    assert call("propose", run, *SITE, "--yes") == 0
+    page = (run / "report" / "report.html").read_text()
+    assert "<img src=x" not in page and "{{" not in re.sub(r"\{\{ 7\*7 \}\}", "", page)
+    section = page[page.index('<section id="proposals">') :].partition("</section>")[0]
+    shown = [re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", row))) for row in section.split("<tr>")[3:]]
+    found = sorted(rows(run, "proposals"), key=lambda row: (row["corrected_low"] is None, -(row["corrected_low"] or 0)))
+    assert len(shown) == len(found) == 4
+    for line, row in zip(shown, found, strict=True):
+        assert row["words"] in line and re.sub(r"\s+", " ", row["feature"]) in line
+        if row["corrected_low"] is not None:
+            ends = (number(row[f"corrected{end}"]) for end in ("", "_low", "_high"))
+            assert "{} [{}, {}]".format(*ends) in line and number(row["shuffled"]) in line
+        if row["status"] == "refused":
+            assert "refused: there is no such function" in line
 
 
 def test_started_again_it_sends_nothing_and_says_the_same(run: Path, server: Server):

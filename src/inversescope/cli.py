@@ -232,8 +232,8 @@ def propose(
                 plan, endpoint, lambda what, done, total: status.update(f"{what}: {done}/{total} replies")
             )
         proposing.write(run, plan, address, outcome, price)
+        _show_proposals(run, site, plan.material.bandwidth)
         _refresh_report(run)
-    _show_proposals(run, site, plan.material.bandwidth)
 
 
 @app.command()

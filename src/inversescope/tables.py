@@ -144,8 +144,8 @@ def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
             rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
     if usage["stopped"]:
         rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
-    counts = f"{usage['calls']} calls answered, {usage['unread']} of them unreadable"
-    foot = f"[dim]{counts}; {usage['malformed']} malformed hypotheses[/]"
+    counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"
+    foot = f"[dim]{usage['calls']} calls answered until now; this time {counts}[/]"
     return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
 
 

@@ -44,6 +44,7 @@ class Judge:
 
     Attributes:
         progress: told of every reply: how many there are of how many.
+        unparsed: replies in which not one answer could be read.
     """
 
     endpoint: Endpoint
@@ -51,6 +52,7 @@ class Judge:
     seed: int
     progress: Callable[[int, int], None] = lambda done, total: None
     judged: list[Judged] = field(default_factory=list)
+    unparsed: int = 0
 
     def answers(
         self, kind: str, question: str, texts: Sequence[str], truth: Mapping[str, str] | None = None
@@ -65,7 +67,9 @@ class Judge:
         replies = self.endpoint.ask_all(requests, self.progress)
         found: Answers = {}
         for part, reply in zip(parts, replies, strict=True):
-            found |= read_answers(reply.text, part)
+            read = read_answers(reply.text, part)
+            self.unparsed += not any(read.values())
+            found |= read
         known = truth or {}
         self.judged += [Judged(kind, question, text, answer, known.get(text)) for text, answer in found.items()]
         return found

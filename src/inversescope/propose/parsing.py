@@ -56,11 +56,13 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Proposed:
-    """What a reply proposes. `malformed` counts items that are no hypothesis; `problem` says why there is nothing."""
+    """What is proposed. `malformed` counts items that are no hypothesis, `unparsed` replies that could not be read;
+    `problem` says why there is nothing."""
 
     hypotheses: list[Hypothesis]
     malformed: int
     problem: str | None
+    unparsed: int = 0
 
 
 def read_proposals(text: str | None, count: int, check: Callable[[str], object]) -> Proposed:
@@ -71,7 +73,7 @@ def read_proposals(text: str | None, count: int, check: Callable[[str], object])
     """
     items = (_json_object(text) or {}).get("hypotheses")
     if not isinstance(items, list):
-        return Proposed([], 0, 'the reply is no JSON object with a list "hypotheses"')
+        return Proposed([], 0, 'the reply is no JSON object with a list "hypotheses"', unparsed=1)
     found: dict[str, Hypothesis] = {}
     malformed = 0
     for item in items[:count]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from inversescope.endpoint import BudgetError, Endpoint, Reply, Request
 from inversescope.features import parse
 from inversescope.propose.judge import Answers, Judge, Judged, Known, distrust, most_requests
 from inversescope.propose.material import Blind, Material
 from inversescope.propose.parsing import LABELS, Hypothesis, Proposed, read_proposals
 from inversescope.propose.prompts import GUIDE, propose_request, repair_request
-from inversescope.propose.scoring import score
+from inversescope.propose.scoring import Labels, score
 
 ALL = 10**6
 QUESTION = 300  # characters of a question at most
@@ -39,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Scored:
-    """A hypothesis with what became of it: `status`, the `reason` where it has no score, and the scores if any."""
+    """A hypothesis with what became of it: `status`, the `reason` where it has no corrected score, and the scores."""
 
     hypothesis: Hypothesis
     status: str
@@ -52,12 +54,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All hypotheses of a site at a bandwidth, every answer of the judge, and why it stopped early, if it did."""
+    """All hypotheses of a site at a bandwidth, every answer of the judge, and why it stopped early, if it did.
+
+    `malformed` counts proposals that are no hypothesis, `unparsed` replies in which nothing could be read.
+    """
 
     scored: list[Scored]
     judged: list[Judged]
     known: Known | None
     malformed: int
+    unparsed: int
     problem: str | None
 
 
@@ -101,7 +107,7 @@ def propose(plan: Plan, endpoint: Endpoint, progress: Callable[[str, int, int], 
     try:
         proposed = _ask(plan, endpoint)
     except BudgetError as reached:
-        return Outcome([], [], None, 0, str(reached))
+        return Outcome([], [], None, 0, 0, str(reached))
     wide = plan.material.blind(ALL, plan.limits.draws, plan.limits.pool)
     known, stopped, scored = None, None, []
     for number, hypothesis in enumerate(proposed.hypotheses, start=1):
@@ -111,7 +117,7 @@ def propose(plan: Plan, endpoint: Endpoint, progress: Callable[[str, int, int], 
         elif hypothesis.kind == "expression":
             expression = parse(hypothesis.feature)
             labels = {text: expression.label(text) for text in wide.texts}
-            scored.append(Scored(hypothesis, SCORED, None, score(wide, labels, plan.material.seed)))
+            scored.append(_scored(hypothesis, wide, labels, plan.material.seed))
         else:
             try:
                 known = known or judge.known(plan.blind.texts)
@@ -119,7 +125,8 @@ def propose(plan: Plan, endpoint: Endpoint, progress: Callable[[str, int, int], 
             except BudgetError as reached:
                 stopped = str(reached)
                 scored.append(Scored(hypothesis, UNFINISHED, stopped))
-    return Outcome(scored, judge.judged, known, proposed.malformed, stopped or proposed.problem)
+    unparsed = proposed.unparsed + judge.unparsed
+    return Outcome(scored, judge.judged, known, proposed.malformed, unparsed, stopped or proposed.problem)
 
 
 def _ask(plan: Plan, endpoint: Endpoint) -> Proposed:
@@ -134,7 +141,8 @@ def _ask(plan: Plan, endpoint: Endpoint) -> Proposed:
     distinct = list({item.feature.casefold(): item for item in [*first.hypotheses, *again.hypotheses]}.values())
     usable = [item for item in distinct if item.refused is None][: plan.limits.hypotheses]
     kept = [*usable, *(item for item in distinct if item.refused is not None)]
-    return Proposed(kept, first.malformed + again.malformed, again.problem if not first.hypotheses else None)
+    problem = again.problem if not first.hypotheses else None
+    return Proposed(kept, first.malformed + again.malformed, problem, first.unparsed + again.unparsed)
 
 
 def _read(plan: Plan, reply: Reply) -> Proposed:
@@ -158,4 +166,13 @@ def _judge(plan: Plan, judge: Judge, known: Known, hypothesis: Hypothesis) -> Sc
     if problem is not None:
         return Scored(hypothesis, UNUSABLE, problem, **told)
     labels = {text: LABELS.get(answer or "") for text, answer in answers.items()}
-    return Scored(hypothesis, SCORED, None, score(plan.blind, labels, plan.material.seed), **told)
+    return _scored(hypothesis, plan.blind, labels, plan.material.seed, **told)
+
+
+def _scored(hypothesis: Hypothesis, blind: Blind, labels: Labels, seed: int, **told: Any) -> Scored:
+    """The hypothesis with its scores, and why there is no corrected one if there is none."""
+    scores = score(blind, labels, seed)
+    reason = None
+    if np.isnan(scores["corrected"].value):
+        reason = "no target is decided" if scores["targets"] == 0 else "every input of the prior has the targets' label"
+    return Scored(hypothesis, SCORED, reason, scores, **told)

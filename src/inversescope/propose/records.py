@@ -123,7 +123,7 @@ def _usage(run: Path, address: Address, outcome: Outcome, prices: tuple[float, f
         "prompt_tokens": tokens[0],
         "reply_tokens": tokens[1],
         "estimated": any(reply.estimated for reply in came),
-        "unread": sum(reply.text is None for reply in came),
+        "unparsed": outcome.unparsed,
         "malformed": outcome.malformed,
         "stopped": outcome.problem,
         "cost": cost(tokens, prices),
