@@ -155,6 +155,8 @@ def test_probes_ask_for_words_that_some_have_and_some_have_not():
         assert list(asked.values()).count("yes") == list(asked.values()).count("no") == 8
         assert all((word in text.split()) == (label == "yes") for text, label in asked.items())
     assert list(probes(["the same"] * 3, rng)) == []
+    asked = [word for word, _ in probes(["one two", "one two three", "three four", "four five"] * 3, rng)]
+    assert asked[0] == "four" and not {"one", "two"} <= set(asked)  # these two say the same
 
 
 # Material

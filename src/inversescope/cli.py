@@ -242,7 +242,9 @@ def compare(
     feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],
     site: Annotated[list[str], typer.Option("--site", help="A site of the run's generator.")],
     bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="A bandwidth h of the run.")],
-    source: Annotated[list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")] = [  # noqa: B006
+    source: Annotated[
+        list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")
+    ] = [  # noqa: B006
         "weighted"
     ],
 ) -> None:
@@ -273,7 +275,9 @@ def power(
     fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: the rate expected.")] = 0.8,
     alike: Annotated[
         float,
-        typer.Option("--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."),
+        typer.Option(
+            "--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."
+        ),
     ] = 0.3,
     width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
 ) -> None:

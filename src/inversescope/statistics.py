@@ -55,7 +55,7 @@ def mean(per_target: Float[ndarray, " targets"], low: float = -np.inf, high: flo
 
 
 def paired(one: Float[ndarray, " targets"], other: Float[ndarray, " targets"]) -> Estimate:
-    """How much higher `one` is than `other`, both rates from 0 to 1 of the same targets: mean over those that have both.
+    """How much higher `one` is than `other`, both rates from 0 to 1: mean over the targets that have both.
 
     For two sites, two sources of samples, two bandwidths: what a target has in common for both drops out.
     """
@@ -210,8 +210,8 @@ def _score_interval(rate: float, residuals: Float[ndarray, " targets"]) -> tuple
     """The interval of a rate between 0 and 1 from what the targets differ by.
 
     Wilson's (1927), for as many independent yes-or-no answers as the targets are worth: with the variance s² of the
-    residuals, a target is worth 1/D answers, D = s² / (rate·(1 − rate)). Near 0 and 1 a few targets may all agree by luck;
-    there D is drawn towards 1, its largest value. Where D = 1 the rate itself gives the variance; where D is small it
+    residuals, a target is worth 1/D answers, D = s² / (rate·(1 − rate)). Near 0 and 1 a few targets may all agree by
+    luck; there D is drawn towards 1, its largest value. Where D = 1 the rate itself gives the variance; where D is small it
     is estimated, so the quantile goes from the normal one to Student's t with 2n/(kurtosis − 1) degrees of freedom
     (Satterthwaite 1946), n − 1 at most.
     """

@@ -63,14 +63,16 @@ def power_table(rate: float, alike: float, width: float) -> Group:
         widths = [statistics.half_width(rate, alike, n, samples) for n in TARGETS]
         cells = [f"[green]{value:.3f}[/]" if value <= width else f"{value:.3f}" for value in widths]
         table.add_row(str(samples), *cells, f"{targets:,}")
-    head = f"consistency {rate:.2f}, intraclass correlation {alike:.2f}: ± half of the 95% interval, by number of targets"
+    head = (
+        f"consistency {rate:.2f}, intraclass correlation {alike:.2f}: ± half of the 95% interval, by number of targets"
+    )
     draws = min(needed, key=lambda samples: (samples * needed[samples], samples))
     fewest = min(needed, key=lambda samples: (needed[samples], samples))
     return Group(head, table, *(
         f"{what}: {needed[samples]:,} targets with {samples} samples each, {samples * needed[samples]:,} draws"
         for what, samples in (("fewest draws", draws), ("fewest targets", fewest))
-    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's interval is "
-    "this over (1 − chance)[/]")  # fmt: skip
+    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's "
+    "interval is this over (1 − chance)[/]")  # fmt: skip
 
 
 def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray]) -> Group:

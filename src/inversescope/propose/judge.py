@@ -157,7 +157,8 @@ def most_requests(blind: Blind, questions: int, longest: int, reply_tokens: int)
 
 
 def probes(texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str, dict[str, str]]]:
-    """Words that about half of the texts have, each with texts and whether they have it, as many of either."""
+    """Words that about half of the texts have, each with texts and whether they have it, as many of either; no two of
+    them are in the same texts."""
     distinct = set(texts)
     having: defaultdict[str, set[str]] = defaultdict(set)
     for text in distinct:
@@ -165,7 +166,11 @@ def probes(texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str
             having[word].add(text)
     shares = {word: len(with_it) / len(distinct) for word, with_it in having.items()}
     enough = [word for word, share in shares.items() if SHARE <= share <= 1 - SHARE]
-    for word in sorted(enough, key=lambda word: (abs(shares[word] - 0.5), word))[:PROBES]:
+    nearest = sorted(enough, key=lambda word: (abs(shares[word] - 0.5), word))
+    different: dict[frozenset[str], str] = {}  # words that always go together are one
+    for word in nearest:
+        different.setdefault(frozenset(having[word]), word)
+    for word in list(different.values())[:PROBES]:
         groups = {"yes": sorted(having[word]), "no": sorted(distinct - having[word])}
         size = min(PROBED, *map(len, groups.values()))
         yield word, {group[i]: label for label, group in groups.items() for i in rng.permutation(len(group))[:size]}

@@ -16,6 +16,7 @@ from numpy import ndarray
 from inversescope import statistics
 from inversescope.propose.material import Blind
 from inversescope.statistics import Estimate
+from inversescope.weights import COLLAPSED
 
 Labels = Mapping[str, str | None]
 
@@ -33,7 +34,8 @@ def score(blind: Blind, labels: Labels, seed: int) -> dict[str, Any]:
     chance = _of_target(np.repeat(free, len(own), axis=0), own)
     corrected = _widened(statistics.corrected(consistency, chance), own, prior)
     decided = (samples >= 0).sum(1).astype(float)
-    bits = statistics.entropy(free, np.array([float((prior >= 0).sum())]))[0] - statistics.entropy(shares, decided)
+    most = float(statistics.entropy(free, np.array([float((prior >= 0).sum())]))[0])
+    left = np.where((own >= 0) & (decided >= COLLAPSED), statistics.entropy(shares, decided), np.nan)
     return {
         "targets": int((own >= 0).sum()),
         "samples": int(samples.size),
@@ -41,7 +43,7 @@ def score(blind: Blind, labels: Labels, seed: int) -> dict[str, Any]:
         "fcr": statistics.mean(consistency, 0, 1),
         "chance": statistics.mean(chance).value,
         "corrected": corrected,
-        "bits": statistics.mean(np.where(own >= 0, bits, np.nan)),
+        "bits": statistics.mean(most - left, most - np.log2(max(1, len(values))), most),
         "shuffled": statistics.mean(_shuffled(shares, own), 0, 1),
         "p_value": statistics.shuffle_test(shares, own, seed, np.random.default_rng([seed, 5])),
     }
