@@ -14,6 +14,7 @@ COMMAND = Path(sys.executable).parent / "inversescope"
 
 # Every address in the repository leads to one of these; none is needed to install or run anything.
 KNOWN_HOSTS = {
+    "127.0.0.1",  # this machine
     "arxiv.org",
     "github.com",
     "huggingface.co",

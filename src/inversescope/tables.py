@@ -171,6 +171,35 @@ def inversion_table(inversion: Inversion) -> Group:
     return Group(head, table, shared)
 
 
+def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
+    """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
+    rows = pq.read_table(run / "propose" / "proposals.parquet").to_pylist()
+    mine = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
+    usage = files.read_json(run / "propose" / "usage.json")
+    table, rest = Table(box=None, pad_edge=False), []
+    for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for row in sorted(mine, key=surest):
+        words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
+        if row["status"] == "scored":
+            estimate = (
+                f"{_number(row['corrected'])} \\[{_number(row['corrected_low'])} {_number(row['corrected_high'])}]"
+            )
+            table.add_row(words, estimate, _number(row["shuffled"]), _small(row["q_value"]), str(row["targets"]))
+        else:
+            rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
+    if usage["stopped"]:
+        rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
+    counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"
+    foot = f"[dim]{usage['calls']} calls answered until now; this time {counts}[/]"
+    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
+
+
+def surest(row: dict) -> float:
+    """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
+    return math.inf if row["corrected_low"] is None else -row["corrected_low"]
+
+
 def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
     """The addresses that exist in a subject of this shape that has these points."""
     table = Table("point", "addresses", "how many", "coordinates", title=f"sites of {name}", title_justify="left")

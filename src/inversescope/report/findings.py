@@ -285,3 +285,8 @@ def _sure(row: Row) -> str:
     if row["q_value"] is None:
         return ""
     return f"; against shuffled targets q {'<' if row['q_value'] < SURE else '='}\u00a0{max(row['q_value'], SURE):.3f}"
+
+
+def proposals(records: Records) -> list[Row]:
+    """The proposed hypotheses, the surest first: by the lower end of the corrected score, the undefined last."""
+    return sorted(records.proposals, key=lambda row: (row["corrected_low"] is None, -(row["corrected_low"] or 0)))

@@ -63,6 +63,7 @@ def render(records: Records) -> str:
         headline=findings.headline(records),
         figures=findings.key_figures(records),
         failures=findings.failures(records),
+        proposals=findings.proposals(records),
         words=findings,
         task=records.config.get("task", {}),
         provenance=_flat(records.provenance),

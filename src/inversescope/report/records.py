@@ -62,6 +62,13 @@ _SAMPLE_FIELDS = (
 )
 
 
+PROPOSAL_FIELDS = (
+    *("site", "bandwidth", "model", "words", "kind", "feature", "status", "reason", "targets", "undecided", "unparsed"),
+    *("corrected", "corrected_low", "corrected_high", "bits", "fcr", "chance", "shuffled", "q_value"),
+    *("sensitivity", "specificity", "repeated", "negated"),
+)
+
+
 @dataclass(frozen=True)
 class Records:
     """The records of one run that the report shows, rows in the order of the files; None means undefined."""
@@ -81,6 +88,7 @@ class Records:
     verdicts: dict[str, Any]
     targets: dict[int, Row]
     samples: pa.Table
+    proposals: list[Row]
 
     @property
     def features(self) -> list[str]:
@@ -132,6 +140,7 @@ def load(run: Path) -> Records:
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
+        proposals=_proposals(run / "propose"),
     )
 
 
@@ -141,6 +150,13 @@ def _usage(run: Path) -> list[Row]:
     effects = _table(run / "causal" / "effects.parquet", ("site", "feature", *EFFECT_FIELDS)).to_pylist()
     measured = {(row["site"], row["feature"]): {name: row[name] for name in EFFECT_FIELDS} for row in effects}
     return [row | measured[row["site"], row["feature"]] for row in verdicts]
+
+
+def _proposals(folder: Path) -> list[Row]:
+    """What a language model proposed; nothing where none was asked."""
+    if not files.finished(folder):
+        return []
+    return _table(folder / "proposals.parquet", PROPOSAL_FIELDS).to_pylist()
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
