@@ -31,7 +31,8 @@ DRAWN = 256  # samples drawn to time the generator
 def estimate(run: Run) -> dict[str, float]:
     """Seconds for the steps that are not done, of those that take minutes: collect, train, sample, verify.
 
-    How often samples repeat is not known before they are drawn: it is taken to be as often as the prior does.
+    How often samples repeat is not known before they are drawn: it is taken to be as often as the prior does. Edits
+    are taken to be read as fast as samples.
     """
     config, sites = run.config, run.sites
     samples = config.collect.targets * config.sample.samples * len(config.sample.bandwidths) * len(sites["train"])
@@ -42,13 +43,14 @@ def estimate(run: Run) -> dict[str, float]:
     wanted = max(READ, collected, min(samples, 20 * CHUNK))
     drawn = run.task.draw(min(wanted, run.task.rows or wanted), np.random.default_rng([config.seed, 3]))
     distinct = sorted(set(drawn[:samples]))
+    edits = config.collect.targets * config.sample.samples
     a_token = _seconds_a_token(run.subject, drawn[:READ], sites["pool"])
     setup, step, sample = _generator(run, drawn[:trained])
     seconds = {
         "collect": a_token * collected * _tokens(run.subject, sorted(drawn[:collected])[: config.collect.shard]),
         "train": setup + step * (config.train.pretrain + config.train.steps),
         "sample": sample * samples,
-        "verify": a_token * len(distinct) * _tokens(run.subject, distinct[:CHUNK]),
+        "verify": a_token * (len(distinct) + edits) * _tokens(run.subject, distinct[:CHUNK]),
     }
     return {name: value for name, value in seconds.items() if not run.finished(name)}
 

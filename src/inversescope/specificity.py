@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from inversescope import statistics
@@ -50,27 +50,26 @@ def specificity(
     for feature in features:
         decided = others & (feature.pool >= 0) & (feature.targets >= 0)[:, None]
         same = decided & (feature.pool == feature.targets[:, None])
-        pairs = _sums(cells, decided, np.ones_like(probability))
-        total, shared = (_sums(cells, kept, probability) for kept in (decided, same))
+        pairs, total, shared = (
+            _sums(cells, weights) for weights in (decided, decided * probability, same * probability)
+        )
         fcr = np.divide(shared, total, out=np.full_like(total, np.nan), where=total > 0)
+        chance = np.where(np.isnan(fcr), np.nan, feature.chance[:, None])
         for place in np.flatnonzero(pairs.any(0)).tolist():
-            here = fcr[:, place]
             yield {
                 "site": str(site),
                 "feature": feature.name,
                 "low": WIDTH * place,
                 "high": WIDTH * (place + 1) if place < BINS - 1 else None,
-                "targets": int((~np.isnan(here)).sum()),
+                "targets": int((total[:, place] > 0).sum()),
                 "pairs": int(pairs[:, place].sum()),
-                **fields("fcr", statistics.mean(here, 0, 1)),
-                "chance": defined(float(feature.chance[~np.isnan(here)].mean())),
+                **fields("fcr", statistics.mean(fcr[:, place], 0, 1)),
+                "chance": defined(float(np.nanmean(chance[:, place]))),
             }
 
 
 def _sums(
-    cells: Int[ndarray, "targets pool"], kept: Bool[ndarray, "targets pool"], probability: Float[ndarray, " pool"]
+    cells: Int[ndarray, "targets pool"], weights: Shaped[ndarray, "targets pool"]
 ) -> Float[ndarray, "targets bins"]:
-    """The probability of the inputs of each target's bins that are kept."""
-    weights = np.broadcast_to(probability, cells.shape)[kept]
-    # Of nothing at all, bincount makes integers.
-    return np.bincount(cells[kept], weights, len(cells) * BINS).astype(float).reshape(-1, BINS)
+    """The weights of the inputs in each target's bins."""
+    return np.bincount(cells.ravel(), weights.ravel(), len(cells) * BINS).reshape(-1, BINS)
