@@ -88,7 +88,10 @@ def test_each_label_gets_the_latent_and_the_threshold_that_tell_it():
     codes = torch.arange(300) % 3
     latents[:, 4] = (codes == 0) * 0.7  # fires for the first label alone
     latents[:, 7] = 0.3 + (codes == 2) * 0.5  # always there, and larger for the third
-    found = best(latents, codes, 3)
+    other = torch.where(torch.arange(300) < 150, codes, -1)  # half of the inputs have no label of this one
+    both = best(latents, {"first": codes, "other": other}, {"first": 3, "other": 3})
+    found = both["first"]
+    assert both["other"].latents[0] == 4 and both["other"].above[0] == 1
     assert found.latents[0] == 4 and found.latents[2] == 7
     assert found.above[0] == 1 and found.below[0] == 0
     assert 0.3 <= found.thresholds[2] < 0.8 and found.above[2] == 1

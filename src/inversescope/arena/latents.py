@@ -9,6 +9,7 @@ Dimensions: `n` inputs, `d` coordinates of a site, `latents`, `labels` of a feat
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -61,9 +62,8 @@ def learn(lesson: Lesson, cost: Cost) -> dict[str, Classifier]:
         left = (lesson.activations - model.decode(latents)).square().sum()
         explained = 1 - left / (lesson.activations - lesson.activations.mean(0)).square().sum()
         cost.found.setdefault("explained variance", []).append(float(explained))
-        known = {name: torch.from_numpy(codes) for name, codes in lesson.labels.items() if (codes >= 0).any()}
-        detectors = {name: best(latents, codes, lesson.counts[name]) for name, codes in known.items()}
-    return {name: _classifier(model, found) for name, found in detectors.items()}
+        found = best(latents, {name: torch.from_numpy(codes) for name, codes in lesson.labels.items()}, lesson.counts)
+    return {name: _classifier(model, detectors) for name, detectors in found.items()}
 
 
 def trained(x: Float[Tensor, "n d"], rng: torch.Generator, end: float) -> Autoencoder:
@@ -123,25 +123,29 @@ class Detectors:
     below: Float[Tensor, " labels"]
 
 
-def best(latents: Float[Tensor, "n latents"], codes: Int[Tensor, " n"], count: int) -> Detectors:
-    """The latent and threshold with the best F1 for each label, over the inputs that have one."""
-    latents, codes = latents[codes >= 0], codes[codes >= 0]
-    wanted = F.one_hot(codes, count).float()
+def best(
+    latents: Float[Tensor, "n latents"], codes: Mapping[str, Int[Tensor, " n"]], counts: Mapping[str, int]
+) -> dict[str, Detectors]:
+    """The latent and threshold with the best F1 for each label of each feature, over the inputs that have one."""
+    names = [name for name, values in codes.items() if (values >= 0).any()]
+    # Column by column the labels of one feature after the other, so that each threshold is gone through once.
+    wanted = torch.cat([F.one_hot(codes[name] + 1, counts[name] + 1)[:, 1:] for name in names], 1).float()
+    known = torch.cat([(codes[name] >= 0)[:, None].expand(-1, counts[name]) for name in names], 1).float()
     cuts = _cuts(latents)
-    scores, hits, fired = [], [], []
+    hits, fired = [], []
     for cut in cuts:
         fires = (latents > cut).float()
-        hit, all_fired = wanted.T @ fires, fires.sum(0)
-        scores.append(2 * hit / (wanted.sum(0)[:, None] + all_fired).clamp_min(1))
-        hits.append(hit)
-        fired.append(all_fired.expand_as(hit))
-    score = torch.stack(scores, 1).flatten(1)
-    place = score.argmax(1)
+        hits.append(wanted.T @ fires)
+        fired.append(known.T @ fires)
+    hit, many, total = torch.stack(hits, 1), torch.stack(fired, 1), wanted.sum(0)
+    score = 2 * hit / (total[:, None, None] + many).clamp_min(1)
+    place = score.flatten(1).argmax(1)
     row, latent = place // latents.shape[1], place % latents.shape[1]
-    labels = torch.arange(count)
-    hit, many = (torch.stack(part, 1)[labels, row, latent] for part in (hits, fired))
-    rest = len(codes) - many
-    return Detectors(latent, cuts[row, latent], hit / many.clamp_min(1), (wanted.sum(0) - hit) / rest.clamp_min(1))
+    at = (torch.arange(len(total)), row, latent)
+    above = hit[at] / many[at].clamp_min(1)
+    below = (total - hit[at]) / (known.sum(0) - many[at]).clamp_min(1)
+    parts = (each.split([counts[name] for name in names]) for each in (latent, cuts[row, latent], above, below))
+    return {name: Detectors(*found) for name, *found in zip(names, *parts, strict=True)}
 
 
 def _cuts(latents: Float[Tensor, "n latents"]) -> Float[Tensor, "cuts latents"]:
