@@ -30,6 +30,7 @@ EPSILON, NORM = 2.0**40, 2.0**20  # NORM / √(EPSILON + x²) = 1 in float32 for
 HEADS, HEAD_WIDTH, UNITS = 2, 4, 16
 THETA = 25.0  # rotary frequencies 1 and 25^(−1/2) = 0.2 a token: cos(0.2 n) falls until n = 15
 SHARP = 100.0  # of a query and of a key
+CLEAR = 8.0  # a coordinate that is 1 gives a word all but e^−8 of the odds against one of logit 0
 
 Weights = Mapping[str, float]  # by the name of a coordinate
 
@@ -76,7 +77,7 @@ class Handmade:
         """A head attends to the nearest token of which `marked` is 1, itself included, and to none of which it is 0.
 
         The last pair of a head's coordinates turns by 0.2 a token, so a marked token n back has the score
-        ½·100²·cos(0.2 n), an unmarked one 0. Up to n = 7 no two of these are closer than 99, and e^−99 is lost beside 1.
+        ½·100²·cos(0.2 n), an unmarked one 0. Up to n = 7 no two of these are closer than 99: e^−99 is lost beside 1.
         """
         attention, row = self._block(layer).self_attn, head * HEAD_WIDTH + 1
         attention.q_proj.weight[row] = self.vector({CONSTANT: SHARP})
@@ -91,8 +92,8 @@ class Handmade:
         self._units[layer] += 1
 
     def unembed(self, word: str, **weights: float) -> None:
-        """The logit of a word."""
-        self.model.lm_head.weight[self.words.index(word)] = self.vector(weights)
+        """The logit of a word, times `CLEAR`."""
+        self.model.lm_head.weight[self.words.index(word)] = CLEAR * self.vector(weights)
 
     def direction(self, coordinate: str, seed: int) -> Tensor:
         """Where a coordinate lies in the turned stream; shape [1, width]."""
