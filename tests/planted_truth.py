@@ -9,7 +9,8 @@ otherwise (the seed turns the model's stream, and decides the targets and the dr
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -21,29 +22,54 @@ from scipy.stats import binom, rankdata
 
 from inversescope.pipeline import STEPS, Run
 
+SEEDS = (0, 1)  # of the tests
 SOURCES = ("reference", "weighted", "generator")
 # From the closest neighbourhood to where the finest of what is planted, a count, is blurred.
 BANDWIDTHS = [0.05, 0.15, 0.5]
 ZERO = 1e-6  # what rounding leaves of an exact zero
 
+Row = dict[str, Any]
+Runs = Mapping[tuple[World, int], Path]
 
-def scored(world: World, seed: int, folder: Path, splits: str = WHOLE) -> list[dict[str, Any]]:
-    """The rows of `score/results.parquet` of which the truth is known, each with `world`, `seed` and `encoded`."""
+
+@cache
+def runs_in(folder: Path) -> Runs:
+    """The finished runs that all tests of a session share, by world and seed."""
+    return finish(folder / "planted", SEEDS)
+
+
+def finish(folder: Path, seeds: Iterable[int]) -> Runs:
+    """A finished run of every world and seed."""
+    return {(world, seed): run(world, seed, folder / f"{world.name}-{seed}") for seed in seeds for world in WORLDS}
+
+
+def run(world: World, seed: int, folder: Path, splits: str = WHOLE) -> Path:
+    """Every step but the report; the run's folder."""
     config = write_world(world, folder, seed, BANDWIDTHS, splits)
-    run = Run.create(folder / "run", config.read_text())
+    made = Run.create(folder / "run", config.read_text())
     for step in takewhile(lambda step: step != "report", STEPS):
-        run.do(step)
+        made.do(step)
+    return made.folder
+
+
+def known_scores(run: Path, world: World) -> list[Row]:
+    """The rows of `score/results.parquet` of which the truth is known, each with `encoded`."""
     known = {}
     for truth, encoded in ((world.encoded, True), (world.erased, False)):
         known |= {(site, feature): encoded for site, features in truth.items() for feature in features}
     return [
-        row | {"world": world.name, "seed": seed, "encoded": known[row["site"], row["feature"]]}
-        for row in pq.read_table(folder / "run" / "score" / "results.parquet").to_pylist()
+        row | {"encoded": known[row["site"], row["feature"]]}
+        for row in pq.read_table(run / "score" / "results.parquet").to_pylist()
         if (row["site"], row["feature"]) in known and row["source"] in SOURCES
     ]
 
 
-def area_under_curve(rows: Sequence[dict[str, Any]]) -> float:
+def all_scores(runs: Runs) -> list[Row]:
+    """Those of all runs."""
+    return [row for (world, _), run in runs.items() for row in known_scores(run, world)]
+
+
+def area_under_curve(rows: Sequence[Row]) -> float:
     """The share of pairs of an encoded and an erased row in which the encoded one scores higher (Mann and Whitney)."""
     encoded = np.array([row["encoded"] for row in rows])
     ranks = rankdata([row["corrected"] for row in rows])
@@ -51,11 +77,10 @@ def area_under_curve(rows: Sequence[dict[str, Any]]) -> float:
     return float((ranks[encoded].sum() - hits * (hits + 1) / 2) / (hits * others))
 
 
-def missed(rows: Sequence[dict[str, Any]]) -> int:
+def missed(rows: Sequence[Row]) -> int:
     """How many intervals of erased rows leave chance out."""
-    return sum(
-        not row["corrected_low"] - ZERO <= 0 <= row["corrected_high"] + ZERO for row in rows if not row["encoded"]
-    )
+    erased = [row for row in rows if not row["encoded"]]
+    return sum(not row["corrected_low"] - ZERO <= 0 <= row["corrected_high"] + ZERO for row in erased)
 
 
 def explicable(count: int, n: int) -> bool:
@@ -64,10 +89,8 @@ def explicable(count: int, n: int) -> bool:
 
 
 def main() -> None:
-    out, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    rows = [
-        row for seed in range(seeds) for world in WORLDS for row in scored(world, seed, out / f"{world.name}-{seed}")
-    ]
+    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    rows = all_scores(finish(Path(sys.argv[1]), range(seeds)))
     for source in SOURCES:
         part = [row for row in rows if row["source"] == source]
         encoded, erased = ([row["corrected"] for row in part if row["encoded"] == which] for which in (True, False))

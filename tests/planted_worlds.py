@@ -6,15 +6,18 @@ then no bandwidth, no target and no method can tell more than chance. What is ne
 
 Texts are uniform over products of independent slots, so a feature of slots that nothing at the site depends on is
 erased exactly, without an appeal to measurement.
+
+What a site encodes is *used* if the output is a function of it, and *unused* if the output does not depend on it once
+all else that the site holds is given. Features that follow from each other are listed as neither.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 from planted_models import Handmade
 from safetensors.torch import save_file
@@ -23,7 +26,8 @@ Row = dict[str, str]  # the text, and its labels
 Truth = dict[str, tuple[str, ...]]  # site -> features
 
 
-class World(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class World:
     """Of each text the model must say the `answers` to its label `asked`; `probe` is a coordinate of its stream."""
 
     name: str
@@ -31,6 +35,8 @@ class World(NamedTuple):
     build: Callable[[], Handmade]
     encoded: Truth
     erased: Truth
+    used: Truth
+    unused: Truth
     asked: str
     answers: dict[str, str]
     probe: str
@@ -148,6 +154,11 @@ BITS = World(
         "probe@resid_post.0": ("first", "last"),
         "resid_post.1": ("first", "last"),
     },
+    # The count at resid_post.0 is read by nothing any more, but parity follows from it; the last bit is taken away.
+    used={
+        site: ("parity",) for site in ("attn_out.0", "mlp_out.0", "resid_post.0", "probe@resid_post.0", "resid_post.1")
+    },
+    unused={"resid_post.0": ("last",)},
     asked="parity",
     answers={"0": "even", "1": "odd"},
     probe="parity",
@@ -167,6 +178,9 @@ VOWELS = World(
     erased={
         site: ("first",) for site in ("resid_post.0", "z.1.0", "resid_mid.1", "resid_post.1", "probe@resid_post.1")
     },
+    # resid_mid cannot be set. The head reads the last letter, too.
+    used={"resid_post.0": ("last",)} | {site: ("vowel",) for site in ("z.1.0", "resid_post.1", "probe@resid_post.1")},
+    unused={},
     asked="vowel",
     answers={"a": "A", "o": "O"},
     probe="vowel_a",
@@ -189,6 +203,8 @@ SENTENCES = World(
         "resid_post.0": ("size", "colour", "verb"),
         "probe@resid_post.0": ("animal", "size", "colour", "verb"),
     },
+    used={site: ("number",) for site in ("z.0.0", "attn_out.0", "resid_post.0", "probe@resid_post.0")},
+    unused={site: ("animal",) for site in ("z.0.1", "attn_out.0", "resid_post.0")},
     asked="number",
     answers={"one": "It", "many": "They"},
     probe="told_number",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from planted_models import NORM
-from planted_truth import SOURCES, area_under_curve, explicable, missed, scored
+from planted_truth import SOURCES, all_scores, area_under_curve, explicable, known_scores, missed, run, runs_in
 from planted_worlds import BITS, DRAWN, SENTENCES, VOWELS, WORLDS, World, write_world
 
 from inversescope.sites import every
@@ -16,7 +16,6 @@ from inversescope.spread import Spread
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
 
-SEEDS = (0, 1)
 ALL = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 
 
@@ -100,8 +99,7 @@ def labels(world: World) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Every score of which the truth is known: three worlds, two seeds each, three bandwidths."""
-    folder = tmp_path_factory.mktemp("planted")
-    return [row for world in WORLDS for seed in SEEDS for row in scored(world, seed, folder / f"{world.name}-{seed}")]
+    return all_scores(runs_in(tmp_path_factory.getbasetemp()))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -126,7 +124,7 @@ def test_the_exact_reference_of_an_erased_feature_is_zero(rows: list[dict[str, A
 
 @pytest.mark.slow
 def test_the_same_where_the_generator_and_the_reference_have_seen_other_texts_than_the_targets(tmp_path: Path):
-    found = scored(VOWELS, 0, tmp_path, DRAWN)
+    found = known_scores(run(VOWELS, 0, tmp_path, DRAWN), VOWELS)
     for source in SOURCES:
         part = [row for row in found if row["source"] == source]
         assert area_under_curve(part) >= 0.99
