@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.calibrate import SCHEMAS
+from inversescope.effects import EFFECTS, RUNS
 from inversescope.sites import Site
+from inversescope.usage import usage
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -111,6 +113,9 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         ("distances", _distances(shape), DISTANCE),
     ):
         files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
+    for name, rows, schema in (("runs", [], RUNS), ("effects", _effects(shape), EFFECTS)):
+        files.write_table(run / "causal" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
+    usage(run)
     files.write_json(
         run / "score" / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
     )
@@ -213,6 +218,23 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
         gap = -shortfall + rng.gauss(0, 0.01)
         row |= {"gap": gap, "gap_low": gap - 0.035, "gap_high": gap + 0.035}
     return dict.fromkeys(SCORE.names) | row | {"chance": chance}
+
+
+def _effects(shape: Shape) -> list[dict]:
+    """Names are used where they are encoded, from layer 9 on; before, nothing moves the next token."""
+    rows = []
+    for site, feature in product(shape.generator_sites, shape.features):
+        row = dict.fromkeys(EFFECTS.names) | _place(site) | {"feature": feature, "bandwidth": shape.bandwidths[-1]}
+        moves, used = site.layer >= 9 and shape.defined, feature in ("indirect object", "subject")
+        row |= {"targets": shape.targets, "from_pool": 1, "kl_own": 0.0007}
+        row["reason"] = None if moves else "a random input's activation hardly moves the next token"
+        values = {"sufficiency": 0.9, "necessity": 0.8 if used else 0.01, "effect": 1.6 if used else 0.02}
+        values |= {"kl_same": 0.2, "kl_other": 1.8 if used else 0.22, "kl_random": 2.0}
+        values |= {"kept_same": 1.0, "kept_other": -0.2 if used else 0.9, "kept_random": 0.1}
+        for name, value in values.items() if moves else ():
+            row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
+        rows.append(row | {"distance_same": 0.7, "distance_other": 1.1, "distance_random": 1.35})
+    return rows
 
 
 def _place(site: Site) -> dict:

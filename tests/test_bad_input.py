@@ -88,6 +88,11 @@ def numbers(run: Path) -> bytes:
         (("[0.1, 0.5]", "[0.1, inf]"), ("sample.bandwidths.1: Input should be a finite number",)),
         (("[0.1, 0.5]", "[0.1, 0.1]"), ("a bandwidth is named twice",)),
         (("[0.02, 1.0]", "[0.5, 0.5]"), ("bandwidths must rise",)),
+        (("[sample]", "[causal]\nbandwidth = 0.2\n\n[sample]"), ("causal.bandwidth 0.2 is not among [0.1, 0.5]",)),
+        (
+            ("[sample]", "[causal]\ndonors = 0\n\n[sample]"),
+            ("causal.donors: Input should be greater than 0", "given 0"),
+        ),
         (("seed = 3", "seed: 3"), ("not valid TOML", "bad.toml", "line 1")),
         (("[subject]", "[subject"), ("not valid TOML", "bad.toml")),
     ],
@@ -200,7 +205,7 @@ def begun(world: World, tmp_path: Path) -> Path:
     """A copy of the finished run, with everything after `collect` undone."""
     run = tmp_path / "begun"
     shutil.copytree(world.run, run)
-    for step in ("train", "sample", "verify", "reference", "score", "report"):
+    for step in ("train", "sample", "verify", "reference", "causal", "score", "report"):
         shutil.rmtree(run / step)
     (run / files.MANIFEST).unlink()
     return run

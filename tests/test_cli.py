@@ -283,6 +283,14 @@ def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest
         assert re.search(rf"{re.escape(site)} +clean +(calibrated|undertrained|cannot tell)", shown.out)
 
 
+def test_causal_says_what_each_site_moves(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("causal", world.run) == 0
+    shown = capsys.readouterr()
+    assert "step causal is done already" in shown.err
+    for site in ("resid_post.0", "resid_post.1", "z.1.0"):
+        assert re.search(rf"{re.escape(site)} +(a random input's|.+\d\.\d\d \[)", shown.out)
+
+
 @pytest.mark.parametrize("steps, judged", [(1, {"undertrained"}), (400, {"calibrated"})])
 def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, judged: set[str]

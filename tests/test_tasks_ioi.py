@@ -53,6 +53,19 @@ def brute_force(cut: str) -> dict[str, list[dict[str, str]]]:
     return dict(fills)
 
 
+def test_the_contrast_is_the_answer_against_the_other_name() -> None:
+    task, subject = small("END")
+    for tokens in task.draw(20, np.random.default_rng(0)):
+        right, wrong = task.contrast(tokens)
+        labels = task.labels(tokens)
+        assert [subject.decode([token]) for token in (right, wrong)] == [
+            f" {labels[name]}" for name in ("indirect object", "subject")
+        ]
+    assert task.contrast(tokens[:-1]) is None
+    other, _ = small("S2")
+    assert other.contrast(other.draw(1, np.random.default_rng(0))[0]) is None
+
+
 @pytest.mark.parametrize("cut", CUTS)
 def test_the_prior_is_uniform_over_all_fills_and_sums_to_one(cut: str) -> None:
     task, subject = small(cut)

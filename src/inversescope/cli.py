@@ -36,6 +36,7 @@ STEPS = {
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
+    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
     "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
@@ -308,10 +309,12 @@ def _interruptible(how: str) -> Iterator[None]:
 
 def _show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables import summary_table, verdict_table
+    from inversescope.tables import causal_table, summary_table, verdict_table
 
     if step == "calibrate":
         Console(highlight=False).print(verdict_table(folder))
+    if step == "causal":
+        Console(highlight=False).print(causal_table(folder))
     if step in ("score", "report"):
         Console(highlight=False).print(summary_table(folder))
     if step == "report":

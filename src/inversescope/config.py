@@ -169,6 +169,18 @@ class CalibrateConfig(_Section):
     )
 
 
+class CausalConfig(_Section):
+    """How it is found out whether the subject uses what a site says: its source inputs, run with other activations."""
+
+    targets: PositiveInt = Field(default=32, description="source inputs run so, from the first; fewer where there are")
+    donors: PositiveInt = Field(
+        default=4, description="activations of each kind put in: of the same label, of another, of random inputs"
+    )
+    bandwidth: PositiveFloat | None = Field(
+        default=None, description="whose samples give them, one of sample.bandwidths; null: the largest"
+    )
+
+
 class RunConfig(_Section):
     """A whole run."""
 
@@ -180,6 +192,13 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
     calibrate: CalibrateConfig = CalibrateConfig()
     sample: SampleConfig = SampleConfig()
+    causal: CausalConfig = CausalConfig()
+
+    @model_validator(mode="after")
+    def _donors_are_sampled(self) -> Self:
+        if self.causal.bandwidth not in (None, *self.sample.bandwidths):
+            raise ValueError(f"causal.bandwidth {self.causal.bandwidth} is not among {list(self.sample.bandwidths)}")
+        return self
 
     @model_validator(mode="after")
     def _bandwidths_are_trained(self) -> Self:

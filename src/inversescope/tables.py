@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -60,6 +61,30 @@ def verdict_table(run: Path) -> Group:
             table.add_row(site, query, f"[{_COLOURS[judgement]}]{judgement}[/]", escape(verdict["reason"]))
     truth = {"exact": "the exact distribution", "pool": "the reference from the pool: this prior was not enumerated"}
     return Group(f"compared with {truth[found['truth']]}", table, _prior_line(found["prior"]))
+
+
+def causal_table(run: Path) -> Group:
+    """What runs with other activations say of each site, for the feature of the largest effect there."""
+    rows = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
+        table.add_column(column, no_wrap=column != "feature")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        here = [row for row in rows if row["site"] == site]
+        row = max(here, key=lambda row: -math.inf if row["effect"] is None else row["effect"])
+        if row["reason"]:
+            table.add_row(site, f"[dim]{escape(row['reason'])}[/]")
+            continue
+        kl = " / ".join(_number(row[f"kl_{kind}"]) for kind in ("same", "other", "random"))
+        table.add_row(
+            site, escape(row["feature"]), *(_interval(row, name) for name in ("necessity", "sufficiency")), kl
+        )
+    return Group("the feature of the largest effect at each site \\[95% interval over targets]", table)
+
+
+def _interval(row: dict, name: str) -> str:
+    value, low, high = (_number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value} \\[{low} {high}]"
 
 
 def _prior_line(prior: dict) -> str:

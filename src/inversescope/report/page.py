@@ -19,8 +19,9 @@ from inversescope.report import findings
 from inversescope.report.records import DIAGNOSTIC_FIELDS, DISTANCE_FIELDS, RESULTS, Records, Row, load
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
+from inversescope.verdict import ENCODED, USED
 
-_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "page.js")
+_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "usage.js", "page.js")
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
 _LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
 
@@ -60,6 +61,7 @@ def render(records: Records) -> str:
         style=_asset("report.css"),
         script="".join(map(_asset, _SCRIPTS)),
         shown=data["shownSites"],
+        limits=data["limits"],
         data=embed(data),
     )
 
@@ -86,6 +88,8 @@ def page_data(records: Records) -> dict[str, Any]:
         "scores": pack([_explained(row, index) for row in records.scores]),
         "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
+        "usage": pack(records.usage),
+        "limits": {"encoded": ENCODED, "used": USED},
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,

@@ -30,6 +30,15 @@ DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
 )
+# Of score/usage.parquet, and of causal/effects.parquet what the other lacks.
+USAGE_FIELDS = (
+    *("site", "feature", "bandwidth", "source", "verdict", "reason"),
+    *(f"{name}{end}" for name in ("corrected", "necessity", "sufficiency", "effect") for end in ("", "_low", "_high")),
+)
+EFFECT_FIELDS = (
+    *("targets", "from_pool", "kl_own"),
+    *(f"{name}_{kind}" for name in ("kl", "kept", "distance") for kind in ("same", "other", "random")),
+)
 DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
 _SAMPLE_FIELDS = (
     "producer",
@@ -56,6 +65,7 @@ class Records:
     scores: list[Row]
     diagnostics: list[Row]
     distances: list[Row]
+    usage: list[Row]
     calibration: list[Row]
     verdicts: dict[str, Any]
     targets: dict[int, Row]
@@ -103,11 +113,20 @@ def load(run: Path) -> Records:
         scores=_table(run / "score" / "results.parquet", SCORE_FIELDS).to_pylist(),
         diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
         distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
+        usage=_usage(run),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
     )
+
+
+def _usage(run: Path) -> list[Row]:
+    """The verdict on each site and feature, beside what was measured."""
+    verdicts = _table(run / "score" / "usage.parquet", USAGE_FIELDS).to_pylist()
+    effects = _table(run / "causal" / "effects.parquet", ("site", "feature", *EFFECT_FIELDS)).to_pylist()
+    measured = {(row["site"], row["feature"]): {name: row[name] for name in EFFECT_FIELDS} for row in effects}
+    return [row | measured[row["site"], row["feature"]] for row in verdicts]
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:

@@ -135,6 +135,12 @@ class IOI:
                 support[frame.compose(spelling)] += self._probability(frame)
         yield from support.items()
 
+    def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
+        """The indirect object and the subject; None where the cut is not END, or a name is not one of the prior's."""
+        labels, names = self.labels(tokens), self._words[IO]
+        right, wrong = (names.get(labels[name] or "") for name in ("indirect object", "subject"))
+        return None if self.cut != "END" or right is None or wrong is None else (right[0], wrong[0])
+
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy:
         """Over `n` whole prompts, whatever the cut: how often the indirect object is likelier than the subject."""
         drawn = list(self._draw(n, rng))

@@ -122,6 +122,10 @@ class Task(Protocol):
         """ln P(x) in nats; -inf outside the support, None where P is not known."""
         ...
 
+    def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
+        """The right next token of an input and the wrong one, whose logits are compared; None where there are none."""
+        ...
+
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy | None:
         """How well the subject does the task, over `n` prompts; None where that has no meaning."""
         ...

@@ -164,6 +164,10 @@ class Texts:
         for tokens, count in self._counts.items():
             yield tokens, count / len(self._inputs)
 
+    def contrast(self, tokens: Sequence[int]) -> None:
+        """None: texts have no right next token."""
+        return None
+
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> None:
         """None: texts have no right answer."""
         return None

@@ -6,6 +6,7 @@ const SECTIONS = {
   calibration: { uses: [], draw: drawCalibration },
   targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
+  usage: { uses: [], draw: drawUsage },
   controls: { uses: ["bandwidth", "measure"], draw: drawControls },
 };
 const all = (selector) => document.querySelectorAll(selector);
