@@ -3,12 +3,14 @@
     python tests/planted_truth.py OUT [seeds]
 
 Each world of `planted_worlds.py` is collected, trained on, sampled, verified and scored, for 10 seeds unless told
-otherwise (the seed turns the model's stream, and decides the targets and the draws); then one line a source.
+otherwise (the seed turns the model's stream, and decides the targets and the draws). Then what the scores of each
+source say, and the verdicts of the causal check.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
@@ -69,6 +71,17 @@ def all_scores(runs: Runs) -> list[Row]:
     return [row for (world, _), run in runs.items() for row in known_scores(run, world)]
 
 
+def known_verdicts(runs: Runs) -> list[tuple[str, Row]]:
+    """The rows of `score/usage.parquet` of which the truth is known: `used`, `unused` or `erased`."""
+    return [
+        (name, row)
+        for (world, _), run in runs.items()
+        for row in pq.read_table(run / "score" / "usage.parquet").to_pylist()
+        for name in ("used", "unused", "erased")
+        if row["feature"] in getattr(world, name).get(row["site"], ())
+    ]
+
+
 def area_under_curve(rows: Sequence[Row]) -> float:
     """The share of pairs of an encoded and an erased row in which the encoded one scores higher (Mann and Whitney)."""
     encoded = np.array([row["encoded"] for row in rows])
@@ -90,7 +103,8 @@ def explicable(count: int, n: int) -> bool:
 
 def main() -> None:
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    rows = all_scores(finish(Path(sys.argv[1]), range(seeds)))
+    runs = finish(Path(sys.argv[1]), range(seeds))
+    rows = all_scores(runs)
     for source in SOURCES:
         part = [row for row in rows if row["source"] == source]
         encoded, erased = ([row["corrected"] for row in part if row["encoded"] == which] for which in (True, False))
@@ -98,6 +112,10 @@ def main() -> None:
         print(f"  encoded: {len(encoded)} rows, median {np.median(encoded):.3f}, least {min(encoded):.3f}")
         print(f"  erased: {len(erased)} rows, mean {np.mean(erased):+.4f}, largest {max(erased):+.3f}")
         print(f"  intervals of erased without chance: {missed(part)} ({missed(part) / len(erased):.1%})")
+    for (truth, verdict), count in sorted(
+        Counter((name, row["verdict"]) for name, row in known_verdicts(runs)).items()
+    ):
+        print(f"{truth}: {count} times {verdict}")
 
 
 if __name__ == "__main__":
