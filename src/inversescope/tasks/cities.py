@@ -51,7 +51,9 @@ class CitiesConfig(TaskConfig):
         default=len(CONTEXTS), ge=1, le=len(CONTEXTS), description="how many contexts a city stands in, from the first"
     )
     attributes: tuple[Literal["country", "continent", "language"], ...] = Field(
-        default=(COUNTRY, CONTINENT, LANGUAGE), description="a city is asked about if the subject knows all of these"
+        default=(COUNTRY, CONTINENT, LANGUAGE),
+        min_length=1,
+        description="a city is asked about if the subject knows all of these",
     )
     force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
 

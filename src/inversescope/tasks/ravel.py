@@ -60,6 +60,8 @@ class Ravel(EntityTask):
 
     def __init__(self, config: RavelConfig, subject: TaskSubject):
         table = _evenly(_split(config, "entity", _entities(config)), config.entities)
+        if not table:
+            raise UserError("no entity of RAVEL is in this split", given=f"entity_split = {config.entity_split}")
         of_split = set(_split(config, "prompt", _read(config, "ravel", "prompt_to_split")))
         prompts = {
             name: [prompt for prompt in asked if prompt in of_split]
