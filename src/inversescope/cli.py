@@ -88,7 +88,10 @@ def demo(
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; see `demo --print-config`.")],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", help="A TOML file, or one that ships with InverseScope, by its name: `ioi`."),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the run goes; default: runs/NAME of the config.")
     ] = None,
@@ -395,6 +398,20 @@ def sites(
 
 
 @app.command()
+def tasks(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: what its section may say.")] = None,
+) -> None:
+    """Which tasks there are: where inputs come from. With TASK: the keys of its section in a config."""
+    from inversescope.tables import task_table, tasks_table
+    from inversescope.tasks import entries
+
+    known = entries()
+    if name is not None and name not in known:
+        raise UserError("there is no such task", given=name, allowed=", ".join(known))
+    Console(highlight=False).print(tasks_table(known.values()) if name is None else task_table(known[name]))
+
+
+@app.command()
 def doctor(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="`smollm2`, a Hugging Face name, or a folder.")
@@ -439,9 +456,15 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
 
 
 def _demo_config(full: bool) -> str:
+    return _shipped()["demo-full" if full else "demo"]
+
+
+def _shipped() -> dict[str, str]:
+    """The configs that ship with the package, by name."""
     from importlib.resources import files
 
-    return files("inversescope.configs").joinpath("demo-full.toml" if full else "demo.toml").read_text("utf-8")
+    found = sorted(files("inversescope.configs").iterdir(), key=lambda path: path.name)
+    return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in found if path.name.endswith(".toml")}
 
 
 def _work(folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False) -> None:
@@ -580,7 +603,13 @@ def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:
 
 
 def _read_config(path: Path) -> str:
+    """The text of a config: a file, or one that ships with the package, by its name."""
     from inversescope.config import RunConfig
 
-    RunConfig.read(path)
-    return path.read_bytes().decode("utf-8")
+    shipped = _shipped()
+    if path.is_file() or (path.suffix == ".toml" and str(path) not in shipped):
+        RunConfig.read(path)
+        return path.read_bytes().decode("utf-8")
+    if str(path) not in shipped:
+        raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(shipped)}")
+    return shipped[str(path)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from inversescope.sites import Site, SubjectShape
 if TYPE_CHECKING:
     from inversescope.inverter import Inversion
     from inversescope.subject.identities import Identity
+    from inversescope.tasks import Entry
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
@@ -230,6 +232,23 @@ def doctor_table(checks: Sequence[Check]) -> Table:
     table = Table("", "what", "found", "what to do")
     for check in checks:
         table.add_row(_SIGNS[check.ok], check.name, escape(check.found), escape(check.remedy or ""))
+    return table
+
+
+def tasks_table(entries: Iterable[Entry]) -> Table:
+    """Each task by its name, with what its config says of itself."""
+    table = Table("task", "what it is", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.name, escape((entry.config.__doc__ or "").split("\n\n")[0]))
+    return table
+
+
+def task_table(entry: Entry) -> Table:
+    """The keys of a task's section in a config, with their defaults."""
+    table = Table("key", "default", "what it says", box=None, pad_edge=False)
+    for key, field in entry.config.model_fields.items():
+        default = "(needed)" if field.is_required() else json.dumps(field.default, default=str, ensure_ascii=False)
+        table.add_row(key, escape(default), escape(field.description or ""))
     return table
 
 
