@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from inversescope.errors import UserError
+from inversescope.features.user import FeatureConfig
 from inversescope.tasks import IOIConfig, TaskConfig, TextsConfig
 
 Query = Literal["clean", "noisy"]
@@ -175,6 +176,7 @@ class RunConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
     subject: SubjectConfig = SubjectConfig()
     task: TaskConfig = IOIConfig()
+    features: dict[str, FeatureConfig] = Field(default={}, description="more features than the task's, by name")
     collect: CollectConfig = CollectConfig()
     generator: GeneratorConfig = GeneratorConfig()
     train: TrainConfig = TrainConfig()
@@ -237,5 +239,6 @@ def _keys(error: ValidationError) -> str | None:
     sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
     sections |= {"config": RunConfig, "ioi": IOIConfig, "texts": TextsConfig}
     unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
+    sections |= {loc[1]: FeatureConfig for loc in unknown if loc[0] == "features"}
     found = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
     return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in found) or None
