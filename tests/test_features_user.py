@@ -52,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def expected(text: str) -> dict[str, str | None]:
-    words = text.replace(",", "").replace(".", "").split()
+    words = text.replace(",", " ").replace(".", " ").split()
     return {
         "long": None if len(words) < 2 else "yes" if len(words) > 5 else "no",
         "afterwards": next((start for start in ("Then", "When") if text.startswith(start)), None),
