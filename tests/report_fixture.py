@@ -38,7 +38,7 @@ _ESTIMATES = [f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for
 SCORE = pa.schema(
     [
         *[("source", pa.string()), *_PLACE, ("feature", pa.string()), ("bandwidth", pa.float64()), *_COUNTS],
-        *[(name, pa.float64()) for name in (*_ESTIMATES, "chance", "ess")],
+        *[(name, pa.float64()) for name in (*_ESTIMATES, "chance", "p_value", "q_value", "ess")],
     ]
 )
 DIAGNOSTIC = pa.schema(

@@ -26,6 +26,7 @@ from inversescope.statistics import Estimate
 from inversescope.weights import COLLAPSED, effective_sample_size, log_kernel, normalise
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
+TESTED = ("generator", "weighted", "reference")  # against their own samples, dealt out to other targets
 
 
 _SITE = [("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
@@ -40,7 +41,7 @@ SCHEMAS = {
             *((name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unverified")),
             *((name, pa.float64()) for name in ("fcr", "fcr_low", "fcr_high", "chance")),
             *_ESTIMATES,
-            *((name, pa.float64()) for name in ("ess", "gap", "gap_low", "gap_high")),
+            *((name, pa.float64()) for name in ("p_value", "q_value", "ess", "gap", "gap_low", "gap_high")),
         ]
     ),
     "diagnostics": pa.schema(
@@ -132,6 +133,7 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
         for feature in features:
             results += _score_feature(feature, evidence, seed)
         progress(done + 1, len(distances))
+    _add_q_values(results)
     diagnostics = [
         row for site, table in generated.items() for row in diagnose(site, table, distances[site], probability)
     ]
@@ -214,8 +216,7 @@ def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) ->
         consistency = np.where(used, _of_target(shares, feature.targets), np.nan)
         consistencies[item.source, item.bandwidth] = consistency
         weighed = item.weights > 0
-        decided_prior = statistics.entropy(feature.prior[None], np.array([float((feature.pool >= 0).sum())]))[0]
-        bits = decided_prior - np.where(used, statistics.entropy(shares, sizes), np.nan)
+        counted = np.where(used[:, None], shares, np.nan)
         yield {
             "source": item.source,
             "site": str(item.site),
@@ -231,8 +232,9 @@ def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) ->
             "unverified": item.unverified,
             **_fields("fcr", statistics.mean(consistency, 0, 1)),
             "chance": _defined(statistics.mean(np.where(np.isnan(consistency), np.nan, feature.chance)).value),
-            **_fields("corrected", statistics.corrected(consistency, feature.chance, seed)),
-            **_fields("bits", statistics.mean(bits)),
+            **_fields("corrected", statistics.corrected(consistency, feature.chance)),
+            **_fields("bits", _bits(feature, counted, sizes)),
+            "p_value": _shuffle_test(item, feature, counted, seed) if item.source in TESTED else None,
             "ess": _defined(float(np.median(sizes))),
             **_fields("gap", _gap(item, consistency, consistencies)),
         }
@@ -242,7 +244,31 @@ def _gap(item: Evidence, consistency: Float[ndarray, " targets"], known: dict) -
     """The calibration gap: the generator's draws minus the reference, over the targets where both are defined."""
     if item.source != "generator":
         return statistics.UNDEFINED
-    return statistics.mean(consistency - known["reference", item.bandwidth], -1, 1)
+    return statistics.paired(consistency, known["reference", item.bandwidth])
+
+
+def _bits(feature: Feature, shares: Float[ndarray, "targets labels"], sizes: Float[ndarray, " targets"]) -> Estimate:
+    """The drop in the feature's entropy; samples too few to tell an entropy from are left out."""
+    decided = np.array([float((feature.pool >= 0).sum())])
+    prior = statistics.entropy(feature.prior[None], decided)[0]
+    left = np.where(sizes >= COLLAPSED, statistics.entropy(shares, sizes), np.nan)
+    return statistics.mean(prior - left, prior - np.log2(len(feature.values)), prior)
+
+
+def _shuffle_test(item: Evidence, feature: Feature, shares: Float[ndarray, "targets labels"], seed: int) -> float | None:
+    """p of a source's own samples against those of shuffled targets. What breaks ties depends on nothing but the row."""
+    row = f"{item.source} {item.site} {feature.name} {item.bandwidth}"
+    rng = np.random.default_rng([seed, *row.encode()])
+    return _defined(statistics.shuffle_test(shares, feature.targets, seed, rng))
+
+
+def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
+    """Into every row, over all that one source was tested for: sites, features and bandwidths."""
+    for source in {row["source"] for row in results}:
+        rows = [row for row in results if row["source"] == source]
+        found = statistics.q_values(np.array([row["p_value"] for row in rows], dtype=float))
+        for row, value in zip(rows, found.tolist(), strict=True):
+            row["q_value"] = _defined(value)
 
 
 def _of_target(

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy import ndarray
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from inversescope import files
+from inversescope import files, statistics
 from inversescope.doctor import Check
 from inversescope.sites import Site, SubjectShape
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from inversescope.subject.identities import Identity
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
+SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
+TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
 _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
 _SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}
 
@@ -34,18 +38,50 @@ def summary_table(run: Path) -> Group:
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
     rows = {(row["source"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
     table = Table(box=None, pad_edge=False)
-    for column in ("feature", "h", "generator", "reference", "nearest", "chance"):
+    for column in ("feature", "h", "generator", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
     foot = ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
         reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
-            cells = [rows["generator", feature, h], rows["reference", feature, h], rows["nearest", feature, None]]
-            table.add_row(escape(feature), f"{h:g}", *map(_estimate, cells), _share(cells[0]["chance"]))
+            generator = rows["generator", feature, h]
+            others = [rows["reference", feature, h], rows["nearest", feature, None]]
+            first = (escape(feature), f"{h:g}", _estimate(generator), _small(generator["q_value"]))
+            table.add_row(*first, *map(_estimate, others), _share(generator["chance"]))
         if reliable:
             foot = f"[dim]reference: effective sample size {RELIABLE} or more from h = {reliable[0]:g} on[/]"
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
+
+
+def power_table(rate: float, alike: float, width: float) -> Group:
+    """The half width of a rate's interval by targets and samples, and what is needed for `width`."""
+    table = Table("samples of a target", *map(str, TARGETS), f"targets for ± {width:g}", box=None, pad_edge=False)
+    needed = {samples: statistics.targets_needed(rate, alike, samples, width) for samples in SAMPLES}
+    for samples, targets in needed.items():
+        widths = [statistics.half_width(rate, alike, n, samples) for n in TARGETS]
+        cells = [f"[green]{value:.3f}[/]" if value <= width else f"{value:.3f}" for value in widths]
+        table.add_row(str(samples), *cells, f"{targets:,}")
+    head = f"consistency {rate:.2f}, intraclass correlation {alike:.2f}: ± half of the 95% interval, by number of targets"
+    draws = min(needed, key=lambda samples: (samples * needed[samples], samples))
+    fewest = min(needed, key=lambda samples: (needed[samples], samples))
+    return Group(head, table, *(
+        f"{what}: {needed[samples]:,} targets with {samples} samples each, {samples * needed[samples]:,} draws"
+        for what, samples in (("fewest draws", draws), ("fewest targets", fewest))
+    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's interval is "
+    "this over (1 − chance)[/]")  # fmt: skip
+
+
+def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray]) -> Group:
+    """Two sets of rates of the same targets, and what one is more than the other."""
+    table = Table("", "consistency", "targets", box=None, pad_edge=False)
+    for name, values in zip(names, rates, strict=True):
+        table.add_row(escape(name), _interval(statistics.mean(values, 0, 1)), str(int((~np.isnan(values)).sum())))
+    difference = rates[0] - rates[1]
+    p = statistics.sign_test(difference, np.random.default_rng(0))
+    table.add_row("difference", _interval(statistics.paired(*rates)), str(int((~np.isnan(difference)).sum())))
+    tested = "no target tells them apart" if math.isnan(p) else f"sign test p = {p:.3g}"
+    return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested)
 
 
 def verdict_table(run: Path) -> Group:
@@ -140,6 +176,16 @@ def _number(value: float | None) -> str:
 def _share(value: float | None) -> str:
     """A number from 0 to 1 in three characters."""
     return "–" if value is None else "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
+
+
+def _interval(estimate: statistics.Estimate) -> str:
+    value, *ends = (_number(None if math.isnan(number) else number) for number in estimate)
+    return f"{value} \\[{' '.join(ends)}]"
+
+
+def _small(value: float | None) -> str:
+    """A number from 0 to 1 of which only matters how close to 0 it is, in four characters."""
+    return "<.01" if value is not None and value < 0.01 else _share(value)
 
 
 def _estimate(row: dict) -> str:

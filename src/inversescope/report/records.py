@@ -24,7 +24,7 @@ _ESTIMATES = tuple(f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap"
 _PLACE = ("site", "point", "layer", "head")
 SCORE_FIELDS = (
     *("source", *_PLACE, "feature", "bandwidth", "targets", "collapsed", "samples", "undecided", "unverified"),
-    *(*_ESTIMATES, "chance", "ess"),
+    *(*_ESTIMATES, "chance", "p_value", "q_value", "ess"),
 )
 DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),

@@ -158,5 +158,6 @@ function controlCell(source, site, feature) {
   if (row === null) return element("td", {}, undefinedMark(`no ${source} was computed here`));
   if (row[chosen.measure] === null) return element("td", {}, undefinedMark(row.reason ?? "undefined"));
   return element("td", { tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,
-    element("span", { class: "range" }, range(row, chosen.measure)));
+    element("span", { class: "range" }, range(row, chosen.measure)), " ",
+    element("span", { class: "range" }, significance(row)));
 }
