@@ -36,6 +36,7 @@ STEPS = {
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
+    "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
     "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
@@ -187,7 +188,9 @@ def compare(
     feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],
     site: Annotated[list[str], typer.Option("--site", help="A site of the run's generator.")],
     bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="A bandwidth h of the run.")],
-    source: Annotated[list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")] = [  # noqa: B006
+    source: Annotated[
+        list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")
+    ] = [  # noqa: B006
         "weighted"
     ],
 ) -> None:
@@ -218,7 +221,9 @@ def power(
     fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: the rate expected.")] = 0.8,
     alike: Annotated[
         float,
-        typer.Option("--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."),
+        typer.Option(
+            "--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."
+        ),
     ] = 0.3,
     width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
 ) -> None:
@@ -377,10 +382,12 @@ def _interruptible(how: str) -> Iterator[None]:
 
 def _show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables import summary_table, verdict_table
+    from inversescope.tables import hypotheses_table, summary_table, verdict_table
 
     if step == "calibrate":
         Console(highlight=False).print(verdict_table(folder))
+    if step == "mine":
+        Console(highlight=False).print(hypotheses_table(folder))
     if step in ("score", "report"):
         Console(highlight=False).print(summary_table(folder))
     if step == "report":

@@ -7,9 +7,10 @@ samples of a target, `inputs` that are distinct in text and labels, `pool`. Reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from inversescope.weights import COLLAPSED, effective_sample_size
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
+
+Row = tuple[str | None, ...]  # the text of an input, and its labels
+Asked = Callable[[Row], str | None]
 
 HYPOTHESES, SEARCH = "hypotheses.parquet", "search.json"
 _ESTIMATES = tuple(f"{name}{end}" for name in ("corrected", "bits") for end in ("", "_low", "_high"))
@@ -64,7 +68,7 @@ class Labelled:
     prior: list[Float[ndarray, " labels"]] = field(init=False)
 
     def __post_init__(self) -> None:
-        shares = [_prior(codes[self.pool], self.probability) for codes in self.codes]
+        shares = [_prior(codes[self.pool], self.probability, int(codes.max()) + 1) for codes in self.codes]
         object.__setattr__(self, "prior", shares)
 
     @property
@@ -145,7 +149,7 @@ class _Texts:
 
     def __init__(self, tables: Sequence[pa.Table]):
         self.labels = [name for name in tables[0].column_names if name.startswith("label.")]
-        self.numbers: dict[tuple[str | None, ...], int] = {}
+        self.numbers: dict[Row, int] = {}
         for table in tables:
             self.places(table)
 
@@ -162,44 +166,44 @@ def _labelled(texts: _Texts, inputs: dict[str, pa.Table]) -> Labelled:
     pool, targets = texts.places(inputs["pool"]), texts.places(inputs["target"])
     known = inputs["pool"]["probability"].to_numpy()
     probability = np.full(len(pool), 1 / len(pool)) if np.isnan(known).any() else known
-    kept: dict[bytes, tuple[Candidate, Int[ndarray, " inputs"], list[str]]] = {}
+    distinct, rows, place = list(texts.numbers), *np.unique(pool, return_inverse=True)
+    seen = [distinct[row] for row in rows]
+    kept: dict[bytes, tuple[Candidate, Asked, list[str]]] = {}  # by how they part the pool
     tried = 0
-    for candidate, labels in _all_labels(texts, inputs["pool"]["text"].to_pylist()):
+    for candidate, asked in _all(texts, inputs["pool"]["text"].to_pylist()):
         tried += 1
-        codes = _codes(labels)
-        if not _tells(codes[pool], probability):
+        codes = _codes(map(asked, seen))
+        if not _tells(codes[place], probability):
             continue
-        parts = _codes(codes[pool].tolist(), keep=True).tobytes()
-        if parts in kept:
-            kept[parts][2].append(candidate.source)
+        if codes.tobytes() in kept:
+            kept[codes.tobytes()][2].append(candidate.source)
         else:
-            kept[parts] = (candidate, codes, [])
+            kept[codes.tobytes()] = (candidate, asked, [])
     found = list(kept.values())
-    codes = np.array([codes for _, codes, _ in found], dtype=int).reshape(len(found), len(texts.numbers))
+    codes = np.array([_codes(map(asked, distinct)) for _, asked, _ in found], dtype=int)
     names, same = [candidate for candidate, _, _ in found], [same for _, _, same in found]
-    return Labelled(names, same, codes, pool, probability, targets, tried)
+    return Labelled(names, same, codes.reshape(len(found), len(distinct)), pool, probability, targets, tried)
 
 
-def _all_labels(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, list[str | None]]]:
-    """The task's own features, and every expression, with their labels of the distinct inputs."""
-    inputs = list(texts.numbers)
+def _all(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, Asked]]:
+    """The task's own features, and every expression, with what gives the label of an input."""
     for place, name in enumerate(texts.labels, start=1):
         feature = name.removeprefix("label.")
-        yield Candidate(feature, f"the task's “{feature}”"), [row[place] for row in inputs]
+        yield Candidate(feature, f"the task's “{feature}”"), itemgetter(place)
     for candidate in candidates(pool):
         label = parse(candidate.source).label
-        yield candidate, [None if row[0] is None else label(row[0]) for row in inputs]
+        yield candidate, lambda row, label=label: None if row[0] is None else label(row[0])
 
 
-def _codes(labels: Sequence[Any], keep: bool = False) -> Int[ndarray, " n"]:
-    """Labels numbered as they first come; −1 where undecided (None). `keep`: every value is a label."""
-    numbers: dict[Any, int] = {} if keep else {None: -1}
-    return np.array([numbers.setdefault(label, len(numbers) - (not keep)) for label in labels], dtype=int)
+def _codes(labels: Iterable[str | None]) -> Int[ndarray, " n"]:
+    """Labels numbered as they first come; −1 where undecided."""
+    numbers: dict[str | None, int] = {None: -1}
+    return np.array([numbers.setdefault(label, len(numbers) - 1) for label in labels], dtype=int)
 
 
-def _prior(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> Float[ndarray, " labels"]:
-    """The prior's share of each label; there may be more among the samples, of which it knows nothing."""
-    return statistics.shares(codes[None], probability[None], int(codes.max()) + 1)[0]
+def _prior(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"], count: int) -> Float[ndarray, " labels"]:
+    """The prior's share of each of `count` labels, of which some may be of the samples alone."""
+    return statistics.shares(codes[None], probability[None], count)[0]
 
 
 def _tells(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> bool:
@@ -207,8 +211,8 @@ def _tells(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -
     decided = codes >= 0
     if probability[decided].sum() < DECIDED * probability.sum():
         return False
-    shares = np.sort(_prior(codes, probability))
-    return len(shares) > 1 and shares[-2] >= RARE
+    shares = np.sort(_prior(codes, probability, int(codes.max()) + 1))
+    return len(shares) > 1 and bool(shares[-2] >= RARE)
 
 
 def _drawn(table: pa.Table, texts: _Texts, targets: int) -> Drawn:
@@ -259,7 +263,7 @@ class _Merger:
         self._codes = labelled.codes[:, labelled.pool] + 1  # undecided is a label like any other here
         self._probability = labelled.probability
 
-    @lru_cache(maxsize=None)  # noqa: B019 - as long as the search
+    @cache  # noqa: B019 - as long as the search
     def explains(self, better: int, worse: int) -> bool:
         """Whether I(better; worse) / H(worse) over the pool is at least `EXPLAINED`.
 
@@ -267,7 +271,7 @@ class _Merger:
         """
         joint = self._codes[better] * (self._codes[worse].max() + 1) + self._codes[worse]
         mutual = self._entropy(self._codes[better]) + self._entropy(self._codes[worse]) - self._entropy(joint)
-        return mutual >= EXPLAINED * self._entropy(self._codes[worse])
+        return bool(mutual >= EXPLAINED * self._entropy(self._codes[worse]))
 
     def _entropy(self, codes: Int[ndarray, " pool"]) -> float:
         shares = np.bincount(codes, self._probability)
@@ -280,17 +284,18 @@ def _confirm(
     """What the chosen targets say of one candidate, among which it was not found."""
     codes, sizes = labelled.codes[place], drawn.sizes[chosen]
     own, chance = codes[labelled.targets[chosen]], labelled.chance[place, chosen]
-    shares = statistics.shares(codes[drawn.places[chosen]], drawn.weights[chosen], int(codes.max()) + 1)
+    expected = labelled.prior[place]
+    shares = statistics.shares(codes[drawn.places[chosen]], drawn.weights[chosen], len(expected))
     shares = np.where(np.isnan(sizes)[:, None], np.nan, shares)
     consistency = np.where(own >= 0, shares[np.arange(len(own)), own], np.nan)
     decided = float((codes[labelled.pool] >= 0).sum())
-    prior = statistics.entropy(labelled.prior[place][None], np.array([decided]))[0]
+    prior = statistics.entropy(expected[None], np.array([decided]))[0]
     bits = prior - np.where(np.isnan(consistency), np.nan, statistics.entropy(shares, sizes))
     return {
         "targets": int((~np.isnan(consistency)).sum()),
         "chance": _defined(statistics.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
         **_fields("corrected", statistics.corrected(consistency, chance)),
-        **_fields("bits", statistics.mean(bits)),
+        **_fields("bits", statistics.mean(bits, prior - np.log2(len(expected)), prior)),
         "p_value": _defined(statistics.shuffle_test(shares, own, seed, rng)),
     }
 

@@ -14,6 +14,7 @@ from inversescope import files
 from inversescope.calibrate import calibrate, check
 from inversescope.collect import collect
 from inversescope.errors import UserError
+from inversescope.mine import mine
 from inversescope.reference import reference
 from inversescope.report import write_report
 from inversescope.run_directory import PROVENANCE, RunDirectory
@@ -167,6 +168,10 @@ def _reference(run: Run, folder: Path, progress: Progress) -> None:
     reference(folder, run.store, run.sites["pool"], lambda done, total: progress(done, total, "sites"))
 
 
+def _mine(run: Run, folder: Path, progress: Progress) -> None:
+    mine(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+
+
 def _score(run: Run, folder: Path, progress: Progress) -> None:
     score(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
 
@@ -183,6 +188,7 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
     "sample": _sample,
     "verify": _verify,
     "reference": _reference,
+    "mine": _mine,
     "score": _score,
     "report": _report,
 }

@@ -16,7 +16,15 @@ import jinja2
 
 from inversescope import files
 from inversescope.report import findings
-from inversescope.report.records import DIAGNOSTIC_FIELDS, DISTANCE_FIELDS, RESULTS, Records, Row, load
+from inversescope.report.records import (
+    DIAGNOSTIC_FIELDS,
+    DISTANCE_FIELDS,
+    HYPOTHESIS_FIELDS,
+    RESULTS,
+    Records,
+    Row,
+    load,
+)
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
 
@@ -86,6 +94,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "scores": pack([_explained(row, index) for row in records.scores]),
         "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
+        "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,

@@ -30,6 +30,10 @@ DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
 )
+HYPOTHESIS_FIELDS = (
+    *("site", "bandwidth", "rank", "hypothesis", "words", "corrected", "corrected_low", "corrected_high", "bits"),
+    *("bits_low", "bits_high", "chance", "q_value", "targets", "merged"),
+)
 DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
 _SAMPLE_FIELDS = (
     "producer",
@@ -57,6 +61,8 @@ class Records:
     diagnostics: list[Row]
     distances: list[Row]
     calibration: list[Row]
+    hypotheses: list[Row]
+    search: dict[str, Any]
     verdicts: dict[str, Any]
     targets: dict[int, Row]
     samples: pa.Table
@@ -104,6 +110,8 @@ def load(run: Path) -> Records:
         diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
         distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
+        hypotheses=_table(run / "mine" / "hypotheses.parquet", HYPOTHESIS_FIELDS).to_pylist(),
+        search=_json(run / "mine" / "search.json"),
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
