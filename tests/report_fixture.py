@@ -16,6 +16,7 @@ from inversescope import files
 from inversescope.calibrate import SCHEMAS
 from inversescope.effects import EFFECTS, RUNS
 from inversescope.failures import SCHEMA as FAILURES
+from inversescope.mine import SCHEMA as HYPOTHESES
 from inversescope.quality import SCHEMA as QUALITY
 from inversescope.sites import Site
 from inversescope.specificity import SCHEMA as SPECIFICITY
@@ -110,6 +111,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs))
     _write_calibration(run, shape)
+    _write_hypotheses(run, shape, rng)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
     for name, rows, schema in (
         ("results", scores, SCORE),
@@ -252,6 +254,21 @@ def _collapsed(shape: Shape, site: Site, bandwidth: float | None) -> int:
     return min(int((1 - site.layer / shape.layers) * 6), shape.targets - 1) if bandwidth == shape.bandwidths[0] else 0
 
 
+def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
+    rows = []
+    for site, h in product(shape.generator_sites, shape.bandwidths if shape.defined else ()):
+        for rank, words in enumerate(("the last word", "has “ring”", f"<b>{shape.hostile}</b>"), start=1):
+            value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
+            numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
+            for name in ("corrected", "bits"):
+                numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
+            row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
+            rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
+    files.write_table(run / "mine" / "hypotheses.parquet", pa.Table.from_pylist(rows, schema=HYPOTHESES))
+    counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
+    files.write_json(run / "mine" / "search.json", counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]})
+
+
 def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
     draws, rows = shape.targets * shape.samples, []
     for site, h in product(shape.generator_sites, shape.bandwidths):
@@ -385,6 +402,7 @@ def _describe(run: Path, shape: Shape) -> None:
         **{"inversescope": "0.1.0", "commit": "0123456789abcdef" * 2, "dirty": False, "python": "3.11.9"},
         **{"torch": "2.13.0", "transformers": "5.23.0", "platform": "Linux x86_64", "processor": None},
         **{"device": "cpu", "dtype": "bfloat16", "seed": 7, "subject": {"name": "smollm2", "fingerprint": "b5c1" * 8}},
+        "features": {},
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
     }

@@ -38,6 +38,7 @@ STEPS = {
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
     "causal": "Run the sources with other activations in place of their own: is what a site says used?",
+    "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
     "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
@@ -526,12 +527,11 @@ def _interruptible(how: str) -> Iterator[None]:
 
 def _show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables import causal_table, summary_table, verdict_table
+    from inversescope.tables import causal_table, hypotheses_table, summary_table, verdict_table
 
-    if step == "calibrate":
-        Console(highlight=False).print(verdict_table(folder))
-    if step == "causal":
-        Console(highlight=False).print(causal_table(folder))
+    tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
+    if step in tables:
+        Console(highlight=False).print(tables[step](folder))
     if step in ("score", "report"):
         Console(highlight=False).print(summary_table(folder))
     if step == "report":

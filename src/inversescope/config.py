@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from inversescope.errors import UserError
+from inversescope.features.user import FeatureConfig
 from inversescope.tasks import IOIConfig, TaskSection, config_of
 
 Query = Literal["clean", "noisy"]
@@ -187,6 +188,7 @@ class RunConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
     subject: SubjectConfig = SubjectConfig()
     task: TaskSection = IOIConfig()
+    features: dict[str, FeatureConfig] = Field(default={}, description="more features than the task's, by name")
     collect: CollectConfig = CollectConfig()
     generator: GeneratorConfig = GeneratorConfig()
     train: TrainConfig = TrainConfig()
@@ -261,6 +263,7 @@ def _keys(error: ValidationError, settings: dict[str, Any]) -> str | None:
     found = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
     sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
     sections["config"] = RunConfig
+    sections |= {loc[1]: FeatureConfig for loc in unknown if loc[0] == "features"}
     if "task" in found:
         sections["task"] = config_of(settings["task"])
     return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in found) or None

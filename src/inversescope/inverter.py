@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 
 from inversescope import files
 from inversescope.errors import UserError
+from inversescope.features.featured import with_readers
+from inversescope.features.user import reader
 from inversescope.pipeline import Run
 from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.sample import draw
@@ -139,16 +142,24 @@ class Inversion:
 
 
 class Inverter:
-    """A trained run, ready to invert activations of its subject."""
+    """A trained run, ready to invert activations of its subject.
 
-    def __init__(self, run: Run):
+    `features` are labels to be given beside the task's own: an expression in the language of features, or a function
+    from a text to a label (None is undecided).
+    """
+
+    def __init__(self, run: Run, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})):
         self.run = run
+        readers = {name: reader(name, each) for name, each in features.items()}
+        self.task = with_readers(run.task, readers, run.subject)
         files.check(run.folder / "collect")
         files.check(run.folder / "train")
         self.generator = load_generator(run.folder / "train", run.subject.device)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
+    def load(
+        cls, folder: Path | str, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})
+    ) -> Self:
         """Open a run directory whose step `train` is done.
 
         Raises:
@@ -161,7 +172,7 @@ class Inverter:
                 given=folder,
                 remedy="inversescope run CONFIG --out RUN --resume",
             )
-        return cls(run)
+        return cls(run, features)
 
     def invert(
         self,
@@ -199,7 +210,7 @@ class Inverter:
             )
         if n < 1:
             raise UserError("at least one sample must be drawn", given=n)
-        subject, task = self.run.subject, self.run.task
+        subject, task = self.run.subject, self.task
         whole = cut(subject, text, position)
         source = keep_last(whole, subject.prefix, subject.longest)
         target = subject.capture([source], [where]).activations[where]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from inversescope.tasks import Entry
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
+SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
 TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
 _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
@@ -125,6 +126,24 @@ def causal_table(run: Path) -> Group:
 def _recorded(row: dict, name: str) -> str:
     value, low, high = (_number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
     return f"{value} \\[{low} {high}]"
+
+
+def hypotheses_table(run: Path) -> Group:
+    """The first hypotheses found at every site, at the smallest bandwidth where there are any."""
+    rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
+    counts = files.read_json(run / "mine" / "search.json")
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        first = min(row["bandwidth"] for row in rows if row["site"] == site)
+        for row in [row for row in rows if (row["site"], row["bandwidth"]) == (site, first)][:SHOWN]:
+            style = "" if row["q_value"] is not None and row["q_value"] <= 0.05 else "dim"
+            cells = (_estimate(row, "corrected"), _number(row["bits"]), _number(row["q_value"]))
+            table.add_row(site, f"{first:g}", escape(row["words"]), *cells, style=style)
+    halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
+    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above 0.05"
+    return Group(head, table)
 
 
 def _prior_line(prior: dict) -> str:
@@ -283,6 +302,6 @@ def _small(value: float | None) -> str:
     return "<.01" if value is not None and value < 0.01 else _share(value)
 
 
-def _estimate(row: dict) -> str:
-    value, low, high = (_share(row[name]) for name in ("fcr", "fcr_low", "fcr_high"))
-    return value if row["fcr_low"] is None else f"{value} \\[{low} {high}]"
+def _estimate(row: dict, name: str = "fcr") -> str:
+    value, low, high = (_share(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return value if row[f"{name}_low"] is None else f"{value} \\[{low} {high}]"

@@ -61,15 +61,19 @@ class Expression:
 
     def label(self, text: str) -> str | None:
         """The label of a text: "yes" or "no", a number, a text; None where undecided. Never raises."""
-        value = self._value(text)
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        return None if value is None else str(value)
+        return as_label(self._value(text))
 
     @property
     def timeouts(self) -> int:
         """How many texts were left undecided because a regular expression took too long."""
         return sum(pattern.timeouts for pattern in self._patterns)
+
+
+def as_label(value: Value) -> str | None:
+    """A value as a label: "yes" or "no", a number, a text; None where undecided."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return None if value is None else str(value)
 
 
 def parse(source: str) -> Expression:

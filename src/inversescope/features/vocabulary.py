@@ -51,8 +51,9 @@ def position(phrase: str, text: str) -> int | None:
 
 def _places(phrase: str, text: str) -> Iterator[int]:
     wanted, words = split(phrase), split(text)
-    starts = range(len(words) - len(wanted) + 1) if wanted else ()
-    return (start for start in starts if words[start : start + len(wanted)] == wanted)
+    if not wanted or wanted[0] not in words:  # as it is most often
+        return iter(())
+    return (at for at, word in enumerate(words) if word == wanted[0] and words[at : at + len(wanted)] == wanted)
 
 
 def _word(index: int, text: str) -> str | None:

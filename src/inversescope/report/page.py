@@ -19,6 +19,7 @@ from inversescope.report import findings
 from inversescope.report.records import (
     DIAGNOSTIC_FIELDS,
     DISTANCE_FIELDS,
+    HYPOTHESIS_FIELDS,
     QUALITY_FIELDS,
     RESULTS,
     SPECIFICITY_FIELDS,
@@ -102,6 +103,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "specificity": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
         "usage": pack(records.usage),
         "limits": {"encoded": ENCODED, "used": USED},
+        "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,

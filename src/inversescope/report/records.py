@@ -40,6 +40,10 @@ EFFECT_FIELDS = (
     *("targets", "from_pool", "kl_own"),
     *(f"{name}_{kind}" for name in ("kl", "kept", "distance") for kind in ("same", "other", "random")),
 )
+HYPOTHESIS_FIELDS = (
+    *("site", "bandwidth", "rank", "hypothesis", "words", "corrected", "corrected_low", "corrected_high", "bits"),
+    *("bits_low", "bits_high", "chance", "q_value", "targets", "merged"),
+)
 DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
 QUALITY_FIELDS = (
     *("site", "bandwidth", "distinct", "pool_distinct", "similarity", "similarity_low", "similarity_high"),
@@ -85,6 +89,8 @@ class Records:
     failures: list[Row]
     usage: list[Row]
     calibration: list[Row]
+    hypotheses: list[Row]
+    search: dict[str, Any]
     verdicts: dict[str, Any]
     targets: dict[int, Row]
     samples: pa.Table
@@ -137,6 +143,8 @@ def load(run: Path) -> Records:
         failures=_table(run / "score" / "failures.parquet", FAILURE_FIELDS).to_pylist(),
         usage=_usage(run),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
+        hypotheses=_table(run / "mine" / "hypotheses.parquet", HYPOTHESIS_FIELDS).to_pylist(),
+        search=_json(run / "mine" / "search.json"),
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),

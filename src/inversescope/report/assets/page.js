@@ -4,6 +4,7 @@ const SECTIONS = {
   features: { uses: ["bandwidth", "measure", "point", "heads"], draw: drawFeatures },
   bandwidths: { uses: [], draw: drawBandwidths },
   calibration: { uses: [], draw: drawCalibration },
+  hypotheses: { uses: ["site", "bandwidth"], draw: drawHypotheses },
   targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
   quality: { uses: ["site"], draw: drawQuality },
