@@ -57,6 +57,7 @@ class Inversion:
 
     Attributes:
         text: the source input, up to the position that was read.
+        tokens: the same, prefix included.
         dropped: tokens left out at its beginning, because the subject reads no longer input.
         site: where it was read.
         bandwidth: h.
@@ -68,6 +69,7 @@ class Inversion:
     """
 
     text: str
+    tokens: Tokens
     dropped: int
     site: str
     bandwidth: float
@@ -236,6 +238,7 @@ class Inverter:
         ]
         return Inversion(
             subject.show(source),
+            tuple(source),
             len(whole) - len(source),
             str(where),
             bandwidth,

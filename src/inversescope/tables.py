@@ -20,6 +20,7 @@ from inversescope.doctor import Check
 from inversescope.sites import Site, SubjectShape
 
 if TYPE_CHECKING:
+    from inversescope.explain import Explanation, Finding
     from inversescope.inverter import Inversion
     from inversescope.subject.identities import Identity
     from inversescope.tasks import Entry
@@ -219,6 +220,50 @@ def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
 def surest(row: dict) -> float:
     """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
     return math.inf if row["corrected_low"] is None else -row["corrected_low"]
+
+
+def explanation_table(explanation: Explanation) -> Group:
+    """The hypotheses of one site with their samples; of several, where each is above chance."""
+    head = (
+        f"[bold]{escape(explanation.text)}[/]\nh = {explanation.bandwidth:g}; half of the draws proposed, half confirm"
+    )
+    if len(explanation.sites) == 1:
+        (only,) = explanation.sites
+        blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
+        rest = len(only.findings) - len(blocks)
+        foot = f"[dim]{rest} more that cannot be told from chance[/]" if rest else ""
+        verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
+        return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
+    series = {Site.parse(each.site).series for each in explanation.sites}
+    table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
+    for each in explanation.sites:
+        place = each.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else each.site
+        table.add_column(place, no_wrap=True)
+    for name, row in explanation.table().items():
+        table.add_row(escape(name), *(_over_depth(row.get(each.site)) for each in explanation.sites))
+    return Group(head, table, "[dim]corrected score; dim: not above chance; –: the samples' weights have collapsed[/]")
+
+
+def _finding_block(text: str, finding: Finding) -> str:
+    """One hypothesis: its numbers, the samples for it, and one against."""
+    value, low, high = (_number(number) for number in finding.corrected)
+    necessity, sufficiency = (_number(None if math.isnan(x) else x) for x in (finding.necessity, finding.sufficiency))
+    lines = [
+        f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]",
+        f"  corrected {value} \\[{low} {high}], chance {finding.chance:.2f}, {finding.bits:.2f} bits, "
+        f"q = {finding.q_value:.3f}; necessity {necessity}, sufficiency {sufficiency}",
+        *(f"  {sample.distance:.2f}  {_marked(text, sample.text or '')}" for sample in finding.supporting),
+    ]
+    if finding.against is not None:
+        lines.append(f"  [dim]against:[/] {finding.against.distance:.2f}  {_marked(text, finding.against.text or '')}")
+    return "\n".join(lines)
+
+
+def _over_depth(finding: Finding | None) -> str:
+    if finding is None or math.isnan(finding.corrected.value):
+        return "–"
+    value = _share(max(0.0, finding.corrected.value))
+    return value if finding.above_chance else f"[dim]{value}[/]"
 
 
 def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
