@@ -34,8 +34,8 @@ class EntityTask:
         kind: what an entity is called, in a label and in messages.
         prompts: the prompts whose contexts are the prior's, each with one `%s`.
         table: every entity with its features.
-        questions: for each attribute of which the subject must know the value, the prompts that ask for it (two or
-            more): the first decides which entities it knows, the others are asked for the accuracy.
+        questions: for each attribute of which the subject must know the value, the prompts that ask for it: an
+            entity is known if the answer to all but the last is right, and the last is asked for the accuracy.
     """
 
     name: str
@@ -65,7 +65,12 @@ class EntityTask:
         Raises:
             UserError: they are fewer than two.
         """
-        right = {name: self._right(name, prompts[0], list(self._table)) for name, prompts in self._questions.items()}
+        right = {
+            name: [
+                all(each) for each in zip(*(self._right(name, p, list(self._table)) for p in prompts[:-1]), strict=True)
+            ]
+            for name, prompts in self._questions.items()
+        }
         known = tuple(name for name, *each in zip(self._table, *right.values(), strict=True) if all(each))
         if len(known) < 2:
             shares = ", ".join(f"{name} of {sum(each)}" for name, each in right.items())
@@ -114,7 +119,7 @@ class EntityTask:
 
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy:
         """Over `n` questions: an entity of the prior, and a prompt that did not decide which these are."""
-        asked = [(name, prompt) for name, prompts in self._questions.items() for prompt in prompts[1:]]
+        asked = [(name, prompts[-1]) for name, prompts in self._questions.items()]
         drawn: defaultdict[int, list[str]] = defaultdict(list)
         for which, entity in zip(rng.integers(len(asked), size=n), rng.integers(len(self.known), size=n), strict=True):
             drawn[int(which)].append(self.known[entity])

@@ -19,7 +19,8 @@ from inversescope.tasks.knowledge import choices
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject
 
-TRIED = 6  # prompts of an attribute that are compared before one is chosen to ask for it
+TRIED = 6  # prompts of an attribute that are compared
+ASKED = 3  # the best of them: an entity is known if the answers to two are right, the third measures the accuracy
 COMPARED_ON = 32  # entities
 Kind = Literal["city", "nobel_prize_winner", "verb", "physical_object", "occupation"]
 Split = Literal["train", "val", "test", "all"]
@@ -38,7 +39,7 @@ class RavelConfig(TaskConfig):
     context_split: Split = Field(default="all", description="the benchmark's split of the prompts")
     entities: PositiveInt = Field(default=300, description="how many entities are tried, evenly over the file")
     known: float = Field(
-        default=0.2,
+        default=0.1,
         ge=0,
         le=1,
         description="an attribute that the subject knows of a smaller share of them is left out",
@@ -50,7 +51,8 @@ class RavelConfig(TaskConfig):
 class Ravel(EntityTask):
     """The task for one subject's tokenizer. Features: the entity, the attributes that are kept, and the context.
 
-    `shares` says for each attribute that was asked for of which share of the entities the subject knows it.
+    `shares` says for each attribute that has three prompts to ask for it of which share of the entities the subject
+    knows it.
 
     Raises:
         UserError: a file is missing or is not the benchmark's; there is no such attribute, or the subject knows none.
@@ -71,12 +73,14 @@ class Ravel(EntityTask):
         questions = {}
         for name in _attributes(config, table):
             ranked = _ranked(subject, name, prompts.get(name, []), table)
-            right = _right(subject, name, ranked[0], table) if len(ranked) > 1 else []
+            if len(ranked) < ASKED:
+                continue
+            right = [all(each) for each in zip(*(_right(subject, name, p, table) for p in ranked[:-1]), strict=True)]
             self.shares[name] = sum(right) / len(table)
-            if right and self.shares[name] >= config.known:
-                questions[name] = ranked[:2]
+            if self.shares[name] >= config.known:
+                questions[name] = ranked
         if not questions:
-            shares = ", ".join(f"{name} {share:.2f}" for name, share in self.shares.items())
+            shares = ", ".join(f"{name} {share:.2f}" for name, share in self.shares.items()) or "too few prompts"
             raise UserError(
                 "the subject knows no attribute of these entities well enough",
                 given=f"share of {len(table)} entities of which it knows the value: {shares}",
@@ -134,13 +138,13 @@ def _attributes(config: RavelConfig, table: dict[str, Labels]) -> list[str]:
 
 
 def _ranked(subject: TaskSubject, attribute: str, prompts: list[str], table: dict[str, Labels]) -> list[str]:
-    """The prompts that are tried, from the one after which the subject gives the right answer most often."""
+    """The prompts that ask for an attribute: of those tried the ones with the most right answers, best first."""
     some = _evenly(table, COMPARED_ON)
     asking = [
         prompt for prompt in prompts if not prompt[-1].isspace()
     ]  # an answer would share its token with the space
     tried = [asking[i * len(asking) // TRIED] for i in range(TRIED)] if len(asking) > TRIED else asking
-    return sorted(tried, key=lambda prompt: -sum(_right(subject, attribute, prompt, table, list(some))))
+    return sorted(tried, key=lambda prompt: -sum(_right(subject, attribute, prompt, table, list(some))))[:ASKED]
 
 
 def _right(
