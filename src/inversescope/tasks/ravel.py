@@ -14,8 +14,7 @@ from pydantic import Field, PositiveInt
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.tasks.entities import SLOT, EntityTask
-from inversescope.tasks.knowledge import choices
+from inversescope.tasks.entities import EntityTask, right_answers
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject
 
@@ -75,8 +74,7 @@ class Ravel(EntityTask):
             ranked = _ranked(subject, name, prompts.get(name, []), table)
             if len(ranked) < ASKED:
                 continue
-            right = [all(each) for each in zip(*(_right(subject, name, p, table) for p in ranked[:-1]), strict=True)]
-            self.shares[name] = sum(right) / len(table)
+            self.shares[name] = sum(right_answers(subject, table, name, ranked[:-1])) / len(table)
             if self.shares[name] >= config.known:
                 questions[name] = ranked
         if not questions:
@@ -139,20 +137,9 @@ def _attributes(config: RavelConfig, table: dict[str, Labels]) -> list[str]:
 
 def _ranked(subject: TaskSubject, attribute: str, prompts: list[str], table: dict[str, Labels]) -> list[str]:
     """The prompts that ask for an attribute: of those tried the ones with the most right answers, best first."""
-    some = _evenly(table, COMPARED_ON)
+    some = list(_evenly(table, COMPARED_ON))
     asking = [
         prompt for prompt in prompts if not prompt[-1].isspace()
     ]  # an answer would share its token with the space
     tried = [asking[i * len(asking) // TRIED] for i in range(TRIED)] if len(asking) > TRIED else asking
-    return sorted(tried, key=lambda prompt: -sum(_right(subject, attribute, prompt, table, list(some))))[:ASKED]
-
-
-def _right(
-    subject: TaskSubject, attribute: str, prompt: str, table: dict[str, Labels], entities: list[str] | None = None
-) -> list[bool]:
-    asked = entities or list(table)
-    answers = list(dict.fromkeys(value for row in table.values() if (value := row.get(attribute)) is not None))
-    given = choices(subject, [prompt.replace(SLOT, entity) for entity in asked], answers)
-    return [
-        answer is not None and answer == table[name].get(attribute) for name, answer in zip(asked, given, strict=True)
-    ]
+    return sorted(tried, key=lambda prompt: -sum(right_answers(subject, table, attribute, [prompt], some)))[:ASKED]
