@@ -111,7 +111,7 @@ def test_the_contrast_is_refusing_against_complying():
 
 
 class Untemplated(WordSubject):
-    converse = Tokenizer.converse  # pyright: ignore[reportAssignmentType]
+    converse = Tokenizer.converse  # pyright: ignore[reportAssignmentType] - it needs nothing of a Tokenizer
 
 
 class Shouting(WordSubject):

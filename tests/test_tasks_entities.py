@@ -201,8 +201,8 @@ def test_the_bundled_subject_knows_cities():
 
 FRUIT = {"apple": ("red", "tree"), "plum": ("blue", "tree"), "melon": ("green", "vine"), "berry": ("red", "bush")}
 PROMPTS = {
-    "Colour": ["the %s is", "a ripe %s is", "a %s is ", "the %s looks"],
-    "Plant": ['{"fruit": "%s", "plant": "', "the %s grows on a"],
+    "Colour": ["the %s is", "a ripe %s is", "a %s is ", "this %s was", "the %s looks"],
+    "Plant": ['{"fruit": "%s", "plant": "', "the %s grows on a", "a %s comes from a"],
     "Taste": ["the %s tastes", "a %s tastes"],
 }
 
@@ -250,8 +250,8 @@ def test_the_benchmarks_files_are_read(folder: Path):
     assert list(labels.values()) == ["plum", "blue", "tree", '{"fruit": "[physical object]']
     support = dict(task.enumerate())
     assert sum(support.values()) == pytest.approx(1)
-    # Of eight prompts four begin with "the": they are one context.
-    assert math.exp(task.log_prior(subject.encode("the apple"))) == pytest.approx(4 / 8 / 3)
+    # Of ten prompts four begin with "the": they are one context.
+    assert math.exp(task.log_prior(subject.encode("the apple"))) == pytest.approx(4 / 10 / 3)
     assert all(math.exp(task.log_prior(tokens)) == pytest.approx(p) for tokens, p in support.items())
     assert task.accuracy(subject, 40, np.random.default_rng(0)).value == 1.0
 
@@ -269,7 +269,7 @@ def test_splits_and_a_number_of_entities(folder: Path):
     subject = botanist()
     task = fruit(folder, subject, entity_split="train", context_split="train")
     assert task.known == ("apple", "plum", "melon")
-    assert math.exp(task.log_prior(subject.encode("the apple"))) == pytest.approx(3 / 7 / 3)
+    assert math.exp(task.log_prior(subject.encode("the apple"))) == pytest.approx(3 / 9 / 3)
     assert fruit(folder, subject, entities=2).known == ("apple", "melon")  # evenly over the file
 
 

@@ -27,6 +27,28 @@ NEEDED_ACCURACY = 0.8
 _MEASURED = "share of questions in another wording to which greedy decoding among all values gives the entity's own"
 
 
+def right_answers(
+    subject: TaskSubject,
+    table: Mapping[str, Labels],
+    attribute: str,
+    prompts: Sequence[str],
+    entities: Sequence[str] | None = None,
+) -> list[bool]:
+    """For each entity (None: all of the table) whether the subject gives its value of the attribute after every one of
+    the prompts; the values of the whole table are the answers there are."""
+    asked = list(table) if entities is None else entities
+    answers = list(dict.fromkeys(value for row in table.values() if (value := row.get(attribute)) is not None))
+    right = [True] * len(asked)
+    for prompt in prompts:
+        given = choices(subject, [prompt.replace(SLOT, entity) for entity in asked], answers)
+        own = (table[entity].get(attribute) for entity in asked)
+        right = [
+            before and value is not None and answer == value
+            for before, answer, value in zip(right, given, own, strict=True)
+        ]
+    return right
+
+
 class EntityTask:
     """The task for one subject's tokenizer.
 
@@ -34,8 +56,8 @@ class EntityTask:
         kind: what an entity is called, in a label and in messages.
         prompts: the prompts whose contexts are the prior's, each with one `%s`.
         table: every entity with its features.
-        questions: for each attribute of which the subject must know the value, the prompts that ask for it (two or
-            more): the first decides which entities it knows, the others are asked for the accuracy.
+        questions: for each attribute of which the subject must know the value, the prompts that ask for it: an
+            entity is known if the answer to all but the last is right, and the last is asked for the accuracy.
     """
 
     name: str
@@ -65,7 +87,10 @@ class EntityTask:
         Raises:
             UserError: they are fewer than two.
         """
-        right = {name: self._right(name, prompts[0], list(self._table)) for name, prompts in self._questions.items()}
+        right = {
+            name: right_answers(self._subject, self._table, name, prompts[:-1])
+            for name, prompts in self._questions.items()
+        }
         known = tuple(name for name, *each in zip(self._table, *right.values(), strict=True) if all(each))
         if len(known) < 2:
             shares = ", ".join(f"{name} of {sum(each)}" for name, each in right.items())
@@ -114,25 +139,19 @@ class EntityTask:
 
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy:
         """Over `n` questions: an entity of the prior, and a prompt that did not decide which these are."""
-        asked = [(name, prompt) for name, prompts in self._questions.items() for prompt in prompts[1:]]
+        asked = [(name, prompts[-1:]) for name, prompts in self._questions.items()]
         drawn: defaultdict[int, list[str]] = defaultdict(list)
         for which, entity in zip(rng.integers(len(asked), size=n), rng.integers(len(self.known), size=n), strict=True):
             drawn[int(which)].append(self.known[entity])
-        right = sum(sum(self._right(*asked[which], entities)) for which, entities in drawn.items())
+        right = sum(
+            sum(right_answers(subject, self._table, *asked[which], entities)) for which, entities in drawn.items()
+        )
         what = f"{_MEASURED} ({', '.join(self._questions)}; {len(self.known)} of {len(self._table)} entities are known)"
         return Accuracy.count(right, n, what=what, needed=NEEDED_ACCURACY)
 
     def contrast(self, tokens: Sequence[int]) -> None:
         """None: what follows an entity is no answer."""
         return None
-
-    def _right(self, attribute: str, prompt: str, entities: Sequence[str]) -> list[bool]:
-        answers = list(dict.fromkeys(value for row in self._table.values() if (value := row[attribute]) is not None))
-        given = choices(self._subject, [prompt.replace(SLOT, entity) for entity in entities], answers)
-        return [
-            answer is not None and answer == self._table[entity][attribute]
-            for entity, answer in zip(entities, given, strict=True)
-        ]
 
     def _parse(self, text: str) -> str | None:
         return next(self._endings(text), None)

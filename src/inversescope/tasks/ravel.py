@@ -14,12 +14,12 @@ from pydantic import Field, PositiveInt
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.tasks.entities import SLOT, EntityTask
-from inversescope.tasks.knowledge import choices
+from inversescope.tasks.entities import EntityTask, right_answers
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject
 
-TRIED = 6  # prompts of an attribute that are compared before one is chosen to ask for it
+TRIED = 6  # prompts of an attribute that are compared
+ASKED = 3  # the best of them: an entity is known if the answers to two are right, the third measures the accuracy
 COMPARED_ON = 32  # entities
 Kind = Literal["city", "nobel_prize_winner", "verb", "physical_object", "occupation"]
 Split = Literal["train", "val", "test", "all"]
@@ -38,7 +38,7 @@ class RavelConfig(TaskConfig):
     context_split: Split = Field(default="all", description="the benchmark's split of the prompts")
     entities: PositiveInt = Field(default=300, description="how many entities are tried, evenly over the file")
     known: float = Field(
-        default=0.2,
+        default=0.1,
         ge=0,
         le=1,
         description="an attribute that the subject knows of a smaller share of them is left out",
@@ -50,7 +50,8 @@ class RavelConfig(TaskConfig):
 class Ravel(EntityTask):
     """The task for one subject's tokenizer. Features: the entity, the attributes that are kept, and the context.
 
-    `shares` says for each attribute that was asked for of which share of the entities the subject knows it.
+    `shares` says for each attribute that has three prompts to ask for it of which share of the entities the subject
+    knows it.
 
     Raises:
         UserError: a file is missing or is not the benchmark's; there is no such attribute, or the subject knows none.
@@ -71,12 +72,13 @@ class Ravel(EntityTask):
         questions = {}
         for name in _attributes(config, table):
             ranked = _ranked(subject, name, prompts.get(name, []), table)
-            right = _right(subject, name, ranked[0], table) if len(ranked) > 1 else []
-            self.shares[name] = sum(right) / len(table)
-            if right and self.shares[name] >= config.known:
-                questions[name] = ranked[:2]
+            if len(ranked) < ASKED:
+                continue
+            self.shares[name] = sum(right_answers(subject, table, name, ranked[:-1])) / len(table)
+            if self.shares[name] >= config.known:
+                questions[name] = ranked
         if not questions:
-            shares = ", ".join(f"{name} {share:.2f}" for name, share in self.shares.items())
+            shares = ", ".join(f"{name} {share:.2f}" for name, share in self.shares.items()) or "too few prompts"
             raise UserError(
                 "the subject knows no attribute of these entities well enough",
                 given=f"share of {len(table)} entities of which it knows the value: {shares}",
@@ -134,21 +136,10 @@ def _attributes(config: RavelConfig, table: dict[str, Labels]) -> list[str]:
 
 
 def _ranked(subject: TaskSubject, attribute: str, prompts: list[str], table: dict[str, Labels]) -> list[str]:
-    """The prompts that are tried, from the one after which the subject gives the right answer most often."""
-    some = _evenly(table, COMPARED_ON)
+    """The prompts that ask for an attribute: of those tried the ones with the most right answers, best first."""
+    some = list(_evenly(table, COMPARED_ON))
     asking = [
         prompt for prompt in prompts if not prompt[-1].isspace()
     ]  # an answer would share its token with the space
     tried = [asking[i * len(asking) // TRIED] for i in range(TRIED)] if len(asking) > TRIED else asking
-    return sorted(tried, key=lambda prompt: -sum(_right(subject, attribute, prompt, table, list(some))))
-
-
-def _right(
-    subject: TaskSubject, attribute: str, prompt: str, table: dict[str, Labels], entities: list[str] | None = None
-) -> list[bool]:
-    asked = entities or list(table)
-    answers = list(dict.fromkeys(value for row in table.values() if (value := row.get(attribute)) is not None))
-    given = choices(subject, [prompt.replace(SLOT, entity) for entity in asked], answers)
-    return [
-        answer is not None and answer == table[name].get(attribute) for name, answer in zip(asked, given, strict=True)
-    ]
+    return sorted(tried, key=lambda prompt: -sum(right_answers(subject, table, attribute, [prompt], some)))[:ASKED]
