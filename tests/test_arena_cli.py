@@ -127,7 +127,7 @@ def test_a_run_that_is_not_finished_is_refused(run: Path, capsys: pytest.Capture
 def test_a_study_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("arena", tmp_path / "none") == 2
     said = capsys.readouterr().err
-    assert "there is no such study" in said and "demo" in said
+    assert "there is no such config" in said and "demo" in said
 
 
 def test_answers_to_another_question_are_not_mixed(run: Path, capsys: pytest.CaptureFixture[str]):

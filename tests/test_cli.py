@@ -15,8 +15,9 @@ from rich.console import Console
 from run_contract import differences
 from small_subject import World, call, config_text, world_in
 
-from inversescope import cli, files, progress
-from inversescope.cli import STEPS
+from inversescope import files, progress
+from inversescope.cli.configs import demo_config, shipped
+from inversescope.cli.working import STEPS
 from inversescope.config import RunConfig
 from inversescope.estimate import estimate
 from inversescope.pipeline import Run
@@ -243,9 +244,9 @@ def test_progress_in_a_log_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_config_that_ships_can_be_used():
-    shipped = cli._shipped()
-    assert shipped.keys() >= {"demo", "demo-full", "ioi", "cities", "ravel", "icl", "chat"}
-    configs = {name: RunConfig.parse(text, name) for name, text in shipped.items()}
+    known = shipped()
+    assert known.keys() >= {"demo", "demo-full", "ioi", "cities", "ravel", "icl", "chat"}
+    configs = {name: RunConfig.parse(text, name) for name, text in known.items()}
     assert {type(config.task).__name__ for config in configs.values()} == {
         "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig",
     }  # fmt: skip
@@ -256,7 +257,7 @@ def test_every_config_that_ships_can_be_used():
 
 def test_a_config_that_ships_is_run_by_its_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_shipped", lambda: {"small": config_text(world.model), "other": ""})
+    monkeypatch.setattr("inversescope.cli.configs.shipped", lambda: {"small": config_text(world.model), "other": ""})
     assert call("run", "small", "--until", "task") == 0
     assert (tmp_path / "runs" / "small" / "config.toml").read_text() == config_text(world.model)
     assert call("run", "smal") == 2
@@ -270,7 +271,7 @@ def test_a_config_that_ships_is_run_by_its_name(world: World, tmp_path: Path, mo
 
 
 def test_the_demo_configs_agree():
-    small, full = (RunConfig.parse(cli._demo_config(full), "demo") for full in (False, True))
+    small, full = (RunConfig.parse(demo_config(full), "demo") for full in (False, True))
     assert full.generator.sites == full.collect.sites == small.collect.sites
     assert full.train.sites_per_step == 16
     assert full.train.steps == 30 * small.train.steps  # in proportion to their sites: 300 against 10
@@ -281,12 +282,12 @@ def test_the_demo_configs_agree():
 def test_the_demo_prints_its_config(capsys: pytest.CaptureFixture[str]):
     for options in ([], ["--full"]):
         assert call("demo", "--print-config", *options) == 0
-        assert capsys.readouterr().out == cli._demo_config(bool(options))
+        assert capsys.readouterr().out == demo_config(bool(options))
 
 
 @pytest.fixture
 def small_demo(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_demo_config", lambda full: config_text(world.model, steps=6))
+    monkeypatch.setattr("inversescope.cli.runs.demo_config", lambda full: config_text(world.model, steps=6))
 
 
 def test_the_demo_runs_once(small_demo: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from small_subject import config_text, save_subject
 
 from inversescope import files
-from inversescope.cli import STEPS
+from inversescope.cli.working import STEPS
 
 pytestmark = pytest.mark.slow
 KILLS = 10

@@ -36,7 +36,7 @@ def consistency(run: Path, source: str, site: str, feature: str, bandwidth: floa
     if not files.finished(path.parent):
         raise UserError("this run has no verified samples", given=run, remedy=f"inversescope verify {run}")
     samples = pq.read_table(path)
-    conditioned = samples.filter(pc.field("site").is_valid())
+    conditioned = samples.filter(pc.field("producer") == "generator")
     known = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]
     for what, given, allowed in (
         ("source", source, SOURCES),

@@ -1,0 +1,143 @@
+"""Commands that compare: methods, two sides of a run, designs of one to come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from inversescope.cli.configs import read_config
+from inversescope.cli.shared import RunFolder, app, interruptible, screen
+from inversescope.cli.working import work
+from inversescope.errors import UserError
+
+
+@app.command()
+def arena(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A run directory, a config file, or the name of a shipped config.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the comparison goes; default: the folder arena of the run.")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", help="Seconds that each method may train; default: what the run's generator took."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, max=2**32 - 1, help="Decides what is drawn and where training begins; default: the run's."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="METHOD", help="This method; may be given several times.")
+    ] = None,
+) -> None:
+    """Compare inversion with what one would use instead: probes, autoencoder latents, lenses, retrieval, edits.
+
+    Same targets, sites, split of the inputs and budget for all. With another seed or budget than the run's, a generator
+    of its config is trained anew. A config is run first. Interrupted, it goes on where it was when started again.
+    """
+    from inversescope.tables import arena_table
+
+    run = _study(study)
+    folder = out or run / "arena"
+    with interruptible(f"start it again: inversescope arena {study}"):
+        with screen.status("starting"):
+            from inversescope.arena.competitors import chosen
+            from inversescope.arena.contest import contest
+            from inversescope.arena.setting import Setting
+            from inversescope.progress import shown
+            from inversescope.run_directory import RunDirectory
+
+            setting = Setting.of(RunDirectory.open(run), budget, seed)
+        with shown("arena", screen) as progress:
+            contest(folder, setting, chosen(only or []), progress)
+    Console(highlight=False).print(arena_table(folder))
+    screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
+
+
+def _study(name: str) -> Path:
+    """The run directory of a study; a config is run to its end."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    folder = Path("runs") / path.stem
+    work(folder, read_config(path), resume=(folder / "config.toml").exists(), until="report")
+    return folder
+
+
+@app.command()
+def compare(
+    run: RunFolder,
+    feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],
+    site: Annotated[list[str], typer.Option("--site", help="A site of the run's generator.")],
+    bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="A bandwidth h of the run.")],
+    source: Annotated[
+        list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")
+    ] = [  # noqa: B006
+        "weighted"
+    ],
+) -> None:
+    """Two sites, bandwidths or sources on the same targets: give one of these options twice.
+
+    The difference with its interval over targets, and an exact sign test.
+    """
+    for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--source", source)):
+        if len(values) > 2:
+            raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
+    from inversescope.consistency import consistency
+    from inversescope.tables import comparison_table
+
+    sides = [(source[i], site[i], bandwidth[i]) for i in (0, -1)]
+    found = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
+    Console(highlight=False).print(comparison_table(feature, [f"{x}, {s}, h = {h:g}" for x, s, h in sides], found))
+
+
+@app.command()
+def power(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A verified run whose samples say how targets vary.")
+    ] = None,
+    feature: Annotated[str | None, typer.Option("--feature", help="With RUN: a feature.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="With RUN: a site of its generator.")] = None,
+    bandwidth: Annotated[float | None, typer.Option("--bandwidth", "-h", help="With RUN: a bandwidth h.")] = None,
+    source: Annotated[str, typer.Option("--source", help="With RUN: `weighted` or `generator`.")] = "weighted",
+    fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: the rate expected.")] = 0.8,
+    alike: Annotated[
+        float,
+        typer.Option(
+            "--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."
+        ),
+    ] = 0.3,
+    width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
+) -> None:
+    """How many targets and samples give an interval of this width: the rate of consistency, ± half its 95% interval."""
+    from inversescope.tables import power_table
+
+    if run is not None:
+        fcr, alike = _variation(run, source, site, feature, bandwidth)
+    Console(highlight=False).print(power_table(fcr, alike, width))
+
+
+def _variation(
+    run: Path, source: str, site: str | None, feature: str | None, bandwidth: float | None
+) -> tuple[float, float]:
+    """The rate of consistency of a run's samples, and how alike those of one target are."""
+    from inversescope import statistics
+    from inversescope.consistency import consistency
+
+    if site is None or feature is None or bandwidth is None:
+        raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")
+    found = consistency(run, source, site, feature, bandwidth)
+    alike = statistics.intraclass_correlation(*found)
+    if alike != alike:
+        raise UserError(
+            "these samples do not say how targets vary",
+            given=f"consistency {statistics.mean(found.rates).value:.2f} over {len(found.rates)} targets",
+            remedy="another site or bandwidth, or --fcr and --icc without RUN",
+        )
+    return statistics.mean(found.rates).value, alike

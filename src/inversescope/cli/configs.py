@@ -1,0 +1,32 @@
+"""Configs: those that ship with the package, by name, and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inversescope.errors import UserError
+
+
+def shipped() -> dict[str, str]:
+    """The configs that ship with the package, by name."""
+    from importlib.resources import files
+
+    found = sorted(files("inversescope.configs").iterdir(), key=lambda path: path.name)
+    return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in found if path.name.endswith(".toml")}
+
+
+def demo_config(full: bool) -> str:
+    return shipped()["demo-full" if full else "demo"]
+
+
+def read_config(path: Path) -> str:
+    """The text of a config: a file, or one that ships with the package, by its name."""
+    from inversescope.config import RunConfig
+
+    known = shipped()
+    if path.is_file() or (path.suffix == ".toml" and str(path) not in known):
+        RunConfig.read(path)
+        return path.read_bytes().decode("utf-8")
+    if str(path) not in known:
+        raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(known)}")
+    return known[str(path)]

@@ -1,0 +1,87 @@
+"""Commands that look at what there is: sites, tasks, the installation, a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from inversescope.cli.shared import app, screen
+from inversescope.errors import UserError
+
+
+@app.command()
+def sites(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`smollm2`, a Hugging Face name, or a folder.")],
+    select: Annotated[
+        str, typer.Option("--select", help="Only these, such as `z.*.*`; prints one address a line.")
+    ] = "",
+) -> None:
+    """Which sites a model has."""
+    from inversescope.subject import Subject
+    from inversescope.tables import sites_table
+
+    subject = Subject.load(model)
+    if select:
+        typer.echo("\n".join(str(site) for site in subject.sites(select.split(","))))
+    else:
+        Console(highlight=False).print(sites_table(subject.name, subject.shape, subject.points))
+
+
+@app.command()
+def tasks(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: what its section may say.")] = None,
+) -> None:
+    """Which tasks there are: where inputs come from. With TASK: the keys of its section in a config."""
+    from inversescope.tables import task_table, tasks_table
+    from inversescope.tasks import entries
+
+    known = entries()
+    if name is not None and name not in known:
+        raise UserError("there is no such task", given=name, allowed=", ".join(known))
+    Console(highlight=False).print(tasks_table(known.values()) if name is None else task_table(known[name]))
+
+
+@app.command()
+def doctor(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="`smollm2`, a Hugging Face name, or a folder.")
+    ] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N, or all.")] = "auto",
+    bits: Annotated[int | None, typer.Option("--bits", help="Of a weight: 8 or 4; as they are if left out.")] = None,
+    attention: Annotated[
+        str | None, typer.Option("--attention", help="sdpa, eager, flash_attention_2 or flex_attention.")
+    ] = None,
+) -> None:
+    """What is installed, which device is used, whether the bundled model is found, and what to do if not.
+
+    With MODEL: whether its sites are what they are called, by equations measured on the loaded model itself. Exit code
+    1 if one does not hold.
+    """
+    if model is not None:
+        _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
+        return
+    from inversescope.doctor import examine
+    from inversescope.tables import doctor_table
+
+    checks = examine()
+    Console(highlight=False).print(doctor_table(checks))
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(2)
+
+
+def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:
+    with screen.status("loading the model"):
+        from inversescope.subject import Subject
+        from inversescope.subject.identities import drift, examine
+        from inversescope.tables import identities_table
+
+        subject = Subject.load(model, dtype=dtype, device=device, bits=bits, attention=attention)
+    with screen.status("examining it"):
+        rounding = drift(subject)
+        identities = (*examine(subject), *([] if rounding is None else [rounding]))
+    Console(highlight=False).print(identities_table(subject.name, identities))
+    if any(identity.ok is False for identity in identities):
+        raise typer.Exit(1)

@@ -1,0 +1,109 @@
+"""The command by which a language model proposes hypotheses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from inversescope.cli.shared import RunFolder, app, interruptible, screen
+from inversescope.errors import UserError
+
+if TYPE_CHECKING:
+    from inversescope.endpoint import Request
+
+
+@app.command()
+def propose(
+    run: RunFolder,
+    site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth", "-h", help="One of the run's; the smallest that leaves enough samples if left out."
+        ),
+    ] = None,
+    hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="How many are asked for.")] = 8,
+    max_calls: Annotated[
+        int, typer.Option("--max-calls", min=1, help="Requests sent at most, repeated ones too.")
+    ] = 200,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens at most, in and out.")] = 500_000,
+    reply_tokens: Annotated[
+        int, typer.Option("--reply-tokens", min=64, help="Of one reply at most; more for models that think aloud.")
+    ] = 1024,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--price", help="Of a million tokens in, and out: the cost is shown.", show_default=False),
+    ] = None,
+    parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Requests on their way at once.")] = 4,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds for a whole reply.")] = 120,
+    yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
+) -> None:
+    """Let a language model propose what a site encodes, and score it on targets that it was not shown.
+
+    Any OpenAI-compatible endpoint, also a local one: INVERSESCOPE_BASE_URL, INVERSESCOPE_MODEL, and the key, if one is
+    needed, in INVERSESCOPE_API_KEY. What it can cost is said before anything is sent.
+    """
+    with interruptible("start the same command again; what was answered is not asked again"):
+        from inversescope import propose as proposing
+        from inversescope.endpoint import Address, Budget, Endpoint
+
+        address = Address.from_environment()
+        proposing.require_same(run)
+        limits = proposing.Limits(hypotheses=hypotheses, reply_tokens=reply_tokens)
+        plan = proposing.Plan(proposing.read_material(run, site, bandwidth), limits)
+        _announce_calls(plan.most, address.model, address.base_url, max_calls, max_tokens, price)
+        if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
+            screen.print("nothing was sent; with --yes it is sent without asking")
+            raise typer.Exit(1)
+        budget = Budget(max_calls, max_tokens)
+        asked = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
+        with asked as endpoint, screen.status("proposing") as status:
+            outcome = proposing.propose(
+                plan, endpoint, lambda what, done, total: status.update(f"{what}: {done}/{total} replies")
+            )
+        proposing.write(run, plan, address, outcome, price)
+        _show_proposals(run, site, plan.material.bandwidth)
+        _refresh_report(run)
+
+
+def _announce_calls(
+    most: Sequence[Request], model: str, where: str, calls: int, tokens: int, price: tuple[float, float] | None
+) -> None:
+    """Say what may be sent at most, and refuse it where that is more than is allowed."""
+    from inversescope.propose import cost
+
+    written = sum(request.reply_tokens for request in most)
+    read = sum(request.tokens for request in most) - written
+    paid = cost((read, written), price)
+    needed = f"{len(most)} calls, about {read:,} tokens in and {written:,} out"
+    needed += "" if paid is None else f", {paid:.2f} at these prices"
+    if len(most) > calls or read + written > tokens:
+        raise UserError(
+            "this could take more than is allowed, and nothing was sent",
+            given=f"at most {needed}",
+            allowed=f"{calls} calls (--max-calls), {tokens:,} tokens (--max-tokens)",
+            remedy="fewer --hypotheses, or higher limits",
+        )
+    screen.print(f"texts of this run go to {model} at {where}: at most {needed};", soft_wrap=True, markup=False)
+    screen.print("what was answered before is not sent again")
+
+
+def _refresh_report(folder: Path) -> None:
+    """Write the report of a finished run again, with what is new."""
+    from inversescope import files
+
+    if files.finished(folder):
+        from inversescope.pipeline import Run
+
+        Run.open(folder).do("report")
+
+
+def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:
+    from inversescope.tables import proposals_table
+
+    Console(highlight=False).print(proposals_table(folder, site, bandwidth))

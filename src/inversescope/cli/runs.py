@@ -1,0 +1,99 @@
+"""Commands that make a run and do its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inversescope.cli.configs import demo_config, read_config
+from inversescope.cli.shared import Resume, RunFolder, app, interruptible, screen
+from inversescope.cli.working import STEPS, do, open_run, show, work
+from inversescope.errors import UserError
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the run goes.")] = Path("runs/demo"),
+    full: Annotated[
+        bool, typer.Option("--full", help="One generator for all 300 sites. Says how long that takes before it starts.")
+    ] = False,
+    resume: Resume = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the demo's config and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --full: start without asking.")] = False,
+) -> None:
+    """Explain activations of the bundled subject on indirect object identification, and write a report.
+
+    A finished demo is not run again: the report's path is printed.
+    """
+    config = demo_config(full)
+    if print_config:
+        typer.echo(config, nl=False)
+        return
+    out = out.with_name(f"{out.name}-full") if full and out == Path("runs/demo") else out
+    resume = resume or (out / "config.toml").exists()
+    work(out, config, resume=resume, until="report", announce=full, yes=yes)
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", help="A TOML file, or one that ships with InverseScope, by its name: `ioi`."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the run goes; default: runs/NAME of the config.")
+    ] = None,
+    resume: Resume = False,
+    until: Annotated[str, typer.Option("--until", help=f"Stop after this step: {', '.join(STEPS)}.")] = "report",
+) -> None:
+    """Do every step of a config. Killed at any moment, it goes on with --resume and ends with the same numbers."""
+    if until not in STEPS:
+        raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
+    work(out or Path("runs") / config.stem, read_config(config), resume=resume, until=until)
+
+
+@app.command()
+def init(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that does not exist or is empty.")],
+) -> None:
+    """Make a run directory, to do its steps one by one."""
+    open_run(folder, read_config(config), resume=False)
+    screen.print(f"made {folder}; next: inversescope task {folder}", soft_wrap=True)
+
+
+@app.command()
+def extend(
+    run: RunFolder,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, asking for more.")],
+) -> None:
+    """Ask a run for more inputs or more sites. What is collected is kept; `collect` then reads what is missing."""
+    text = read_config(config)
+    with screen.status("loading the subject"):
+        from inversescope.extend import extend
+
+        extend(run, text)
+    screen.print(f"extended {run}; next: inversescope collect {run}", soft_wrap=True)
+
+
+def _step_command(step: str) -> Callable[[Path], None]:
+    def command(run: RunFolder) -> None:
+        with interruptible(f"start the step again: inversescope {step} {run}"):
+            from inversescope.pipeline import Run
+
+            opened = Run.open(run)
+            if opened.finished(step):
+                screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
+            else:
+                do(opened, step)
+            show(run, step)
+
+    command.__doc__ = STEPS[step]
+    return command
+
+
+for _name in STEPS:
+    app.command(_name, rich_help_panel="One step of a run")(_step_command(_name))

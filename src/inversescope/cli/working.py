@@ -1,0 +1,116 @@
+"""Doing what is left of a run, step by step, and showing what there is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from inversescope.cli.shared import interruptible, screen
+from inversescope.errors import UserError
+
+if TYPE_CHECKING:
+    from inversescope.pipeline import Run
+
+STEPS = {
+    "task": "Measure how well the subject does the task; refuse one that it cannot do.",
+    "collect": "Draw inputs from the prior and store their activations.",
+    "train": "Train the generator, from its last checkpoint if there is one.",
+    "calibrate": "Compare the generator with the exact distribution, or with the reference: a verdict on every site.",
+    "sample": "Draw inputs from the generator for every target, site and bandwidth.",
+    "verify": "Run every sample back through the subject: distance, weight, acceptance.",
+    "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
+    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
+    "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
+    "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
+    "report": "Write the report: one HTML file that works from disk.",
+}
+
+
+def work(folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False) -> None:
+    """Do what is left of a run up to a step, and show what there is."""
+    if resume and is_finished(folder):
+        require_same_config(folder, config)
+        screen.print("this run is finished: nothing is left to do")
+        show(folder, "report")
+        return
+    with interruptible(f"go on with --resume (folder {folder})"):
+        run = open_run(folder, config, resume)
+        if announce and not run.finished("train"):
+            _announce(run, yes)
+        for step in STEPS:
+            if not run.finished(step):
+                do(run, step)
+            if step == until:
+                break
+    show(folder, until)
+
+
+def open_run(folder: Path, config: str, resume: bool) -> Run:
+    """The run in this folder, new or resumed."""
+    with screen.status("starting"):
+        from inversescope.pipeline import Run
+
+    if resume and (folder / "resolved.json").exists():
+        require_same_config(folder, config)
+        return Run.open(folder)
+    with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
+        return Run.create(folder, config)
+
+
+def is_finished(folder: Path) -> bool:
+    from inversescope import files
+
+    return all(files.finished(part) for part in (folder, *(folder / step for step in STEPS)))
+
+
+def require_same_config(folder: Path, config: str) -> None:
+    if (folder / "config.toml").read_bytes() != config.encode():
+        raise UserError(
+            "the run in this folder was started with another config",
+            given=folder / "config.toml",
+            remedy=f"the config as it was, another folder for the new one, or inversescope extend {folder} CONFIG "
+            "where it only asks for more inputs or sites",
+        )
+
+
+def show(folder: Path, step: str) -> None:
+    """What a run says after a step: its scores, and where the report is."""
+    from inversescope.tables import causal_table, hypotheses_table, summary_table, verdict_table
+
+    tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
+    if step in tables:
+        Console(highlight=False).print(tables[step](folder))
+    if step in ("score", "report"):
+        Console(highlight=False).print(summary_table(folder))
+    if step == "report":
+        screen.print(f"report: {folder / 'report' / 'report.html'}", soft_wrap=True)
+
+
+def do(run: Run, step: str) -> None:
+    from inversescope.progress import shown
+
+    with shown(step, screen) as progress:
+        run.do(step, progress)
+
+
+def _announce(run: Run, yes: bool) -> None:
+    """Say how long what is left of the run takes, from measurements on this machine, and ask."""
+    from inversescope.estimate import estimate
+
+    with screen.status("measuring this machine: a quarter of a minute"):
+        seconds = estimate(run)
+    parts = ", ".join(f"{step} {_minutes(value)}" for step, value in seconds.items())
+    number = len(run.sites["train"])
+    screen.print(f"one generator for {number} sites: about {_minutes(sum(seconds.values()))} ({parts})", soft_wrap=True)
+    if not yes and sys.stdin.isatty() and not typer.confirm("start?", default=True):
+        raise typer.Exit(0)
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
