@@ -421,6 +421,30 @@ def test_usage_errors(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[
     assert "Error" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--site", "resid_post.9"), ("no samples of this site", "resid_post.9", "allowed: resid_post.0")),
+        (("--feature", "colour"), ("no samples of this feature", "colour", "allowed: ", "subject")),
+        (("--bandwidth", "0.7"), ("no samples of this bandwidth", "0.7", "allowed: 0.1, 0.5")),
+        (("--source", "reference"), ("no samples of this source", "reference", "allowed: weighted, generator")),
+    ],
+)
+def test_samples_that_a_run_does_not_have(world: World, refused: Refused, arguments: tuple, says: tuple):
+    place = {"--site": "resid_post.1", "--feature": "subject", "--bandwidth": "0.5"} | {arguments[0]: arguments[1]}
+    refused("power", world.run, *(word for pair in place.items() for word in pair), says=says)
+
+
+def test_what_is_planned_from_a_run_needs_a_place_in_it(world: World, refused: Refused, tmp_path: Path):
+    refused(
+        "power", world.run, "--site", "resid_post.1", says=("read at one place", "--feature, --site and --bandwidth")
+    )
+    place = ("--site", "z.1.0", "--feature", "subject", "--bandwidth", "0.5")
+    refused("power", tmp_path, *place, says=("no verified samples", f"inversescope verify {tmp_path}"))
+    three = ("--site", "z.1.0") * 2
+    refused("compare", world.run, *place, *three, says=("two things are compared at a time", "--site 3 times"))
+
+
 def test_no_such_step(world: World, refused: Refused):
     says = ("there is no such step", "given:   trian", "allowed: task, collect, train")
     refused("run", world.config, "--until", "trian", says=says)

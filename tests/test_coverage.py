@@ -1,5 +1,5 @@
-"""What the statistics claim, simulated: intervals that hold the truth as often as they say, p-values that are uniform where
-there is nothing to find, and false discoveries no more often than allowed.
+"""What the statistics claim, simulated: intervals that hold the truth as often as they say, p-values that are uniform
+where there is nothing to find, and false discoveries no more often than allowed.
 
 Targets have rates of their own and a few to many samples each, as a site's targets do.
 """
@@ -172,7 +172,7 @@ def test_the_sign_test_is_exact():
     class Last(np.random.Generator):
         """Breaks every tie so that p is largest: what the test says unrandomised."""
 
-        def random(self) -> float:
+        def random(self) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
             return 0.0
 
     for above, below in ((7, 1), (4, 4), (0, 5), (10, 3)):
@@ -209,7 +209,7 @@ def test_what_is_encoded_is_found_however_skewed_the_labels():
 
 
 def test_false_discoveries_are_no_more_than_allowed():
-    """40 rows of which 10 encode something, tested again and again: at q <= 0.1 a tenth of the discoveries are false."""
+    """40 rows of which 10 encode something, again and again: at q <= 0.1 a tenth of the discoveries are false."""
     rng, prior, level = np.random.default_rng(8), np.array([0.6, 0.3, 0.1]), 0.1
     false, found = [], []
     for _ in range(60):

@@ -45,7 +45,9 @@ def consistency(run: Path, source: str, site: str, feature: str, bandwidth: floa
         ("bandwidth", bandwidth, sorted(conditioned["bandwidth"].unique().to_pylist())),
     ):
         if given not in allowed:
-            raise UserError(f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed)))
+            raise UserError(
+                f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed))
+            )
     part = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == bandwidth))
     targets = pq.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
     return _of(part, targets[f"label.{feature}"].to_pylist(), source, feature)
@@ -53,7 +55,9 @@ def consistency(run: Path, source: str, site: str, feature: str, bandwidth: floa
 
 def _of(samples: pa.Table, own: list[Any], source: str, feature: str) -> Consistency:
     """The samples are sorted by target, the same number of each."""
-    values = {value: code for code, value in enumerate(sorted({*own, *samples[f"label.{feature}"].to_pylist()} - {None}))}
+    values = {
+        value: code for code, value in enumerate(sorted({*own, *samples[f"label.{feature}"].to_pylist()} - {None}))
+    }
     labels = np.array([values.get(label, -1) for label in samples[f"label.{feature}"].to_pylist()])
     column = samples["weight" if source == "weighted" else "verified"]
     weights = np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float)).reshape(len(own), -1)

@@ -255,8 +255,10 @@ def _bits(feature: Feature, shares: Float[ndarray, "targets labels"], sizes: Flo
     return statistics.mean(prior - left, prior - np.log2(len(feature.values)), prior)
 
 
-def _shuffle_test(item: Evidence, feature: Feature, shares: Float[ndarray, "targets labels"], seed: int) -> float | None:
-    """p of a source's own samples against those of shuffled targets. What breaks ties depends on nothing but the row."""
+def _shuffle_test(
+    item: Evidence, feature: Feature, shares: Float[ndarray, "targets labels"], seed: int
+) -> float | None:
+    """p of a source's own samples against those of shuffled targets; ties are broken by what names the row."""
     row = f"{item.source} {item.site} {feature.name} {item.bandwidth}"
     rng = np.random.default_rng([seed, *row.encode()])
     return _defined(statistics.shuffle_test(shares, feature.targets, seed, rng))

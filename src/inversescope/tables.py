@@ -73,8 +73,8 @@ def power_table(rate: float, alike: float, width: float) -> Group:
     return Group(head, table, *(
         f"{what}: {needed[samples]:,} targets with {samples} samples each, {samples * needed[samples]:,} draws"
         for what, samples in (("fewest draws", draws), ("fewest targets", fewest))
-    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's interval is "
-    "this over (1 − chance)[/]")  # fmt: skip
+    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's "
+    "interval is this over (1 − chance)[/]")  # fmt: skip
 
 
 def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray]) -> Group:
