@@ -76,6 +76,26 @@ def test_lies_beside_copies_of_the_full_numbers(run: Path, page: Path):
     assert {path.name for path in page.parent.iterdir()} == {"report.html", "results.parquet", "results.json"}
 
 
+def test_carries_the_hypotheses_that_were_found(run: Path, page: Path):
+    rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
+    shown, data = embedded(page)["hypotheses"], embedded(page)
+    expected = [row for row in rows if row["site"] in data["shownSites"]]
+    assert len(shown) == len(expected) > 0
+    for one, other in zip(shown, expected, strict=True):
+        for name in ("site", "bandwidth", "rank", "hypothesis", "words", "targets", "merged"):
+            assert one[name] == other[name]
+        assert one["corrected"] == pytest.approx(other["corrected"], abs=1e-3)
+        assert one["q_value"] == other["q_value"]
+    assert "259 candidates were tried on 3 of the targets" in page.read_text(encoding="utf-8")
+
+
+def test_the_page_draws_them_and_says_which_are_not_confirmed(page: Path, tmp_path: Path):
+    section = re.search(r'data-figure="hypotheses">(.*?)</section>', drawn(page, tmp_path), re.S)
+    assert section and section[1].count("<tr") == 4  # a head and three hypotheses
+    assert section[1].count('class="unconfirmed"') == 2
+    assert "&lt;b&gt;" in section[1] and "1. the last word" in section[1]
+
+
 def test_carries_every_score_of_the_records(run: Path, page: Path):
     data, rows = embedded(page), read_scores(run)
     shown = unpacked(data["scores"])

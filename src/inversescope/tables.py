@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
 SHOWN = 3  # hypotheses of a site
+LEVEL = 0.05  # q up to which a hypothesis counts as confirmed
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
 TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
 _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
@@ -130,21 +131,26 @@ def _recorded(row: dict, name: str) -> str:
 
 
 def hypotheses_table(run: Path) -> Group:
-    """The first hypotheses found at every site, at the smallest bandwidth where there are any."""
+    """The first hypotheses of every site at the largest bandwidth that confirmed any: what is told even from afar."""
     rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
     counts = files.read_json(run / "mine" / "search.json")
     table = Table(box=None, pad_edge=False)
     for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
         table.add_column(column, no_wrap=column != "hypothesis")
     for site in dict.fromkeys(row["site"] for row in rows):
-        first = min(row["bandwidth"] for row in rows if row["site"] == site)
-        for row in [row for row in rows if (row["site"], row["bandwidth"]) == (site, first)][:SHOWN]:
-            style = "" if row["q_value"] is not None and row["q_value"] <= 0.05 else "dim"
+        found = [row for row in rows if row["site"] == site]
+        h = max(row["bandwidth"] for row in [row for row in found if _confirmed(row)] or found)
+        for row in [row for row in found if row["bandwidth"] == h][:SHOWN]:
+            style = "" if _confirmed(row) else "dim"
             cells = (_estimate(row, "corrected"), _number(row["bits"]), _number(row["q_value"]))
-            table.add_row(site, f"{first:g}", escape(row["words"]), *cells, style=style)
+            table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
-    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above 0.05"
+    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {LEVEL}"
     return Group(head, table)
+
+
+def _confirmed(row: dict) -> bool:
+    return row["q_value"] is not None and row["q_value"] <= LEVEL
 
 
 def _prior_line(prior: dict) -> str:
@@ -333,8 +339,8 @@ def _number(value: float | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    """A number from 0 to 1 in three characters."""
-    return "–" if value is None else "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
+    """A number up to 1 in three characters, or with a sign in four."""
+    return "–" if value is None else "1.0" if value >= 0.995 else f"{value:.2f}".replace("0.", ".", 1)
 
 
 def _interval(estimate: statistics.Estimate) -> str:

@@ -1,21 +1,17 @@
 """The command line. Torch is imported by the commands that need it, so that `--help` answers at once."""
 
-# ruff: noqa: I001 - importing a module adds its commands
-
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from rich.text import Text
 
-# In the order in which `--help` lists their commands.
-import inversescope.cli.runs
-import inversescope.cli.ask
-import inversescope.cli.proposals
-import inversescope.cli.comparisons
-import inversescope.cli.look
 from inversescope.cli.shared import app, screen
 from inversescope.errors import UserError
+
+for _name in ("runs", "ask", "proposals", "comparisons", "look"):  # in the order in which `--help` lists their commands
+    import_module(f"inversescope.cli.{_name}")
 
 
 def main(arguments: list[str] | None = None) -> None:
