@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from inversescope.collect import Store
 from inversescope.config import CausalConfig
 from inversescope.effects import OTHER, OWN, RANDOM, RUNS, SAME, effects
 from inversescope.sites import Site
+from inversescope.splits import SPLITS
 from inversescope.subject import Subject
 from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens
@@ -40,11 +41,10 @@ Contrast = Callable[[Tokens], tuple[int, int] | None]  # the right next token an
 
 
 class Donor(NamedTuple):
-    """An input whose activation is put in place of the source's, how far it is from it, and its row if of the pool."""
+    """An input whose activation is put in place of the source's, and how far it is from it."""
 
     tokens: Tokens
     distance: float
-    row: int | None = None
 
 
 class Group(NamedTuple):
@@ -68,6 +68,11 @@ class World:
     subject: Subject
     labels: Mapping[str, Label]
     contrast: Contrast
+
+    @cached_property
+    def rows(self) -> dict[str, dict[Tokens, int]]:
+        """Where each split has each of its inputs."""
+        return {split: {x: row for row, x in enumerate(self.store.inputs(split).tokens)} for split in SPLITS}
 
 
 def causal(
@@ -157,7 +162,7 @@ class Donors:
         return rng.choice(rows, min(self._most, len(rows)), replace=False, p=shares).tolist()
 
     def _of_pool(self, row: int, distances: Float[ndarray, " pool"]) -> Donor:
-        return Donor(self._pool.tokens[row], float(distances[row]), row)
+        return Donor(self._pool.tokens[row], float(distances[row]))
 
     @lru_cache(maxsize=1)  # noqa: B019 - a site is asked about many times in a row
     def _distances(self, site: Site) -> Float[ndarray, "pool targets"]:
@@ -191,13 +196,17 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
 
 
 def _activations(world: World, site: Site, groups: Sequence[Sequence[Group]]) -> dict[Tokens, Float[Tensor, " d"]]:
-    """Those of every donor at the site. The pool's are stored; samples are read again, each once."""
-    everyone = _distinct([group for of_target in groups for group in of_target])
-    stored = {donor.tokens: donor.row for donor in everyone if donor.row is not None}
-    unread = sorted(donor.tokens for donor in everyone if donor.tokens not in stored)
-    read = world.subject.capture(unread, [site]).activations[site]
-    pool = world.store.activations("pool", site)
-    return {x: pool[row] for x, row in stored.items()} | dict(zip(unread, read, strict=True))
+    """Those of every donor at the site. What was run when collecting is not run again; the others are, each once."""
+    unread = {donor.tokens for donor in _distinct([group for of_target in groups for group in of_target])}
+    found: dict[Tokens, Tensor] = {}
+    for split, rows in world.rows.items():
+        stored = [x for x in unread if x in rows]
+        if stored:
+            activations = world.store.activations(split, site)
+            found |= {x: activations[rows[x]] for x in stored}
+            unread -= found.keys()
+    others = sorted(unread)  # inputs that share their beginnings stand together
+    return found | dict(zip(others, world.subject.capture(others, [site]).activations[site], strict=True))
 
 
 def _measure(
