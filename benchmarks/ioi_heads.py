@@ -184,6 +184,8 @@ def report(console: Console, heads: list[Site], patched: ndarray, scored: ndarra
     for i in np.argsort(-importance)[: round(TOP * len(heads))]:
         top.add_row(str(heads[i]), f"{patched[i].mean():+.2f}", f"{ours[i]:.4f}", f"{ranks[i]:.0f}")
     console.print(top)
+    first = ", ".join(str(heads[i]) for i in np.argsort(-ours)[: round(TOP * len(heads))])
+    console.print(f"ours, the first of them in order: {first}")
 
 
 def ranking(scored: ndarray, moved: ndarray, name: str) -> ndarray:

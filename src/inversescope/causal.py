@@ -29,6 +29,7 @@ from inversescope.collect import Store
 from inversescope.config import CausalConfig
 from inversescope.effects import OTHER, OWN, RANDOM, RUNS, SAME, effects
 from inversescope.sites import Site
+from inversescope.splits import SPLITS
 from inversescope.subject import Subject
 from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens
@@ -69,9 +70,9 @@ class World:
     contrast: Contrast
 
     @cached_property
-    def rows(self) -> dict[Tokens, int]:
-        """Where the pool has each of its inputs."""
-        return {tokens: row for row, tokens in enumerate(self.store.inputs("pool").tokens)}
+    def rows(self) -> dict[str, dict[Tokens, int]]:
+        """Where each split has each of its inputs."""
+        return {split: {x: row for row, x in enumerate(self.store.inputs(split).tokens)} for split in SPLITS}
 
 
 def causal(
@@ -195,12 +196,17 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
 
 
 def _activations(world: World, site: Site, groups: Sequence[Sequence[Group]]) -> dict[Tokens, Float[Tensor, " d"]]:
-    """Those of every donor at the site. The pool's are stored; other samples are read again, each once."""
-    everyone = {donor.tokens for donor in _distinct([group for of_target in groups for group in of_target])}
-    unread = sorted(everyone - world.rows.keys())  # inputs that share their beginnings stand together
-    read = world.subject.capture(unread, [site]).activations[site]
-    pool = world.store.activations("pool", site)
-    return {x: pool[world.rows[x]] for x in everyone & world.rows.keys()} | dict(zip(unread, read, strict=True))
+    """Those of every donor at the site. What was run when collecting is not run again; the others are, each once."""
+    unread = {donor.tokens for donor in _distinct([group for of_target in groups for group in of_target])}
+    found: dict[Tokens, Tensor] = {}
+    for split, rows in world.rows.items():
+        stored = [x for x in unread if x in rows]
+        if stored:
+            activations = world.store.activations(split, site)
+            found |= {x: activations[rows[x]] for x in stored}
+            unread -= found.keys()
+    others = sorted(unread)  # inputs that share their beginnings stand together
+    return found | dict(zip(others, world.subject.capture(others, [site]).activations[site], strict=True))
 
 
 def _measure(
