@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.calibrate import SCHEMAS
+from inversescope.effects import EFFECTS, RUNS
 from inversescope.failures import SCHEMA as FAILURES
+from inversescope.mine import SCHEMA as HYPOTHESES
 from inversescope.quality import SCHEMA as QUALITY
 from inversescope.sites import Site
 from inversescope.specificity import SCHEMA as SPECIFICITY
+from inversescope.usage import usage
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -108,6 +111,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs))
     _write_calibration(run, shape)
+    _write_hypotheses(run, shape, rng)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
     for name, rows, schema in (
         ("results", scores, SCORE),
@@ -118,6 +122,9 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         ("failures", _failures(shape), FAILURES),
     ):
         files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
+    for name, rows, schema in (("runs", [], RUNS), ("effects", _effects(shape), EFFECTS)):
+        files.write_table(run / "causal" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
+    usage(run)
     files.write_json(
         run / "score" / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
     )
@@ -222,12 +229,44 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
     return dict.fromkeys(SCORE.names) | row | {"chance": chance}
 
 
+def _effects(shape: Shape) -> list[dict]:
+    """Names are used where they are encoded, from layer 9 on; before, nothing moves the next token."""
+    rows = []
+    for site, feature in product(shape.generator_sites, shape.features):
+        row = dict.fromkeys(EFFECTS.names) | _place(site) | {"feature": feature, "bandwidth": shape.bandwidths[-1]}
+        moves, used = site.layer >= 9 and shape.defined, feature in ("indirect object", "subject")
+        row |= {"targets": shape.targets, "from_pool": 1, "kl_own": 0.0007}
+        row["reason"] = None if moves else "a random input's activation hardly moves the next token"
+        values = {"sufficiency": 0.9, "necessity": 0.8 if used else 0.01, "effect": 1.6 if used else 0.02}
+        values |= {"kl_same": 0.2, "kl_other": 1.8 if used else 0.22, "kl_random": 2.0}
+        values |= {"kept_same": 1.0, "kept_other": -0.2 if used else 0.9, "kept_random": 0.1}
+        for name, value in values.items() if moves else ():
+            row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
+        rows.append(row | {"distance_same": 0.7, "distance_other": 1.1, "distance_random": 1.35})
+    return rows
+
+
 def _place(site: Site) -> dict:
     return {"site": str(site), "point": site.point, "layer": site.layer, "head": site.head}
 
 
 def _collapsed(shape: Shape, site: Site, bandwidth: float | None) -> int:
     return min(int((1 - site.layer / shape.layers) * 6), shape.targets - 1) if bandwidth == shape.bandwidths[0] else 0
+
+
+def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
+    rows = []
+    for site, h in product(shape.generator_sites, shape.bandwidths if shape.defined else ()):
+        for rank, words in enumerate(("the last word", "has “ring”", f"<b>{shape.hostile}</b>"), start=1):
+            value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
+            numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
+            for name in ("corrected", "bits"):
+                numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
+            row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
+            rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
+    files.write_table(run / "mine" / "hypotheses.parquet", pa.Table.from_pylist(rows, schema=HYPOTHESES))
+    counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
+    files.write_json(run / "mine" / "search.json", counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]})
 
 
 def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
@@ -363,6 +402,7 @@ def _describe(run: Path, shape: Shape) -> None:
         **{"inversescope": "0.1.0", "commit": "0123456789abcdef" * 2, "dirty": False, "python": "3.11.9"},
         **{"torch": "2.13.0", "transformers": "5.23.0", "platform": "Linux x86_64", "processor": None},
         **{"device": "cpu", "dtype": "bfloat16", "seed": 7, "subject": {"name": "smollm2", "fingerprint": "b5c1" * 8}},
+        "features": {},
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
     }

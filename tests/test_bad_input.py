@@ -77,7 +77,7 @@ def numbers(run: Path) -> bytes:
     ("change", "says"),
     [
         (("width = 16", "widht = 16"), ("generator.widht: there is no such key", "allowed: in generator:", "width")),
-        (("force = true", "forse = true"), ("task.ioi.forse: there is no such key", "allowed: in ioi:", "force")),
+        (("force = true", "forse = true"), ("task.forse: there is no such key", "allowed: in task:", "force")),
         (("seed = 3", "sed = 3"), ("sed: there is no such key", "allowed: in config: seed, subject")),
         (("seed = 3", "seed = 9999999999"), ("seed: Input should be less than 4294967296", "given 9999999999")),
         (('name = "ioi"', 'name = "oi"'), ("'oi'", "'ioi', 'texts'")),
@@ -88,6 +88,11 @@ def numbers(run: Path) -> bytes:
         (("[0.1, 0.5]", "[0.1, inf]"), ("sample.bandwidths.1: Input should be a finite number",)),
         (("[0.1, 0.5]", "[0.1, 0.1]"), ("a bandwidth is named twice",)),
         (("[0.02, 1.0]", "[0.5, 0.5]"), ("bandwidths must rise",)),
+        (("[sample]", "[causal]\nbandwidth = 0.2\n\n[sample]"), ("causal.bandwidth 0.2 is not among [0.1, 0.5]",)),
+        (
+            ("[sample]", "[causal]\ndonors = 0\n\n[sample]"),
+            ("causal.donors: Input should be greater than 0", "given 0"),
+        ),
         (("seed = 3", "seed: 3"), ("not valid TOML", "bad.toml", "line 1")),
         (("[subject]", "[subject"), ("not valid TOML", "bad.toml")),
     ],
@@ -172,11 +177,11 @@ def test_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, nam
 @pytest.mark.parametrize(
     ("task", "says"),
     [
-        ("", ("task.texts: either path or dataset says where the texts are",)),
+        ("", ("task: either path or dataset says where the texts are",)),
         ('path = "t.txt"\ndataset = "t"', ("either path or dataset",)),
         ('path = "t.txt"\nsplit = "test"', ("subset and split belong to a dataset",)),
         ('path = "t.txt"\nposition = 1\nposition_column = "at"', ("either position or position_column",)),
-        ('path = "t.txt"\nposition = true', ("task.texts.position",)),
+        ('path = "t.txt"\nposition = true', ("task.position",)),
         ('dataset = "{folder}/none"', ("the data set cannot be read", "none", "allowed: a data set's name")),
         ('dataset = "{folder}/saved"\nsplit = "test"', ("no such split", "'test'", "allowed: train")),
         ('dataset = "{folder}/saved"\ncolumn = "body"', ("no such column", "body of", "allowed: text, kind")),
@@ -200,7 +205,7 @@ def begun(world: World, tmp_path: Path) -> Path:
     """A copy of the finished run, with everything after `collect` undone."""
     run = tmp_path / "begun"
     shutil.copytree(world.run, run)
-    for step in ("train", "sample", "verify", "reference", "score", "report"):
+    for step in ("train", "sample", "verify", "reference", "causal", "score", "report"):
         shutil.rmtree(run / step)
     (run / files.MANIFEST).unlink()
     return run

@@ -239,6 +239,33 @@ def test_progress_in_a_log_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
     assert len(lines) == 9
 
 
+# The configs that ship
+
+
+def test_every_config_that_ships_can_be_used():
+    shipped = cli._shipped()
+    assert shipped.keys() >= {"demo", "demo-full", "ioi", "cities", "ravel", "icl", "chat"}
+    configs = {name: RunConfig.parse(text, name) for name, text in shipped.items()}
+    assert {type(config.task).__name__ for config in configs.values()} == {
+        "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig",
+    }  # fmt: skip
+    layers = {f"resid_post.{layer}" for layer in range(30)}
+    for config in configs.values():
+        assert set(config.generator.sites) <= {*config.collect.sites, *layers}
+
+
+def test_a_config_that_ships_is_run_by_its_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_shipped", lambda: {"small": config_text(world.model), "other": ""})
+    assert call("run", "small", "--until", "task") == 0
+    assert (tmp_path / "runs" / "small" / "config.toml").read_text() == config_text(world.model)
+    assert call("run", "smal") == 2
+    message = capsys.readouterr().err
+    assert "there is no such config" in message and "given:   smal" in message and "one of: small, other" in message
+    (tmp_path / "other").write_text("seed = -1")  # a file of that name comes first
+    assert call("run", "other") == 2 and "seed" in capsys.readouterr().err
+
+
 # The demo
 
 
@@ -312,6 +339,14 @@ def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest
     assert "this prior was not enumerated" in shown.out and "two-sample test p =" in shown.out
     for site in ("resid_post.0", "resid_post.1", "z.1.0"):
         assert re.search(rf"{re.escape(site)} +clean +(calibrated|undertrained|cannot tell)", shown.out)
+
+
+def test_causal_says_what_each_site_moves(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("causal", world.run) == 0
+    shown = capsys.readouterr()
+    assert "step causal is done already" in shown.err
+    for site in ("resid_post.0", "resid_post.1", "z.1.0"):
+        assert re.search(rf"{re.escape(site)} +(a random input's|.+\d\.\d\d \[)", shown.out)
 
 
 @pytest.mark.parametrize("steps, judged", [(1, {"undertrained"}), (400, {"calibrated"})])

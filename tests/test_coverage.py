@@ -172,7 +172,7 @@ def test_the_sign_test_is_exact():
     class Last(np.random.Generator):
         """Breaks every tie so that p is largest: what the test says unrandomised."""
 
-        def random(self) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        def random(self, *_: object) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
             return 0.0
 
     for above, below in ((7, 1), (4, 4), (0, 5), (10, 3)):

@@ -108,5 +108,8 @@ class ToyTask:
     def log_prior(self, tokens: Sequence[int]) -> float:
         return float(np.log(PRIOR[tuple(tokens)])) if tuple(tokens) in PRIOR else -np.inf
 
+    def contrast(self, tokens: Sequence[int]) -> None:
+        return None
+
     def accuracy(self, subject: object, n: int, rng: np.random.Generator) -> None:
         return None

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope.collect import Inputs, Store
+from inversescope.perturb import perturb
 from inversescope.pipeline import Run
 from inversescope.sample import draw
 from inversescope.sites import Site
@@ -31,8 +32,7 @@ DRAWN = 256  # samples drawn to time the generator
 def estimate(run: Run) -> dict[str, float]:
     """Seconds for the steps that are not done, of those that take minutes: collect, train, sample, verify.
 
-    How often samples repeat is not known before they are drawn: it is taken to be as often as the prior does. Edits
-    are taken to be read as fast as samples.
+    How often samples repeat is not known before they are drawn: it is taken to be as often as the prior does.
     """
     config, sites = run.config, run.sites
     samples = config.collect.targets * config.sample.samples * len(config.sample.bandwidths) * len(sites["train"])
@@ -42,15 +42,15 @@ def estimate(run: Run) -> dict[str, float]:
     collected = pool + config.collect.targets + (0 if config.collect.train == "all" else trained)
     wanted = max(READ, collected, min(samples, 20 * CHUNK))
     drawn = run.task.draw(min(wanted, run.task.rows or wanted), np.random.default_rng([config.seed, 3]))
-    distinct = sorted(set(drawn[:samples]))
-    edits = config.collect.targets * config.sample.samples
+    edits = perturb(drawn[: config.collect.targets], drawn, config.sample.samples, np.random.default_rng(config.seed))
+    distinct = sorted({*drawn[:samples], *(tokens for each in edits for tokens in each if tokens is not None)})
     a_token = _seconds_a_token(run.subject, drawn[:READ], sites["pool"])
     setup, step, sample = _generator(run, drawn[:trained])
     seconds = {
         "collect": a_token * collected * _tokens(run.subject, sorted(drawn[:collected])[: config.collect.shard]),
         "train": setup + step * (config.train.pretrain + config.train.steps),
         "sample": sample * samples,
-        "verify": a_token * (len(distinct) + edits) * _tokens(run.subject, distinct[:CHUNK]),
+        "verify": a_token * len(distinct) * _tokens(run.subject, distinct[:CHUNK]),
     }
     return {name: value for name, value in seconds.items() if not run.finished(name)}
 

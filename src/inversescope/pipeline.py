@@ -12,8 +12,10 @@ import numpy as np
 
 from inversescope import files
 from inversescope.calibrate import calibrate, check
+from inversescope.causal import World, causal
 from inversescope.collect import collect
 from inversescope.errors import UserError
+from inversescope.mine import mine
 from inversescope.reference import reference
 from inversescope.report import write_report
 from inversescope.run_directory import PROVENANCE, RunDirectory
@@ -24,6 +26,7 @@ from inversescope.subject.capture import enough_memory
 from inversescope.tasks import require
 from inversescope.train import Progress as TrainProgress
 from inversescope.train import train
+from inversescope.usage import usage
 from inversescope.verify import verify
 
 ACCURACY_PROMPTS = 100
@@ -167,8 +170,27 @@ def _reference(run: Run, folder: Path, progress: Progress) -> None:
     reference(folder, run.store, run.sites["pool"], lambda done, total: progress(done, total, "sites"))
 
 
+def _causal(run: Run, folder: Path, progress: Progress) -> None:
+    config, task = run.config, run.task
+    labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
+    causal(
+        folder,
+        World(run.folder, run.store, run.subject, labels, task.contrast),
+        run.sites["train"],
+        config.causal,
+        config.causal.bandwidth or max(config.sample.bandwidths),
+        config.seed,
+        lambda done, total: progress(done, total, "sites x targets"),
+    )
+
+
+def _mine(run: Run, folder: Path, progress: Progress) -> None:
+    mine(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+
+
 def _score(run: Run, folder: Path, progress: Progress) -> None:
     score(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+    usage(run.folder)
 
 
 def _report(run: Run, folder: Path, progress: Progress) -> None:
@@ -183,6 +205,8 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
     "sample": _sample,
     "verify": _verify,
     "reference": _reference,
+    "causal": _causal,
+    "mine": _mine,
     "score": _score,
     "report": _report,
 }

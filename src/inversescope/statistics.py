@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 SHUFFLES = 9_999
@@ -181,6 +181,27 @@ def shares(
     return np.divide(totals, sums, out=np.full_like(totals, np.nan), where=sums > 0)
 
 
+def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], seed: int) -> Estimate:
+    """Σ above / Σ below over the targets where both are defined, with a cluster bootstrap interval (percentiles).
+
+    Undefined where the sum below is not positive. The percentiles are expanded for the number of targets (Hesterberg
+    2015, arXiv 1411.5279).
+    """
+    kept = ~np.isnan(above) & ~np.isnan(below)
+    numbers = np.stack([above[kept], below[kept]])
+    n = numbers.shape[1]
+    if n == 0 or numbers[1].sum() <= 0:
+        return UNDEFINED
+    value = float(numbers[0].sum() / numbers[1].sum())
+    if n == 1:
+        return Estimate(value, np.nan, np.nan)
+    counts = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=1000)
+    resampled, sums = numbers @ counts.T
+    tail = 100 * stats.norm.cdf(-((n / (n - 1)) ** 0.5) * _quantile(n - 1))
+    low, high = np.percentile(resampled[sums > 0] / sums[sums > 0], [tail, 100 - tail])
+    return Estimate(value, float(low), float(high))
+
+
 def entropy(shares: Float[ndarray, "targets labels"], size: Float[ndarray, " targets"]) -> Float[ndarray, " targets"]:
     """Entropy in bits of each row, with the Miller-Madow correction for `size` (effective) samples.
 
@@ -207,10 +228,9 @@ def defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-@lru_cache
 def _quantile(freedom: float) -> float:
     """Student's t at the upper end of the interval; the normal quantile for infinite freedom."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))  # stats.t.ppf is a hundred times slower
 
 
 @lru_cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy import ndarray
 from rich.console import Group
 from rich.markup import escape
@@ -18,10 +20,13 @@ from inversescope.doctor import Check
 from inversescope.sites import Site, SubjectShape
 
 if TYPE_CHECKING:
+    from inversescope.explain import Explanation, Finding
     from inversescope.inverter import Inversion
     from inversescope.subject.identities import Identity
+    from inversescope.tasks import Entry
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
+SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
 TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
 _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
@@ -100,6 +105,48 @@ def verdict_table(run: Path) -> Group:
     return Group(f"compared with {truth[found['truth']]}", table, _prior_line(found["prior"]))
 
 
+def causal_table(run: Path) -> Group:
+    """What runs with other activations say of each site, for the feature of the largest effect there."""
+    rows = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
+        table.add_column(column, no_wrap=column != "feature")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        here = [row for row in rows if row["site"] == site]
+        row = max(here, key=lambda row: -math.inf if row["effect"] is None else row["effect"])
+        if row["reason"]:
+            table.add_row(site, f"[dim]{escape(row['reason'])}[/]")
+            continue
+        kl = " / ".join(_number(row[f"kl_{kind}"]) for kind in ("same", "other", "random"))
+        table.add_row(
+            site, escape(row["feature"]), *(_recorded(row, name) for name in ("necessity", "sufficiency")), kl
+        )
+    return Group("the feature of the largest effect at each site \\[95% interval over targets]", table)
+
+
+def _recorded(row: dict, name: str) -> str:
+    value, low, high = (_number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value} \\[{low} {high}]"
+
+
+def hypotheses_table(run: Path) -> Group:
+    """The first hypotheses found at every site, at the smallest bandwidth where there are any."""
+    rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
+    counts = files.read_json(run / "mine" / "search.json")
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        first = min(row["bandwidth"] for row in rows if row["site"] == site)
+        for row in [row for row in rows if (row["site"], row["bandwidth"]) == (site, first)][:SHOWN]:
+            style = "" if row["q_value"] is not None and row["q_value"] <= 0.05 else "dim"
+            cells = (_estimate(row, "corrected"), _number(row["bits"]), _number(row["q_value"]))
+            table.add_row(site, f"{first:g}", escape(row["words"]), *cells, style=style)
+    halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
+    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above 0.05"
+    return Group(head, table)
+
+
 def _prior_line(prior: dict) -> str:
     """What the null condition gives, in a line."""
     known = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
@@ -146,6 +193,79 @@ def inversion_table(inversion: Inversion) -> Group:
     return Group(head, table, shared)
 
 
+def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
+    """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
+    rows = pq.read_table(run / "propose" / "proposals.parquet").to_pylist()
+    mine = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
+    usage = files.read_json(run / "propose" / "usage.json")
+    table, rest = Table(box=None, pad_edge=False), []
+    for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for row in sorted(mine, key=surest):
+        words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
+        if row["status"] == "scored":
+            estimate = (
+                f"{_number(row['corrected'])} \\[{_number(row['corrected_low'])} {_number(row['corrected_high'])}]"
+            )
+            table.add_row(words, estimate, _number(row["shuffled"]), _small(row["q_value"]), str(row["targets"]))
+        else:
+            rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
+    if usage["stopped"]:
+        rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
+    counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"
+    foot = f"[dim]{usage['calls']} calls answered until now; this time {counts}[/]"
+    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
+
+
+def surest(row: dict) -> float:
+    """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
+    return math.inf if row["corrected_low"] is None else -row["corrected_low"]
+
+
+def explanation_table(explanation: Explanation) -> Group:
+    """The hypotheses of one site with their samples; of several, where each is above chance."""
+    head = (
+        f"[bold]{escape(explanation.text)}[/]\nh = {explanation.bandwidth:g}; half of the draws proposed, half confirm"
+    )
+    if len(explanation.sites) == 1:
+        (only,) = explanation.sites
+        blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
+        rest = len(only.findings) - len(blocks)
+        foot = f"[dim]{rest} more that cannot be told from chance[/]" if rest else ""
+        verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
+        return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
+    series = {Site.parse(each.site).series for each in explanation.sites}
+    table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
+    for each in explanation.sites:
+        place = each.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else each.site
+        table.add_column(place, no_wrap=True)
+    for name, row in explanation.table().items():
+        table.add_row(escape(name), *(_over_depth(row.get(each.site)) for each in explanation.sites))
+    return Group(head, table, "[dim]corrected score; dim: not above chance; –: the samples' weights have collapsed[/]")
+
+
+def _finding_block(text: str, finding: Finding) -> str:
+    """One hypothesis: its numbers, the samples for it, and one against."""
+    value, low, high = (_number(number) for number in finding.corrected)
+    necessity, sufficiency = (_number(None if math.isnan(x) else x) for x in (finding.necessity, finding.sufficiency))
+    lines = [
+        f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]",
+        f"  corrected {value} \\[{low} {high}], chance {finding.chance:.2f}, {finding.bits:.2f} bits, "
+        f"q = {finding.q_value:.3f}; necessity {necessity}, sufficiency {sufficiency}",
+        *(f"  {sample.distance:.2f}  {_marked(text, sample.text or '')}" for sample in finding.supporting),
+    ]
+    if finding.against is not None:
+        lines.append(f"  [dim]against:[/] {finding.against.distance:.2f}  {_marked(text, finding.against.text or '')}")
+    return "\n".join(lines)
+
+
+def _over_depth(finding: Finding | None) -> str:
+    if finding is None or math.isnan(finding.corrected.value):
+        return "–"
+    value = _share(max(0.0, finding.corrected.value))
+    return value if finding.above_chance else f"[dim]{value}[/]"
+
+
 def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
     """The addresses that exist in a subject of this shape that has these points."""
     table = Table("point", "addresses", "how many", "coordinates", title=f"sites of {name}", title_justify="left")
@@ -176,6 +296,23 @@ def doctor_table(checks: Sequence[Check]) -> Table:
     table = Table("", "what", "found", "what to do")
     for check in checks:
         table.add_row(_SIGNS[check.ok], check.name, escape(check.found), escape(check.remedy or ""))
+    return table
+
+
+def tasks_table(entries: Iterable[Entry]) -> Table:
+    """Each task by its name, with what its config says of itself."""
+    table = Table("task", "what it is", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.name, escape((entry.config.__doc__ or "").split("\n\n")[0]))
+    return table
+
+
+def task_table(entry: Entry) -> Table:
+    """The keys of a task's section in a config, with their defaults."""
+    table = Table("key", "default", "what it says", box=None, pad_edge=False)
+    for key, field in entry.config.model_fields.items():
+        default = "(needed)" if field.is_required() else json.dumps(field.default, default=str, ensure_ascii=False)
+        table.add_row(key, escape(default), escape(field.description or ""))
     return table
 
 
@@ -210,6 +347,6 @@ def _small(value: float | None) -> str:
     return "<.01" if value is not None and value < 0.01 else _share(value)
 
 
-def _estimate(row: dict) -> str:
-    value, low, high = (_share(row[name]) for name in ("fcr", "fcr_low", "fcr_high"))
-    return value if row["fcr_low"] is None else f"{value} \\[{low} {high}]"
+def _estimate(row: dict, name: str = "fcr") -> str:
+    value, low, high = (_share(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return value if row[f"{name}_low"] is None else f"{value} \\[{low} {high}]"

@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import sparse, stats
+from scipy import stats
 
 from inversescope import statistics
 from inversescope.statistics import Estimate
@@ -88,13 +88,15 @@ def _indicators(
     inputs = [tokens for pair in zip(some, others, strict=True) for side in pair for tokens in side]
     said = [[*enumerate(tokens), *((None, token) for token in set(tokens))] for tokens in inputs]
     number = {indicator: column for column, indicator in enumerate(dict.fromkeys(chain.from_iterable(said)))}
-    columns = np.array([number[indicator] for each in said for indicator in each])
-    starts = np.cumsum([0, *map(len, said)])
-    every = sparse.csr_matrix((np.ones(len(columns)), columns, starts), (len(inputs), len(number)))
-    both = len(some[0]) + len(others[0])
-    target = np.arange(len(inputs)) // both
-    mean = sparse.csr_matrix((np.full(len(inputs), 1 / both), (target, np.arange(len(inputs))))) @ every
-    varies = np.asarray((mean - mean.multiply(mean)).sum(0)).ravel()
-    chosen = np.sort(np.argsort(-varies, kind="stable")[:INDICATORS])
-    dense = every[:, chosen].toarray().reshape(len(some), both, len(chosen))
-    return dense - dense.mean(1, keepdims=True)
+    column = np.array([number[indicator] for each in said for indicator in each])
+    row = np.repeat(np.arange(len(inputs)), [len(each) for each in said])
+    targets, both = len(some), len(some[0]) + len(others[0])
+    counts = np.bincount(row // both * len(number) + column, minlength=targets * len(number))
+    mean = counts.reshape(targets, -1) / both
+    chosen = np.argsort(-(mean * (1 - mean)).sum(0), kind="stable")[:INDICATORS]
+    place = np.full(len(number), -1)
+    place[chosen] = np.arange(len(chosen))
+    kept = place[column] >= 0
+    found = np.zeros((len(inputs), len(chosen)))
+    found[row[kept], place[column[kept]]] = 1
+    return found.reshape(targets, both, -1) - mean[:, None, chosen]

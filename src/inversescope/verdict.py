@@ -11,6 +11,8 @@ CLOSE = 0.1  # nats: the mean divergence from the exact distribution, over a sit
 FAR = 0.5  # nats: the divergence of any one question up to which it is calibrated
 SMALL = 0.05  # the calibration gap up to which a feature's consistency is right
 ENOUGH = 30.0  # effective sample size from which a reference from draws is trusted as the truth
+ENCODED = 0.1  # corrected score from which a site encodes a feature
+USED = 0.1  # necessity from which the subject uses it
 
 Judgement = Literal["calibrated", "undertrained", "cannot tell"]
 

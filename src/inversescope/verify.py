@@ -48,8 +48,8 @@ def verify(
 
 def _at_every_site(table: pa.Table) -> pa.Table:
     """The samples, with a row of each edit for every site of the generator: an edit is of none, and measured at all."""
-    edited = pc.equal(table["producer"], "perturbation")
-    edits, draws = table.filter(edited), table.filter(pc.invert(edited))
+    edited = pc.field("producer") == "perturbation"
+    edits, draws = table.filter(edited), table.filter(~edited)
     place = table.column_names.index("site")
     sites = draws["site"].drop_null().unique().to_pylist()
     rows = [edits.set_column(place, "site", pa.array([site] * len(edits), pa.string())) for site in sites]
@@ -128,11 +128,10 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     train = set(store.inputs("train").tokens)
     bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
-    drawn = pc.equal(table["producer"], "generator")  # the others have no target, or no q that is known
-    generated = drawn.to_numpy()
+    generated = table["producer"].to_numpy() == "generator"  # the others have no target, or no q that is known
     weights = np.full(len(table), np.nan)
     weights[generated] = _weights(
-        table.filter(drawn),
+        table.filter(pc.field("producer") == "generator"),
         [row for row, mine in zip(tokens, generated, strict=True) if mine],
         log_posterior(distances, bandwidth, log_prior)[generated],
     )

@@ -161,6 +161,7 @@ def key_figures(records: Records) -> list[Figure]:
         drawn if draws else Figure("draws", None, "the generator drew no samples"),
         _accepted(records),
         _calibrated(records),
+        _used(records),
         _accuracy(records.accuracy),
     ]
 
@@ -194,6 +195,18 @@ def _calibrated(records: Records) -> Figure:
         "the exact distribution" if records.exact else f"the pool's reference; {judged.count('cannot tell')} unclear"
     )
     return Figure("calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {known}")
+
+
+def _used(records: Records) -> Figure:
+    """What becomes of the headline's feature at its site; the rule and the numbers are in their own section."""
+    name, row = "used or merely present", headline(records).row
+    found = [use for use in records.usage if row and (use["site"], use["feature"]) == (row["site"], row["feature"])]
+    if not found:
+        return Figure(name, None, "the headline's site was not run with other activations")
+    (use,) = found
+    return Figure(
+        name, use["verdict"], f"{use['feature']} at {use['site']}, h\u00a0=\u00a0{use['bandwidth']:g}: {use['reason']}"
+    )
 
 
 def _accuracy(accuracy: Row) -> Figure:
@@ -272,3 +285,8 @@ def _sure(row: Row) -> str:
     if row["q_value"] is None:
         return ""
     return f"; against shuffled targets q {'<' if row['q_value'] < SURE else '='}\u00a0{max(row['q_value'], SURE):.3f}"
+
+
+def proposals(records: Records) -> list[Row]:
+    """The proposed hypotheses, the surest first: by the lower end of the corrected score, the undefined last."""
+    return sorted(records.proposals, key=lambda row: (row["corrected_low"] is None, -(row["corrected_low"] or 0)))

@@ -19,6 +19,7 @@ from inversescope.report import findings
 from inversescope.report.records import (
     DIAGNOSTIC_FIELDS,
     DISTANCE_FIELDS,
+    HYPOTHESIS_FIELDS,
     QUALITY_FIELDS,
     RESULTS,
     SPECIFICITY_FIELDS,
@@ -28,8 +29,9 @@ from inversescope.report.records import (
 )
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
+from inversescope.verdict import ENCODED, USED
 
-_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "page.js")
+_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "usage.js", "page.js")
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
 _LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
 
@@ -62,6 +64,7 @@ def render(records: Records) -> str:
         headline=findings.headline(records),
         figures=findings.key_figures(records),
         failures=findings.failures(records),
+        proposals=findings.proposals(records),
         words=findings,
         task=records.config.get("task", {}),
         provenance=_flat(records.provenance),
@@ -69,6 +72,7 @@ def render(records: Records) -> str:
         style=_asset("report.css"),
         script="".join(map(_asset, _SCRIPTS)),
         shown=data["shownSites"],
+        limits=data["limits"],
         data=embed(data),
     )
 
@@ -97,6 +101,9 @@ def page_data(records: Records) -> dict[str, Any]:
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
         "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
         "specificity": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
+        "usage": pack(records.usage),
+        "limits": {"encoded": ENCODED, "used": USED},
+        "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,

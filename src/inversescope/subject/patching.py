@@ -1,9 +1,13 @@
-"""Another activation in place of the subject's own, at the last token of one input, and what becomes of it."""
+"""Other activations in place of the subject's own, at the last token of one input, and what becomes of it."""
 
 from __future__ import annotations
 
+import inspect
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,21 +16,33 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope.sites import Site
-from inversescope.subject.architecture import Tap
+from inversescope.subject.architecture import Side, Tap
 from inversescope.subject.architectures import architecture_of
 from inversescope.subject.hooks import hook
+from inversescope.subject.projections import Projection
 from inversescope.subject.subject import Subject
 
+# What sites are set to. Of several sites of one module, the later ones have the last word.
+Patches = Mapping[Site, Float[Tensor, " _"]]
 
-def logits(
-    subject: Subject, tokens: Sequence[int], patches: Mapping[Site, Float[Tensor, " d"]] | None = None
-) -> Float[Tensor, " vocabulary"]:
+ROWS = 64  # run at once: enough to fill the arithmetic units
+# Relative errors of the logits up to which a beginning that was computed once is taken for the whole pass: in float32,
+# and in half precision, where rounding differs with the shape of a batch.
+EXACT, ROUNDED = 1e-4, 0.1
+
+_UNSETTABLE = {
+    "result": "a head's contribution is no module's output; set z instead",
+    "resid_mid": "the block has kept its own copy of the stream by then",
+}
+
+
+def logits(subject: Subject, tokens: Sequence[int], patches: Patches | None = None) -> Float[Tensor, " vocabulary"]:
     """The logits of the next token, with these sites set to these values at the last token."""
     return _run(subject, tokens, patches or {}).logits[0, -1].float().cpu()
 
 
 def attention(
-    subject: Subject, tokens: Sequence[int], patches: Mapping[Site, Float[Tensor, " d"]] | None = None
+    subject: Subject, tokens: Sequence[int], patches: Patches | None = None
 ) -> tuple[Float[Tensor, "heads tokens"], ...] | None:
     """The attention probabilities of each layer at the last token; None where the model does not tell them.
 
@@ -51,19 +67,134 @@ def plain_attention(subject: Subject) -> Iterator[None]:
         config._attn_implementation = before
 
 
-def _run(subject: Subject, tokens: Sequence[int], patches: Mapping[Site, Tensor], **options: bool) -> Any:
-    """The model's output. What is added in a block's middle cannot be set: the block has kept its own copy by then."""
-    architecture = architecture_of(subject.model)
-    with ExitStack() as stack, torch.inference_mode():
-        for site, value in patches.items():
-            assert site.point not in ("result", "resid_mid") and site.projection is None and not site.parts
-            tap = architecture.tap(site, subject.shape)
-            module = subject.model.base_model.get_submodule(tap.module)
-            stack.callback(hook(module, tap.side, partial(_replaced, tap, value)).remove)
+def unsettable(subject: Subject, site: Site) -> str | None:
+    """Why a site cannot be set to a value; None if it can. Of several sites as one, all must be settable."""
+    for part in site.singles:
+        if part.point in _UNSETTABLE:
+            return f"{part} cannot be set: {_UNSETTABLE[part.point]}"
+        projection = subject.projections[part.projection] if part.projection else None
+        if projection is not None and not projection.linear:
+            return f"{part} cannot be set: many activations have the same latents"
+        if projection is not None and torch.linalg.matrix_rank(projection.weight) < projection.dimension:
+            return f"{part} cannot be set: its directions depend on each other"
+    return None
+
+
+class Source:
+    """One input, whose last token is run again and again with other activations. What comes before that token does not
+    depend on it, and is computed once where the model can go on from its keys and values.
+
+    That it can is tried: the input itself must give the logits of a pass over all of it.
+    """
+
+    def __init__(self, subject: Subject, tokens: Sequence[int]):
+        self._subject, self._tokens = subject, tuple(tokens)
+        self._past = _beginning(subject, self._tokens[:-1])
+        allowed = EXACT if subject.dtype == torch.float32 else ROUNDED
+        if self.once and _error(self._pass([{}])[0], logits(subject, tokens)) > allowed:
+            self._past = None
+
+    @property
+    def once(self) -> bool:
+        """Whether its beginning is computed once; else every pass is over the whole input."""
+        return self._past is not None
+
+    def logits(self, rows: Sequence[Patches]) -> Float[Tensor, "rows vocabulary"]:
+        """The logits of the next token, with the sites of each row set to its values; none for an empty row."""
+        # The keys and values of a beginning take far less memory than a pass over it.
+        tokens = (8 if self.once else 1) * self._subject.batch_tokens
+        size = max(1, min(ROWS, tokens // len(self._tokens)))
+        return torch.cat([self._pass(rows[start : start + size]) for start in range(0, len(rows), size)])
+
+    @torch.inference_mode()
+    def _pass(self, rows: Sequence[Patches]) -> Float[Tensor, "rows vocabulary"]:
+        """The rows at once, behind their common beginning or as whole inputs."""
+        model, behind = self._subject.model, {"use_cache": False}
+        tokens = torch.tensor([self._tokens], device=self._subject.device).expand(len(rows), -1)
+        if self._past is not None:
+            past = deepcopy(self._past)  # it grows by the last token
+            past.batch_repeat_interleave(len(rows))
+            tokens, behind = tokens[:, -1:], {"cache": past, "use_cache": True}
+        with _patched(self._subject, rows):
+            output = model(input_ids=tokens, **behind)
+        return output.logits[:, -1].float().cpu()
+
+
+@torch.inference_mode()
+def _beginning(subject: Subject, tokens: Sequence[int]) -> Any:
+    """The keys and values of these tokens; None where there are none, or the model cannot go on from them."""
+    from transformers import DynamicCache
+
+    model = subject.model
+    goes_on = "cache" in inspect.signature(model.forward).parameters and not model._is_stateful
+    if not tokens or not goes_on:
+        return None
+    past = DynamicCache(config=model.config)
+    model.base_model(input_ids=torch.tensor([list(tokens)], device=subject.device), cache=past, use_cache=True)
+    return past
+
+
+def _error(left: Float[Tensor, " d"], right: Float[Tensor, " d"]) -> float:
+    return float((left - right).norm() / right.norm())
+
+
+def _run(subject: Subject, tokens: Sequence[int], patches: Patches, **options: bool) -> Any:
+    """The model's output for one whole input."""
+    with _patched(subject, [patches]), torch.inference_mode():
         return subject.model(input_ids=torch.tensor([list(tokens)], device=subject.device), use_cache=False, **options)
 
 
-def _replaced(tap: Tap, value: Tensor, hidden: Tensor) -> Tensor:
-    changed = hidden.clone()
-    changed.view(-1, changed.shape[-1])[-1, tap.columns] = (value / tap.scale).to(changed)
+@dataclass(frozen=True)
+class _Change:
+    """What becomes of a site in some rows."""
+
+    tap: Tap
+    rows: Tensor
+    values: Float[Tensor, "rows d"]
+    projection: Projection | None
+
+    def __call__(self, shown: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
+        """What the module shows instead. Through a projection, what it does not see stays as it is."""
+        if self.projection is None:
+            return (self.values / self.tap.scale).to(shown)
+        before = shown.float() * self.tap.scale
+        projection = self.projection.to(shown.device)
+        gap = self.values.to(before) - projection(before)
+        return ((before + gap @ torch.linalg.pinv(projection.weight)) / self.tap.scale).to(shown)
+
+
+@contextmanager
+def _patched(subject: Subject, rows: Sequence[Patches]) -> Iterator[None]:
+    """Within, row i of what goes through the model has the values of `rows[i]` at its last token."""
+    with ExitStack() as stack:
+        for (module, side), changes in _changes(subject, rows).items():
+            place = subject.model.base_model.get_submodule(module)
+            stack.callback(hook(place, side, partial(_replaced, len(rows), changes)).remove)
+        yield
+
+
+def _changes(subject: Subject, rows: Sequence[Patches]) -> dict[tuple[str, Side], list[_Change]]:
+    """The changes at each module and side."""
+    given: defaultdict[Site, list[tuple[int, Tensor]]] = defaultdict(list)
+    for row, patches in enumerate(rows):
+        for site, value in patches.items():
+            for part, own in zip(site.singles, value.split([*map(subject.dimension, site.singles)]), strict=True):
+                given[part].append((row, own))
+    found: defaultdict[tuple[str, Side], list[_Change]] = defaultdict(list)
+    for part, values in given.items():
+        assert unsettable(subject, part) is None
+        tap = architecture_of(subject.model).tap(part, subject.shape)
+        places, replaced = zip(*values, strict=True)
+        projection = subject.projections[part.projection] if part.projection else None
+        change = _Change(tap, torch.tensor(places), torch.stack(replaced), projection)
+        found[tap.module, tap.side].append(change)
+    return found
+
+
+def _replaced(rows: int, changes: Sequence[_Change], hidden: Tensor) -> Tensor:
+    changed = hidden.clone(memory_format=torch.contiguous_format)
+    last = changed.view(rows, -1, changed.shape[-1])[:, -1]  # some models put the tokens of all rows in one line
+    for change in changes:
+        at = (change.rows.to(hidden.device), change.tap.columns)
+        last[at] = change(last[at])
     return changed

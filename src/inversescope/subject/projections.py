@@ -59,6 +59,11 @@ class Projection:
         return len(self.bias)
 
     @property
+    def linear(self) -> bool:
+        """Whether it is x W + b and nothing else, so that an activation with any given view can be found."""
+        return self.threshold is None and self.most is None
+
+    @property
     def fingerprint(self) -> str:
         """64 hexadecimal digits: a hash of its numbers."""
         digest = hashlib.sha256(str(self.most).encode())

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from numpy.random import Generator
+from pydantic import BaseModel, ConfigDict, Field
 
 from inversescope.errors import UserError
 from inversescope.position import Messages
 
 Tokens = tuple[int, ...]
 Labels = dict[str, str | None]
+
+
+class TaskConfig(BaseModel):
+    """What every task's config has. A task adds its `name` (a literal with itself as the default) and its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Path | None = Field(
+        default=None, description="the Python file that defines the task; null: it is installed (`inversescope tasks`)"
+    )
 
 
 @runtime_checkable
@@ -120,6 +132,10 @@ class Task(Protocol):
 
     def log_prior(self, tokens: Sequence[int]) -> float | None:
         """ln P(x) in nats; -inf outside the support, None where P is not known."""
+        ...
+
+    def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
+        """The right next token of an input and the wrong one, whose logits are compared; None where there are none."""
         ...
 
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy | None:

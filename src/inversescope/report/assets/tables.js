@@ -58,6 +58,30 @@ function calibrationWords() {
 }
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
+// Hypotheses: what the miner found at the chosen site and bandwidth.
+const CONFIRMED = 0.05; // q up to which a hypothesis counts as confirmed
+
+function drawHypotheses() {
+  const found = data.hypotheses.filter((row) => row.site === chosen.site && row.bandwidth === chosen.bandwidth);
+  if (found.length === 0) return [notice("Nothing was found here: no candidate was above chance on the discovery targets.")];
+  const head = element("tr", {}, ["hypothesis", "corrected", "bits", "chance", "q", "targets", "says the same or nothing more"]
+    .map((words) => element("th", {}, words)));
+  return [table("hypotheses", head, found.map(hypothesisRow))];
+}
+function hypothesisRow(row) {
+  const why = "too few targets decide it, or all of them alike";
+  const cell = (value, words) => element("td", {}, value === null ? undefinedMark(why) : words);
+  const estimate = (name) => cell(row[name], [`${number(row[name])} `, element("span", { class: "range" }, range(row, name))]);
+  const confirmed = row.q_value !== null && row.q_value <= CONFIRMED;
+  const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
+    row.merged.map((source) => element("code", {}, source)));
+  return element("tr", { class: confirmed ? "" : "unconfirmed" },
+    element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
+    estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
+    cell(row.q_value, row.q_value < 0.001 ? "< 0.001" : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
+    element("td", {}, row.merged.length ? merged : ""));
+}
+
 // Targets: the source input, and the samples drawn for it.
 const NEAR = 8; // rows of samples shown at once
 

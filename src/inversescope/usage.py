@@ -1,0 +1,89 @@
+"""Encoded and used, encoded and unused, or neither: a verdict for each site and feature, from its score and its effect.
+
+Arithmetic on records. What is encoded is said at the donors' bandwidth: by the reference where its effective sample
+size is enough, else by the weighted samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inversescope import files
+from inversescope.effects import NOTHING
+from inversescope.verdict import ENCODED, ENOUGH, USED
+
+_ESTIMATES = ("corrected", "necessity", "sufficiency", "effect")
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("site", "feature", "source")),
+        *(
+            (name, pa.float64())
+            for name in ("bandwidth", *(f"{n}{end}" for n in _ESTIMATES for end in ("", "_low", "_high")))
+        ),
+        *((name, pa.string()) for name in ("verdict", "reason")),
+    ]
+)
+Row = Mapping[str, Any]
+
+
+def usage(run: Path) -> None:
+    """Write `score/usage.parquet`, from the records of `causal` and `score`."""
+    effects = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
+    scores = pq.read_table(run / "score" / "results.parquet").to_pylist()
+    exact = files.read_json(run / "calibrate" / "verdicts.json")["truth"] == "exact"
+    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    rows = []
+    for effect in effects:
+        place = (effect["site"], effect["feature"], effect["bandwidth"])
+        score = _trusted(found.get(("reference", *place)), found.get(("weighted", *place)), exact)
+        verdict, reason = of_place(score, effect)
+        measured = {name: effect.get(name) for name in SCHEMA.names} | {"verdict": verdict, "reason": reason}
+        if score is not None:
+            measured |= {name: score[name] for name in SCHEMA.names if name.startswith(("source", "corrected"))}
+        rows.append(measured)
+    files.write_table(run / "score" / "usage.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def of_place(score: Row | None, effect: Row) -> tuple[str, str]:
+    """The verdict on a site and feature, and the measurement that decided it; a limit that an interval contains decides
+    nothing.
+    """
+    if score is None:
+        return "cannot tell", "no score is defined here"
+    scored, moved = _told(score, "corrected", "score"), effect["reason"] or _told(effect, "necessity", "necessity")
+    encoded = _beyond(score, "corrected", ENCODED)
+    used = False if effect["reason"] == NOTHING else _beyond(effect, "necessity", USED)
+    if encoded is None or used is None:
+        return "cannot tell", scored if encoded is None else moved
+    if encoded:
+        return "encoded and used" if used else "encoded, unused", moved
+    if used:  # its neighbours do not tell the label, and yet another one moves the next token
+        return "cannot tell", f"{scored}, yet {moved}"
+    return "neither", scored
+
+
+def _trusted(reference: Row | None, weighted: Row | None, exact: bool) -> Row | None:
+    """The score that is heard; None where none is defined."""
+    if reference is not None and not exact and (reference["ess"] or 0) < ENOUGH:
+        reference = None
+    return next((row for row in (reference, weighted) if row is not None and row["corrected"] is not None), None)
+
+
+def _beyond(row: Row, name: str, limit: float) -> bool | None:
+    """Whether the interval lies above a limit; None where it contains it, or there is none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if low is None or high is None or low <= limit <= high:
+        return None
+    return low > limit
+
+
+def _told(row: Row, name: str, words: str) -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return f"{words} undefined"
+    return f"{words} {value:.2f}" + (" (no interval)" if low is None else f" [{low:.2f}, {high:.2f}]")

@@ -1,0 +1,190 @@
+"""A model built by hand: one head reads two words and passes on the first, another reads both and passes on nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from toy_world import write_store
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from inversescope import causal as step
+from inversescope import files
+from inversescope.causal import World, causal
+from inversescope.config import CausalConfig
+from inversescope.effects import NOTHING
+from inversescope.reference import reference
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.tasks import Labels, Tokens
+
+WORDS = 6  # first words are tokens 1 to 6, second words 7 to 12, the answers to the first words 13 to 18
+END = 0
+INPUTS: list[Tokens] = [(1 + first, 7 + second, END) for first in range(WORDS) for second in range(WORDS)]
+TARGETS = [INPUTS[i] for i in (0, 8, 14, 20, 25, 33, 4, 11)]
+PASSES, BLOCKED, BOTH = Site("z", 0, 0), Site("z", 0, 1), Site.parse("z.0.0+z.0.1")
+MIDDLE = Site("resid_mid", 0)
+BANDWIDTH = 0.5
+
+
+def built_by_hand() -> Subject:
+    """One layer, two heads of 12 coordinates, attention spread evenly: z is a mean of values. The first six coordinates
+    of a head say the first word, the others the second. The output projection hands on the first word of head 0 alone.
+    """
+    config = LlamaConfig(
+        hidden_size=24, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+        vocab_size=19, max_position_embeddings=8, tie_word_embeddings=False, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    model: Any = LlamaForCausalLM(config)
+    for weight in model.parameters():
+        weight.data = torch.zeros_like(weight) if weight.ndim > 1 else torch.ones_like(weight)
+    embedding, layer = model.model.embed_tokens.weight.data, model.model.layers[0].self_attn
+    for word in range(WORDS):
+        embedding[1 + word, word] = embedding[7 + word, WORDS + word] = 1.0
+        layer.o_proj.weight.data[12 + word, word] = 1.0
+        model.lm_head.weight.data[13 + word, 12 + word] = 1.0
+    embedding[END, 23] = 1.0
+    read = torch.eye(12, 24)
+    layer.v_proj.weight.data = torch.cat((read, read))
+    return Subject.from_model(model)
+
+
+def labels(tokens: Tokens) -> Labels:
+    return {"first": str(tokens[0]), "second": str(tokens[1]), "unknown": None}
+
+
+def contrast(tokens: Tokens) -> tuple[int, int]:
+    return tokens[0] + 12, (tokens[0] % WORDS) + 13  # the answer, and that of the next word
+
+
+def write_samples(run: Path, sites: list[Site], samples: dict[int, list[Tokens]]) -> None:
+    rows = [
+        {
+            "site": str(site), "bandwidth": bandwidth, "target": target, "tokens": list(tokens), "verified": True,
+            "distance": 0.1 * sum(a != b for a, b in zip(tokens, TARGETS[target], strict=True)),
+        }
+        for site in sites
+        for target, drawn in samples.items()
+        for bandwidth, inputs in ((BANDWIDTH, drawn), (0.1, INPUTS))  # the others must not be taken
+        for tokens in inputs
+    ]  # fmt: skip
+    never_ended = dict.fromkeys(rows[0]) | {
+        "target": 0,
+        "verified": False,
+        "bandwidth": BANDWIDTH,
+        "site": str(sites[0]),
+    }
+    files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist([*rows, never_ended]))
+
+
+SITES = [PASSES, BLOCKED, MIDDLE, BOTH]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    subject, run = built_by_hand(), tmp_path
+    at = subject.capture(INPUTS, SITES).activations
+    read = {tokens: {site: at[site][i].tolist() for site in SITES} for i, tokens in enumerate(INPUTS)}
+    store = write_store(run / "collect", {"pool": INPUTS, "target": TARGETS}, read.__getitem__, labels)
+    reference(run / "reference", store, SITES, lambda done, total: None)
+    rng = np.random.default_rng(0)
+    drawn = {i: [INPUTS[j] for j in rng.permutation(len(INPUTS))] for i in range(len(TARGETS))}
+    write_samples(run, SITES, drawn)
+    named = {name: lambda tokens, name=name: labels(tokens)[name] for name in labels(INPUTS[0])}
+    return World(run, store, subject, named, contrast)
+
+
+def done(world: World, folder: Path, config: CausalConfig | None = None) -> dict[tuple[Site, str], dict]:
+    causal(folder, world, SITES, config or CausalConfig(), BANDWIDTH, 0, lambda done, total: None)
+    rows = pq.read_table(folder / "effects.parquet").to_pylist()
+    return {(Site.parse(row["site"]), row["feature"]): row for row in rows}
+
+
+def test_the_word_that_is_passed_on_is_used_and_nothing_else_is(world: World, tmp_path: Path):
+    found = done(world, tmp_path / "causal")
+    used = found[PASSES, "first"]
+    assert used["kl_same"] == pytest.approx(0, abs=1e-6) and used["sufficiency"] == pytest.approx(1, abs=1e-4)
+    assert used["necessity_low"] > 0.9 and used["kl_other"] > 0.1
+    assert used["kept_same"] == pytest.approx(1, abs=1e-4) and used["kept_other_high"] < 0.5
+    # Read by the very same head and equally well told by its activation, but not passed on.
+    present = found[PASSES, "second"]
+    assert -0.5 < present["necessity_low"] < 0.1 and present["kl_same"] > 0.1
+    for feature in ("first", "second"):
+        blocked = found[BLOCKED, feature]
+        assert blocked["reason"] == NOTHING and blocked["necessity"] is None
+        assert blocked["kl_random"] == pytest.approx(0, abs=1e-6) and blocked["distance_random"] > 0.5
+        assert found[BOTH, feature]["necessity"] == pytest.approx(found[PASSES, feature]["necessity"], abs=1e-4)
+
+
+def test_what_cannot_be_told_has_a_reason(world: World, tmp_path: Path):
+    found = done(world, tmp_path / "causal")
+    assert "resid_mid.0 cannot be set" in found[MIDDLE, "first"]["reason"]
+    unknown = found[PASSES, "unknown"]
+    assert (unknown["targets"], unknown["necessity"]) == (0, None)
+    assert unknown["reason"] == "no target has donors of its label and of another"
+
+
+def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: World, tmp_path: Path):
+    seen: list[tuple[Tokens, step.Group]] = []
+    donors = step.Donors(world, CausalConfig(donors=3), BANDWIDTH, 0)
+    for target, source in enumerate(TARGETS):
+        seen += [(source, group) for group in donors.of(PASSES, target)]
+    assert len(seen) == len(TARGETS) * 5  # random; same and other of two features
+    for source, group in seen:
+        inputs = [donor.tokens for donor in group.donors]
+        assert source not in inputs and len(set(inputs)) == len(inputs) == 3
+        if group.feature is not None:
+            same = [labels(x)[group.feature] == labels(source)[group.feature] for x in inputs]
+            assert same == [group.kind == "same"] * 3
+    random = [[donor.tokens for donor in donors.of(site, 0)[0].donors] for site in (PASSES, BLOCKED)]
+    assert random[0] == random[1]
+
+
+def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: World, tmp_path: Path):
+    first = [[x for x in INPUTS if x[0] == source[0]] for source in TARGETS]
+    write_samples(world.run, SITES, dict(enumerate(first)))
+    found = done(world, tmp_path / "causal")
+    assert found[PASSES, "first"]["from_pool"] == len(TARGETS) and found[PASSES, "second"]["from_pool"] == 0
+    (group,) = [
+        group
+        for group in step.Donors(world, CausalConfig(), BANDWIDTH, 0).of(PASSES, 0)
+        if (group.feature, group.kind) == ("first", "other")
+    ]
+    distances = world.store.spread(PASSES).distances(
+        world.store.activations("pool", PASSES), world.store.activations("target", PASSES)[:1]
+    )[:, 0]
+    nearest = sorted(float(distances[i]) for i, x in enumerate(INPUTS) if x[0] != TARGETS[0][0])[:4]
+    assert [donor.distance for donor in group.donors] == pytest.approx(nearest)
+
+
+def test_fewer_targets_if_so_told(world: World, tmp_path: Path):
+    assert done(world, tmp_path / "causal", CausalConfig(targets=3))[PASSES, "first"]["targets"] == 3
+
+
+def test_interrupted_it_goes_on_with_the_sites_that_are_left(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(step, "SITES", 1)
+    done(world, tmp_path / "undisturbed")
+
+    def stop(finished: int, total: int) -> None:
+        assert total == 3 * len(TARGETS)  # what cannot be set is not run
+        if finished > len(TARGETS):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        causal(tmp_path / "causal", world, SITES, CausalConfig(), BANDWIDTH, 0, stop)
+    assert [path.name for path in (tmp_path / "causal").iterdir()] == ["part-00000.parquet"]
+    read: list[list[Site]] = []
+    honest = step._runs
+    monkeypatch.setattr(step, "_runs", lambda world, donors, sites: read.append(sites) or honest(world, donors, sites))
+    done(world, tmp_path / "causal")
+    assert read == [[BLOCKED], [BOTH]]
+    for name in ("runs.parquet", "effects.parquet"):
+        first, second = (pq.read_table(tmp_path / folder / name) for folder in ("undisturbed", "causal"))
+        assert first.equals(second)
