@@ -176,6 +176,11 @@ def test_agreement_with_causal_effects_is_spearman():
     assert found.value == pytest.approx(stats.spearmanr(score, [effects[f"s{i}", "f"] for i in range(7)]).statistic)
     assert found.low < found.value < found.high
     assert np.isnan(causal_agreement(given, list(given), {}, 0).value)
+    alike = {question: answered([1] * 8, share=[0.1 + 0.2] * 8) for question in given}  # all scores are one
+    assert np.isnan(causal_agreement(alike, list(alike), effects, 0).value)
+    one_informed = alike | {Question("s0", "f", None): answered([1, *[np.nan] * 7], share=[0.9] * 8)}
+    rare = causal_agreement(one_informed, list(alike), effects, 0)  # a resample without its only target has no ranks
+    assert rare.low <= rare.value <= rare.high
 
 
 def test_sign_flips_agree_with_an_exact_test_and_are_uniform_where_nothing_differs():

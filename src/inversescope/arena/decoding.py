@@ -32,7 +32,7 @@ WHOLE = ("resid_pre", "resid_post")  # the stream itself, at which a prompt's ow
 # The identity prompt of Patchscopes (arXiv 2401.06102): the last token's activation gives way to the target's.
 PROMPT = "cat -> cat\n1135 -> 1135\nhello -> hello\n?"
 WRITTEN = 6  # tokens read behind the prompt
-WRITINGS = 8  # drawn for each target
+WRITINGS = 4  # drawn for each target
 ROWS = 64  # written at once
 
 

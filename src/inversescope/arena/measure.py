@@ -22,6 +22,7 @@ from inversescope.verdict import ENOUGH
 
 BINS = 10  # of the calibration error
 RESAMPLES = 1000
+DIGITS = 9  # of a score: what differs by less is rounding, and a tie
 
 # The answers of a method by question, and of all methods.
 Answers = Mapping[Question, Answered]
@@ -192,7 +193,7 @@ def causal_agreement(
     def agreement(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:
         most = counts @ room.T
         score = np.divide(counts @ above.T, most, out=np.zeros_like(most, dtype=float), where=most > 0)
-        ranks, wanted = stats.rankdata(score, axis=1), stats.rankdata(effect)
+        ranks, wanted = stats.rankdata(score.round(DIGITS), axis=1), stats.rankdata(effect)
         ranks, wanted = ranks - ranks.mean(1, keepdims=True), wanted - wanted.mean()
         size = np.sqrt((ranks**2).sum(1) * (wanted**2).sum())
         return np.divide(ranks @ wanted, size, out=np.full(len(size), np.nan), where=size > 0)
@@ -203,9 +204,9 @@ def causal_agreement(
 def _bootstrapped(measure: Any, targets: int, seed: int) -> Estimate:
     """A measure of how often each target counts, with the percentiles that it has over resamples of the targets."""
     value = float(measure(np.ones((1, targets), dtype=int))[0])
-    if targets < 2 or np.isnan(value):
-        return Estimate(value, np.nan, np.nan)
     counts = np.random.default_rng([seed, 23]).multinomial(targets, np.full(targets, 1 / targets), size=RESAMPLES)
     found = measure(counts)
     found = found[~np.isnan(found)]
+    if targets < 2 or not len(found) or np.isnan(value):
+        return Estimate(value, np.nan, np.nan)
     return Estimate(value, *np.percentile(found, [2.5, 97.5]).tolist())
