@@ -77,6 +77,10 @@ class Index:
         """The row of another source at the place of `row`; None if there is none."""
         return self._rows.get((source, row["site"], row["feature"], row["bandwidth"]))
 
+    def of(self, source: str, row: Row) -> Row | None:
+        """The same, at the bandwidth of `row` or of a source that has none."""
+        return self.get(source, row) or self._rows.get((source, row["site"], row["feature"], None))
+
     def verdict(self, row: Row) -> str:
         """What is known of the generator at the place of a row: `agrees`, `unclear`, `undertrained` or `unchecked`.
 
@@ -161,7 +165,6 @@ def key_figures(records: Records) -> list[Figure]:
         drawn if draws else Figure("draws", None, "the generator drew no samples"),
         _accepted(records),
         _calibrated(records),
-        _used(records),
         _accuracy(records.accuracy),
     ]
 
@@ -195,18 +198,6 @@ def _calibrated(records: Records) -> Figure:
         "the exact distribution" if records.exact else f"the pool's reference; {judged.count('cannot tell')} unclear"
     )
     return Figure("calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {known}")
-
-
-def _used(records: Records) -> Figure:
-    """What becomes of the headline's feature at its site; the rule and the numbers are in their own section."""
-    name, row = "used or merely present", headline(records).row
-    found = [use for use in records.usage if row and (use["site"], use["feature"]) == (row["site"], row["feature"])]
-    if not found:
-        return Figure(name, None, "the headline's site was not run with other activations")
-    (use,) = found
-    return Figure(
-        name, use["verdict"], f"{use['feature']} at {use['site']}, h\u00a0=\u00a0{use['bandwidth']:g}: {use['reason']}"
-    )
 
 
 def _accuracy(accuracy: Row) -> Figure:
@@ -282,9 +273,14 @@ def _numbers(row: Row, shuffled: Row | None) -> str:
 
 def _sure(row: Row) -> str:
     """The q-value of a row, as the end of a sentence."""
+    return "" if row["q_value"] is None else f"; {tested(row)}"
+
+
+def tested(row: Row) -> str:
+    """The q-value of a row in words."""
     if row["q_value"] is None:
-        return ""
-    return f"; against shuffled targets q {'<' if row['q_value'] < SURE else '='}\u00a0{max(row['q_value'], SURE):.3f}"
+        return "not tested against shuffled targets"
+    return f"against shuffled targets q {'<' if row['q_value'] < SURE else '='}\u00a0{max(row['q_value'], SURE):.3f}"
 
 
 def proposals(records: Records) -> list[Row]:

@@ -16,6 +16,7 @@ import jinja2
 
 from inversescope import files
 from inversescope.report import findings
+from inversescope.report.glance import glance
 from inversescope.report.records import (
     DIAGNOSTIC_FIELDS,
     DISTANCE_FIELDS,
@@ -58,10 +59,11 @@ def render(records: Records) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = findings.number
-    data = page_data(records)
+    data, headline = page_data(records), findings.headline(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,
-        headline=findings.headline(records),
+        headline=headline,
+        glance=glance(records, headline),
         figures=findings.key_figures(records),
         failures=findings.failures(records),
         proposals=findings.proposals(records),
