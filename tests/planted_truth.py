@@ -45,6 +45,15 @@ def finish(folder: Path, seeds: Iterable[int]) -> Runs:
     return {(world, seed): run(world, seed, folder / f"{world.name}-{seed}") for seed in seeds for world in WORLDS}
 
 
+def finished_in(folder: Path) -> Runs:
+    """Those that `finish` left in this folder."""
+    return {
+        (world, int(path.name.removeprefix(f"{world.name}-"))): path / "run"
+        for world in WORLDS
+        for path in sorted(folder.glob(f"{world.name}-*"))
+    }
+
+
 def run(world: World, seed: int, folder: Path, splits: str = WHOLE) -> Path:
     """Every step but the report; the run's folder."""
     config = write_world(world, folder, seed, BANDWIDTHS, splits)

@@ -16,6 +16,7 @@ from inversescope.spread import Spread
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
 
+pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
 ALL = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 
 
