@@ -11,6 +11,7 @@ import numpy as np
 
 PREFIX_ID = 0
 LONGEST = 8  # letters of the longest word that is one token
+QUOTE = '"'  # after it an answer starts without a space
 
 
 class WordSubject:
@@ -66,4 +67,25 @@ class AnsweringSubject(WordSubject):
             twice = next(name for name in names if names.count(name) == 2)
             answer = twice if row % self.wrong_every == 0 else once
             values[row, self.token(f" {answer}")] = 1.0
+        return SimpleNamespace(logits=values)
+
+
+class KnowingSubject(WordSubject):
+    """Gives the answer that it has for a prompt, token by token, and `?` to any other text."""
+
+    def __init__(self, answers: dict[str, str]) -> None:
+        super().__init__()
+        self.goes_on = {
+            f"{prompt}{'' if prompt.endswith(QUOTE) else ' '}{answer}" for prompt, answer in answers.items()
+        }
+
+    def capture(self, inputs: Sequence[Sequence[int]], sites: Sequence[Any], *, logits: bool = False) -> Any:
+        assert logits and not sites
+        known = [self.encode(text) for text in self.goes_on]
+        nexts = [
+            next((text[len(tokens)] for text in known if text[: len(tokens)] == list(tokens) != text), self.token("?"))
+            for tokens in inputs
+        ]
+        values = np.zeros((len(inputs), len(self.strings)))
+        values[np.arange(len(inputs)), nexts] = 1.0
         return SimpleNamespace(logits=values)

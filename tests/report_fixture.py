@@ -15,7 +15,11 @@ import pyarrow.parquet as pq
 from inversescope import files
 from inversescope.calibrate import SCHEMAS
 from inversescope.effects import EFFECTS, RUNS
+from inversescope.failures import SCHEMA as FAILURES
+from inversescope.mine import SCHEMA as HYPOTHESES
+from inversescope.quality import SCHEMA as QUALITY
 from inversescope.sites import Site
+from inversescope.specificity import SCHEMA as SPECIFICITY
 from inversescope.usage import usage
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
@@ -31,7 +35,7 @@ FEATURES = {
     "object": (0.20, 3.0, 14.0),
 }
 BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
-SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition")
+SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "perturbation")
 
 _PLACE = [("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
 _COUNTS = [(name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unverified")]
@@ -40,7 +44,7 @@ _ESTIMATES = [f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for
 SCORE = pa.schema(
     [
         *[("source", pa.string()), *_PLACE, ("feature", pa.string()), ("bandwidth", pa.float64()), *_COUNTS],
-        *[(name, pa.float64()) for name in (*_ESTIMATES, "chance", "ess")],
+        *[(name, pa.float64()) for name in (*_ESTIMATES, "chance", "p_value", "q_value", "ess")],
     ]
 )
 DIAGNOSTIC = pa.schema(
@@ -50,6 +54,7 @@ DIAGNOSTIC = pa.schema(
         ("unreliable", pa.int64()),
         *[(name, pa.float64()) for name in ("acceptance", "novel", "ess", "pareto_k", "reference_ess")],
         *[(name, pa.float64()) for name in ("median_distance", "prior_median_distance")],
+        *[(name, pa.float64()) for name in ("perturbation_acceptance", "perturbation_median_distance")],
     ]
 )
 DISTANCE = pa.schema(
@@ -106,11 +111,15 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs))
     _write_calibration(run, shape)
+    _write_hypotheses(run, shape, rng)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
     for name, rows, schema in (
         ("results", scores, SCORE),
         ("diagnostics", diagnostics, DIAGNOSTIC),
         ("distances", _distances(shape), DISTANCE),
+        ("quality", _quality(shape), QUALITY),
+        ("specificity", _specificity(shape), SPECIFICITY),
+        ("failures", _failures(shape), FAILURES),
     ):
         files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     for name, rows, schema in (("runs", [], RUNS), ("effects", _effects(shape), EFFECTS)):
@@ -204,7 +213,7 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
         row["ess"] = shape.samples * (0.25 + 0.5 * site.layer / shape.layers)
         row["collapsed"] = _collapsed(shape, site, bandwidth)
         row["targets"] -= row["collapsed"]
-    value = 0.0 if source in ("shuffled", "no condition") else _encoded(site, feature, bandwidth or 0.05)
+    value = 0.0 if source in ("shuffled", "no condition", "wrong site") else _encoded(site, feature, bandwidth or 0.05)
     shortfall = 0.45 * value * math.exp(-site.layer / 6) if source == "generator" else 0.0
     corrected = min(1.0, value - shortfall + rng.gauss(0, 0.015))
     half = 0.02 + 0.13 * math.sqrt(max(corrected * (1 - corrected), 0.01))
@@ -245,6 +254,21 @@ def _collapsed(shape: Shape, site: Site, bandwidth: float | None) -> int:
     return min(int((1 - site.layer / shape.layers) * 6), shape.targets - 1) if bandwidth == shape.bandwidths[0] else 0
 
 
+def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
+    rows = []
+    for site, h in product(shape.generator_sites, shape.bandwidths if shape.defined else ()):
+        for rank, words in enumerate(("the last word", "has “ring”", f"<b>{shape.hostile}</b>"), start=1):
+            value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
+            numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
+            for name in ("corrected", "bits"):
+                numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
+            row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
+            rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
+    files.write_table(run / "mine" / "hypotheses.parquet", pa.Table.from_pylist(rows, schema=HYPOTHESES))
+    counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
+    files.write_json(run / "mine" / "search.json", counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]})
+
+
 def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
     draws, rows = shape.targets * shape.samples, []
     for site, h in product(shape.generator_sites, shape.bandwidths):
@@ -258,6 +282,8 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
             "reference_ess": max(1.0, 4000 * h**2),
             "median_distance": 0.9 * h + 0.05,
             "prior_median_distance": 1.38,
+            "perturbation_acceptance": 0.01,
+            "perturbation_median_distance": 0.9,
         }
         rows.append(_place(site) | {"bandwidth": h} | counts | (measured if shape.defined else dict.fromkeys(measured)))
     return rows
@@ -272,6 +298,61 @@ def _distances(shape: Shape) -> list[dict]:
         for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
             row = {"site": str(site), "producer": producer, "bandwidth": h}
             rows.append(row | {"low": low, "high": high, "share": height / sum(heights)})
+    return rows
+
+
+def _quality(shape: Shape) -> list[dict]:
+    """At the smallest bandwidth the pool has no neighbours to compare with."""
+    rows = []
+    for site, (number, h) in product(shape.generator_sites, enumerate(shape.bandwidths)):
+        real = {
+            "pool_distinct": 0.99,
+            "pool_similarity": 0.7,
+            "pool_nearest_train": 0.06,
+            "auc": 0.54,
+            "p_value": 0.135,
+        }
+        real |= {"pool_similarity_low": 0.68, "pool_similarity_high": 0.72, "auc_low": 0.48, "auc_high": 0.6}
+        own = {
+            "distinct": 0.9,
+            "similarity": 0.71,
+            "similarity_low": 0.69,
+            "similarity_high": 0.73,
+            "nearest_train": 0.06,
+        }
+        found = (own | real if number else own) if shape.defined else {}
+        place = {"site": str(site), "bandwidth": h, "compared": shape.targets if number and shape.defined else 0}
+        rows.append(dict.fromkeys(QUALITY.names) | place | found)
+    return rows
+
+
+def _specificity(shape: Shape) -> list[dict]:
+    """What a site encodes falls from there to below chance; the last bin is open."""
+    rows = []
+    for site, feature, place in product(shape.sites, shape.features, range(2, 20)):
+        chance = FEATURES.get(feature, (0.1, 0, 0))[0]
+        fcr = chance + (1 - chance) * _encoded(site, feature, 0.05) * (1 - place / 15)
+        limits = {"fcr": max(0.0, fcr), "fcr_low": max(0.0, fcr - 0.05), "fcr_high": min(1.0, fcr + 0.05)}
+        row = {
+            "site": str(site),
+            "feature": feature,
+            "low": place / 10,
+            "high": (place + 1) / 10 if place < 19 else None,
+        }
+        rows.append(row | {"targets": shape.targets, "pairs": 100 * place, **limits, "chance": chance})
+    return rows if shape.defined else []
+
+
+def _failures(shape: Shape) -> list[dict]:
+    """Two targets a site, one of which did not fail."""
+    rows, reason = [], f"no other input of the pool is that near: the nearest is at δ = 0.27{shape.hostile}"
+    for site, target in product(shape.generator_sites, range(min(2, shape.targets))):
+        known = {"unverified": 0, "acceptance": 0.5 * target, "nearest": 0.15, "nearest_text": f"When{shape.hostile}"}
+        known |= {"pool_nearest": 0.27, "copied": 0.2, "reasons": [] if target else [reason]}
+        if not shape.defined:
+            known = {"unverified": shape.samples, "acceptance": 0.0, "pool_nearest": 0.05, "reasons": ["never ended"]}
+        place = {"site": str(site), "bandwidth": shape.bandwidths[0], "target": target, "draws": shape.samples}
+        rows.append(dict.fromkeys(FAILURES.names) | place | {"ess": 6.0} | known)
     return rows
 
 
@@ -321,6 +402,7 @@ def _describe(run: Path, shape: Shape) -> None:
         **{"inversescope": "0.1.0", "commit": "0123456789abcdef" * 2, "dirty": False, "python": "3.11.9"},
         **{"torch": "2.13.0", "transformers": "5.23.0", "platform": "Linux x86_64", "processor": None},
         **{"device": "cpu", "dtype": "bfloat16", "seed": 7, "subject": {"name": "smollm2", "fingerprint": "b5c1" * 8}},
+        "features": {},
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
     }

@@ -23,6 +23,7 @@ Label = str | None
 class Draws:
     """All draws of one target at one bandwidth (None: without a condition): a label each, "-" where it never ended.
 
+    `edits` are of the target instead, and of no bandwidth.
     `weights` are 1/n unless given; what never ended has none. The columns that weights are made of say the same.
     """
 
@@ -31,21 +32,37 @@ class Draws:
     labels: Sequence[Label]
     weights: Sequence[float] | None = None
     distance: float = 0.05
+    site: Site = SITE
+    edits: bool = False
+
+    @property
+    def producer(self) -> str:
+        return "perturbation" if self.edits else "generator" if self.bandwidth else "no condition"
 
 
 def write_records(
     run: Path, pool: Sequence[Label], targets: Sequence[Label], draws: Sequence[Draws], distances: ndarray
 ) -> None:
-    """What the steps before `score` leave, for one site and the feature `f`; `distances` is [pool, targets]."""
+    """What the steps before `score` leave, for the feature `f`; `distances` is [pool, targets], the same at all sites
+    that are drawn for. Where there are no edits, each target has a far one of its own label.
+    """
+    sites = list(dict.fromkeys(each.site for each in draws))
+    if not any(each.edits for each in draws):
+        draws = [
+            *draws,
+            *(Draws(t, None, [label], None, 9.0, s, True) for s in sites for t, label in enumerate(targets)),
+        ]
     inputs = pa.table({
         "split": ["pool"] * len(pool) + ["target"] * len(targets),
         "row": [*range(len(pool)), *range(len(targets))],
+        "tokens": [[i] for i in range(1000, 1000 + len(pool) + len(targets))],
         "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
         "label.f": pa.array([*pool, *targets], pa.string()),
     })  # fmt: skip
     files.write_table(run / "collect" / "inputs.parquet", inputs)
     rows = [row for each in draws for row in _rows(each)]
     schema = pa.schema([
+        ("producer", pa.string()), ("text", pa.string()),
         ("site", pa.string()), ("bandwidth", pa.float64()), ("target", pa.int32()), ("sample", pa.int32()),
         ("tokens", pa.list_(pa.int32())), ("log_q", pa.float64()), ("log_prior", pa.float64()),
         ("verified", pa.bool_()), ("distance", pa.float64()),
@@ -54,30 +71,35 @@ def write_records(
     files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist(rows, schema=schema))
     folder = run / "reference"
     folder.mkdir()
-    save_file({str(SITE): distances.astype(np.float32)}, folder / "distances.safetensors")
+    save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")
+    verdict = {"judgement": "undertrained", "reason": "subject -0.21 at h = 0.1"}
+    files.write_json(run / "calibrate" / "verdicts.json", {"sites": {str(SITE): {"clean": verdict}}})
     files.write_json(run / "task" / "accuracy.json", {"defined": False})
 
 
-def scored(run: Path) -> dict[tuple[str, float | None], Mapping]:
+def scored(run: Path, site: Site = SITE) -> dict[tuple[str, float | None], Mapping]:
     """Score the records; the rows of the results by source and bandwidth."""
     score(run, 0, lambda done, total: None)
     rows = files.read_json(run / "score" / "results.json")["scores"]
-    return {(row["source"], row["bandwidth"]): row for row in rows}
+    return {(row["source"], row["bandwidth"]): row for row in rows if row["site"] == str(site)}
 
 
 def _rows(draws: Draws) -> list[dict]:
     ended = [label != "-" for label in draws.labels]
     weights = draws.weights or [1 / sum(ended) if sum(ended) else 0.0] * len(ended)
-    measured = [good and draws.bandwidth is not None for good in ended]
+    conditioned, generated = draws.producer != "no condition", draws.producer == "generator"
+    measured = [good and conditioned for good in ended]
     return [
         {
-            "site": None if draws.bandwidth is None else str(SITE), "bandwidth": draws.bandwidth,
+            "producer": draws.producer, "text": label if ended[i] else None,
+            "site": str(draws.site) if conditioned else None, "bandwidth": draws.bandwidth,
             "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None,
-            "log_q": -30.0,
+            "log_q": None if draws.edits else -30.0,
             "log_prior": np.log(weights[i]) + 0.5 * (draws.distance / draws.bandwidth) ** 2
             if draws.bandwidth and ended[i] else None,
             "verified": ended[i],
-            "distance": draws.distance if measured[i] else None, "weight": weights[i] if measured[i] else None,
+            "distance": draws.distance if measured[i] else None,
+            "weight": weights[i] if measured[i] and generated else None,
             "accepted": measured[i] and draws.distance <= 0.1, "in_train": False,
             "label.f": label if ended[i] else None,
         }

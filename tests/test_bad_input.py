@@ -77,7 +77,7 @@ def numbers(run: Path) -> bytes:
     ("change", "says"),
     [
         (("width = 16", "widht = 16"), ("generator.widht: there is no such key", "allowed: in generator:", "width")),
-        (("force = true", "forse = true"), ("task.ioi.forse: there is no such key", "allowed: in ioi:", "force")),
+        (("force = true", "forse = true"), ("task.forse: there is no such key", "allowed: in task:", "force")),
         (("seed = 3", "sed = 3"), ("sed: there is no such key", "allowed: in config: seed, subject")),
         (("seed = 3", "seed = 9999999999"), ("seed: Input should be less than 4294967296", "given 9999999999")),
         (('name = "ioi"', 'name = "oi"'), ("'oi'", "'ioi', 'texts'")),
@@ -177,11 +177,11 @@ def test_texts_that_cannot_be_used(config, refused: Refused, tmp_path: Path, nam
 @pytest.mark.parametrize(
     ("task", "says"),
     [
-        ("", ("task.texts: either path or dataset says where the texts are",)),
+        ("", ("task: either path or dataset says where the texts are",)),
         ('path = "t.txt"\ndataset = "t"', ("either path or dataset",)),
         ('path = "t.txt"\nsplit = "test"', ("subset and split belong to a dataset",)),
         ('path = "t.txt"\nposition = 1\nposition_column = "at"', ("either position or position_column",)),
-        ('path = "t.txt"\nposition = true', ("task.texts.position",)),
+        ('path = "t.txt"\nposition = true', ("task.position",)),
         ('dataset = "{folder}/none"', ("the data set cannot be read", "none", "allowed: a data set's name")),
         ('dataset = "{folder}/saved"\nsplit = "test"', ("no such split", "'test'", "allowed: train")),
         ('dataset = "{folder}/saved"\ncolumn = "body"', ("no such column", "body of", "allowed: text, kind")),
@@ -424,6 +424,30 @@ def test_a_text_that_cannot_be_read(
 def test_usage_errors(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
     assert call(*arguments) == 2
     assert "Error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--site", "resid_post.9"), ("no samples of this site", "resid_post.9", "allowed: resid_post.0")),
+        (("--feature", "colour"), ("no samples of this feature", "colour", "allowed: ", "subject")),
+        (("--bandwidth", "0.7"), ("no samples of this bandwidth", "0.7", "allowed: 0.1, 0.5")),
+        (("--source", "reference"), ("no samples of this source", "reference", "allowed: weighted, generator")),
+    ],
+)
+def test_samples_that_a_run_does_not_have(world: World, refused: Refused, arguments: tuple, says: tuple):
+    place = {"--site": "resid_post.1", "--feature": "subject", "--bandwidth": "0.5"} | {arguments[0]: arguments[1]}
+    refused("power", world.run, *(word for pair in place.items() for word in pair), says=says)
+
+
+def test_what_is_planned_from_a_run_needs_a_place_in_it(world: World, refused: Refused, tmp_path: Path):
+    refused(
+        "power", world.run, "--site", "resid_post.1", says=("read at one place", "--feature, --site and --bandwidth")
+    )
+    place = ("--site", "z.1.0", "--feature", "subject", "--bandwidth", "0.5")
+    refused("power", tmp_path, *place, says=("no verified samples", f"inversescope verify {tmp_path}"))
+    three = ("--site", "z.1.0") * 2
+    refused("compare", world.run, *place, *three, says=("two things are compared at a time", "--site 3 times"))
 
 
 def test_no_such_step(world: World, refused: Refused):

@@ -20,6 +20,7 @@ from inversescope.cli import STEPS
 from inversescope.config import RunConfig
 from inversescope.estimate import estimate
 from inversescope.pipeline import Run
+from inversescope.statistics import targets_needed
 from inversescope.tables import summary_table
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
@@ -149,7 +150,7 @@ def test_the_summary_fits_a_terminal(world: World):
         lines = screen.file.getvalue().splitlines()
         assert "…" not in screen.file.getvalue() and max(map(len, lines)) <= 80
         assert lines[0].startswith("resid_post.1: feature consistency rate [95%")
-        assert lines[1].split() == ["feature", "h", "generator", "reference", "nearest", "chance"]
+        assert lines[1].split() == ["feature", "h", "generator", "q", "reference", "nearest", "chance"]
         assert len(lines) == 3 + len({row["feature"] for row in scores(world.run)})  # one line a feature: no wrapping
 
 
@@ -167,6 +168,7 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
             "bandwidth": h,
             "fcr": fcr,
             "chance": 0.25,
+            "q_value": fcr and 0.004 / h if h else None,
             "ess": ess,
         } | ends
 
@@ -177,8 +179,37 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
     screen = Console(file=io.StringIO(), width=80)
     screen.print(summary_table(tmp_path))
     first, second = (re.split(r"  +", line.strip()) for line in screen.file.getvalue().splitlines()[2:4])
-    assert first == ["f", "0.05", ".55 [.45 .65]", "–", "1.0 [.90 1.0]", ".25"]
-    assert second == ["f", "0.1", ".60 [.50 .70]", ".70 [.60 .80]", "1.0 [.90 1.0]", ".25"]
+    assert first == ["f", "0.05", ".55 [.45 .65]", ".08", "–", "1.0 [.90 1.0]", ".25"]
+    assert second == ["f", "0.1", ".60 [.50 .70]", ".04", ".70 [.60 .80]", "1.0 [.90 1.0]", ".25"]
+
+
+def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("power", "--fcr", "0.5", "--icc", "0", "--width", "0.1") == 0
+    shown = capsys.readouterr().out
+    draws, targets = re.findall(r"(\d+) targets with (\d+) samples each, ([\d,]+) draws", shown)
+    for found in (draws, targets):
+        assert int(found[0]) == targets_needed(0.5, 0, int(found[1]), 0.1)
+        assert int(found[2].replace(",", "")) == int(found[0]) * int(found[1])
+    assert int(draws[0]) > int(targets[0])
+
+    place = ("--feature", "subject", "--site", "resid_post.1", "--bandwidth", "0.5", "--source", "generator")
+    assert call("power", world.run, *place) == 0
+    row = next(row for row in scores(world.run) if [row["source"], row["site"], row["feature"], row["bandwidth"]] == [
+        "generator", "resid_post.1", "subject", 0.5,
+    ])  # fmt: skip
+    assert f"consistency {row['fcr']:.2f}" in capsys.readouterr().out
+
+
+def test_two_sites_are_compared_on_the_same_targets(world: World, capsys: pytest.CaptureFixture[str]):
+    sites = ("--site", "resid_post.0", "--site", "resid_post.1")
+    shared = ("--feature", "subject", "--bandwidth", "0.5", "--source", "generator")
+    assert call("compare", world.run, *sites, *shared) == 0
+    lines = capsys.readouterr().out.splitlines()
+    scored = {(r["source"], r["site"], r["feature"], r["bandwidth"]): r["fcr"] for r in scores(world.run)}
+    first, second = (scored["generator", f"resid_post.{layer}", "subject", 0.5] for layer in (0, 1))
+    for line, value in zip(lines[2:5], (first, second, first - second), strict=True):
+        assert f"  {value:.2f} [" in line and line.split()[-1] == "4"
+    assert "sign test p = " in lines[5] or "no target tells them apart" in lines[5]
 
 
 def test_the_summary_of_texts_without_labels(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -206,6 +237,33 @@ def test_progress_in_a_log_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
     lines = screen.file.getvalue().splitlines()
     assert lines[0] == "train      121/1000 [121]" and lines[-1] == "train      1000/1000 [1000]"
     assert len(lines) == 9
+
+
+# The configs that ship
+
+
+def test_every_config_that_ships_can_be_used():
+    shipped = cli._shipped()
+    assert shipped.keys() >= {"demo", "demo-full", "ioi", "cities", "ravel", "icl", "chat"}
+    configs = {name: RunConfig.parse(text, name) for name, text in shipped.items()}
+    assert {type(config.task).__name__ for config in configs.values()} == {
+        "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig",
+    }  # fmt: skip
+    layers = {f"resid_post.{layer}" for layer in range(30)}
+    for config in configs.values():
+        assert set(config.generator.sites) <= {*config.collect.sites, *layers}
+
+
+def test_a_config_that_ships_is_run_by_its_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_shipped", lambda: {"small": config_text(world.model), "other": ""})
+    assert call("run", "small", "--until", "task") == 0
+    assert (tmp_path / "runs" / "small" / "config.toml").read_text() == config_text(world.model)
+    assert call("run", "smal") == 2
+    message = capsys.readouterr().err
+    assert "there is no such config" in message and "given:   smal" in message and "one of: small, other" in message
+    (tmp_path / "other").write_text("seed = -1")  # a file of that name comes first
+    assert call("run", "other") == 2 and "seed" in capsys.readouterr().err
 
 
 # The demo

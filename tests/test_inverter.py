@@ -112,7 +112,7 @@ def made(text: str | None, weight: float | None, label: str | None, name: str = 
 def by_hand(
     *samples: InvertedSample, text: str = "one two", dropped: int = 0, name: str = "f", label: str | None = "a"
 ) -> Inversion:
-    return Inversion(text, dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None)
+    return Inversion(text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None)
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():

@@ -96,6 +96,28 @@ def test_carries_diagnostics_and_distances_of_the_records(run: Path, page: Path)
                 assert value == (pytest.approx(row[column], rel=1e-3) if isinstance(value, float) else row[column])
 
 
+def test_carries_quality_and_specificity_of_the_sites_it_shows(run: Path, page: Path):
+    data = embedded(page)
+    for name in ("quality", "specificity"):
+        rows = pq.read_table(run / "score" / f"{name}.parquet").to_pylist()
+        rows = [row for row in rows if row["site"] in data["shownSites"]]
+        assert rows
+        for found, row in zip(unpacked(data[name]), rows, strict=True):
+            for column, value in found.items():
+                assert value == (pytest.approx(row[column], rel=1e-3) if isinstance(value, float) else row[column])
+
+
+def test_shows_the_worst_targets_with_their_reasons(run: Path, page: Path):
+    text = page.read_text()
+    worst = text[text.index('<table class="worst">') : text.index('id="provenance"')]
+    rows = pq.read_table(run / "score" / "failures.parquet").to_pylist()
+    assert worst.count('<th scope="row">') == len(rows)
+    for row in rows:
+        assert row["nearest_text"] in worst
+        assert all(reason in worst for reason in row["reasons"])
+    assert worst.count("half of the draws or more are accepted") == sum(not row["reasons"] for row in rows)
+
+
 def test_carries_the_samples_of_the_records(run: Path, page: Path):
     data = embedded(page)
     assert data["shownDraws"] == SMALL.samples
@@ -229,6 +251,7 @@ def test_undefined_is_a_dash_with_a_reason(tmp_path: Path):
 RECORDS = (
     *("task/accuracy.json", "collect/inputs.parquet", "verify/samples.parquet", "score/results.parquet"),
     *("score/diagnostics.parquet", "score/distances.parquet", "score/results.json", "resolved.json", "provenance.json"),
+    *("score/quality.parquet", "score/specificity.parquet", "score/failures.parquet"),
 )
 
 

@@ -93,6 +93,13 @@ def test_headline_takes_the_best_that_the_reference_confirms(records: Records):
     assert "among 2 weighted samples" in found.rule
 
 
+@pytest.mark.parametrize(("q", "told"), [(0.0002, "q < 0.001."), (0.0314, "q = 0.031.")])
+def test_headline_says_how_sure_it_is(records: Records, q: float, told: str):
+    scores = [{**row, "q_value": q} for row in case("subject", 0.86, 0.01)]
+    found = findings.headline(with_scores(records, scores)).numbers.replace("\xa0", " ")
+    assert found.endswith(f"with a shuffled target 0.03; against shuffled targets {told}")
+
+
 @pytest.mark.parametrize(
     ("asked", "told"), [("undertrained", "undertrained"), ("calibrated", "agrees"), (None, "unchecked")]
 )

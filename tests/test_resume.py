@@ -114,7 +114,11 @@ def read_everything(run: Path) -> None:
 def assert_same_numbers(run: Path, undisturbed: Path) -> None:
     for name in ("score/results.json", "train/generator.safetensors", "train/losses.parquet"):
         assert (run / name).read_bytes() == (undisturbed / name).read_bytes(), name
-    for name in ("collect/inputs.parquet", "verify/samples.parquet", "causal/runs.parquet", "score/distances.parquet"):
+    tables = ("distances", "quality", "specificity", "failures")
+    for name in (
+        *("collect/inputs.parquet", "verify/samples.parquet", "causal/runs.parquet"),
+        *(f"score/{name}.parquet" for name in tables),
+    ):
         assert pq.read_table(run / name).equals(pq.read_table(undisturbed / name)), name
     read_everything(run)
     assert {path.name for path in run.iterdir() if path.is_dir()} == set(STEPS)

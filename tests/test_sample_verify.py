@@ -31,6 +31,8 @@ BANDWIDTHS = (0.2, 1.0)
 SAMPLES = 12
 # Inputs that the prior does not have, so that they were not collected.
 STRANGE = [(0, *rest) for rest in ((7, 5), (5, 5), (5, 6), (6,), (6, 5), (6, 6), (7,), (7, 7), (5, 5, 5))]
+# One was collected, one is drawn as well, and one is an edit alone, twice.
+EDITS = [INPUTS[5], STRANGE[0], (0, 4, 5), (0, 4, 5)]
 SPLITS = {"train": INPUTS[:4], "pool": rows(), "target": INPUTS[5:]}
 
 
@@ -74,6 +76,7 @@ def write_draws(folder: Path) -> list[Path]:
     for site in (*SITES, None):
         drawn = [
             {
+                "producer": "generator" if site else "no condition",
                 "site": None if site is None else str(site), "bandwidth": h, "target": target, "sample": i,
                 "tokens": choices[rng.integers(len(choices))], "log_q": -rng.exponential(3),
             }
@@ -81,6 +84,12 @@ def write_draws(folder: Path) -> list[Path]:
         ]  # fmt: skip
         paths.append(folder / f"draws-{len(paths)}.parquet")
         files.write_table(paths[-1], pa.Table.from_pylist(drawn, schema=SCHEMA))
+    edits = [
+        {"producer": "perturbation", "target": target, "sample": i, "tokens": tokens}
+        for target in range(3) for i, tokens in enumerate([*EDITS, None])
+    ]  # fmt: skip
+    paths.append(folder / "edits.parquet")
+    files.write_table(paths[-1], pa.Table.from_pylist(edits, schema=SCHEMA))
     return paths
 
 
@@ -100,12 +109,12 @@ def test_each_distinct_sample_is_run_once_and_what_was_collected_not_again(
     verified: list[dict], subject: CountingSubject
 ):
     conditioned = {tuple(row["tokens"]) for row in verified if row["site"] and row["tokens"]}
-    assert conditioned == {*INPUTS, *STRANGE}
-    assert subject.ran == Counter(STRANGE)
+    assert conditioned == {*INPUTS, *STRANGE, *EDITS}
+    assert subject.ran == Counter({*STRANGE, EDITS[-1]})
 
 
 def test_distances_are_those_of_inputs_run_one_by_one(verified: list[dict], subject: CountingSubject):
-    known = {tokens: alone(subject, tokens) for tokens in [*INPUTS, *STRANGE]}
+    known = {tokens: alone(subject, tokens) for tokens in [*INPUTS, *STRANGE, *EDITS]}
     for site in SITES:
         deviation = np.std([known[tokens][site] for tokens in rows()], axis=0, ddof=1)
         for row in verified:
@@ -122,7 +131,7 @@ def test_distances_are_those_of_inputs_run_one_by_one(verified: list[dict], subj
 def test_weights_are_prior_times_kernel_over_the_chance_of_being_drawn(verified: list[dict]):
     groups = defaultdict(list)
     for row in verified:
-        if row["site"] and row["verified"]:
+        if row["producer"] == "generator" and row["verified"]:
             groups[row["site"], row["bandwidth"], row["target"]].append(row)
     assert len(groups) == 2 * 2 * 3
     for (_, h, _), group in groups.items():
@@ -141,7 +150,18 @@ def test_what_never_ended_is_unverified_and_undefined(verified: list[dict]):
     for row in lost:
         assert not row["verified"] and not row["accepted"] and not row["in_train"]
         assert {row[name] for name in ("text", "log_prior", "distance", "weight", "label.last")} == {None}
-        assert row["log_q"] is not None
+        assert (row["log_q"] is None) == (row["producer"] == "perturbation")
+
+
+def test_an_edit_is_measured_at_every_site_and_has_no_weight(verified: list[dict]):
+    edits = [row for row in verified if row["producer"] == "perturbation"]
+    assert [(row["site"], row["target"], row["sample"]) for row in edits] == [
+        (str(site), target, i) for site in SITES for target in range(3) for i in range(len(EDITS) + 1)
+    ]
+    for row in edits:
+        assert (row["tokens"] is None) == (row["distance"] is None)
+        assert {row[name] for name in ("bandwidth", "log_q", "weight")} == {None}
+    assert any(row["accepted"] for row in edits)
 
 
 def test_what_is_read_off_a_sample_is_its_own(verified: list[dict]):
@@ -160,7 +180,7 @@ def test_draws_without_a_condition_have_labels_and_no_distance(verified: list[di
     for row in free:
         assert row["producer"] == "no condition"
         assert (row["bandwidth"], row["distance"], row["weight"], row["accepted"]) == (None, None, None, False)
-    assert {row["producer"] for row in verified if row["site"]} == {"generator"}
+    assert {row["producer"] for row in verified if row["site"]} == {"generator", "perturbation"}
     assert any(row["label.last"] for row in free)
 
 
@@ -169,11 +189,11 @@ def test_an_interrupted_verification_goes_on_where_it_was(
 ):
     monkeypatch.setattr(verify, "CHUNK", 3)
     assert run(tmp_path / "verify", store, subject) == [
-        row | {"distance": pytest.approx(row["distance"], abs=1e-5), "weight": pytest.approx(row["weight"], abs=1e-5)}
+        row | {name: pytest.approx(row[name], abs=1e-5) for name in ("distance", "weight") if row[name] is not None}
         for row in verified
     ]
     parts = sorted((tmp_path / "verify").glob("part-*.parquet"))
-    assert len(parts) == 3  # nine distinct inputs that were not collected
+    assert len(parts) == 4  # ten distinct inputs that were not collected
     before = (tmp_path / "verify" / "samples.parquet").read_bytes()
     parts[1].unlink()
     subject.ran.clear()
@@ -209,7 +229,7 @@ def test_every_target_site_and_bandwidth_has_its_samples_and_their_log_probabili
     store: Store, generator: Generator, tmp_path: Path
 ):
     paths = draw_all(tmp_path, store, generator)
-    for site, path in zip((*SITES, None), paths, strict=True):
+    for site, path in zip((*SITES, None), paths[:-1], strict=True):
         table = pq.read_table(path).to_pylist()
         keys = [(row["site"], row["bandwidth"], row["target"], row["sample"]) for row in table]
         name = None if site is None else str(site)
@@ -230,6 +250,15 @@ def test_every_target_site_and_bandwidth_has_its_samples_and_their_log_probabili
                 condition = generator.condition(site, z, torch.tensor([row["bandwidth"] for row in ended]))
             nats = generator.nats(encoded, condition)
         assert [row["log_q"] for row in ended] == pytest.approx((-nats).tolist(), abs=1e-4)
+
+
+def test_every_target_is_edited_as_often_as_it_is_sampled(store: Store, generator: Generator, tmp_path: Path):
+    table = pq.read_table(draw_all(tmp_path, store, generator)[-1]).to_pylist()
+    assert [(row["target"], row["sample"]) for row in table] == [(t, i) for t in range(3) for i in range(SAMPLES)]
+    for row in table:
+        assert (row["producer"], row["site"], row["bandwidth"], row["log_q"]) == ("perturbation", None, None, None)
+        source, edit = INPUTS[5 + row["target"]], tuple(row["tokens"])
+        assert edit != source and len(edit) == len(source)
 
 
 def test_sampling_goes_on_where_it_was_and_follows_from_the_seed(store: Store, generator: Generator, tmp_path: Path):

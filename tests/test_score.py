@@ -13,6 +13,7 @@ from score_fixture import SITE, Draws, scored, write_records
 from toy_world import write_store
 
 from inversescope.reference import reference
+from inversescope.statistics import paired, q_values
 from inversescope.tasks import Tokens
 from inversescope.weights import pareto_smoothed
 
@@ -73,10 +74,8 @@ def test_the_gap_is_generator_minus_reference_over_the_same_targets(by_hand: dic
     row = by_hand["generator", H]
     each = [6 / 7 - 3 / 4, 1 - 1]
     assert row["gap"] == pytest.approx(sum(each) / 2)
-    margin = 12.7062 * abs(each[0] - each[1]) / 2  # Student's t with one degree of freedom, times the standard error
-    assert [row["gap_low"], row["gap_high"]] == pytest.approx(
-        [max(-1, row["gap"] - margin), min(1, row["gap"] + margin)]
-    )
+    expected = paired(np.array([6 / 7, 1]), np.array([3 / 4, 1]))
+    assert (row["gap_low"], row["gap_high"]) == pytest.approx(expected[1:])
 
 
 def test_weighted_draws_count_by_their_weights(by_hand: dict):
@@ -221,6 +220,28 @@ def test_draws_from_the_prior_show_the_whole_gap(tmp_path: Path):
     assert row["corrected_low"] < 0.03
     assert row["gap"] == pytest.approx(row["chance"] - rows["reference", 0.3]["fcr"], abs=0.03)
     assert row["gap_high"] < -0.2
+
+
+def test_each_source_is_tested_against_shuffled_targets_over_all_its_rows(tmp_path: Path):
+    rows = simulated(tmp_path, exact=True)
+    tested = {place: row for place, row in rows.items() if place[0] in ("generator", "weighted", "reference")}
+    assert all(row["p_value"] < 0.001 for row in tested.values())
+    assert all(row["p_value"] is row["q_value"] is None for place, row in rows.items() if place not in tested)
+    for source in ("generator", "weighted", "reference"):
+        own = [row for place, row in rows.items() if place[0] == source]
+        assert [row["q_value"] for row in own] == pytest.approx(q_values(np.array([row["p_value"] for row in own])))
+
+
+def test_draws_that_know_nothing_are_not_told_from_shuffled_ones(tmp_path: Path):
+    assert simulated(tmp_path, exact=False)["generator", 0.3]["p_value"] > 0.01
+
+
+def test_three_samples_give_a_rate_but_no_bits(tmp_path: Path):
+    few = [Draws(target, h, ["a", "a", "b"]) for h in (H, None) for target in range(4)]
+    write_records(tmp_path, POOL, ["a", "a", "b", "b"], few, distances())
+    row = scored(tmp_path)["generator", H]
+    assert row["fcr"] == pytest.approx((2 / 3 + 2 / 3 + 1 / 3 + 1 / 3) / 4)
+    assert (row["bits"], row["bits_low"], row["bits_high"]) == (None, None, None)
 
 
 def test_a_feature_in_the_activations_is_found_and_one_that_is_not_is_at_chance(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Intervals that cover what they claim, entropies without their bias, shares against counting; undefined stays NaN."""
+"""Intervals against known formulas, entropies without their bias, shares against counting; undefined stays NaN."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 from scipy import stats
 
-from inversescope.statistics import corrected, entropy, mean, shares
-
-TARGETS = 20
-
-
-def covered(found: list[tuple[float, float, float]], truth: float) -> float:
-    """How often the interval holds the truth."""
-    return float(np.mean([low <= truth <= high for _, low, high in found]))
+from inversescope.statistics import corrected, entropy, mean, paired, shares
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -26,8 +19,46 @@ def test_the_interval_of_a_mean_is_students():
     assert mean(values) == pytest.approx((0.5, low, high))
 
 
-def test_the_interval_of_a_mean_is_cut_to_the_range_that_exists():
-    assert mean(np.array([0.0, 1.0, 1.0]), 0, 1) == pytest.approx((2 / 3, 0, 1))
+def test_a_rate_of_yes_or_no_answers_has_wilsons_interval():
+    answers = np.array([1.0] * 12 + [0.0] * 8)
+    centre, square = 0.6 + 1.96**2 / 40, 1.96**2 / 20
+    margin = 1.96 * (0.6 * 0.4 / 20 + 1.96**2 / 1600) ** 0.5
+    expected = (0.6, (centre - margin) / (1 + square), (centre + margin) / (1 + square))
+    assert mean(answers, 0, 1) == pytest.approx(expected, abs=1e-4)
+
+
+def test_targets_that_all_agree_are_not_taken_for_certainty():
+    for targets, low in ((2, 0.34), (10, 0.72), (24, 0.86)):  # of n right answers in n, Wilson: n / (n + 1.96²)
+        assert mean(np.ones(targets), 0, 1) == pytest.approx((1, low, 1), abs=0.005)
+        assert mean(np.zeros(targets), 0, 1) == pytest.approx((0, 0, 1 - low), abs=0.005)
+        assert corrected(np.ones(targets), np.full(targets, 0.5)).low == pytest.approx(2 * low - 1, abs=0.01)
+    value, low, high = paired(np.full(10, 0.7), np.full(10, 0.7))
+    assert low < value == 0 < high
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
+def test_the_interval_of_a_rate_holds_it_and_stays_within_its_range(values: list[float]):
+    value, low, high = mean(np.array(values), 0, 1)
+    assert 0 <= low <= value + 1e-12
+    assert value - 1e-12 <= high <= 1
+    assert high - low > 1e-4
+    mirrored = mean(1 - np.array(values), 0, 1)
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
+def test_where_nothing_is_expected_by_chance_the_corrected_score_is_the_rate(values: list[float]):
+    rates = np.array(values)
+    assert corrected(rates, np.zeros(len(rates))) == pytest.approx(mean(rates, 0, 1), abs=1e-9)
+
+
+def test_differences_are_of_the_targets_that_have_both():
+    one, other = np.array([0.9, np.nan, 0.5, 0.7, 0.8]), np.array([0.6, 0.1, np.nan, 0.5, 0.5])
+    value, low, high = paired(one, other)
+    assert value == pytest.approx((0.3 + 0.2 + 0.3) / 3)
+    assert low < value < high
+    assert paired(other, one) == pytest.approx((-value, -high, -low))
+    assert np.isnan(paired(one, np.full(5, np.nan))).all()
 
 
 def test_what_is_undefined_stays_nan():
@@ -35,42 +66,24 @@ def test_what_is_undefined_stays_nan():
     assert np.isnan(mean(nothing)).all()
     assert mean(np.array([])) == pytest.approx((np.nan,) * 3, nan_ok=True)
     assert mean(one) == pytest.approx((0.3, np.nan, np.nan), nan_ok=True)
-    assert np.isnan(corrected(nothing, np.array([0.5, 0.5]), 0)).all()
-    assert corrected(one, np.array([0.5, 0.2]), 0) == pytest.approx((0.125, np.nan, np.nan), nan_ok=True)
-    assert np.isnan(corrected(np.ones(4), np.ones(4), 0)).all()  # one value only: chance is certainty
+    assert np.isnan(corrected(nothing, np.array([0.5, 0.5]))).all()
+    assert corrected(one, np.array([0.5, 0.2])) == pytest.approx((0.125, np.nan, np.nan), nan_ok=True)
+    assert np.isnan(corrected(np.ones(4), np.ones(4))).all()  # one value only: chance is certainty
 
 
-def test_intervals_of_means_cover_as_often_as_they_claim():
-    rng = np.random.default_rng(1)
-    # The share of a label among 16 samples of a target; targets differ, as they do in real sites.
-    simulated = rng.binomial(16, rng.beta(2, 1.5, (2000, TARGETS))) / 16
-    assert 0.92 <= covered([mean(row, 0, 1) for row in simulated], 2 / 3.5) <= 0.98
-
-
-def test_intervals_of_corrected_scores_cover_as_often_as_they_claim():
-    rng = np.random.default_rng(2)
-    prior, kept = np.array([0.5, 0.3, 0.2]), 0.6  # a target's label, and how often the site tells it outright
-    truth = kept  # consistency = kept + (1 − kept)·chance, so κ = kept whatever the labels are
-
-    def once(seed: int) -> tuple[float, float, float]:
-        chance = prior[rng.choice(3, TARGETS, p=prior)]
-        consistency = rng.binomial(16, kept + (1 - kept) * chance) / 16
-        return corrected(np.where(rng.random(TARGETS) < 0.1, np.nan, consistency), chance, seed)
-
-    assert 0.92 <= covered([once(seed) for seed in range(500)], truth) <= 0.98
-
-
-def test_the_corrected_score_is_a_ratio_of_sums():
-    value, low, high = corrected(np.array([0.9, 0.6]), np.array([0.8, 0.5]), 0)
-    assert value == pytest.approx((0.1 + 0.1) / (0.2 + 0.5))
-    assert low == pytest.approx(0.1 / 0.5)  # a resample holds one target, the other, or both
-    assert high == pytest.approx(0.1 / 0.2)
+def test_the_corrected_score_is_a_ratio_of_means():
+    consistency, chance = np.array([0.9, 0.6, 0.7, np.nan]), np.array([0.8, 0.5, 0.1, 0.3])
+    value, low, high = corrected(consistency, chance)
+    assert value == pytest.approx((0.1 + 0.1 + 0.6) / (0.2 + 0.5 + 0.9))
+    assert low < value < high
 
 
 def test_chance_scores_zero_and_certainty_one():
     chance = np.array([0.2, 0.7, 0.5])
-    assert corrected(chance, chance, 0) == pytest.approx((0, 0, 0))
-    assert corrected(np.ones(3), chance, 0) == pytest.approx((1, 1, 1))
+    value, low, high = corrected(chance, chance)
+    assert value == pytest.approx(0)
+    assert low < 0 < high
+    assert corrected(np.ones(3), chance) == pytest.approx((1, corrected(np.ones(3), chance).low, 1))
 
 
 def test_entropy_of_known_shares():

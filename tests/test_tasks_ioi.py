@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.stats import chisquare
 
 from inversescope.errors import UserError
-from inversescope.tasks import IOI, IOIConfig, TaskConfig, load_task, require
+from inversescope.tasks import IOI, IOIConfig, TaskSection, load_task, require
 from inversescope.tasks.frames import FEATURES
 from inversescope.tasks.literature import NAMES, OBJECTS, PLACES, TEMPLATES
 
@@ -55,13 +55,14 @@ def brute_force(cut: str) -> dict[str, list[dict[str, str]]]:
 
 def test_the_contrast_is_the_answer_against_the_other_name() -> None:
     task, subject = small("END")
-    for tokens in task.draw(20, np.random.default_rng(0)):
-        right, wrong = task.contrast(tokens)
+    drawn = task.draw(20, np.random.default_rng(0))
+    for tokens in drawn:
+        right, wrong = task.contrast(tokens) or (-1, -1)
         labels = task.labels(tokens)
         assert [subject.decode([token]) for token in (right, wrong)] == [
             f" {labels[name]}" for name in ("indirect object", "subject")
         ]
-    assert task.contrast(tokens[:-1]) is None
+    assert task.contrast(drawn[0][:-1]) is None
     other, _ = small("S2")
     assert other.contrast(other.draw(1, np.random.default_rng(0))[0]) is None
 
@@ -279,7 +280,7 @@ def test_a_task_that_the_subject_cannot_do_is_refused_unless_forced() -> None:
 
 
 def test_the_config_names_its_task_and_refuses_what_it_does_not_know() -> None:
-    adapter = TypeAdapter(TaskConfig)
+    adapter = TypeAdapter(TaskSection)
     config = adapter.validate_python({"name": "ioi", "cut": "S2", "templates": 2})
     assert isinstance(config, IOIConfig) and isinstance(load_task(config, WordSubject()), IOI)
     for wrong in ({"cut": "S3"}, {"names": 1}, {"templates": 16}, {"places": 0}, {"objects": 9}, {"path": "x"}):

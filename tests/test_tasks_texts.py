@@ -18,7 +18,7 @@ from fake_tokenizer import WordSubject
 from pydantic import TypeAdapter, ValidationError
 
 from inversescope.errors import UserError
-from inversescope.tasks import TaskConfig, Texts, TextsConfig, load_task
+from inversescope.tasks import TaskSection, Texts, TextsConfig, load_task
 
 ROWS: list[dict[str, Any]] = [
     {"text": "the cat sat", "animal": "cat", "legs": 4, "wild": False},
@@ -281,7 +281,7 @@ def test_a_data_set_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_config_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    adapter = TypeAdapter(TaskConfig)
+    adapter = TypeAdapter(TaskSection)
     path = save(tmp_path, ROWS, ".jsonl")
     config = adapter.validate_python({"name": "texts", "path": str(path), "labels": ["animal"]})
     assert isinstance(load_task(config, WordSubject()), Texts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +40,10 @@ Contrast = Callable[[Tokens], tuple[int, int] | None]  # the right next token an
 
 
 class Donor(NamedTuple):
-    """An input whose activation is put in place of the source's, how far it is from it, and its row if of the pool."""
+    """An input whose activation is put in place of the source's, and how far it is from it."""
 
     tokens: Tokens
     distance: float
-    row: int | None = None
 
 
 class Group(NamedTuple):
@@ -68,6 +67,11 @@ class World:
     subject: Subject
     labels: Mapping[str, Label]
     contrast: Contrast
+
+    @cached_property
+    def rows(self) -> dict[Tokens, int]:
+        """Where the pool has each of its inputs."""
+        return {tokens: row for row, tokens in enumerate(self.store.inputs("pool").tokens)}
 
 
 def causal(
@@ -157,7 +161,7 @@ class Donors:
         return rng.choice(rows, min(self._most, len(rows)), replace=False, p=shares).tolist()
 
     def _of_pool(self, row: int, distances: Float[ndarray, " pool"]) -> Donor:
-        return Donor(self._pool.tokens[row], float(distances[row]), row)
+        return Donor(self._pool.tokens[row], float(distances[row]))
 
     @lru_cache(maxsize=1)  # noqa: B019 - a site is asked about many times in a row
     def _distances(self, site: Site) -> Float[ndarray, "pool targets"]:
@@ -191,13 +195,12 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
 
 
 def _activations(world: World, site: Site, groups: Sequence[Sequence[Group]]) -> dict[Tokens, Float[Tensor, " d"]]:
-    """Those of every donor at the site. The pool's are stored; samples are read again, each once."""
-    everyone = _distinct([group for of_target in groups for group in of_target])
-    stored = {donor.tokens: donor.row for donor in everyone if donor.row is not None}
-    unread = sorted(donor.tokens for donor in everyone if donor.tokens not in stored)
+    """Those of every donor at the site. The pool's are stored; other samples are read again, each once."""
+    everyone = {donor.tokens for donor in _distinct([group for of_target in groups for group in of_target])}
+    unread = sorted(everyone - world.rows.keys())  # inputs that share their beginnings stand together
     read = world.subject.capture(unread, [site]).activations[site]
     pool = world.store.activations("pool", site)
-    return {x: pool[row] for x, row in stored.items()} | dict(zip(unread, read, strict=True))
+    return {x: pool[world.rows[x]] for x in everyone & world.rows.keys()} | dict(zip(unread, read, strict=True))
 
 
 def _measure(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.text import Text
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
+    from inversescope.endpoint import Request
     from inversescope.pipeline import Run
 
 app = typer.Typer(
@@ -37,11 +38,24 @@ STEPS = {
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
     "causal": "Run the sources with other activations in place of their own: is what a site says used?",
+    "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
     "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+MessagesFile = Annotated[
+    Path | None,
+    typer.Option("--messages", help='In its place, a conversation: JSON, [{"role": "user", "content": "..."}].'),
+]
+PositionOption = Annotated[
+    str,
+    typer.Option(
+        "--position",
+        help="Where: `last`, the index of a token (from 0, or from -1 at the end), a piece of the text (the token "
+        "in which it ends), or in a conversation a role and its turn, such as `user:-1`.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in this folder where it was interrupted.")]
 
 
@@ -87,7 +101,10 @@ def demo(
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; see `demo --print-config`.")],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", help="A TOML file, or one that ships with InverseScope, by its name: `ioi`."),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the run goes; default: runs/NAME of the config.")
     ] = None,
@@ -148,18 +165,8 @@ for _name in STEPS:
 def invert(
     site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
     text: Annotated[str | None, typer.Argument(help="The text that is read.", show_default=False)] = None,
-    messages: Annotated[
-        Path | None,
-        typer.Option("--messages", help='In its place, a conversation: JSON, [{"role": "user", "content": "..."}].'),
-    ] = None,
-    position: Annotated[
-        str,
-        typer.Option(
-            "--position",
-            help="Where: `last`, the index of a token (from 0, or from -1 at the end), a piece of the text (the token "
-            "in which it ends), or in a conversation a role and its turn, such as `user:-1`.",
-        ),
-    ] = "last",
+    messages: MessagesFile = None,
+    position: PositionOption = "last",
     run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
     bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples to draw.")] = 32,
@@ -169,17 +176,264 @@ def invert(
 
     Of a text that is too long for the subject, the tokens nearest to the position are kept.
     """
-    from inversescope import files
     from inversescope.inverter import Inverter
     from inversescope.tables import inversion_table
+
+    source, where = _source(text, messages), _position(position)
+    inversion = Inverter.load(run).invert(source, site=site, position=where, n=n, bandwidth=bandwidth, seed=seed)
+    Console(highlight=False).print(inversion_table(inversion))
+
+
+@app.command()
+def explain(
+    site: Annotated[
+        list[str],
+        typer.Option("--site", help="Where it is read; wildcards allowed, and several: `--site 'resid_post.*'`."),
+    ],
+    text: Annotated[str | None, typer.Argument(help="The text that is read.", show_default=False)] = None,
+    messages: MessagesFile = None,
+    position: PositionOption = "last",
+    run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
+    bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
+    n: Annotated[int, typer.Option("-n", min=2, help="How many samples to draw at each site.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the draws.")] = 0,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write it as a page, and as JSON beside it.")] = None,
+) -> None:
+    """What the activation of TEXT encodes: a ranked list of hypotheses, tested, with samples for and against each.
+
+    Half of the draws propose hypotheses, from the task's features and from the words of the prior; the other half
+    confirms them. At several sites: a table of where which of them appears and disappears.
+    """
+    from inversescope.explain import explain as find
+    from inversescope.inverter import Inverter
+    from inversescope.progress import shown
+    from inversescope.report.explanation import write_explanation
+    from inversescope.tables import explanation_table
+
+    source, where = _source(text, messages), _position(position)
+    with shown("explain", screen) as progress:
+        found = find(
+            Inverter.load(run),
+            source,
+            sites=[address for each in site for address in each.split(",")],
+            position=where,
+            n=n,
+            bandwidth=bandwidth,
+            seed=seed,
+            progress=lambda done, total: progress(done, total, ""),
+        )
+    Console(highlight=False).print(explanation_table(found))
+    if html is not None:
+        write_explanation(found.record(), html)
+        screen.print(f"page: {html}", soft_wrap=True)
+
+
+@app.command()
+def arena(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A run directory, a config file, or the name of a shipped config.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the comparison goes; default: the folder arena of the run.")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", help="Seconds that each method may train; default: what the run's generator took."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, max=2**32 - 1, help="Decides what is drawn and where training begins; default: the run's."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="METHOD", help="This method; may be given several times.")
+    ] = None,
+) -> None:
+    """Compare inversion with what one would use instead: probes, autoencoder latents, lenses, retrieval, edits.
+
+    Same targets, sites, split of the inputs and budget for all. With another seed or budget than the run's, a generator
+    of its config is trained anew. A config is run first. Interrupted, it goes on where it was when started again.
+    """
+    from inversescope.tables import arena_table
+
+    run = _study(study)
+    folder = out or run / "arena"
+    with _interruptible(f"start it again: inversescope arena {study}"):
+        with screen.status("starting"):
+            from inversescope.arena.competitors import chosen
+            from inversescope.arena.contest import contest
+            from inversescope.arena.setting import Setting
+            from inversescope.progress import shown
+            from inversescope.run_directory import RunDirectory
+
+            setting = Setting.of(RunDirectory.open(run), budget, seed)
+        with shown("arena", screen) as progress:
+            contest(folder, setting, chosen(only or []), progress)
+    Console(highlight=False).print(arena_table(folder))
+    screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
+
+
+def _source(text: str | None, messages: Path | None) -> Any:
+    """The text or the conversation that is read."""
+    from inversescope import files
 
     source = text if messages is None else files.read_json(messages)
     if source is None or None not in (text, messages):
         given = "neither" if source is None else "both"
         raise UserError("a text or a conversation is read", given=given, allowed="either TEXT or --messages FILE")
-    where = int(position) if re.fullmatch(r"-?\d+", position) else position
-    inversion = Inverter.load(run).invert(source, site=site, position=where, n=n, bandwidth=bandwidth, seed=seed)
-    Console(highlight=False).print(inversion_table(inversion))
+    return source
+
+
+def _position(position: str) -> int | str:
+    return int(position) if re.fullmatch(r"-?\d+", position) else position
+
+
+def _study(name: str) -> Path:
+    """The run directory of a study; a config is run to its end."""
+    from importlib.resources import files
+
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if not path.exists():
+        shipped = {Path(each.name).stem: each for each in files("inversescope.configs").iterdir() if each.is_file()}
+        if name not in shipped:
+            known = ", ".join(sorted(shipped))
+            raise UserError(
+                "there is no such study", given=name, allowed=f"a run directory, a config file, or one of {known}"
+            )
+        path = Path(str(shipped[name]))
+    folder = Path("runs") / path.stem
+    _work(folder, _read_config(path), resume=(folder / "config.toml").exists(), until="report")
+    return folder
+
+
+@app.command()
+def propose(
+    run: RunFolder,
+    site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth", "-h", help="One of the run's; the smallest that leaves enough samples if left out."
+        ),
+    ] = None,
+    hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="How many are asked for.")] = 8,
+    max_calls: Annotated[
+        int, typer.Option("--max-calls", min=1, help="Requests sent at most, repeated ones too.")
+    ] = 200,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens at most, in and out.")] = 500_000,
+    reply_tokens: Annotated[
+        int, typer.Option("--reply-tokens", min=64, help="Of one reply at most; more for models that think aloud.")
+    ] = 1024,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--price", help="Of a million tokens in, and out: the cost is shown.", show_default=False),
+    ] = None,
+    parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Requests on their way at once.")] = 4,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds for a whole reply.")] = 120,
+    yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
+) -> None:
+    """Let a language model propose what a site encodes, and score it on targets that it was not shown.
+
+    Any OpenAI-compatible endpoint, also a local one: INVERSESCOPE_BASE_URL, INVERSESCOPE_MODEL, and the key, if one is
+    needed, in INVERSESCOPE_API_KEY. What it can cost is said before anything is sent.
+    """
+    with _interruptible("start the same command again; what was answered is not asked again"):
+        from inversescope import propose as proposing
+        from inversescope.endpoint import Address, Budget, Endpoint
+
+        address = Address.from_environment()
+        proposing.require_same(run)
+        limits = proposing.Limits(hypotheses=hypotheses, reply_tokens=reply_tokens)
+        plan = proposing.Plan(proposing.read_material(run, site, bandwidth), limits)
+        _announce_calls(plan.most, address.model, address.base_url, max_calls, max_tokens, price)
+        if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
+            screen.print("nothing was sent; with --yes it is sent without asking")
+            raise typer.Exit(1)
+        budget = Budget(max_calls, max_tokens)
+        asked = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
+        with asked as endpoint, screen.status("proposing") as status:
+            outcome = proposing.propose(
+                plan, endpoint, lambda what, done, total: status.update(f"{what}: {done}/{total} replies")
+            )
+        proposing.write(run, plan, address, outcome, price)
+        _show_proposals(run, site, plan.material.bandwidth)
+        _refresh_report(run)
+
+
+@app.command()
+def compare(
+    run: RunFolder,
+    feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],
+    site: Annotated[list[str], typer.Option("--site", help="A site of the run's generator.")],
+    bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="A bandwidth h of the run.")],
+    source: Annotated[
+        list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")
+    ] = [  # noqa: B006
+        "weighted"
+    ],
+) -> None:
+    """Two sites, bandwidths or sources on the same targets: give one of these options twice.
+
+    The difference with its interval over targets, and an exact sign test.
+    """
+    for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--source", source)):
+        if len(values) > 2:
+            raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
+    from inversescope.consistency import consistency
+    from inversescope.tables import comparison_table
+
+    sides = [(source[i], site[i], bandwidth[i]) for i in (0, -1)]
+    found = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
+    Console(highlight=False).print(comparison_table(feature, [f"{x}, {s}, h = {h:g}" for x, s, h in sides], found))
+
+
+@app.command()
+def power(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A verified run whose samples say how targets vary.")
+    ] = None,
+    feature: Annotated[str | None, typer.Option("--feature", help="With RUN: a feature.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="With RUN: a site of its generator.")] = None,
+    bandwidth: Annotated[float | None, typer.Option("--bandwidth", "-h", help="With RUN: a bandwidth h.")] = None,
+    source: Annotated[str, typer.Option("--source", help="With RUN: `weighted` or `generator`.")] = "weighted",
+    fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: the rate expected.")] = 0.8,
+    alike: Annotated[
+        float,
+        typer.Option(
+            "--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."
+        ),
+    ] = 0.3,
+    width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
+) -> None:
+    """How many targets and samples give an interval of this width: the rate of consistency, ± half its 95% interval."""
+    from inversescope.tables import power_table
+
+    if run is not None:
+        fcr, alike = _variation(run, source, site, feature, bandwidth)
+    Console(highlight=False).print(power_table(fcr, alike, width))
+
+
+def _variation(
+    run: Path, source: str, site: str | None, feature: str | None, bandwidth: float | None
+) -> tuple[float, float]:
+    """The rate of consistency of a run's samples, and how alike those of one target are."""
+    from inversescope import statistics
+    from inversescope.consistency import consistency
+
+    if site is None or feature is None or bandwidth is None:
+        raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")
+    found = consistency(run, source, site, feature, bandwidth)
+    alike = statistics.intraclass_correlation(*found)
+    if alike != alike:
+        raise UserError(
+            "these samples do not say how targets vary",
+            given=f"consistency {statistics.mean(found.rates).value:.2f} over {len(found.rates)} targets",
+            remedy="another site or bandwidth, or --fcr and --icc without RUN",
+        )
+    return statistics.mean(found.rates).value, alike
 
 
 @app.command()
@@ -198,6 +452,20 @@ def sites(
         typer.echo("\n".join(str(site) for site in subject.sites(select.split(","))))
     else:
         Console(highlight=False).print(sites_table(subject.name, subject.shape, subject.points))
+
+
+@app.command()
+def tasks(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: what its section may say.")] = None,
+) -> None:
+    """Which tasks there are: where inputs come from. With TASK: the keys of its section in a config."""
+    from inversescope.tables import task_table, tasks_table
+    from inversescope.tasks import entries
+
+    known = entries()
+    if name is not None and name not in known:
+        raise UserError("there is no such task", given=name, allowed=", ".join(known))
+    Console(highlight=False).print(tasks_table(known.values()) if name is None else task_table(known[name]))
 
 
 @app.command()
@@ -245,9 +513,15 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
 
 
 def _demo_config(full: bool) -> str:
+    return _shipped()["demo-full" if full else "demo"]
+
+
+def _shipped() -> dict[str, str]:
+    """The configs that ship with the package, by name."""
     from importlib.resources import files
 
-    return files("inversescope.configs").joinpath("demo-full.toml" if full else "demo.toml").read_text("utf-8")
+    found = sorted(files("inversescope.configs").iterdir(), key=lambda path: path.name)
+    return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in found if path.name.endswith(".toml")}
 
 
 def _work(folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False) -> None:
@@ -309,12 +583,11 @@ def _interruptible(how: str) -> Iterator[None]:
 
 def _show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables import causal_table, summary_table, verdict_table
+    from inversescope.tables import causal_table, hypotheses_table, summary_table, verdict_table
 
-    if step == "calibrate":
-        Console(highlight=False).print(verdict_table(folder))
-    if step == "causal":
-        Console(highlight=False).print(causal_table(folder))
+    tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
+    if step in tables:
+        Console(highlight=False).print(tables[step](folder))
     if step in ("score", "report"):
         Console(highlight=False).print(summary_table(folder))
     if step == "report":
@@ -347,8 +620,52 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
+def _announce_calls(
+    most: Sequence[Request], model: str, where: str, calls: int, tokens: int, price: tuple[float, float] | None
+) -> None:
+    """Say what may be sent at most, and refuse it where that is more than is allowed."""
+    from inversescope.propose import cost
+
+    written = sum(request.reply_tokens for request in most)
+    read = sum(request.tokens for request in most) - written
+    paid = cost((read, written), price)
+    needed = f"{len(most)} calls, about {read:,} tokens in and {written:,} out"
+    needed += "" if paid is None else f", {paid:.2f} at these prices"
+    if len(most) > calls or read + written > tokens:
+        raise UserError(
+            "this could take more than is allowed, and nothing was sent",
+            given=f"at most {needed}",
+            allowed=f"{calls} calls (--max-calls), {tokens:,} tokens (--max-tokens)",
+            remedy="fewer --hypotheses, or higher limits",
+        )
+    screen.print(f"texts of this run go to {model} at {where}: at most {needed};", soft_wrap=True, markup=False)
+    screen.print("what was answered before is not sent again")
+
+
+def _refresh_report(folder: Path) -> None:
+    """Write the report of a finished run again, with what is new."""
+    from inversescope import files
+
+    if files.finished(folder):
+        from inversescope.pipeline import Run
+
+        Run.open(folder).do("report")
+
+
+def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:
+    from inversescope.tables import proposals_table
+
+    Console(highlight=False).print(proposals_table(folder, site, bandwidth))
+
+
 def _read_config(path: Path) -> str:
+    """The text of a config: a file, or one that ships with the package, by its name."""
     from inversescope.config import RunConfig
 
-    RunConfig.read(path)
-    return path.read_bytes().decode("utf-8")
+    shipped = _shipped()
+    if path.is_file() or (path.suffix == ".toml" and str(path) not in shipped):
+        RunConfig.read(path)
+        return path.read_bytes().decode("utf-8")
+    if str(path) not in shipped:
+        raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(shipped)}")
+    return shipped[str(path)]

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from inversescope.errors import UserError
-from inversescope.tasks import IOIConfig, TaskConfig, TextsConfig
+from inversescope.features.user import FeatureConfig
+from inversescope.tasks import IOIConfig, TaskSection, config_of
 
 Query = Literal["clean", "noisy"]
 
@@ -186,7 +187,8 @@ class RunConfig(_Section):
 
     seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
     subject: SubjectConfig = SubjectConfig()
-    task: TaskConfig = IOIConfig()
+    task: TaskSection = IOIConfig()
+    features: dict[str, FeatureConfig] = Field(default={}, description="more features than the task's, by name")
     collect: CollectConfig = CollectConfig()
     generator: GeneratorConfig = GeneratorConfig()
     train: TrainConfig = TrainConfig()
@@ -234,13 +236,17 @@ class RunConfig(_Section):
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
         """The config in TOML text; `name` is used in messages."""
+        settings: dict[str, Any] = {}
         try:
-            return cls.model_validate(tomllib.loads(text))
+            settings = tomllib.loads(text)
+            return cls.model_validate(settings)
         except tomllib.TOMLDecodeError as error:
             raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
         except ValidationError as error:
             problems = "; ".join(_problem(**problem) for problem in error.errors(include_url=False))
-            raise UserError(f"the config {name} cannot be used", given=problems, allowed=_keys(error)) from error
+            raise UserError(
+                f"the config {name} cannot be used", given=problems, allowed=_keys(error, settings)
+            ) from error
 
 
 def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
@@ -251,10 +257,13 @@ def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_
     return f"{where}: {said}" + ("" if told else f" (given {input!r})")
 
 
-def _keys(error: ValidationError) -> str | None:
+def _keys(error: ValidationError, settings: dict[str, Any]) -> str | None:
     """The keys of the sections in which unknown ones were found."""
-    sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
-    sections |= {"config": RunConfig, "ioi": IOIConfig, "texts": TextsConfig}
     unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
     found = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
+    sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
+    sections["config"] = RunConfig
+    sections |= {loc[1]: FeatureConfig for loc in unknown if loc[0] == "features"}
+    if "task" in found:
+        sections["task"] = config_of(settings["task"])
     return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in found) or None

@@ -29,9 +29,16 @@ BINS = 48  # of the histograms, from 0 to the largest distance
 
 
 def diagnose(
-    site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"], probability: Float[ndarray, " pool"]
+    site: Site,
+    table: pa.Table,
+    edits: pa.Table,
+    distances: Float[ndarray, "pool targets"],
+    probability: Float[ndarray, " pool"],
 ) -> Iterator[dict[str, Any]]:
-    """One row for each bandwidth at which the site was sampled; `distances` and `probability` are those of the pool."""
+    """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs,
+    `distances` and `probability` those of the pool.
+    """
+    edited = edits.filter(edits["verified"])
     for h in sorted(table["bandwidth"].unique().to_pylist()):
         part = table.filter(pc.field("bandwidth") == h)
         verified = part.filter(part["verified"])
@@ -59,6 +66,10 @@ def diagnose(
             "reference_ess": float(np.median(pool_sizes)),
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(distances)),
+            "perturbation_acceptance": float(edits["accepted"].to_numpy().mean()),
+            "perturbation_median_distance": None
+            if not len(edited)
+            else float(np.median(edited["distance"].to_numpy())),
         }
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope.collect import Inputs, Store
+from inversescope.perturb import perturb
 from inversescope.pipeline import Run
 from inversescope.sample import draw
 from inversescope.sites import Site
@@ -41,7 +42,8 @@ def estimate(run: Run) -> dict[str, float]:
     collected = pool + config.collect.targets + (0 if config.collect.train == "all" else trained)
     wanted = max(READ, collected, min(samples, 20 * CHUNK))
     drawn = run.task.draw(min(wanted, run.task.rows or wanted), np.random.default_rng([config.seed, 3]))
-    distinct = sorted(set(drawn[:samples]))
+    edits = perturb(drawn[: config.collect.targets], drawn, config.sample.samples, np.random.default_rng(config.seed))
+    distinct = sorted({*drawn[:samples], *(tokens for each in edits for tokens in each if tokens is not None)})
     a_token = _seconds_a_token(run.subject, drawn[:READ], sites["pool"])
     setup, step, sample = _generator(run, drawn[:trained])
     seconds = {

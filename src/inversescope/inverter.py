@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 
 from inversescope import files
 from inversescope.errors import UserError
+from inversescope.features.featured import with_readers
+from inversescope.features.user import reader
 from inversescope.pipeline import Run
 from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.sample import draw
@@ -54,6 +57,7 @@ class Inversion:
 
     Attributes:
         text: the source input, up to the position that was read.
+        tokens: the same, prefix included.
         dropped: tokens left out at its beginning, because the subject reads no longer input.
         site: where it was read.
         bandwidth: h.
@@ -65,6 +69,7 @@ class Inversion:
     """
 
     text: str
+    tokens: Tokens
     dropped: int
     site: str
     bandwidth: float
@@ -139,16 +144,24 @@ class Inversion:
 
 
 class Inverter:
-    """A trained run, ready to invert activations of its subject."""
+    """A trained run, ready to invert activations of its subject.
 
-    def __init__(self, run: Run):
+    `features` are labels to be given beside the task's own: an expression in the language of features, or a function
+    from a text to a label (None is undecided).
+    """
+
+    def __init__(self, run: Run, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})):
         self.run = run
+        readers = {name: reader(name, each) for name, each in features.items()}
+        self.task = with_readers(run.task, readers, run.subject)
         files.check(run.folder / "collect")
         files.check(run.folder / "train")
         self.generator = load_generator(run.folder / "train", run.subject.device)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
+    def load(
+        cls, folder: Path | str, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})
+    ) -> Self:
         """Open a run directory whose step `train` is done.
 
         Raises:
@@ -161,7 +174,7 @@ class Inverter:
                 given=folder,
                 remedy="inversescope run CONFIG --out RUN --resume",
             )
-        return cls(run)
+        return cls(run, features)
 
     def invert(
         self,
@@ -199,7 +212,7 @@ class Inverter:
             )
         if n < 1:
             raise UserError("at least one sample must be drawn", given=n)
-        subject, task = self.run.subject, self.run.task
+        subject, task = self.run.subject, self.task
         whole = cut(subject, text, position)
         source = keep_last(whole, subject.prefix, subject.longest)
         target = subject.capture([source], [where]).activations[where]
@@ -225,6 +238,7 @@ class Inverter:
         ]
         return Inversion(
             subject.show(source),
+            tuple(source),
             len(whole) - len(source),
             str(where),
             bandwidth,

@@ -15,6 +15,7 @@ from inversescope.calibrate import calibrate, check
 from inversescope.causal import World, causal
 from inversescope.collect import collect
 from inversescope.errors import UserError
+from inversescope.mine import mine
 from inversescope.reference import reference
 from inversescope.report import write_report
 from inversescope.run_directory import PROVENANCE, RunDirectory
@@ -183,6 +184,10 @@ def _causal(run: Run, folder: Path, progress: Progress) -> None:
     )
 
 
+def _mine(run: Run, folder: Path, progress: Progress) -> None:
+    mine(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+
+
 def _score(run: Run, folder: Path, progress: Progress) -> None:
     score(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
     usage(run.folder)
@@ -201,6 +206,7 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
     "verify": _verify,
     "reference": _reference,
     "causal": _causal,
+    "mine": _mine,
     "score": _score,
     "report": _report,
 }

@@ -13,8 +13,11 @@ from inversescope import __version__
 from inversescope.subject import Subject
 
 
-def provenance(subject: Subject, seed: int) -> dict[str, Any]:
-    """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project."""
+def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[str, Any]:
+    """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project.
+
+    `features` are the hashes of the functions of the user's that label inputs, by feature.
+    """
     commit, dirty = _commit()
     return {
         "inversescope": __version__,
@@ -33,6 +36,7 @@ def provenance(subject: Subject, seed: int) -> dict[str, Any]:
             "fingerprint": subject.fingerprint,
             "projections": {name: projection.fingerprint for name, projection in subject.projections.items()},
         },
+        "features": features,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {},
     }

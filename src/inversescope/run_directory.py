@@ -11,6 +11,8 @@ from inversescope import __version__, files
 from inversescope.collect import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
+from inversescope.features.featured import add_features
+from inversescope.features.user import fingerprint
 from inversescope.provenance import provenance
 from inversescope.sites import Site
 from inversescope.subject import Subject
@@ -52,8 +54,10 @@ class RunDirectory:
         run = cls(folder, RunConfig.parse(config_text, CONFIG))
         require_identities(run.subject, run.sites["pool"])
         resolved = run.resolved()
+        for name, feature in run.config.features.items():
+            feature.reader(name)  # one that cannot be loaded leaves no run behind
         files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed))
+        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed, run.functions))
         files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
@@ -128,8 +132,26 @@ class RunDirectory:
 
     @cached_property
     def task(self) -> Task:
-        """The task, for the subject's tokenizer."""
-        return load_task(self.config.task, self.subject)
+        """The task, for the subject's tokenizer, with the config's features.
+
+        Raises:
+            UserError: it or a feature cannot be loaded, or a function is not the one that the run was started with.
+        """
+        path = self.folder / PROVENANCE
+        if self.functions and path.exists():
+            known = files.read_json(path)["features"]
+            for name, found in self.functions.items():
+                _require_same(f"function of feature {name!r}", found, known[name])
+        return add_features(load_task(self.config.task, self.subject), self.config.features, self.subject)
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """The features given by a function, with the hash of the file that it stands in."""
+        return {
+            name: fingerprint(feature.function)
+            for name, feature in self.config.features.items()
+            if feature.function is not None
+        }
 
     @cached_property
     def store(self) -> Store:

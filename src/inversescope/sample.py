@@ -1,14 +1,15 @@
-"""Draw inputs from the generator for every target, site and bandwidth, and from its prior.
+"""Draw inputs from the generator for every target, site and bandwidth, and from its prior; and edit the targets.
 
-Records: one Parquet file a site, one row a sample: `site` (null: no condition), `bandwidth`, `target`, `sample`,
-`tokens` (null where the sample never ended), `log_q` in nats.
+Records: one Parquet file a site, one row a sample: `producer`, `site` (null: no condition, or an edit, which knows of
+no site), `bandwidth`, `target`, `sample`, `tokens` (null where the sample never ended), `log_q` in nats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Float
@@ -18,12 +19,14 @@ from inversescope import files
 from inversescope.collect import Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator
+from inversescope.perturb import perturb
 from inversescope.sites import Site
 
 ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
 
 SCHEMA = pa.schema(
     [
+        ("producer", pa.string()),
         ("site", pa.string()),
         ("bandwidth", pa.float64()),
         ("target", pa.int32()),
@@ -42,9 +45,10 @@ def sample(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> list[Path]:
-    """Draw `config.samples` for every target at each site and bandwidth, and as many for each target unconditionally.
+    """Draw `config.samples` for every target at each site and bandwidth, as many for each target unconditionally, and
+    edit each target's source input as often.
 
-    Sites that are drawn already are kept. The random numbers of a site follow from the seed and its place alone.
+    What is drawn already is kept. The random numbers of a site follow from the seed and its place alone.
     """
     paths = []
     jobs: list[Site | None] = [*generator.sites, None]
@@ -56,8 +60,12 @@ def sample(
             )
             files.write_table(path, _draw_site(store, generator, site, config, rng))
         paths.append(path)
-        progress(index + 1, len(jobs))
-    return paths
+        progress(index + 1, len(jobs) + 1)
+    path = folder / f"part-{len(jobs):05d}.parquet"
+    if not path.exists():
+        files.write_table(path, _edit(store, config.samples, np.random.default_rng([seed, 19])))
+    progress(len(jobs) + 1, len(jobs) + 1)
+    return [*paths, path]
 
 
 def draw(
@@ -96,24 +104,36 @@ def _draw_site(
     if site is None:
         with torch.inference_mode():
             condition = generator.no_condition(targets)
-        return _table(None, None, targets, config.samples, *draw_from(generator, condition, config.samples, rng))
+        drawn = draw_from(generator, condition, config.samples, rng)
+        return _table("no condition", None, None, targets, config.samples, *drawn)
     activations = store.activations("target", site)
     return pa.concat_tables(
-        _table(site, h, targets, config.samples, *draw(generator, site, activations, h, config.samples, rng))
+        _table(
+            "generator", site, h, targets, config.samples, *draw(generator, site, activations, h, config.samples, rng)
+        )
         for h in config.bandwidths
     )
 
 
+def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
+    """Edits of every target's source input. What they are to a site is known once they are read there."""
+    sources = store.inputs("target").tokens
+    edits = [tokens for each in perturb(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
+    return _table("perturbation", None, None, len(sources), samples, edits, [None] * len(edits))
+
+
 def _table(
+    producer: str,
     site: Site | None,
     bandwidth: float | None,
     targets: int,
     samples: int,
     tokens: list[tuple[int, ...] | None],
-    log_q: list[float],
+    log_q: Sequence[float | None],
 ) -> pa.Table:
     n = targets * samples
     columns = {
+        "producer": [producer] * n,
         "site": [None if site is None else str(site)] * n,
         "bandwidth": [bandwidth] * n,
         "target": [target for target in range(targets) for _ in range(samples)],

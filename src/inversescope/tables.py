@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet as pq
+from numpy import ndarray
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from inversescope import files
+from inversescope import files, statistics
 from inversescope.doctor import Check
 from inversescope.sites import Site, SubjectShape
 
 if TYPE_CHECKING:
+    from inversescope.explain import Explanation, Finding
     from inversescope.inverter import Inversion
     from inversescope.subject.identities import Identity
+    from inversescope.tasks import Entry
 
 RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
+SHOWN = 3  # hypotheses of a site
+SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
+TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
 _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
 _SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}
 
@@ -35,18 +43,52 @@ def summary_table(run: Path) -> Group:
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
     rows = {(row["source"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
     table = Table(box=None, pad_edge=False)
-    for column in ("feature", "h", "generator", "reference", "nearest", "chance"):
+    for column in ("feature", "h", "generator", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
     foot = ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
         reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
-            cells = [rows["generator", feature, h], rows["reference", feature, h], rows["nearest", feature, None]]
-            table.add_row(escape(feature), f"{h:g}", *map(_estimate, cells), _share(cells[0]["chance"]))
+            generator = rows["generator", feature, h]
+            others = [rows["reference", feature, h], rows["nearest", feature, None]]
+            first = (escape(feature), f"{h:g}", _estimate(generator), _small(generator["q_value"]))
+            table.add_row(*first, *map(_estimate, others), _share(generator["chance"]))
         if reliable:
             foot = f"[dim]reference: effective sample size {RELIABLE} or more from h = {reliable[0]:g} on[/]"
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
+
+
+def power_table(rate: float, alike: float, width: float) -> Group:
+    """The half width of a rate's interval by targets and samples, and what is needed for `width`."""
+    table = Table("samples of a target", *map(str, TARGETS), f"targets for ± {width:g}", box=None, pad_edge=False)
+    needed = {samples: statistics.targets_needed(rate, alike, samples, width) for samples in SAMPLES}
+    for samples, targets in needed.items():
+        widths = [statistics.half_width(rate, alike, n, samples) for n in TARGETS]
+        cells = [f"[green]{value:.3f}[/]" if value <= width else f"{value:.3f}" for value in widths]
+        table.add_row(str(samples), *cells, f"{targets:,}")
+    head = (
+        f"consistency {rate:.2f}, intraclass correlation {alike:.2f}: ± half of the 95% interval, by number of targets"
+    )
+    draws = min(needed, key=lambda samples: (samples * needed[samples], samples))
+    fewest = min(needed, key=lambda samples: (needed[samples], samples))
+    return Group(head, table, *(
+        f"{what}: {needed[samples]:,} targets with {samples} samples each, {samples * needed[samples]:,} draws"
+        for what, samples in (("fewest draws", draws), ("fewest targets", fewest))
+    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's "
+    "interval is this over (1 − chance)[/]")  # fmt: skip
+
+
+def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray]) -> Group:
+    """Two sets of rates of the same targets, and what one is more than the other."""
+    table = Table("", "consistency", "targets", box=None, pad_edge=False)
+    for name, values in zip(names, rates, strict=True):
+        table.add_row(escape(name), _interval(statistics.mean(values, 0, 1)), str(int((~np.isnan(values)).sum())))
+    difference = rates[0] - rates[1]
+    p = statistics.sign_test(difference, np.random.default_rng(0))
+    table.add_row("difference", _interval(statistics.paired(*rates)), str(int((~np.isnan(difference)).sum())))
+    tested = "no target tells them apart" if math.isnan(p) else f"sign test p = {p:.3g}"
+    return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested)
 
 
 def verdict_table(run: Path) -> Group:
@@ -77,20 +119,58 @@ def causal_table(run: Path) -> Group:
             continue
         kl = " / ".join(_number(row[f"kl_{kind}"]) for kind in ("same", "other", "random"))
         table.add_row(
-            site, escape(row["feature"]), *(_interval(row, name) for name in ("necessity", "sufficiency")), kl
+            site, escape(row["feature"]), *(_recorded(row, name) for name in ("necessity", "sufficiency")), kl
         )
     return Group("the feature of the largest effect at each site \\[95% interval over targets]", table)
 
 
-def _interval(row: dict, name: str) -> str:
+def _recorded(row: dict, name: str) -> str:
     value, low, high = (_number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
     return f"{value} \\[{low} {high}]"
+
+
+def hypotheses_table(run: Path) -> Group:
+    """The first hypotheses found at every site, at the smallest bandwidth where there are any."""
+    rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
+    counts = files.read_json(run / "mine" / "search.json")
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        first = min(row["bandwidth"] for row in rows if row["site"] == site)
+        for row in [row for row in rows if (row["site"], row["bandwidth"]) == (site, first)][:SHOWN]:
+            style = "" if row["q_value"] is not None and row["q_value"] <= 0.05 else "dim"
+            cells = (_estimate(row, "corrected"), _number(row["bits"]), _number(row["q_value"]))
+            table.add_row(site, f"{first:g}", escape(row["words"]), *cells, style=style)
+    halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
+    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above 0.05"
+    return Group(head, table)
 
 
 def _prior_line(prior: dict) -> str:
     """What the null condition gives, in a line."""
     known = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
     return f"no condition against the prior: {known}two-sample test p = {prior['p_value']:.2f}"
+
+
+def arena_table(folder: Path) -> Group:
+    """Each method over all sites and features, best first, in 80 columns."""
+    from inversescope.report.arena import amount, load_arena
+    from inversescope.report.findings import interval
+
+    records = load_arena(folder)
+    table = Table(box=None, pad_edge=False)
+    for column in ("method", "identified", "corrected", "train s", "samples/s"):
+        table.add_column(column, no_wrap=True)
+    for name in records.methods:
+        row, cost = records.results[name, None, None], records.competitor(name)
+        seen = "†" if cost["supervised"] else ""
+        estimates = (escape(interval(row, measure)) for measure in ("accuracy", "corrected"))
+        table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
+    targets = f"{records.study['targets']} targets, {len(records.study['sites'])} sites"
+    return Group(
+        f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
+    )
 
 
 def inversion_table(inversion: Inversion) -> Group:
@@ -111,6 +191,79 @@ def inversion_table(inversion: Inversion) -> Group:
     for name, value in inversion.labels.items():
         shared.add_row(escape(name), escape(value or "undecided"), _number(inversion.shared(name)))
     return Group(head, table, shared)
+
+
+def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
+    """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
+    rows = pq.read_table(run / "propose" / "proposals.parquet").to_pylist()
+    mine = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
+    usage = files.read_json(run / "propose" / "usage.json")
+    table, rest = Table(box=None, pad_edge=False), []
+    for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for row in sorted(mine, key=surest):
+        words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
+        if row["status"] == "scored":
+            estimate = (
+                f"{_number(row['corrected'])} \\[{_number(row['corrected_low'])} {_number(row['corrected_high'])}]"
+            )
+            table.add_row(words, estimate, _number(row["shuffled"]), _small(row["q_value"]), str(row["targets"]))
+        else:
+            rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
+    if usage["stopped"]:
+        rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
+    counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"
+    foot = f"[dim]{usage['calls']} calls answered until now; this time {counts}[/]"
+    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
+
+
+def surest(row: dict) -> float:
+    """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
+    return math.inf if row["corrected_low"] is None else -row["corrected_low"]
+
+
+def explanation_table(explanation: Explanation) -> Group:
+    """The hypotheses of one site with their samples; of several, where each is above chance."""
+    head = (
+        f"[bold]{escape(explanation.text)}[/]\nh = {explanation.bandwidth:g}; half of the draws proposed, half confirm"
+    )
+    if len(explanation.sites) == 1:
+        (only,) = explanation.sites
+        blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
+        rest = len(only.findings) - len(blocks)
+        foot = f"[dim]{rest} more that cannot be told from chance[/]" if rest else ""
+        verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
+        return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
+    series = {Site.parse(each.site).series for each in explanation.sites}
+    table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
+    for each in explanation.sites:
+        place = each.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else each.site
+        table.add_column(place, no_wrap=True)
+    for name, row in explanation.table().items():
+        table.add_row(escape(name), *(_over_depth(row.get(each.site)) for each in explanation.sites))
+    return Group(head, table, "[dim]corrected score; dim: not above chance; –: the samples' weights have collapsed[/]")
+
+
+def _finding_block(text: str, finding: Finding) -> str:
+    """One hypothesis: its numbers, the samples for it, and one against."""
+    value, low, high = (_number(number) for number in finding.corrected)
+    necessity, sufficiency = (_number(None if math.isnan(x) else x) for x in (finding.necessity, finding.sufficiency))
+    lines = [
+        f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]",
+        f"  corrected {value} \\[{low} {high}], chance {finding.chance:.2f}, {finding.bits:.2f} bits, "
+        f"q = {finding.q_value:.3f}; necessity {necessity}, sufficiency {sufficiency}",
+        *(f"  {sample.distance:.2f}  {_marked(text, sample.text or '')}" for sample in finding.supporting),
+    ]
+    if finding.against is not None:
+        lines.append(f"  [dim]against:[/] {finding.against.distance:.2f}  {_marked(text, finding.against.text or '')}")
+    return "\n".join(lines)
+
+
+def _over_depth(finding: Finding | None) -> str:
+    if finding is None or math.isnan(finding.corrected.value):
+        return "–"
+    value = _share(max(0.0, finding.corrected.value))
+    return value if finding.above_chance else f"[dim]{value}[/]"
 
 
 def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
@@ -146,6 +299,23 @@ def doctor_table(checks: Sequence[Check]) -> Table:
     return table
 
 
+def tasks_table(entries: Iterable[Entry]) -> Table:
+    """Each task by its name, with what its config says of itself."""
+    table = Table("task", "what it is", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.name, escape((entry.config.__doc__ or "").split("\n\n")[0]))
+    return table
+
+
+def task_table(entry: Entry) -> Table:
+    """The keys of a task's section in a config, with their defaults."""
+    table = Table("key", "default", "what it says", box=None, pad_edge=False)
+    for key, field in entry.config.model_fields.items():
+        default = "(needed)" if field.is_required() else json.dumps(field.default, default=str, ensure_ascii=False)
+        table.add_row(key, escape(default), escape(field.description or ""))
+    return table
+
+
 def _marked(source: str, text: str) -> str:
     from difflib import SequenceMatcher
 
@@ -167,6 +337,16 @@ def _share(value: float | None) -> str:
     return "–" if value is None else "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
 
 
-def _estimate(row: dict) -> str:
-    value, low, high = (_share(row[name]) for name in ("fcr", "fcr_low", "fcr_high"))
-    return value if row["fcr_low"] is None else f"{value} \\[{low} {high}]"
+def _interval(estimate: statistics.Estimate) -> str:
+    value, *ends = (_number(None if math.isnan(number) else number) for number in estimate)
+    return f"{value} \\[{' '.join(ends)}]"
+
+
+def _small(value: float | None) -> str:
+    """A number from 0 to 1 of which only matters how close to 0 it is, in four characters."""
+    return "<.01" if value is not None and value < 0.01 else _share(value)
+
+
+def _estimate(row: dict, name: str = "fcr") -> str:
+    value, low, high = (_share(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return value if row[f"{name}_low"] is None else f"{value} \\[{low} {high}]"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -37,12 +38,22 @@ def verify(
     progress: Callable[[int, int], None],
 ) -> Path:
     """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`."""
-    table = pa.concat_tables(pq.read_table(path) for path in drawn)
+    table = _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
     distances = _distances(folder, table, store, subject, progress)
     verified = _describe(table, distances, store, task, subject)
     path = folder / "samples.parquet"
     files.write_table(path, verified)
     return path
+
+
+def _at_every_site(table: pa.Table) -> pa.Table:
+    """The samples, with a row of each edit for every site of the generator: an edit is of none, and measured at all."""
+    edited = pc.field("producer") == "perturbation"
+    edits, draws = table.filter(edited), table.filter(~edited)
+    place = table.column_names.index("site")
+    sites = draws["site"].drop_null().unique().to_pylist()
+    rows = [edits.set_column(place, "site", pa.array([site] * len(edits), pa.string())) for site in sites]
+    return pa.concat_tables([draws, *rows])
 
 
 def _distances(
@@ -116,19 +127,23 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     prior = {row: task.log_prior(row) for row in distinct}
     train = set(store.inputs("train").tokens)
     bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
-    conditioned = table["site"].is_valid().to_numpy()
     log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
-    weights = _weights(table, tokens, log_posterior(distances, bandwidth, log_prior))
+    generated = table["producer"].to_numpy() == "generator"  # the others have no target, or no q that is known
+    weights = np.full(len(table), np.nan)
+    weights[generated] = _weights(
+        table.filter(pc.field("producer") == "generator"),
+        [row for row, mine in zip(tokens, generated, strict=True) if mine],
+        log_posterior(distances, bandwidth, log_prior)[generated],
+    )
     accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
     columns = {
-        "producer": pa.array(np.where(conditioned, "generator", "no condition")),
-        **{name: table[name] for name in ("site", "bandwidth", "target", "sample", "tokens")},
+        **{name: table[name] for name in ("producer", "site", "bandwidth", "target", "sample", "tokens")},
         "text": pa.array([None if row is None else text[row] for row in tokens], pa.string()),
         "log_q": table["log_q"],
         "log_prior": pa.array([None if row is None else prior[row] for row in tokens], pa.float64()),
         "verified": pa.array([row is not None for row in tokens]),
         "distance": pa.array(distances, mask=np.isnan(distances)),
-        "weight": pa.array(weights, mask=np.isnan(distances)),
+        "weight": pa.array(weights, mask=np.isnan(distances) | ~generated),
         "accepted": pa.array(accepted),
         "in_train": pa.array([row in train for row in tokens]),
     }

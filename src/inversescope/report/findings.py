@@ -11,6 +11,7 @@ from inversescope.report.targets import acceptance, share
 from inversescope.verdict import ENOUGH, SMALL
 
 ACCEPTED = 0.1  # delta up to which a sample is accepted
+SURE = 0.001  # q below which it is not told more closely
 DETERMINED = 0.75  # lower limit of the corrected score from which the headline says "determines"
 UNDERTRAINED = "undertrained: absence here is not evidence"
 UNCHECKED = "nothing tells whether the generator is calibrated here: absence is not evidence"
@@ -24,6 +25,8 @@ SOURCES = {
     "nearest": "nearest neighbours in the pool",
     "shuffled": "shuffled target",
     "no condition": "no condition",
+    "wrong site": "wrong site (the same target, another site's activation)",
+    "perturbation": "perturbation (edits of the source input, kernel weights)",
 }
 
 
@@ -274,4 +277,16 @@ def _numbers(row: Row, shuffled: Row | None) -> str:
     control = "" if shuffled is None else f", with a shuffled target {number(shuffled['fcr'])}"
     source = {"weighted": "weighted samples", "reference": "neighbours in the pool, no generator"}[row["source"]]
     targets = "1 target" if row["targets"] == 1 else f"{row['targets']} targets"
-    return f"{targets}; {source}; FCR {number(row['fcr'])}, by chance {number(row['chance'])}{control}."
+    return f"{targets}; {source}; FCR {number(row['fcr'])}, by chance {number(row['chance'])}{control}{_sure(row)}."
+
+
+def _sure(row: Row) -> str:
+    """The q-value of a row, as the end of a sentence."""
+    if row["q_value"] is None:
+        return ""
+    return f"; against shuffled targets q {'<' if row['q_value'] < SURE else '='}\u00a0{max(row['q_value'], SURE):.3f}"
+
+
+def proposals(records: Records) -> list[Row]:
+    """The proposed hypotheses, the surest first: by the lower end of the corrected score, the undefined last."""
+    return sorted(records.proposals, key=lambda row: (row["corrected_low"] is None, -(row["corrected_low"] or 0)))

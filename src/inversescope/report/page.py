@@ -16,7 +16,17 @@ import jinja2
 
 from inversescope import files
 from inversescope.report import findings
-from inversescope.report.records import DIAGNOSTIC_FIELDS, DISTANCE_FIELDS, RESULTS, Records, Row, load
+from inversescope.report.records import (
+    DIAGNOSTIC_FIELDS,
+    DISTANCE_FIELDS,
+    HYPOTHESIS_FIELDS,
+    QUALITY_FIELDS,
+    RESULTS,
+    SPECIFICITY_FIELDS,
+    Records,
+    Row,
+    load,
+)
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
 from inversescope.verdict import ENCODED, USED
@@ -54,6 +64,7 @@ def render(records: Records) -> str:
         headline=findings.headline(records),
         figures=findings.key_figures(records),
         failures=findings.failures(records),
+        proposals=findings.proposals(records),
         words=findings,
         task=records.config.get("task", {}),
         provenance=_flat(records.provenance),
@@ -88,8 +99,11 @@ def page_data(records: Records) -> dict[str, Any]:
         "scores": pack([_explained(row, index) for row in records.scores]),
         "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
+        "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
+        "specificity": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
         "usage": pack(records.usage),
         "limits": {"encoded": ENCODED, "used": USED},
+        "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,

@@ -24,11 +24,12 @@ _ESTIMATES = tuple(f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap"
 _PLACE = ("site", "point", "layer", "head")
 SCORE_FIELDS = (
     *("source", *_PLACE, "feature", "bandwidth", "targets", "collapsed", "samples", "undecided", "unverified"),
-    *(*_ESTIMATES, "chance", "ess"),
+    *(*_ESTIMATES, "chance", "p_value", "q_value", "ess"),
 )
 DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
+    *("perturbation_acceptance", "perturbation_median_distance"),
 )
 # Of score/usage.parquet, and of causal/effects.parquet what the other lacks.
 USAGE_FIELDS = (
@@ -39,7 +40,18 @@ EFFECT_FIELDS = (
     *("targets", "from_pool", "kl_own"),
     *(f"{name}_{kind}" for name in ("kl", "kept", "distance") for kind in ("same", "other", "random")),
 )
+HYPOTHESIS_FIELDS = (
+    *("site", "bandwidth", "rank", "hypothesis", "words", "corrected", "corrected_low", "corrected_high", "bits"),
+    *("bits_low", "bits_high", "chance", "q_value", "targets", "merged"),
+)
 DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
+QUALITY_FIELDS = (
+    *("site", "bandwidth", "distinct", "pool_distinct", "similarity", "similarity_low", "similarity_high"),
+    *("pool_similarity", "pool_similarity_low", "pool_similarity_high", "nearest_train", "pool_nearest_train"),
+    *("compared", "auc", "auc_low", "auc_high", "p_value"),
+)
+SPECIFICITY_FIELDS = ("site", "feature", "low", "high", "targets", "pairs", "fcr", "fcr_low", "fcr_high", "chance")
+FAILURE_FIELDS = ("site", "bandwidth", "target", "draws", "acceptance", "nearest", "nearest_text", "reasons")
 _SAMPLE_FIELDS = (
     "producer",
     "site",
@@ -54,6 +66,13 @@ _SAMPLE_FIELDS = (
 )
 
 
+PROPOSAL_FIELDS = (
+    *("site", "bandwidth", "model", "words", "kind", "feature", "status", "reason", "targets", "undecided", "unparsed"),
+    *("corrected", "corrected_low", "corrected_high", "bits", "fcr", "chance", "shuffled", "q_value"),
+    *("sensitivity", "specificity", "repeated", "negated"),
+)
+
+
 @dataclass(frozen=True)
 class Records:
     """The records of one run that the report shows, rows in the order of the files; None means undefined."""
@@ -65,11 +84,17 @@ class Records:
     scores: list[Row]
     diagnostics: list[Row]
     distances: list[Row]
+    quality: list[Row]
+    specificity: list[Row]
+    failures: list[Row]
     usage: list[Row]
     calibration: list[Row]
+    hypotheses: list[Row]
+    search: dict[str, Any]
     verdicts: dict[str, Any]
     targets: dict[int, Row]
     samples: pa.Table
+    proposals: list[Row]
 
     @property
     def features(self) -> list[str]:
@@ -113,11 +138,17 @@ def load(run: Path) -> Records:
         scores=_table(run / "score" / "results.parquet", SCORE_FIELDS).to_pylist(),
         diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
         distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
+        quality=_table(run / "score" / "quality.parquet", QUALITY_FIELDS).to_pylist(),
+        specificity=_table(run / "score" / "specificity.parquet", SPECIFICITY_FIELDS).to_pylist(),
+        failures=_table(run / "score" / "failures.parquet", FAILURE_FIELDS).to_pylist(),
         usage=_usage(run),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
+        hypotheses=_table(run / "mine" / "hypotheses.parquet", HYPOTHESIS_FIELDS).to_pylist(),
+        search=_json(run / "mine" / "search.json"),
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
+        proposals=_proposals(run / "propose"),
     )
 
 
@@ -127,6 +158,13 @@ def _usage(run: Path) -> list[Row]:
     effects = _table(run / "causal" / "effects.parquet", ("site", "feature", *EFFECT_FIELDS)).to_pylist()
     measured = {(row["site"], row["feature"]): {name: row[name] for name in EFFECT_FIELDS} for row in effects}
     return [row | measured[row["site"], row["feature"]] for row in verdicts]
+
+
+def _proposals(folder: Path) -> list[Row]:
+    """What a language model proposed; nothing where none was asked."""
+    if not files.finished(folder):
+        return []
+    return _table(folder / "proposals.parquet", PROPOSAL_FIELDS).to_pylist()
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:

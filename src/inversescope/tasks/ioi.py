@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Literal
 
 from numpy.random import Generator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from inversescope.errors import UserError
 from inversescope.tasks.frames import (
@@ -41,17 +41,16 @@ from inversescope.tasks.frames import (
     read,
 )
 from inversescope.tasks.literature import NAMES, OBJECTS, PLACES, TEMPLATES
-from inversescope.tasks.task import Accuracy, Labels, TaskSubject, Tokens
+from inversescope.tasks.registry import register
+from inversescope.tasks.task import Accuracy, Labels, TaskConfig, TaskSubject, Tokens
 
 NEEDED_ACCURACY = 0.9
 _MEASURED = "share of prompts after which the indirect object's name has a higher logit than the subject's name"
 Cut = Literal["END", "S2", "S1+1"]
 
 
-class IOIConfig(BaseModel):
+class IOIConfig(TaskConfig):
     """Indirect object identification with the templates and words of Wang et al. 2022 (arXiv 2211.00593)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["ioi"] = Field(default="ioi", description="the task: indirect object identification")
     cut: Cut = Field(
@@ -73,6 +72,7 @@ class IOIConfig(BaseModel):
     force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
 
 
+@register(IOIConfig)
 class IOI:
     """The task for one subject's tokenizer.
 

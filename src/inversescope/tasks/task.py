@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from numpy.random import Generator
+from pydantic import BaseModel, ConfigDict, Field
 
 from inversescope.errors import UserError
 from inversescope.position import Messages
 
 Tokens = tuple[int, ...]
 Labels = dict[str, str | None]
+
+
+class TaskConfig(BaseModel):
+    """What every task's config has. A task adds its `name` (a literal with itself as the default) and its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Path | None = Field(
+        default=None, description="the Python file that defines the task; null: it is installed (`inversescope tasks`)"
+    )
 
 
 @runtime_checkable

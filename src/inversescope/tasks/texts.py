@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from numpy.random import Generator
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StrictInt, computed_field, model_validator
+from pydantic import Field, PositiveInt, StrictInt, computed_field, model_validator
 
 from inversescope.errors import UserError
 from inversescope.position import LAST, cut, keep_last
+from inversescope.tasks.registry import register
 from inversescope.tasks.rows import read_dataset, read_file
-from inversescope.tasks.task import Labels, TaskSubject, Tokens
+from inversescope.tasks.task import Labels, TaskConfig, TaskSubject, Tokens
 
 
-class TextsConfig(BaseModel):
+class TextsConfig(TaskConfig):
     """Own texts: a text file (one text a line), JSON lines, Parquet, or a Hugging Face data set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["texts"] = Field(default="texts", description="the task: own texts")
     path: Path | None = Field(
@@ -78,6 +77,7 @@ class TextsConfig(BaseModel):
         return self
 
 
+@register(TextsConfig)
 class Texts:
     """The task of one file or data set for one subject's tokenizer.
 

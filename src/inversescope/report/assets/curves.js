@@ -123,6 +123,31 @@ function bandwidthTile(site, feature, width) {
     known.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
 }
 
+// Specificity: consistency over the distance of the pool's inputs, one tile per feature at the chosen site.
+function drawSpecificity(width) {
+  if (data.features.length === 0) return [noFeatures()];
+  if (chosen.site === null) return [noGenerator()];
+  return [tiles(data.features, width, (feature) => feature, specificityTile)];
+}
+
+function specificityTile(feature, width) {
+  const [height, left] = [136, 26];
+  const rows = specificity.filter((row) => row.site === chosen.site && row.feature === feature && row.fcr !== null);
+  const middle = (row) => (row.high === null ? row.low : (row.low + row.high) / 2); // the last bin is open
+  const x = linear(0, Math.max(2, ...rows.map(middle)), left + 4, width - 6);
+  const y = linear(0, 1, height - 22, 8);
+  const tip = (row) => () => [`${chosen.site}, ${feature}`, `δ from ${number(row.low)} ${row.high === null ? "on" : `to ${number(row.high)}`}`,
+    `consistency ${interval(row, "fcr")}`, `chance ${number(row.chance)}`, `${row.targets} targets, ${count(row.pairs)} pairs`];
+  const at = rows.map((row) => ({ x: x(middle(row)), y: y(row.fcr), low: y(row.fcr_low ?? row.fcr),
+    high: y(row.fcr_high ?? row.fcr), tip: tip(row) }));
+  const chance = rows.map((row) => ({ x: x(middle(row)), y: y(row.chance) }));
+  return picture(width, height, `Consistency of ${feature} against distance at ${chosen.site}`,
+    verticalAxis(y, [0, 0.5, 1], left, width, 1), band(at, "reference"), curve(chance, "chance"), curve(at, "reference"),
+    line(x(data.accepted), 8, x(data.accepted), y(0), "limit"), at.map((p) => hit(p.x, p.y, p.tip)),
+    [0, 0.5, 1, 1.5, 2].map((value) => text(x(value), height - 6, value, "tick")),
+    rows.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
+}
+
 // Distances: a histogram per bandwidth, against that of the prior.
 function drawDistances(width) {
   if (chosen.site === null) return [noGenerator()];

@@ -1,7 +1,8 @@
 // The numbers of the page: unpacked, indexed, explained on hover; and what the reader has chosen to see.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const [scores, diagnostics, distances] = [data.scores, data.diagnostics, data.distances].map(unpack);
+const [scores, diagnostics, distances, quality, specificity] =
+  [data.scores, data.diagnostics, data.distances, data.quality, data.specificity].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
 const UNCONDITIONED = ["nearest", "no condition"]; // sources without a bandwidth
 const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));
@@ -45,6 +46,9 @@ const start = { ...data.start, point: "resid_post" };
 const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options }]) =>
   [name, options.includes(start[name]) ? start[name] : options.at(name === "site" ? -1 : 0) ?? null]));
 
+// How sure it is that targets agree with their own samples more than with those of others.
+const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${q < 0.001 ? "<\u00a00.001" : `=\u00a0${number(q, 3)}`}`);
+
 // Tooltips
 function scoreTip(row) {
   const h = row.bandwidth === null ? "" : `, h = ${row.bandwidth}`;
@@ -53,6 +57,7 @@ function scoreTip(row) {
     `${row.site}, ${row.feature}${h}`, data.sources[row.source],
     row.reason === null ? null : `undefined: ${row.reason}`,
     ...Object.keys(MEASURES).map(value), `chance ${number(row.chance)}`,
+    row.q_value === null ? null : `${significance(row)} against shuffled targets`,
     row.gap === null ? null : `calibration gap ${interval(row, "gap")}`,
     row.verdict === "undertrained" ? data.undertrained : row.verdict === "unchecked" ? data.unchecked : null,
     `n = ${row.targets} ${row.targets === 1 ? "target" : "targets"}${row.collapsed ? `, ${row.collapsed} collapsed` : ""}`,

@@ -4,10 +4,13 @@ const SECTIONS = {
   features: { uses: ["bandwidth", "measure", "point", "heads"], draw: drawFeatures },
   bandwidths: { uses: [], draw: drawBandwidths },
   calibration: { uses: [], draw: drawCalibration },
+  hypotheses: { uses: ["site", "bandwidth"], draw: drawHypotheses },
   targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
+  quality: { uses: ["site"], draw: drawQuality },
   usage: { uses: [], draw: drawUsage },
   controls: { uses: ["bandwidth", "measure"], draw: drawControls },
+  specificity: { uses: ["site"], draw: drawSpecificity },
 };
 const all = (selector) => document.querySelectorAll(selector);
 

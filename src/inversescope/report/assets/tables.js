@@ -58,6 +58,30 @@ function calibrationWords() {
 }
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
+// Hypotheses: what the miner found at the chosen site and bandwidth.
+const CONFIRMED = 0.05; // q up to which a hypothesis counts as confirmed
+
+function drawHypotheses() {
+  const found = data.hypotheses.filter((row) => row.site === chosen.site && row.bandwidth === chosen.bandwidth);
+  if (found.length === 0) return [notice("Nothing was found here: no candidate was above chance on the discovery targets.")];
+  const head = element("tr", {}, ["hypothesis", "corrected", "bits", "chance", "q", "targets", "says the same or nothing more"]
+    .map((words) => element("th", {}, words)));
+  return [table("hypotheses", head, found.map(hypothesisRow))];
+}
+function hypothesisRow(row) {
+  const why = "too few targets decide it, or all of them alike";
+  const cell = (value, words) => element("td", {}, value === null ? undefinedMark(why) : words);
+  const estimate = (name) => cell(row[name], [`${number(row[name])} `, element("span", { class: "range" }, range(row, name))]);
+  const confirmed = row.q_value !== null && row.q_value <= CONFIRMED;
+  const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
+    row.merged.map((source) => element("code", {}, source)));
+  return element("tr", { class: confirmed ? "" : "unconfirmed" },
+    element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
+    estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
+    cell(row.q_value, row.q_value < 0.001 ? "< 0.001" : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
+    element("td", {}, row.merged.length ? merged : ""));
+}
+
 // Targets: the source input, and the samples drawn for it.
 const NEAR = 8; // rows of samples shown at once
 
@@ -123,7 +147,7 @@ function meter(kind, value, full, why) {
     shape("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, drawing));
 }
 
-// Diagnostics of the chosen site: name in the records, words, digits.
+// Diagnostics of the chosen site, and the quality of its samples: name in the records, words, digits.
 const DIAGNOSTICS = [
   ["draws", "draws", 0], ["unverified", "unverified", 0], ["acceptance", "accepted, share", 2],
   ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted", 0], ["novel", "not in training, share", 2],
@@ -131,23 +155,38 @@ const DIAGNOSTICS = [
   ["pareto_k", "Pareto k̂, weights", 2], ["unreliable", "targets with unreliable weights", 0],
   ["reference_ess", "effective sample size, reference", 1],
   ["median_distance", "median δ", 2], ["prior_median_distance", "median δ, prior", 2],
+  ["perturbation_acceptance", "accepted, share, perturbation", 2],
+  ["perturbation_median_distance", "median δ, perturbation", 2],
 ];
-function diagnosticTable() {
-  const head = element("tr", {}, element("th", {}, "h"), DIAGNOSTICS.map(([, words]) => element("th", {}, words)));
+const QUALITY = [
+  ["distinct", "distinct, share", 2], ["pool_distinct", "real: distinct", 2],
+  ["similarity", "alike", 2], ["pool_similarity", "real: alike", 2],
+  ["nearest_train", "to nearest training input", 2], ["pool_nearest_train", "real: to nearest training input", 2],
+  ["compared", "targets compared", 0], ["auc", "told from real ones, AUC", 2], ["p_value", "p", 3],
+];
+const diagnosticTable = () => byBandwidth("diagnostics", diagnostics, DIAGNOSTICS, "there was nothing to measure it on");
+function byBandwidth(kind, records, columns, nothing) {
+  const head = element("tr", {}, element("th", {}, "h"), columns.map(([, words]) => element("th", {}, words)));
   const rows = data.bandwidths.map((h) => {
-    const found = diagnostics.find((row) => row.site === chosen.site && row.bandwidth === h);
-    const why = found ? "there was nothing to measure it on" : "no draws at this bandwidth";
-    const entry = (value, digits) => element("td", {}, value === null ? undefinedMark(why) : number(value, digits));
-    return element("tr", {}, rowHead(`${h}`), DIAGNOSTICS.map(([name, , digits]) => entry(found?.[name] ?? null, digits)));
+    const found = records.find((row) => row.site === chosen.site && row.bandwidth === h);
+    const why = found ? nothing : "no draws at this bandwidth";
+    const limits = (name) => (found[`${name}_low`] == null ? null : element("span", { class: "range" }, ` ${range(found, name)}`));
+    const entry = ([name, , digits]) => ((found?.[name] ?? null) === null ? element("td", {}, undefinedMark(why))
+      : element("td", {}, number(found[name], digits), limits(name)));
+    return element("tr", {}, rowHead(`${h}`), columns.map(entry));
   });
-  return table("diagnostics", head, rows);
+  return table(kind, head, rows);
+}
+function drawQuality() {
+  if (chosen.site === null) return [noGenerator()];
+  return [byBandwidth("quality", quality, QUALITY, "the pool has too few inputs near the targets, or all samples are training inputs")];
 }
 
 // Controls: one row per site, one column per source.
 function drawControls() {
   if (data.features.length === 0) return [noFeatures()];
   if (data.generatorSites.length === 0) return [noGenerator()];
-  const order = ["generator", "weighted", "reference", "nearest", "shuffled", "no condition"];
+  const order = Object.keys(data.sources);
   const head = element("tr", {}, element("th", {}, "site"), order.map((source) => element("th", {}, source)));
   const cells = (site, feature) => order.map((source) => controlCell(source, site, feature));
   const rows = (feature) => data.generatorSites.map((site) => element("tr", {}, rowHead(site), cells(site, feature)));
@@ -158,5 +197,6 @@ function controlCell(source, site, feature) {
   if (row === null) return element("td", {}, undefinedMark(`no ${source} was computed here`));
   if (row[chosen.measure] === null) return element("td", {}, undefinedMark(row.reason ?? "undefined"));
   return element("td", { tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,
-    element("span", { class: "range" }, range(row, chosen.measure)));
+    element("span", { class: "range" }, range(row, chosen.measure)), " ",
+    element("span", { class: "range" }, significance(row)));
 }

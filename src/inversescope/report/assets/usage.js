@@ -59,21 +59,22 @@ function usagePoint(row, x, y, strip) {
     : bar("weighted", left, y(clip(row.necessity_low)), y(clip(row.necessity_high)));
   const flat = row.corrected_low === null ? null
     : line(x(clip(row.corrected_low)), top, x(clip(row.corrected_high)), top, "bar weighted");
-  return [upright, flat, marker("weighted", left, top, { hollow: row.verdict === "cannot tell", tip: () => usageTip(row) }),
+  const look = { hollow: row.verdict === "cannot tell", tip: () => usageTip(row) };
+  return [upright, flat, marker("weighted", left, top, look),
     layer === null || head !== null ? null : text(left + 6, top - 5, layer, "tick", "start")];
 }
 
 const USAGE = [
   ["corrected", "corrected score"], ["necessity", "necessity"], ["sufficiency", "sufficiency"],
-  ["effect", "KL, other − same"], ["kl_random", "KL, random"], ["distance_same", "δ, same"], ["distance_other", "δ, other"],
+  ["effect", "KL, other − same"], ["distance_same", "δ, same"], ["distance_other", "δ, other"],
 ];
 function usageTable(rows) {
-  const words = ["site", ...USAGE.map(([, named]) => named), "targets", "verdict"];
+  const words = ["site", "verdict", ...USAGE.map(([, named]) => named), "targets"];
   const entry = (row, name) => element("td", { tip: () => usageTip(row) },
     row[name] === null ? undefinedMark(row.reason ?? "undefined") : number(row[name]),
     (row[`${name}_low`] ?? null) === null ? null : element("span", { class: "range" }, ` ${range(row, name)}`));
-  const cells = (row) => [USAGE.map(([name]) => entry(row, name)), element("td", {}, row.targets),
-    element("td", { class: "verdict", title: row.reason }, row.verdict)];
+  const verdict = (row) => element("td", { class: "verdict", title: row.reason }, row.verdict);
+  const cells = (row) => [verdict(row), USAGE.map(([name]) => entry(row, name)), element("td", {}, row.targets)];
   return table("usage", element("tr", {}, words.map((word) => element("th", {}, word))),
     rows.map((row) => element("tr", {}, rowHead(row.site), cells(row))));
 }

@@ -1,0 +1,57 @@
+"""Who competes, by name, in the order of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inversescope.arena import latents, probes
+from inversescope.arena.competitor import Competitor
+from inversescope.arena.decoding import LogitLens, SelfDecoding
+from inversescope.arena.generated import Edited, Free, Generated
+from inversescope.arena.retrieval import Retrieved
+from inversescope.arena.supervised import Supervised, one_by_one
+from inversescope.errors import UserError
+
+# InversionView's decoder (arXiv 2405.17653) knows no noise: it is trained on activations as they are, that is at a
+# width too small to matter, nearly always with a condition, by the optimizers that ours has: faster than its AdamW.
+INVERSIONVIEW = (
+    ("generator.encoder", "residual"),
+    ("generator.conditioning", "slot"),
+    ("generator.backbone", "scratch"),
+    ("generator.tuning", "full"),
+    ("train.clean", 0.0),
+    ("train.bandwidths", (0.001, 0.0011)),
+    ("train.unconditional", 0.01),
+    ("sample.bandwidths", (0.001,)),
+)
+
+COMPETITORS: dict[str, Competitor] = {
+    competitor.name: competitor
+    for competitor in (
+        Generated("ours", "training inputs with their activations"),
+        Generated("ours weighted", "training inputs with their activations", "weighted", beside="ours"),
+        Generated("inversionview", "training inputs with their activations", settings=INVERSIONVIEW, bandwidths=False),
+        Retrieved("reference"),
+        Retrieved("nearest"),
+        Free(),
+        Edited(),
+        Supervised("linear probe", one_by_one(probes.linear)),
+        Supervised("mlp probe", one_by_one(probes.network)),
+        Supervised("difference of means", one_by_one(probes.means)),
+        Supervised("sae latents", latents.learn),
+        LogitLens(),
+        SelfDecoding(),
+    )
+}
+
+
+def chosen(names: Sequence[str]) -> list[Competitor]:
+    """The competitors of these names, or all where none is given, in the order of the tables.
+
+    Raises:
+        UserError: there is no competitor of a name.
+    """
+    for name in names:
+        if name not in COMPETITORS:
+            raise UserError("there is no such competitor", given=name, allowed=", ".join(COMPETITORS))
+    return [competitor for name, competitor in COMPETITORS.items() if not names or name in names]

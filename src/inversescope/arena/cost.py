@@ -1,0 +1,104 @@
+"""What an answer costs: seconds of training and of answering, memory, and how many verified samples it brought."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Self
+
+import psutil
+import torch
+
+TICK = 0.02  # seconds between two looks at the memory
+
+
+@dataclass
+class Cost:
+    """Of one competitor; None is not measured.
+
+    Attributes:
+        training, answering: seconds.
+        memory: the most that was in use beyond what was at the start, bytes; on a GPU what torch had allocated there,
+            else the resident memory of the process, seen every 20 ms.
+        verified: distinct inputs a second with δ at most 0.1, over the targets and sites, of drawing and verifying.
+        notes: what else is to be known, in words.
+        found: numbers found on the way, one a site, by what they are.
+        measured: whether the work was done here, so that its memory can be seen.
+    """
+
+    training: float | None = 0.0
+    answering: float | None = 0.0
+    memory: int | None = None
+    verified: float | None = None
+    notes: list[str] = field(default_factory=list)
+    found: dict[str, list[float]] = field(default_factory=dict)
+    measured: bool = True
+
+    def spent_by_run(self, training: float, answering: float) -> None:
+        """What it answers with is the run's, which knows how long that took and not how much memory."""
+        self.training, self.answering, self.measured = training, answering, False
+        self.notes.append("the run's own records: seconds of the whole step, memory not measured")
+
+    def record(self) -> dict[str, float | int | list[str] | None]:
+        """As it is kept: what was found on the way as its mean over sites."""
+        means = [
+            f"{name} {sum(values) / len(values):.2f} (mean of {len(values)} sites)"
+            for name, values in self.found.items()
+        ]
+        return {
+            **{"training": self.training, "answering": self.answering, "memory": self.memory},
+            **{"verified": self.verified, "notes": [*dict.fromkeys(self.notes), *means]},
+        }
+
+    @contextmanager
+    def train(self) -> Iterator[None]:
+        """Within, the time is spent on training."""
+        started = time.monotonic()
+        yield
+        self.training = (self.training or 0.0) + time.monotonic() - started
+
+    @contextmanager
+    def answer(self) -> Iterator[None]:
+        """Within, the time is spent on answering."""
+        started = time.monotonic()
+        yield
+        self.answering = (self.answering or 0.0) + time.monotonic() - started
+
+
+class Memory:
+    """The most memory that is in use within a `with` block, beyond what was at its start: `bytes` once it has ended."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._process = psutil.Process()
+        self._ended = threading.Event()
+        self.bytes = 0
+
+    def __enter__(self) -> Self:
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        self._start = self._most = self._now()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watch.join()
+        if self._device.type == "cuda":
+            self._most = torch.cuda.max_memory_allocated(self._device)
+        self.bytes = max(0, self._most - self._start)
+
+    def _look(self) -> None:
+        while not self._ended.wait(TICK):
+            self._most = max(self._most, self._now())
+
+    def _now(self) -> int:
+        if self._device.type == "cuda":
+            return torch.cuda.memory_allocated(self._device)
+        return self._process.memory_info().rss

@@ -1,0 +1,196 @@
+"""Those that write inputs: our generator, InversionView's, the prior without a condition, and edits of the source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from inversescope import files
+from inversescope.arena.competitor import Answer, Kind, Progress, counted
+from inversescope.arena.cost import Cost
+from inversescope.arena.setting import Setting
+from inversescope.calibrate import check
+from inversescope.config import RunConfig
+from inversescope.evidence import from_draws, from_edits, without_condition
+from inversescope.generator import Generator
+from inversescope.sample import SCHEMA, draw
+from inversescope.train import prepare
+from inversescope.training import Training
+from inversescope.verify import verify
+
+DRAWN, SAMPLES = "drawn.parquet", "samples.parquet"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A conditional generator: the labels of what it draws, verified, as it comes or weighted.
+
+    The run's own answers for itself where its seed and budget are those of the arena. Else one is trained as the run's
+    config says, changed by `settings`, for as long as the budget; then it draws what the run drew, and all is verified.
+
+    Attributes:
+        source: `generator` for draws as they come, `weighted` for the same with their importance weights.
+        settings: what is changed in the run's config, by `section.key`.
+        bandwidths: whether it knows any; else it draws at the smallest it was trained for.
+        beside: the name of the competitor whose draws it shares, if any.
+    """
+
+    name: str
+    sees: str
+    source: str = "generator"
+    settings: tuple[tuple[str, Any], ...] = ()
+    bandwidths: bool = True
+    beside: str | None = None
+    kind: Kind = "samples"
+    supervised: bool = False
+
+    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """The labels of its samples, site by site."""
+        everything = self._found(setting, folder, cost, progress)
+        samples = everything.filter(pc.field("producer") == "generator")
+        found = sorted(samples["bandwidth"].unique().to_pylist())
+        nearest = samples.filter(pc.field("bandwidth") == found[0])
+        cost.verified = _verified(nearest, len(everything), cost.answering)
+        features = setting.features_with(samples)
+        for site in setting.sites:
+            table = samples.filter(pc.field("site") == str(site))
+            for evidence in from_draws(site, table, found, features):
+                if evidence.source == self.source:
+                    for answer in counted(evidence, features):
+                        yield answer if self.bandwidths else replace(answer, bandwidth=None)
+
+    def _found(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
+        """Its verified samples: the run's, those of the competitor that it shares them with, or its own."""
+        if setting.as_run and not self.settings:
+            cost.spent_by_run(setting.spent("train"), setting.spent("sample", "verify"))
+            return setting.samples
+        if self.beside and files.finished(other := folder.parent / self.beside):
+            shared = files.check(other)["cost"]
+            cost.training, cost.answering, cost.measured = shared["training"], shared["answering"], False
+            cost.notes.append(f"the draws of {self.beside}, whose cost is this")
+            return pq.read_table(other / SAMPLES)
+        return self._samples(setting, folder, cost, progress)
+
+    def _samples(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
+        """What a generator trained here draws, verified; kept in the folder."""
+        config = _changed(setting, self.settings)
+        with cost.train():
+            generator = _trained(setting, config, progress)
+        with cost.answer():
+            files.write_table(folder / DRAWN, _drawn(setting, config, generator, self.bandwidths))
+            run = setting.run
+            note = "distinct samples verified"
+            verify(folder, [folder / DRAWN], run.store, run.task, run.subject, lambda a, b: progress(a, b, note))
+        return pq.read_table(folder / SAMPLES)
+
+
+@dataclass(frozen=True)
+class Free:
+    """The generator conditioned on nothing: the prior, as it was learned."""
+
+    name: str = "no condition"
+    sees: str = "nothing"
+    kind: Kind = "samples"
+    supervised: bool = False
+
+    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """The labels of the run's draws without a condition, the same for every target and site."""
+        cost.spent_by_run(setting.spent("train"), setting.spent("sample"))
+        table = setting.samples.filter(pc.field("producer") == "no condition")
+        for site in setting.sites:
+            yield from counted(without_condition(site, table, setting.features), setting.features)
+
+
+@dataclass(frozen=True)
+class Edited:
+    """Edits of the source input, verified: near activations without a generator, if one has the source."""
+
+    name: str = "perturbation"
+    sees: str = "the source input, which the others are not given"
+    kind: Kind = "samples"
+    supervised: bool = False
+
+    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """The labels of the edits, weighted by how near they come."""
+        table = setting.samples.filter(pc.field("producer") == self.name)
+        if not len(table):
+            cost.notes.append("the run has no edits of its source inputs: it was made by an older version")
+            return
+        cost.spent_by_run(0.0, setting.spent("sample", "verify"))
+        cost.verified = _verified(table, len(setting.samples), cost.answering)
+        for site in setting.sites:
+            edits = table.filter(pc.field("site") == str(site))
+            for evidence in from_edits(site, edits, setting.bandwidths, setting.features):
+                yield from counted(evidence, setting.features)
+
+
+def _changed(setting: Setting, settings: tuple[tuple[str, Any], ...]) -> RunConfig:
+    """The run's config with other settings and the arena's seed."""
+    config = setting.run.config.model_dump(mode="json", exclude_unset=True, round_trip=True)
+    config["seed"] = setting.seed
+    for path, value in settings:
+        section, name = path.split(".")
+        config.setdefault(section, {})[name] = value
+    return RunConfig.model_validate(config)
+
+
+def _trained(setting: Setting, config: RunConfig, progress: Progress) -> Generator:
+    """A generator trained for as long as the budget, what it is told before training included; or until calibrated."""
+    started, run = time.monotonic(), setting.run
+    borrowed = None if config.generator.backbone == "scratch" else run.subject
+    sampled = config.sample.bandwidths
+    material = prepare(run.store, setting.sites, config.generator, config.train, config.seed, borrowed, sampled)
+    training = Training(material, config.generator, config.train, config.seed, run.subject.device)
+    checked = check(run.store, run.task.labels, config.calibrate, sampled, config.seed)
+    begun = time.monotonic()
+    while not training.ended:
+        training.step()
+        pace = (time.monotonic() - begun) / training.done
+        # The learning rate falls towards the last step, which is where the time will be up at this pace.
+        training.last = max(training.done, round((setting.budget - (begun - started)) / pace))
+        if config.train.clean and training.done % config.train.check == 0 and not training.ended:
+            training.judge(checked)
+        progress(training.done, training.last, f"training, loss {training.losses[-1]:.2f} nats")
+    return training.finished().eval()
+
+
+def _drawn(setting: Setting, config: RunConfig, generator: Generator, bandwidths: bool) -> pa.Table:
+    """As many samples for each target and site as the run has, at its bandwidths or at the smallest known."""
+    targets, n = len(setting.run.store.inputs("target")), config.sample.samples
+    rng = setting.generator()
+    parts = []
+    for site in generator.sites:
+        activations = setting.run.store.activations("target", site)
+        for h in config.sample.bandwidths if bandwidths else generator.bandwidths[site][:1]:
+            tokens, log_q = draw(generator, site, activations, h, n, rng)
+            columns = {
+                "producer": ["generator"] * len(tokens),
+                "site": [str(site)] * len(tokens),
+                "bandwidth": [h] * len(tokens),
+                "target": [target for target in range(targets) for _ in range(n)],
+                "sample": list(range(n)) * targets,
+                "tokens": [None if row is None else list(row) for row in tokens],
+                "log_q": log_q,
+            }
+            parts.append(pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA))
+    return pa.concat_tables(parts)
+
+
+def _verified(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:
+    """Distinct inputs a second with δ at most 0.1, over targets and sites, if each draw took equally long."""
+    if not seconds or not len(samples):
+        return None
+    accepted = samples.filter(samples["accepted"])
+    rows = zip(
+        *(accepted[name].to_pylist() for name in ("site", "target")),
+        map(tuple, accepted["tokens"].to_pylist()),
+        strict=True,
+    )
+    return len(set(rows)) / (seconds * len(samples) / drawn)

@@ -1,0 +1,211 @@
+"""From answers to a table: identification, corrected score, calibration, causal agreement, each with its interval.
+
+Targets are the independent units: what is said of several sites and features is first averaged for each target. Knows
+no subject. Dimensions: `targets`, `questions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy import stats
+
+from inversescope import statistics
+from inversescope.arena.record import Answered, Question
+from inversescope.statistics import UNDEFINED, Estimate, fields
+from inversescope.verdict import ENOUGH
+
+BINS = 10  # of the calibration error
+RESAMPLES = 1000
+
+# The answers of a method by question, and of all methods.
+Answers = Mapping[Question, Answered]
+_ESTIMATES = ("accuracy", "corrected", "gap", "calibration_error", "causal_agreement")
+RESULTS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("method", "site", "feature")),
+        ("bandwidth", pa.float64()),
+        ("chosen", pa.bool_()),
+        *((name, pa.int64()) for name in ("targets", "answers", "silent")),
+        *((f"{name}{end}", pa.float64()) for name in _ESTIMATES for end in ("", "_low", "_high")),
+        *((name, pa.float64()) for name in ("chance", "ess")),
+    ]
+)
+
+
+def chosen(answers: Answers) -> dict[tuple[str, str], Question]:
+    """At each site and of each feature, the question that counts: the smallest bandwidth at which the method speaks of
+    at least half of the targets, else the largest. No label is needed to choose so.
+    """
+    found: dict[tuple[str, str], Question] = {}
+    for question in sorted(answers, key=lambda question: question.bandwidth or 0.0):
+        key = (question.site, question.feature)
+        before = found.get(key)
+        if before is None or not _speaks(answers[before]):
+            found[key] = question
+    return found
+
+
+def _speaks(answered: Answered) -> bool:
+    return bool(answered.silent[answered.asked].mean() <= 0.5) if answered.asked.any() else False
+
+
+def results(
+    methods: Mapping[str, Answers], effects: Mapping[tuple[str, str], float], seed: int
+) -> Iterator[dict[str, Any]]:
+    """For each method a row for every question, and for what counts of them over sites, over features, and over both
+    (null: over all).
+
+    Args:
+        effects: the causal effect of each site and feature, where it was measured.
+    """
+    reference = methods.get("reference", {})
+    for method, answers in methods.items():
+        counts = chosen(answers)
+        for question, answered in answers.items():
+            yield {
+                "method": method,
+                **question._asdict(),
+                "chosen": question == counts[question.site, question.feature],
+                **_measured([answered]),
+                **fields("gap", _gap(answered, reference.get(question))),
+            }
+        for site, feature, group in groups(counts):
+            asked = [answers[question] for question in group]
+            yield {
+                "method": method,
+                **{"site": site, "feature": feature, "bandwidth": None, "chosen": True},
+                **_measured(asked),
+                **fields("gap", _mean_gap(answers, group, reference, seed)),
+                **fields("calibration_error", calibration_error(asked, seed)),
+                **fields("causal_agreement", causal_agreement(answers, group, effects, seed)),
+            }
+
+
+def groups(counts: Mapping[tuple[str, str], Question]) -> Iterator[tuple[str | None, str | None, list[Question]]]:
+    """What is averaged over: everything, each feature at all sites, all features at each site."""
+    yield None, None, list(counts.values())
+    for feature in dict.fromkeys(feature for _, feature in counts):
+        yield None, feature, [question for question in counts.values() if question.feature == feature]
+    for site in dict.fromkeys(site for site, _ in counts):
+        yield site, None, [question for question in counts.values() if question.site == site]
+
+
+def by_target(answers: Sequence[Answered], name: str) -> Float[ndarray, " targets"]:
+    """The mean over questions of a number of each target; NaN where a target has no label of any."""
+    values = np.stack([getattr(answered, name) for answered in answers])
+    known = ~np.isnan(values)
+    count = known.sum(0)
+    return np.divide(np.where(known, values, 0).sum(0), count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
+    """What can be said of questions together."""
+    hit, share, chance, size = (by_target(answers, name) for name in ("hit", "share", "chance", "ess"))
+    known = size[~np.isnan(size)]
+    return {
+        "targets": int((~np.isnan(hit)).sum()),
+        "answers": int(sum(answered.asked.sum() for answered in answers)),
+        "silent": int(sum((answered.silent & answered.asked).sum() for answered in answers)),
+        **fields("accuracy", statistics.mean(hit, 0, 1)),
+        **fields("corrected", statistics.corrected(share, chance)),
+        "chance": statistics.defined(statistics.mean(chance).value),
+        "ess": float(np.median(known)) if len(known) else None,
+    }
+
+
+def _gap(answered: Answered, reference: Answered | None) -> Estimate:
+    """How much oftener the target's own label is said than by the reference at the same bandwidth, where that is worth
+    30 inputs or more.
+    """
+    return statistics.mean(_gaps(answered, reference), -1, 1)
+
+
+def _gaps(answered: Answered, reference: Answered | None) -> Float[ndarray, " targets"]:
+    if reference is None or not np.nanmedian(np.append(reference.ess, 0.0)) >= ENOUGH:
+        return np.full(len(answered.hit), np.nan)
+    return np.where(answered.silent | reference.silent, np.nan, answered.share - reference.share)
+
+
+def _mean_gap(answers: Answers, group: Sequence[Question], reference: Answers, seed: int) -> Estimate:
+    """The size of the gap, mean over the questions that the method shares with the reference, at every bandwidth, with
+    a bootstrap interval over the targets.
+    """
+    asked = {(question.site, question.feature) for question in group}
+    shared = [question for question in answers if (question.site, question.feature) in asked and question in reference]
+    gaps = [_gaps(answers[question], reference[question]) for question in shared]
+    gaps = np.stack([gap for gap in gaps if not np.isnan(gap).all()] or [np.full(1, np.nan)])
+    known = ~np.isnan(gaps)
+    if not known.any():
+        return UNDEFINED
+
+    def size(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:
+        many = counts @ known.T
+        total = counts @ np.where(known, gaps, 0).T
+        return np.abs(np.divide(total, many, out=np.zeros_like(total), where=many > 0)).mean(1)
+
+    return _bootstrapped(size, gaps.shape[1], seed)
+
+
+def calibration_error(answers: Sequence[Answered], seed: int) -> Estimate:
+    """The expected calibration error: how far confidence is from the share that is right, in ten bins of confidence
+    (Guo et al. 2017, arXiv 1706.04599), with a bootstrap interval over the targets.
+    """
+    confidence, hit = (np.stack([getattr(each, name) for each in answers]) for name in ("confidence", "hit"))
+    asked = ~np.isnan(hit)
+    bins = np.where(asked, np.clip(np.nan_to_num(confidence) * BINS, 0, BINS - 1).astype(int), -1)
+    over, many = np.zeros((BINS, hit.shape[1])), np.zeros((BINS, hit.shape[1]))
+    for b in range(BINS):
+        over[b] = np.where(bins == b, confidence - hit, 0).sum(0)
+        many[b] = (bins == b).sum(0)
+    if not many.sum():
+        return UNDEFINED
+
+    def error(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:
+        total = (many @ counts.T).sum(0)
+        return np.abs(over @ counts.T).sum(0) / np.maximum(total, 1)
+
+    return _bootstrapped(error, hit.shape[1], seed)
+
+
+def causal_agreement(
+    answers: Answers, group: Sequence[Question], effects: Mapping[tuple[str, str], float], seed: int
+) -> Estimate:
+    """Spearman's rank correlation over sites and features between the method's corrected score and the causal effect,
+    with a bootstrap interval over the targets of the score; undefined with fewer than three that have both.
+    """
+    known = [question for question in group if (question.site, question.feature) in effects]
+    if len(known) < 3:
+        return UNDEFINED
+    effect = np.array([effects[question.site, question.feature] for question in known])
+    share, chance = (
+        np.nan_to_num(np.stack([getattr(answers[q], name) for q in known])) for name in ("share", "chance")
+    )
+    asked = np.stack([answers[question].asked for question in known])
+    above, room = np.where(asked, share - chance, 0), np.where(asked, 1 - chance, 0)
+
+    def agreement(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:
+        most = counts @ room.T
+        score = np.divide(counts @ above.T, most, out=np.zeros_like(most, dtype=float), where=most > 0)
+        ranks, wanted = stats.rankdata(score, axis=1), stats.rankdata(effect)
+        ranks, wanted = ranks - ranks.mean(1, keepdims=True), wanted - wanted.mean()
+        size = np.sqrt((ranks**2).sum(1) * (wanted**2).sum())
+        return np.divide(ranks @ wanted, size, out=np.full(len(size), np.nan), where=size > 0)
+
+    return _bootstrapped(agreement, share.shape[1], seed)
+
+
+def _bootstrapped(measure: Any, targets: int, seed: int) -> Estimate:
+    """A measure of how often each target counts, with the percentiles that it has over resamples of the targets."""
+    value = float(measure(np.ones((1, targets), dtype=int))[0])
+    if targets < 2 or np.isnan(value):
+        return Estimate(value, np.nan, np.nan)
+    counts = np.random.default_rng([seed, 23]).multinomial(targets, np.full(targets, 1 / targets), size=RESAMPLES)
+    found = measure(counts)
+    found = found[~np.isnan(found)]
+    return Estimate(value, *np.percentile(found, [2.5, 97.5]).tolist())

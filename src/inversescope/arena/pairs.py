@@ -1,0 +1,95 @@
+"""Which of two methods is ahead: differences on the same targets, question by question. Knows no subject.
+
+Dimensions: `targets`, `pairs`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope import statistics
+from inversescope.arena.measure import Answers, by_target, chosen, groups
+from inversescope.statistics import defined, fields
+
+FLIPS = 9_999
+ROUNDING = 1e-9  # sums that differ by less are equal
+MEASURES = {"accuracy": "hit", "share": "share"}
+TIE = "tie"
+PAIRS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("one", "other", "site", "feature", "measure")),
+        ("targets", pa.int64()),
+        *((f"difference{end}", pa.float64()) for end in ("", "_low", "_high")),
+        *((name, pa.float64()) for name in ("p", "q")),
+        ("ahead", pa.string()),
+    ]
+)
+# The numbers of one method by site, feature (null: over all) and measure.
+_Numbers = dict[tuple[str | None, str | None, str], Float[ndarray, " targets"]]
+
+
+def pairs(methods: Mapping[str, Answers], seed: int) -> list[dict[str, Any]]:
+    """One row for each two methods, what they are compared on, and measure; q-values over all of them."""
+    numbers = {method: _numbers(answers) for method, answers in methods.items()}
+    rows = [row for one, other in itertools.combinations(methods, 2) for row in _compare(one, other, numbers)]
+    differences = [row.pop("values") for row in rows]
+    if not rows:
+        return []
+    p_values = sign_flips(np.stack(differences), seed)
+    for row, p, q in zip(rows, p_values, statistics.q_values(p_values), strict=True):
+        row |= {"p": defined(p), "q": defined(q)}
+    return rows
+
+
+def sign_flips(differences: Float[ndarray, "pairs targets"], seed: int) -> Float[ndarray, " pairs"]:
+    """Two-sided p-values of whether differences are zero on average: how often their mean is as far from zero when each
+    target's sign is drawn anew (Fisher 1935). NaN is left out; a row without a difference at all has p = 1.
+    """
+    known = np.nan_to_num(differences)
+    flips = np.random.default_rng([seed, 29]).choice([-1.0, 1.0], (FLIPS, known.shape[1]))
+    found = np.abs(known.sum(1))
+    as_far = [
+        (np.abs(part @ flips.T) >= found[start : start + len(part), None] - ROUNDING).sum(1)
+        for start, part in _parts(known)
+    ]
+    p_values = (1 + np.concatenate(as_far)) / (FLIPS + 1)
+    return np.where(np.isnan(differences).all(1), np.nan, p_values)
+
+
+def _parts(
+    rows: Float[ndarray, "pairs targets"], size: int = 512
+) -> Iterator[tuple[int, Float[ndarray, "part targets"]]]:
+    for start in range(0, len(rows), size):
+        yield start, rows[start : start + size]
+
+
+def _numbers(answers: Answers) -> _Numbers:
+    counts = chosen(answers)
+    found: _Numbers = {}
+    single = [(site, feature, [question]) for (site, feature), question in counts.items()]
+    for site, feature, group in (*groups(counts), *single):
+        for measure, name in MEASURES.items():
+            found[site, feature, measure] = by_target([answers[question] for question in group], name)
+    return found
+
+
+def _compare(one: str, other: str, numbers: Mapping[str, _Numbers]) -> Iterator[dict[str, Any]]:
+    for key, mine in numbers[one].items():
+        theirs = numbers[other][key]
+        estimate = statistics.paired(mine, theirs)
+        low, high = estimate.low, estimate.high
+        ahead = None if np.isnan(low) else one if low > 0 else other if high < 0 else TIE
+        yield {
+            **dict(zip(("one", "other", "site", "feature", "measure"), (one, other, *key), strict=True)),
+            "targets": int((~np.isnan(mine - theirs)).sum()),
+            **fields("difference", estimate),
+            "ahead": ahead,
+            "values": mine - theirs,
+        }

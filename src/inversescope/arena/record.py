@@ -1,0 +1,114 @@
+"""A competitor's answers as rows, one a target, and as arrays again; what is not answered falls back on the prior.
+
+A method that says nothing of a target leaves one with what is known without it. So every method has an answer to every
+question, and all are compared on the same ones; how often it said nothing is kept. Knows no subject.
+
+Dimensions: `targets`, `labels` of a feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from inversescope.evidence import Feature, of_target
+
+ROUNDING = 1e-9  # shares that differ by less are equal
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("site", "feature")),
+        ("bandwidth", pa.float64()),
+        ("target", pa.int64()),
+        *((name, pa.string()) for name in ("label", "answer")),
+        *((name, pa.float64()) for name in ("hit", "share", "confidence", "chance", "ess")),
+        ("silent", pa.bool_()),
+    ]
+)
+
+
+class Question(NamedTuple):
+    """What is asked: a feature at a site, and at which bandwidth (None: the method has none)."""
+
+    site: str
+    feature: str
+    bandwidth: float | None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question's answers. A target whose own label is undecided is NaN throughout.
+
+    Attributes:
+        hit: whether the likeliest label is the target's own: 1, 0, or a part where several are equally likely.
+        share: of the target's own label.
+        confidence: share of the likeliest label.
+        chance: the prior's share of the target's own label.
+        ess: effective sample size of the evidence; NaN where it has none.
+        silent: where nothing was said, and the prior stands in.
+    """
+
+    hit: Float[ndarray, " targets"]
+    share: Float[ndarray, " targets"]
+    confidence: Float[ndarray, " targets"]
+    chance: Float[ndarray, " targets"]
+    ess: Float[ndarray, " targets"]
+    silent: Bool[ndarray, " targets"]
+
+    @property
+    def asked(self) -> Bool[ndarray, " targets"]:
+        """The targets that have a label."""
+        return ~np.isnan(self.hit)
+
+
+def rows(
+    feature: Feature,
+    site: str,
+    bandwidth: float | None,
+    shares: Float[ndarray, "targets labels"],
+    sizes: Float[ndarray, " targets"],
+) -> Iterator[dict[str, Any]]:
+    """One row for each target that has a label."""
+    silent = np.any(np.isnan(shares), axis=1)
+    filled = np.where(silent[:, None], feature.prior, shares)
+    likeliest = filled >= filled.max(1, keepdims=True) - ROUNDING
+    own = of_target(filled, feature.targets)
+    hit = of_target(likeliest / likeliest.sum(1, keepdims=True), feature.targets)
+    first = likeliest.argmax(1)
+    for target in np.flatnonzero(feature.targets >= 0).tolist():
+        yield {
+            **{"site": site, "feature": feature.name, "bandwidth": bandwidth, "target": target},
+            "label": feature.values[feature.targets[target]],
+            "answer": None if silent[target] else feature.values[first[target]],
+            **{"hit": float(hit[target]), "share": float(own[target]), "confidence": float(filled[target].max())},
+            "chance": float(feature.chance[target]),
+            "ess": None if np.isnan(sizes[target]) else float(sizes[target]),
+            "silent": bool(silent[target]),
+        }
+
+
+def read(table: pa.Table, targets: int) -> dict[Question, Answered]:
+    """The rows of a competitor, by question; `targets` is how many there are."""
+    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in SCHEMA.names}
+    keys = [Question(*key) for key in zip(*(table[name].to_pylist() for name in Question._fields), strict=True)]
+    places: dict[Question, list[int]] = {}
+    for row, key in enumerate(keys):
+        places.setdefault(key, []).append(row)
+    return {key: _answered(columns, np.array(found), targets) for key, found in places.items()}
+
+
+def _answered(columns: dict[str, ndarray], found: Int[ndarray, " rows"], targets: int) -> Answered:
+    at = columns["target"][found]
+
+    def spread(name: str) -> Float[ndarray, " targets"]:
+        values = np.full(targets, np.nan)
+        values[at] = columns[name][found].astype(float)
+        return values
+
+    numbers = {name: spread(name) for name in ("hit", "share", "confidence", "chance", "ess")}
+    return Answered(**numbers, silent=spread("silent") == 1)

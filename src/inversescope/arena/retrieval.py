@@ -1,0 +1,34 @@
+"""Those that only look up: the pool weighted by distance, and its nearest inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from inversescope.arena.competitor import Answer, Kind, Progress, counted
+from inversescope.arena.cost import Cost
+from inversescope.arena.setting import Setting
+from inversescope.evidence import from_pool
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Inputs of the pool, whose activations are stored: `reference` weighs all of them by the kernel, `nearest` counts
+    the nearest.
+    """
+
+    name: str
+    sees: str = "a pool of inputs with their activations"
+    kind: Kind = "samples"
+    supervised: bool = False
+
+    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """The labels of the pool's inputs, from the distances that the run measured."""
+        cost.spent_by_run(0.0, setting.spent("reference"))
+        store, features = setting.run.store, setting.features
+        for site in setting.sites:
+            given = (site, setting.distances[site], setting.bandwidths, features, setting.probability, store.exact)
+            for evidence in from_pool(*given):
+                if evidence.source == self.name:
+                    yield from counted(evidence, features)

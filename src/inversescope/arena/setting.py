@@ -1,0 +1,142 @@
+"""What every competitor is given: the targets of a finished run, its sites, its split of the inputs, and a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from safetensors.numpy import load_file
+from torch import Tensor
+
+from inversescope import files
+from inversescope.errors import UserError
+from inversescope.evidence import Feature, encode, read_features
+from inversescope.reference import DISTANCES
+from inversescope.run_directory import PROVENANCE, RunDirectory
+from inversescope.sites import Site
+from inversescope.tasks import Tokens
+
+NEEDED = ("collect", "train", "sample", "verify", "reference", "score")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One study as every competitor meets it.
+
+    Attributes:
+        run: finished as far as its scores.
+        budget: seconds that each may train.
+        seed: decides whatever is drawn.
+    """
+
+    run: RunDirectory
+    budget: float
+    seed: int
+
+    @classmethod
+    def of(cls, run: RunDirectory, budget: float | None, seed: int | None) -> Setting:
+        """The study of a run. The budget is what the run's own generator took where none is given, the seed the run's.
+
+        Raises:
+            UserError: the run is not finished, its inputs have no labels, or the budget is not above zero.
+        """
+        missing = [step for step in NEEDED if not files.finished(run.folder / step)]
+        if missing:
+            raise UserError(
+                "the arena needs a finished run",
+                given=f"{run.folder}: {', '.join(missing)} not done",
+                remedy=f"inversescope run CONFIG --out {run.folder} --resume",
+            )
+        if budget is not None and not 0 < budget < float("inf"):
+            raise UserError("the budget must be above zero", given=f"{budget:g}", allowed="seconds above 0")
+        setting = cls(
+            run,
+            _spent(run, "train") if budget is None else budget,
+            run.config.seed if seed is None else seed,
+        )
+        if not setting.features:
+            raise UserError(
+                "the arena compares how well labels are found, and the inputs of this run have none",
+                given=run.folder,
+                remedy="a task with features, or texts with label columns",
+            )
+        return setting
+
+    @property
+    def as_run(self) -> bool:
+        """Whether the run's own generator is what this seed and this budget give."""
+        return self.seed == self.run.config.seed and self.budget == _spent(self.run, "train")
+
+    def spent(self, *steps: str) -> float:
+        """Seconds that the run took for these steps."""
+        return sum(_spent(self.run, step) for step in steps)
+
+    @cached_property
+    def inputs(self) -> pa.Table:
+        """Every input of the run, with its labels."""
+        return pq.read_table(self.run.folder / "collect" / "inputs.parquet")
+
+    @cached_property
+    def samples(self) -> pa.Table:
+        """What the run drew, verified."""
+        return pq.read_table(self.run.folder / "verify" / "samples.parquet")
+
+    @cached_property
+    def features(self) -> list[Feature]:
+        """The features, with every value that the inputs or the run's samples have."""
+        return self.features_with(self.samples)
+
+    def features_with(self, samples: pa.Table) -> list[Feature]:
+        """The features, with every value that the inputs or these samples have."""
+        return read_features(self.inputs, samples, self.probability)
+
+    @cached_property
+    def probability(self) -> Float[ndarray, " pool"]:
+        """Of the pool's inputs: P where they are the whole prior, else all alike."""
+        known = self.run.store.inputs("pool").probability
+        size = len(self.run.store.inputs("pool"))
+        return np.full(size, 1 / size) if known is None else known
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """Those of the run's generator, by depth."""
+        return tuple(sorted(self.run.sites["train"], key=lambda site: site.depth))
+
+    @property
+    def bandwidths(self) -> Sequence[float]:
+        """Those of the run's samples, rising."""
+        return sorted(self.run.config.sample.bandwidths)
+
+    @cached_property
+    def distances(self) -> dict[Site, Float[ndarray, "pool targets"]]:
+        """δ of every input of the pool to every target."""
+        found = load_file(self.run.folder / "reference" / DISTANCES)
+        return {site: found[str(site)] for site in self.sites}
+
+    @property
+    def train(self) -> list[Tokens]:
+        """The inputs of the train split."""
+        return self.run.store.inputs("train").tokens
+
+    def labels(self, feature: Feature) -> Int[ndarray, " train"]:
+        """The value of a feature of every input of the train split; −1 where it is undecided."""
+        return encode(pa.chunked_array([self.run.store.inputs("train").labels[feature.name]]), feature.values)
+
+    def standardized(self, split: str, site: Site) -> Float[Tensor, "n d"]:
+        """The activations of a site in its own units."""
+        return self.run.store.spread(site).standardize(self.run.store.activations(split, site))
+
+    def generator(self) -> torch.Generator:
+        """Random numbers that follow from the seed."""
+        return torch.Generator().manual_seed(self.seed)
+
+
+def _spent(run: RunDirectory, step: str) -> float:
+    return float(files.read_json(run.folder / PROVENANCE)["seconds"][step])

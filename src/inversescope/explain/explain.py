@@ -1,0 +1,208 @@
+"""From one activation to a ranked list of hypotheses: what its verified samples share, and the prior does not.
+
+Half of the draws propose, the other half confirms: a hypothesis is judged on draws that had no part in its choice. The
+target is one, so its draws are the independent units here, as many as their weights are worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import nan
+
+import numpy as np
+from scipy import special, stats
+
+from inversescope import files, statistics
+from inversescope.errors import UserError
+from inversescope.explain.explanation import Explanation, Finding, SiteExplained
+from inversescope.explain.prior import Hypothesis, Prior
+from inversescope.explain.replaced import Replaced
+from inversescope.inverter import Inversion, Inverter
+from inversescope.pipeline import Run
+from inversescope.position import LAST, Messages, Position
+from inversescope.sites import Site
+from inversescope.statistics import UNDEFINED, Estimate
+from inversescope.weights import COLLAPSED, effective_sample_size
+
+SUPPORT = 3  # samples shown for a hypothesis
+KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming ones
+ONE = 0.95  # of the prior's inputs on which two hypotheses agree that are one
+
+
+def explain(
+    inverter: Inverter,
+    text: str | Messages,
+    *,
+    sites: Sequence[str],
+    position: Position = LAST,
+    n: int = 128,
+    bandwidth: float = 0.1,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Explanation:
+    """Explain the activations of `text` at a position and at these sites.
+
+    Args:
+        inverter: a trained run.
+        text: a text or a conversation, as for `Inverter.invert`.
+        sites: addresses, wildcards allowed; of what they name, those that the generator serves.
+        position: where it is read.
+        n: draws at each site; half of them propose, half confirm.
+        bandwidth: h, the radius in δ.
+        seed: decides the draws.
+        progress: called with how much is done, of how much.
+
+    Raises:
+        UserError: the generator serves none of the sites, or the text cannot be read.
+    """
+    if n < 2:
+        raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed="2 or more")
+    chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run)
+    proposed: dict[str, Hypothesis] = {}
+    confirming = []
+    for done, site in enumerate(chosen, start=1):
+        ask = {"site": str(site), "position": position, "n": n // 2, "bandwidth": bandwidth}
+        propose, confirm = (inverter.invert(text, **ask, seed=2 * seed + half) for half in range(2))
+        proposed |= {each.name: each for each in _proposed(prior, propose)}
+        confirming.append(confirm)
+        progress(done, 2 * len(chosen))
+    findings = []
+    for done, (site, confirm) in enumerate(zip(chosen, confirming, strict=True), start=1):
+        effects = Replaced(inverter.run, site, confirm, seed)
+        findings.append([_finding(each, confirm, *effects.of(each)) for each in proposed.values()])
+        progress(len(chosen) + done, 2 * len(chosen))
+    return Explanation(
+        confirming[0].text,
+        bandwidth,
+        tuple(
+            SiteExplained(str(site), verdicts.get(str(site)), confirm, tuple(sorted(found, key=_surest)))
+            for site, confirm, found in zip(chosen, confirming, _with_q_values(findings), strict=True)
+        ),
+    )
+
+
+def _served(inverter: Inverter, addresses: Sequence[str]) -> list[Site]:
+    named = inverter.run.subject.sites(addresses)
+    served = [site for site in named if site in inverter.generator.sites]
+    if not served:
+        raise UserError(
+            "the run's generator serves none of these sites",
+            given=", ".join(addresses),
+            allowed=", ".join(map(str, inverter.generator.sites)),
+        )
+    return served
+
+
+def _verdicts(run: Run) -> dict[str, str]:
+    """What the calibration says of clean targets at each site, if it was asked."""
+    if not run.finished("calibrate"):
+        return {}
+    found = files.read_json(run.folder / "calibrate" / "verdicts.json")["sites"]
+    return {site: queries["clean"]["judgement"] for site, queries in found.items() if "clean" in queries}
+
+
+def _proposed(prior: Prior, propose: Inversion) -> list[Hypothesis]:
+    """The hypotheses of which the proposing draws make surest, each once: of those that say the same, the first."""
+    judged = [(_share(each, propose), each) for each in prior.hypotheses(propose.tokens, propose)]
+    sure = [(_corrected(share, each.chance).low, each) for share, each in judged]
+    kept: list[Hypothesis] = []
+    for low, each in sorted(sure, key=lambda found: -found[0] if found[0] > 0 else np.inf):
+        if not low > 0 or len(kept) == KEPT:
+            break
+        if not any(float(prior.probability @ (each.alike == other.alike)) >= ONE for other in kept):
+            kept.append(each)
+    return kept
+
+
+def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: float, necessity: float) -> Finding:
+    share, labels = _share(hypothesis, confirm), _labels(hypothesis, confirm)
+    pairs = list(zip(confirm.samples, labels, strict=True))
+    support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
+    against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
+    return Finding(
+        hypothesis.name,
+        hypothesis.words,
+        hypothesis.value,
+        hypothesis.chance,
+        share,
+        _corrected(share, hypothesis.chance),
+        _bits(hypothesis, confirm),
+        _p_value(hypothesis, confirm),
+        nan,
+        sufficiency,
+        necessity,
+        tuple(sorted(support.values(), key=lambda sample: sample.distance or 0.0)[:SUPPORT]),
+        max(against, key=lambda sample: sample.weight or 0.0, default=None),
+    )
+
+
+def _labels(hypothesis: Hypothesis, inversion: Inversion) -> list[str | None]:
+    return [None if sample.tokens is None else hypothesis.label(sample.tokens) for sample in inversion.samples]
+
+
+def _counts(hypothesis: Hypothesis, inversion: Inversion) -> tuple[float, float]:
+    """How many of the draws that are decided have the source's label, and how many there are, as their weights count
+    them; NaN where these have collapsed.
+    """
+    weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
+    labels = np.array(_labels(hypothesis, inversion), dtype=object)
+    decided = weights * np.array([label is not None for label in labels])
+    size = float(effective_sample_size(decided))
+    if size < min(COLLAPSED, len(weights)):
+        return nan, nan
+    return size * float(decided[labels == hypothesis.value].sum() / decided.sum()), size
+
+
+def _share(hypothesis: Hypothesis, inversion: Inversion) -> Estimate:
+    """The share with the source's label, with Jeffreys' interval (Brown, Cai and DasGupta 2001) for that many draws."""
+    alike, size = _counts(hypothesis, inversion)
+    if np.isnan(size):
+        return UNDEFINED
+    tails = (1 - statistics.CONFIDENCE) / 2, (1 + statistics.CONFIDENCE) / 2
+    low, high = stats.beta.ppf(tails, alike + 0.5, size - alike + 0.5)
+    # The interval never leaves out what was seen.
+    return Estimate(alike / size, float(min(low, alike / size)), float(max(high, alike / size)))
+
+
+def _corrected(share: Estimate, chance: float) -> Estimate:
+    return Estimate(*((value - chance) / (1 - chance) for value in share))
+
+
+def _p_value(hypothesis: Hypothesis, inversion: Inversion) -> float:
+    """The probability that chance gives as many draws with the source's label: a binomial tail, for weighted counts
+    continued between whole numbers by the incomplete beta function.
+    """
+    alike, size = _counts(hypothesis, inversion)
+    if np.isnan(size):
+        return nan
+    return float(special.betainc(alike, size - alike + 1, hypothesis.chance)) if alike > 0 else 1.0
+
+
+def _bits(hypothesis: Hypothesis, inversion: Inversion) -> float:
+    """The drop in entropy of the label, from the prior to the draws."""
+    _, size = _counts(hypothesis, inversion)
+    if np.isnan(size):
+        return nan
+    weights = np.array([[sample.weight or 0.0 for sample in inversion.samples]])
+    names = {
+        label: code for code, label in enumerate(dict.fromkeys([*hypothesis.shares, *_labels(hypothesis, inversion)]))
+    }
+    codes = np.array([[-1 if label is None else names[label] for label in _labels(hypothesis, inversion)]])
+    drawn = statistics.entropy(statistics.shares(codes, weights, len(names)), np.array([size]))[0]
+    shares = np.array(list(hypothesis.shares.values()))
+    return float(-(shares * np.log2(shares)).sum() - drawn)
+
+
+def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]:
+    """The findings of each site, with q-values over all of them."""
+    p_values = np.array([finding.p_value for found in findings for finding in found])
+    q_values = iter(statistics.q_values(p_values).tolist())
+    return [[replace(finding, q_value=next(q_values)) for finding in found] for found in findings]
+
+
+def _surest(finding: Finding) -> tuple[bool, float, float, int]:
+    """Sorts findings: by what is sure of them, then by the bits, then the shorter hypothesis first."""
+    low = finding.corrected.low
+    undefined = bool(np.isnan(low))
+    return undefined, 0.0 if undefined else -low, 0.0 if undefined else -finding.bits, len(finding.hypothesis)

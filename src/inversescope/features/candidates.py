@@ -1,0 +1,105 @@
+"""What the miner tries: expressions that could say something of texts like these, the simplest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from inversescope.features.vocabulary import split
+
+RARE = 0.02  # share of the texts below which (or above 1 − which) a word is too rare (or too common) to tell them apart
+NGRAM = 3  # words of the longest phrase
+PHRASES = 150  # tried at most, those that halve the texts best
+POSITIONS = (*range(8), *range(-6, 0))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A feature to be tried: an expression of the language, and the same in words."""
+
+    source: str
+    words: str
+
+
+def candidates(texts: Sequence[str]) -> list[Candidate]:
+    """Everything that is tried on texts like these, which are of the prior."""
+    found = chain(_words(texts), _positions(texts), _phrases(texts), _counts(texts), _lengths(texts), _spelling(texts))
+    return list({candidate.source: candidate for candidate in found}.values())
+
+
+def _words(texts: Sequence[str]) -> Iterator[Candidate]:
+    yield Candidate("first_word", "the first word")
+    yield Candidate("last_word", "the last word")
+    yield Candidate("count(first_word) > 1", "the first word comes again")
+    yield Candidate("count(last_word) > 1", "the last word came before")
+    yield Candidate(r"""extract(r"(\b[A-Z][\w'-]*)\b(?!.*\b[A-Z])")""", "the last capitalised word")
+    yield Candidate('extract("(?i)([aeiou])[^aeiou]*$")', "the last vowel")
+
+
+def _positions(texts: Sequence[str]) -> Iterator[Candidate]:
+    """The word at a position that most texts have, and what its spelling says."""
+    lengths = np.array([len(split(text)) for text in texts])
+    for place in POSITIONS:
+        needed = place + 1 if place >= 0 else -place
+        if (lengths >= needed).mean() < 0.5:
+            continue
+        where = f"word {place + 1}" if place >= 0 else f"word {-place} from the end"
+        yield Candidate(f"word({place})", where)
+        yield Candidate(f"""extract(r"^(\\w\\w\\w)", word({place}))""", f"the first three letters of {where}")
+        yield Candidate(f'ends_with("s", word({place}))', f"{where} ends in s")
+
+
+def _phrases(texts: Sequence[str]) -> Iterator[Candidate]:
+    """Whether a phrase is there, and where it is first."""
+    found = Counter(phrase for text in texts for phrase in set(_grams(split(text))))
+    shares = {phrase: count / len(texts) for phrase, count in found.items()}
+    telling = [phrase for phrase, share in shares.items() if RARE <= share <= 1 - RARE]
+    best = sorted(telling, key=lambda phrase: (abs(shares[phrase] - 0.5), len(phrase), phrase))[:PHRASES]
+    for phrase in sorted(best, key=len):
+        yield Candidate(f"has_word({_quoted(phrase)})", f"has “{' '.join(phrase)}”")
+    for phrase in sorted(phrase for phrase, share in shares.items() if len(phrase) == 1 and share >= 0.5):
+        yield Candidate(f"position({_quoted(phrase)})", f"where “{phrase[0]}” is first")
+
+
+def _counts(texts: Sequence[str]) -> Iterator[Candidate]:
+    """How often a word comes that some texts have more than once, and whether that is even."""
+    several = Counter(word for text in texts for word, count in Counter(split(text)).items() if count > 1)
+    for word, count in several.most_common(PHRASES):
+        if count / len(texts) >= RARE:
+            yield Candidate(f"count({_quoted((word,))})", f"how often “{word}” comes")
+            yield Candidate(f"count({_quoted((word,))}) % 2", f"whether “{word}” comes an odd number of times")
+
+
+def _lengths(texts: Sequence[str]) -> Iterator[Candidate]:
+    for name, sizes in (("words", [len(split(text)) for text in texts]), ("characters", list(map(len, texts)))):
+        quarters = sorted({int(limit) for limit in np.quantile(sizes, [0.25, 0.5, 0.75])})
+        limits = ", ".join(map(str, quarters))
+        yield Candidate(f"bucket({name}, {limits})", f"length in {name}")
+    yield Candidate("words", "the number of words")
+    yield Candidate("words % 2", "whether the number of words is odd")
+
+
+def _spelling(texts: Sequence[str]) -> Iterator[Candidate]:
+    """Digits, capital letters, punctuation."""
+    yield Candidate("has_digit", "has a digit")
+    yield Candidate("has_upper", "has a capital letter")
+    yield Candidate('matches("^[^a-z]*[A-Z]")', "begins with a capital letter")
+    yield Candidate("last_character", "the last character")
+    marks = Counter(sign for text in texts for sign in set(text) if not (sign.isalnum() or sign.isspace()))
+    for sign, count in marks.most_common():
+        if RARE <= count / len(texts) <= 1 - RARE:
+            yield Candidate(f"contains({sign!r})", f"has “{sign}”")
+            yield Candidate(f"ends_with({sign!r})", f"ends with “{sign}”")
+
+
+def _grams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for size in range(1, NGRAM + 1):
+        yield from zip(*(words[start:] for start in range(size)), strict=False)
+
+
+def _quoted(phrase: Sequence[str]) -> str:
+    return repr(" ".join(phrase))

@@ -1,0 +1,183 @@
+"""A user's features as a config names them, one line each, and as what answers for an input."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from inversescope.errors import UserError
+from inversescope.features.language import as_label, parse
+
+# What a feature says of an input: its text, and its labels in the task -> label.
+Reader = Callable[[str, Mapping[str, str | None]], str | None]
+KINDS = ("expression", "regex", "function", "column", "question")
+
+
+class FeatureConfig(BaseModel):
+    """One feature of the user's: by exactly one of an expression, a regex, a function, a column or a question."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expression: str | None = Field(default=None, description="in the language of features")
+    regex: str | None = Field(
+        default=None,
+        description="whether it is found: yes or no; with one group, what that is, and undecided where it is not found",
+    )
+    function: str | None = Field(
+        default=None,
+        description="`file.py:name` (from the working directory) or `package.module:name`; text -> label, None is "
+        "undecided",
+    )
+    column: str | None = Field(
+        default=None, description="a feature of the task, such as a label column of `texts`, under this name"
+    )
+    question: str | None = Field(default=None, description="a question for a language model; needs an endpoint")
+    undecided: str | None = Field(
+        default=None, description="an expression: where it says yes, the feature is undecided, whatever else it says"
+    )
+
+    @field_validator("expression")
+    @classmethod
+    def _can_be_read(cls, source: str | None) -> str | None:
+        if source is not None:
+            parse(source)
+        return source
+
+    @field_validator("undecided")
+    @classmethod
+    def _yes_or_no(cls, source: str | None) -> str | None:
+        if source is not None and parse(source).kind != "yes or no":
+            raise ValueError("the undecided case is an expression that says yes or no")
+        return source
+
+    @field_validator("regex")
+    @classmethod
+    def _at_most_one_group(cls, source: str | None) -> str | None:
+        if source is not None:
+            _regex(source)
+        return source
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a feature is given by exactly one of {', '.join(KINDS)}, not by {len(given)}")
+        return self
+
+    def reader(self, name: str) -> Reader:
+        """What answers for the feature of this name.
+
+        Raises:
+            UserError: the function cannot be loaded, or there is no endpoint to put a question to.
+        """
+        answer = self._reader(name)
+        if self.undecided is None:
+            return answer
+        unless = parse(self.undecided)
+        return lambda text, own: None if unless.label(text) == "yes" else answer(text, own)
+
+    def _reader(self, name: str) -> Reader:
+        if self.function is not None:
+            return reader(name, load_function(self.function))
+        if self.column is not None:
+            column = self.column
+            return lambda text, own: own[column]
+        if self.question is not None:
+            raise UserError("a question as a feature needs an endpoint", given=f"{name}: {self.question}")
+        return reader(name, self.expression if self.expression is not None else _regex(self.regex or ""))
+
+
+def reader(name: str, feature: str | Callable[[str], object]) -> Reader:
+    """What answers for an expression, or for a function from a text to a label.
+
+    Raises:
+        UserError: the expression cannot be read.
+    """
+    if isinstance(feature, str):
+        label = parse(feature).label
+        return lambda text, own: label(text)
+    return _function_reader(name, feature)
+
+
+def _function_reader(name: str, function: Callable[[str], object]) -> Reader:
+    """What answers for a function, which is asked once of a text.
+
+    The reader raises:
+        UserError: the function fails, or gives something that is not a label.
+    """
+
+    @lru_cache(maxsize=65_536)
+    def answer(text: str) -> str | None:
+        try:
+            value = function(text)
+        except Exception as error:  # the user's code may raise anything
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            given = f"feature {name}, input {text!r}: {type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+            raise UserError("the function of a feature fails", given=given) from error
+        if value is None or isinstance(value, str | bool | int):
+            return as_label(value)
+        given = f"feature {name}, input {text!r}: {value!r}"
+        raise UserError(
+            "the function of a feature gives something that is not a label",
+            given=given,
+            allowed="a text, a whole number, True, False, or None (undecided)",
+        )
+
+    return lambda text, own: answer(text)
+
+
+def load_function(address: str) -> Callable[[str], object]:
+    """The function at `file.py:name` (from the working directory) or `package.module:name`.
+
+    Raises:
+        UserError: there is no such file, module or function, or it cannot be loaded.
+    """
+    where, _, name = address.partition(":")
+    found = getattr(_module(where), name, None)
+    if not callable(found):
+        raise UserError("there is no such function", given=address, allowed="file.py:name or package.module:name")
+    return found
+
+
+def fingerprint(address: str) -> str:
+    """SHA-256 of the file that a function stands in; an address as for `load_function`."""
+    file = _module(address.partition(":")[0]).__file__
+    assert file is not None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _module(where: str) -> ModuleType:
+    return _load(str(Path(where).resolve()) if where.endswith(".py") else where)
+
+
+@lru_cache
+def _load(where: str) -> ModuleType:
+    try:
+        if not where.endswith(".py"):
+            return importlib.import_module(where)
+        spec = importlib.util.spec_from_file_location(f"features of {where}", where)
+        assert spec and spec.loader
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # there, as dataclasses need it
+        spec.loader.exec_module(module)
+        return module
+    except Exception as error:  # the user's code may raise anything
+        given = f"{where}: {type(error).__name__}: {error}"
+        raise UserError("the file of a feature's function cannot be loaded", given=given) from error
+
+
+def _regex(source: str) -> str:
+    """The expression that a regular expression stands for."""
+    try:
+        return parse(f"extract({source!r})").source
+    except UserError:
+        return parse(f"matches({source!r})").source

@@ -1,0 +1,18 @@
+"""Hypotheses in words, proposed by a language model, judged blind, and scored like every other."""
+
+from inversescope.propose.material import Material, read_material
+from inversescope.propose.proposing import Limits, Outcome, Plan, propose
+from inversescope.propose.records import cost, replies, require_same, write
+
+__all__ = [
+    "Limits",
+    "Material",
+    "Outcome",
+    "Plan",
+    "cost",
+    "propose",
+    "read_material",
+    "replies",
+    "require_same",
+    "write",
+]

@@ -1,0 +1,179 @@
+"""What is known of a site at a bandwidth: targets that may be shown, targets held out, and inputs of the prior.
+
+A hypothesis is made from the first and scored on the second; no target is in both. Dimensions: `n` draws of a target.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope import files
+from inversescope.errors import UserError
+from inversescope.sites import Site
+from inversescope.weights import COLLAPSED, effective_sample_size, systematic
+
+SHOWN = 6  # targets shown at most; at most half of those that have samples
+_SAMPLES = ("producer", "site", "bandwidth", "target", "text", "verified", "weight")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A target: its source input, and the verified samples that explain it, with weights of sum one."""
+
+    target: int
+    source: str
+    texts: list[str]
+    weights: Float[ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Held-out texts, and where they come from: nothing in a text says which is which.
+
+    Samples are drawn by weight, so they count alike; the `prior`'s inputs are the distractors.
+    """
+
+    targets: list[int]
+    sources: list[str]
+    samples: list[list[str]]
+    prior: list[str]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Every text once, sorted: those of the targets, their samples and the distractors, mixed."""
+        return sorted({*self.sources, *self.prior, *(text for drawn in self.samples for text in drawn)})
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """What each text is, where it is several things the first of `source`, `sample`, `prior`."""
+        drawn = dict.fromkeys((text for texts in self.samples for text in texts), "sample")
+        return dict.fromkeys(self.prior, "prior") | drawn | dict.fromkeys(self.sources, "source")
+
+
+@dataclass(frozen=True)
+class Material:
+    """A site at a bandwidth. `collapsed` targets have too few samples that weigh, and are in neither list."""
+
+    site: str
+    bandwidth: float
+    shown: list[Case]
+    held_out: list[Case]
+    collapsed: int
+    prior: list[str]
+    probability: Float[ndarray, " prior"]
+    seed: int
+
+    def blind(self, targets: int, samples: int, prior: int) -> Blind:
+        """At most so many held-out targets, samples of each, and inputs of the prior; the same at every call."""
+        rng = np.random.default_rng([self.seed, 1])
+        count = min(prior, len(self.prior))
+        alike = bool(np.ptp(self.probability) == 0)  # draws from the prior: each once; of a whole prior: as they come
+        chosen = rng.choice(len(self.prior), count, replace=not alike, p=self.probability)
+        cases = self.held_out[:targets]
+        drawn = [[case.texts[i] for i in systematic(case.weights, samples, rng)] for case in cases]
+        sources = [case.source for case in cases]
+        return Blind([case.target for case in cases], sources, drawn, [self.prior[i] for i in chosen])
+
+    def examples(self, n: int) -> list[str]:
+        """`n` inputs of the prior to be shown beside the samples."""
+        rng = np.random.default_rng([self.seed, 2])
+        return [self.prior[i] for i in rng.choice(len(self.prior), n, p=self.probability)]
+
+
+def read_material(run: Path, site: str, bandwidth: float | None = None) -> Material:
+    """The material of a verified run. Without a bandwidth: the smallest at which half of the targets have samples that
+    weigh, or else the largest.
+
+    Raises:
+        UserError: the run is not verified, was not sampled there, or has too few targets that can be used.
+    """
+    for step in ("collect", "verify"):
+        if not files.finished(run / step):
+            problem, remedy = f"step {step} of this run is not done", f"inversescope run CONFIG --out {run} --resume"
+            raise UserError(problem, given=run, remedy=remedy)
+        files.check_hash(*_record(run / step))
+    seed = files.read_json(run / "resolved.json")["seed"]
+    inputs = pq.read_table(run / "collect" / "inputs.parquet", columns=["split", "row", "text", "probability"])
+    sources = _split(inputs, "target")["text"].to_pylist()
+    cases = _cases(pq.read_table(run / "verify" / "samples.parquet", columns=list(_SAMPLES)), site, bandwidth, sources)
+    h, usable = _at(cases, bandwidth, len(sources))
+    rng = np.random.default_rng([seed, 0])
+    order = [usable[i] for i in rng.permutation(len(usable))]
+    shown = min(SHOWN, len(usable) // 2)
+    if len(usable) < 4:
+        raise UserError(
+            "too few targets have samples that weigh to show some and score on others",
+            given=f"{len(usable)} of {len(sources)} targets at {site}, h = {h:g}",
+            allowed="at least 4",
+            remedy="another bandwidth, or a run with more targets (collect.targets) or samples (sample.samples)",
+        )
+    pool = _split(inputs, "pool")
+    known = pool["probability"].to_numpy(zero_copy_only=False).astype(float)
+    probability = np.full(len(pool), 1 / len(pool)) if np.isnan(known).any() else known / known.sum()
+    return Material(
+        site=site,
+        bandwidth=h,
+        shown=order[:shown],
+        held_out=order[shown:],
+        collapsed=len(sources) - len(usable),
+        prior=pool["text"].to_pylist(),
+        probability=probability,
+        seed=seed,
+    )
+
+
+def _record(folder: Path) -> tuple[Path, str]:
+    """The record of a step that is read here, and its hash when it was written."""
+    name = {"collect": "inputs.parquet", "verify": "samples.parquet"}[folder.name]
+    return folder / name, files.read_json(folder / files.MANIFEST)["files"][name]
+
+
+def _split(inputs: pa.Table, split: str) -> pa.Table:
+    return inputs.filter(pc.field("split") == split).sort_by("row")
+
+
+def _cases(samples: pa.Table, site: str, bandwidth: float | None, sources: list[str]) -> dict[float, list[Case]]:
+    """For each bandwidth at the site, or the one that is asked for, its targets with their verified samples."""
+    samples = samples.filter(pc.field("producer") == "generator")
+    sites = set(samples["site"].unique().to_pylist())
+    if site not in sites:
+        allowed = ", ".join(sorted(sites, key=lambda name: Site.parse(name).depth))
+        raise UserError("this run has no samples at this site", given=site, allowed=allowed)
+    mine = samples.filter((pc.field("site") == site) & pc.field("verified"))
+    groups: defaultdict[float, defaultdict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in mine.to_pylist():
+        groups[row["bandwidth"]][row["target"]].append(row)
+    if bandwidth is not None and bandwidth not in groups:
+        allowed = ", ".join(f"{h:g}" for h in sorted(groups))
+        raise UserError("this run has no samples at this bandwidth", given=f"{bandwidth:g}", allowed=allowed)
+    return {h: [_case(*item, sources) for item in sorted(targets.items())] for h, targets in groups.items()}
+
+
+def _case(target: int, rows: list[dict[str, Any]], sources: list[str]) -> Case:
+    weights = np.array([row["weight"] or 0.0 for row in rows])
+    total = weights.sum()
+    return Case(target, sources[target], [row["text"] for row in rows], weights / total if total > 0 else weights)
+
+
+def _at(cases: dict[float, list[Case]], bandwidth: float | None, targets: int) -> tuple[float, list[Case]]:
+    """The bandwidth, and its targets whose weights have not collapsed."""
+
+    def usable(h: float) -> list[Case]:
+        sizes = [(case, effective_sample_size(case.weights)) for case in cases[h]]
+        return [case for case, size in sizes if size >= min(COLLAPSED, len(case.texts))]
+
+    if bandwidth is None:
+        enough = [h for h in sorted(cases) if 2 * len(usable(h)) >= targets]
+        bandwidth = enough[0] if enough else max(cases)
+    return bandwidth, usable(bandwidth)

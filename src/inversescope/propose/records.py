@@ -1,0 +1,159 @@
+"""What is written of proposed hypotheses: rows as docs/run-directory.md lists them, beside those of other sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from inversescope import files, statistics
+from inversescope.endpoint import Address, Replies
+from inversescope.errors import UserError
+from inversescope.propose.proposing import Outcome, Plan, Scored
+from inversescope.statistics import Estimate
+
+FOLDER = "propose"
+_ASKED = [("site", pa.string()), ("bandwidth", pa.float64()), ("model", pa.string())]
+_ESTIMATES = ("fcr", "corrected", "bits", "shuffled")
+SCHEMAS = {
+    "proposals": pa.schema(
+        [
+            *_ASKED,
+            ("hypothesis", pa.int32()),
+            *((name, pa.string()) for name in ("words", "kind", "feature", "status", "reason")),
+            ("shown", pa.list_(pa.int32())),
+            *((name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unparsed")),
+            *((f"{name}{end}", pa.float64()) for name in _ESTIMATES for end in ("", "_low", "_high")),
+            *((name, pa.float64()) for name in ("chance", "p_value", "q_value")),
+            ("known", pa.int64()),
+            *((name, pa.float64()) for name in ("sensitivity", "specificity", "repeated", "negated")),
+        ]
+    ),
+    "judged": pa.schema(
+        [*_ASKED, *((name, pa.string()) for name in ("kind", "question", "text", "role", "answer", "truth"))]
+    ),
+}
+
+
+def require_same(run: Path) -> None:
+    """Refuse what was proposed from samples that have been made again since.
+
+    Raises:
+        UserError: they have, or a record was changed.
+    """
+    folder = run / FOLDER
+    if files.finished(folder) and files.check(folder)["made_from"] != _made_from(run):
+        raise UserError(
+            "the run was verified again, and its proposed hypotheses still stand on the old samples",
+            given=folder,
+            remedy=f"delete the folder {folder}",
+        )
+
+
+def replies(run: Path) -> Replies:
+    """What a run's endpoint has answered, whatever it was asked about."""
+    return Replies(run / FOLDER / "replies")
+
+
+def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tuple[float, float] | None) -> Path:
+    """Write the rows of this site, bandwidth and model in place of earlier ones, and the usage; the q-values are over
+    everything in the table. Gives back the folder."""
+    folder = run / FOLDER
+    asked = {"site": plan.material.site, "bandwidth": plan.material.bandwidth, "model": address.model}
+    proposals = [asked | _proposal(number, each, plan, outcome) for number, each in enumerate(outcome.scored, start=1)]
+    roles = plan.blind.roles
+    judged = [
+        asked | {"kind": row.kind, "question": row.question, "text": row.text, "role": roles[row.text]}
+        | {"answer": row.answer, "truth": row.truth} for row in outcome.judged
+    ]  # fmt: skip
+    tables = {"proposals": [*_others(folder, "proposals", asked), *proposals]}
+    tables["judged"] = [*_others(folder, "judged", asked), *judged]
+    found = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float)
+    for row, q in zip(tables["proposals"], statistics.q_values(found).tolist(), strict=True):
+        row["q_value"] = _defined(q)
+    for name, rows in tables.items():
+        files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=SCHEMAS[name]))
+    files.write_json(folder / "usage.json", _usage(run, address, outcome, prices))
+    names = ("proposals.parquet", "judged.parquet", "usage.json")
+    files.finish(folder, [folder / name for name in names], made_from=_made_from(run))
+    return folder
+
+
+def cost(tokens: tuple[int, int], prices: tuple[float, float] | None) -> float | None:
+    """What tokens in and out cost at prices per million."""
+    return None if prices is None else sum(n * price for n, price in zip(tokens, prices, strict=True)) / 1e6
+
+
+def _proposal(number: int, each: Scored, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    known = outcome.known if each.hypothesis.kind == "question" else None
+    scores = dict.fromkeys(("targets", "samples", "undecided", "chance", "p_value", *_fields(statistics.UNDEFINED)))
+    for name, value in each.scores.items():
+        scores |= _fields(value, name) if isinstance(value, Estimate) else {name: _number(value)}
+    return {
+        "hypothesis": number,
+        "words": each.hypothesis.words,
+        "kind": each.hypothesis.kind,
+        "feature": each.hypothesis.feature,
+        "status": each.status,
+        "reason": each.reason,
+        "shown": [case.target for case in plan.material.shown],
+        "collapsed": plan.material.collapsed,
+        "unparsed": each.unparsed,
+        "known": known and known.n,
+        "sensitivity": known and known.sensitivity,
+        "specificity": known and known.specificity,
+        "repeated": each.same,
+        "negated": each.turned,
+    } | scores
+
+
+def _usage(run: Path, address: Address, outcome: Outcome, prices: tuple[float, float] | None) -> dict[str, Any]:
+    came = replies(run).all()
+    tokens = (sum(reply.prompt_tokens for reply in came), sum(reply.reply_tokens for reply in came))
+    return {
+        "base_url": address.base_url,
+        "model": address.model,
+        "calls": len(came),
+        "requests": sum(reply.attempts for reply in came),
+        "prompt_tokens": tokens[0],
+        "reply_tokens": tokens[1],
+        "estimated": any(reply.estimated for reply in came),
+        "unparsed": outcome.unparsed,
+        "malformed": outcome.malformed,
+        "stopped": outcome.problem,
+        "cost": cost(tokens, prices),
+    }
+
+
+def _others(folder: Path, name: str, asked: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """The rows of other sites, bandwidths and models."""
+    path = folder / f"{name}.parquet"
+    if not path.exists():
+        return []
+    mine = pc.field("site") == asked["site"]
+    for key in ("bandwidth", "model"):
+        mine &= pc.field(key) == asked[key]
+    return pq.read_table(path).filter(~mine).to_pylist()
+
+
+def _made_from(run: Path) -> dict[str, str]:
+    return {step: files.sha256(run / step / files.MANIFEST) for step in ("collect", "verify")}
+
+
+def _fields(estimate: Estimate, *names: str) -> dict[str, float | None]:
+    """The three columns of an estimate, of every estimate if none is named."""
+    ends = zip(("", "_low", "_high"), estimate, strict=True)
+    return {f"{name}{end}": _defined(value) for end, value in ends for name in names or _ESTIMATES}
+
+
+def _number(value: float) -> float | int | None:
+    return value if isinstance(value, int) else _defined(value)
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

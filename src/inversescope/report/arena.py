@@ -1,0 +1,176 @@
+"""The arena's page and its LaTeX table, out of its records.
+
+Everything that is drawn here is drawn once and for all: the page has no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow.parquet as pq
+
+from inversescope import files
+from inversescope.report.findings import interval, number
+from inversescope.report.records import Row
+
+OURS = ("ours", "ours weighted")
+# What is compared, by its column, with the words above it and the digits that it is worth.
+COLUMNS = {
+    "accuracy": "identified",
+    "corrected": "corrected score",
+    "gap": "gap to the reference",
+    "calibration_error": "calibration error",
+    "causal_agreement": "causal agreement",
+}
+
+
+@dataclass(frozen=True)
+class ArenaRecords:
+    """What the arena left on disk. Rows of `results` that count, by method, site and feature; null: over all."""
+
+    study: dict[str, Any]
+    results: Mapping[tuple[str, str | None, str | None], Row]
+    pairs: Mapping[tuple[str, str], Row]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, best first."""
+        names = [each["name"] for each in self.study["competitors"]]
+        return sorted(names, key=lambda name: -(self.results[name, None, None]["accuracy"] or 0.0))
+
+    def competitor(self, name: str) -> Row:
+        """What a method is and what it cost."""
+        return next(each for each in self.study["competitors"] if each["name"] == name)
+
+    def against(self, one: str, other: str) -> Row | None:
+        """The difference of two methods over all, seen from the first; None for a method and itself."""
+        if (one, other) in self.pairs:
+            return self.pairs[one, other]
+        if (other, one) not in self.pairs:
+            return None
+        row = self.pairs[other, one]
+        ends = {"difference": "difference", "difference_low": "difference_high", "difference_high": "difference_low"}
+        turned = {name: None if row[end] is None else -row[end] for name, end in ends.items()}
+        return {**row, **turned, "one": one, "other": other}
+
+
+def load_arena(folder: Path) -> ArenaRecords:
+    """The records in the arena's folder."""
+    results = [row for row in pq.read_table(folder / "results.parquet").to_pylist() if row["chosen"]]
+    overall = [
+        row
+        for row in pq.read_table(folder / "pairs.parquet").to_pylist()
+        if (row["site"], row["feature"], row["measure"]) == (None, None, "accuracy")
+    ]
+    return ArenaRecords(
+        files.read_json(folder / "competitors.json"),
+        {(row["method"], row["site"], row["feature"]): row for row in results},
+        {(row["one"], row["other"]): row for row in overall},
+    )
+
+
+def write_arena(folder: Path) -> list[Path]:
+    """Write `arena.html` and `arena.tex` from the records in the folder, and give back their paths."""
+    records = load_arena(folder)
+    made = {"arena.html": page(records), "arena.tex": latex(records)}
+    for name, text in made.items():
+        files.write(folder / name, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+    return [folder / name for name in made]
+
+
+def page(records: ArenaRecords) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "interval": interval, "amount": amount, "size": size}
+    return environment.from_string(_asset("arena.html.j2")).render(
+        records=records,
+        study=records.study,
+        headline=headline(records),
+        columns=COLUMNS,
+        style=_asset("report.css") + _asset("arena.css"),
+    )
+
+
+def headline(records: ArenaRecords) -> tuple[str, str]:
+    """What the comparison says of ours, and the numbers behind it; by stated rules."""
+    names = records.methods
+    ours = [name for name in names if name in OURS][:1]
+    if not ours or len(names) == 1:
+        return f"{names[0]} identifies most", estimate(records, names[0])
+    mine = ours[0]
+    ahead: dict[str, list[str]] = {"ahead of": [], "level with": [], "behind": []}
+    for other in names:
+        if other in OURS:
+            continue
+        row = records.against(mine, other)
+        verdict = None if row is None else row["ahead"]
+        ahead["ahead of" if verdict == mine else "behind" if verdict == other else "level with"].append(other)
+    parts = [f"{words} {_listed(found)}" for words, found in ahead.items() if found]
+    shown = [mine, *_best_others(records)]
+    return f"{mine.capitalize()} is {'; '.join(parts)}", "; ".join(
+        f"{name} {estimate(records, name)}" for name in shown
+    )
+
+
+def _best_others(records: ArenaRecords) -> list[str]:
+    """The best of the others that see no labels, and of those that do."""
+    others = [name for name in records.methods if name not in OURS]
+    kinds = {bool(records.competitor(name)["supervised"]): name for name in reversed(others)}
+    return [kinds[supervised] for supervised in (False, True) if supervised in kinds]
+
+
+def estimate(records: ArenaRecords, name: str) -> str:
+    """A method's accuracy over all, in words."""
+    return interval(records.results[name, None, None], "accuracy")
+
+
+def latex(records: ArenaRecords) -> str:
+    """The main table for a paper; needs the package booktabs."""
+    head = ["Method", *(words.capitalize() for words in COLUMNS.values()), "Verified/s", "Training (s)"]
+    lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
+    for name in records.methods:
+        row, costs = records.results[name, None, None], records.competitor(name)
+        label = name + (r"$^\dagger$" if costs["supervised"] else "")
+        cells = [_tex(row, column) for column in COLUMNS] + [amount(costs["verified"]), amount(costs["training"])]
+        lines.append(" & ".join([label, *(cell.replace("–", "--") for cell in cells)]) + r" \\")
+    n, sites = records.study["targets"], len(records.study["sites"])
+    note = rf"\multicolumn{{{len(head)}}}{{l}}{{\footnotesize $^\dagger$ Shown labels in training. "
+    note += (
+        rf"Mean over {len(records.study['features'])} features and {sites} sites; 95\% intervals over {n} targets.}}"
+    )
+    return "\n".join([*lines, r"\bottomrule", note, r"\end{tabular}"]) + "\n"
+
+
+def _tex(row: Row, name: str) -> str:
+    if row[name] is None:
+        return "--"
+    ends = [row[f"{name}{end}"] for end in ("_low", "_high")]
+    margin = "" if None in ends else rf" {{\scriptsize [{ends[0]:.2f}, {ends[1]:.2f}]}}"
+    return f"{row[name]:.2f}{margin}".replace("-", "$-$")
+
+
+def amount(value: float | None) -> str:
+    """Seconds, or how many a second: three digits at most where there are fewer than a thousand."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"
+
+
+def size(value: float | None) -> str:
+    """Bytes as megabytes."""
+    return "–" if value is None else f"{value / 1e6:,.0f} MB"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _asset(name: str) -> str:
+    return (resources.files("inversescope.report") / "assets" / name).read_text(encoding="utf-8")

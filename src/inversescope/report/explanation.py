@@ -1,0 +1,113 @@
+"""An explanation as one HTML file, from its record: needs no network and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from inversescope import files
+from inversescope.report.findings import number
+from inversescope.report.targets import differences
+
+Row = Mapping[str, Any]
+SHOWN = 12  # hypotheses of a site
+CHANCE = 0.05  # q up to which a hypothesis is above chance
+
+
+def write_explanation(record: Row, path: Path) -> None:
+    """Write the page, and beside it the record itself as JSON.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    page = render(record)
+    files.write(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    files.write_json(path.with_suffix(".json"), dict(record))
+
+
+def render(record: Row) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "small": small,
+        "marked": lambda text: marked(record["text"], text),
+    }
+    series, places = _places([each["site"] for each in record["sites"]])
+    return environment.from_string(_asset("explanation.html.j2")).render(
+        record=record,
+        series=series,
+        places=places,
+        table=_table(record["sites"]),
+        shown=SHOWN,
+        shade=shade,
+        above=above,
+        style=_asset("report.css"),
+    )
+
+
+def above(finding: Row) -> bool:
+    """Whether a finding is above chance: by its interval, and over all that was tested."""
+    low, q = finding["corrected"][1], finding["q_value"]
+    return low is not None and q is not None and low > 0 and q <= CHANCE
+
+
+def interval(estimate: Sequence[float | None]) -> str:
+    """A value with its interval: `0.86 [0.78, 0.93]`."""
+    value, low, high = estimate
+    return number(value) if low is None else f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def small(value: float | None) -> str:
+    """A probability: never 0, which none is."""
+    return "= –" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def shade(finding: Row | None) -> str:
+    """The colour of a corrected score from 0 to 1, as in the report."""
+    value = None if finding is None else finding["corrected"][0]
+    if value is None:
+        return ""
+    place = min(1.0, max(0.0, value)) * 4
+    stop = min(3, int(place))
+    return (
+        f"background: color-mix(in oklab, var(--scale-{stop}), var(--scale-{stop + 1}) {100 * (place - stop):.0f}%); "
+        f"color: var(--{'paper' if value > 0.45 else 'ink'})"
+    )
+
+
+def marked(source: str, text: str) -> Markup:
+    """A sample with the words that differ from the source's marked."""
+    pieces = differences(source, text)
+    return Markup("").join(
+        escape(piece) if place % 2 == 0 else Markup("<mark>{}</mark>").format(piece)
+        for place, piece in enumerate(pieces)
+        if piece
+    )
+
+
+def _places(sites: Sequence[str]) -> tuple[str, list[str]]:
+    """What the addresses have in common before their numbers, and what is left of each."""
+    series = {address.split(".", 1)[0] for address in sites}
+    if len(series) > 1 or any("." not in address or "+" in address for address in sites):
+        return "", list(sites)
+    return series.pop(), [address.split(".", 1)[1] for address in sites]
+
+
+def _table(sites: Sequence[Row]) -> dict[str, list[Row | None]]:
+    """Each hypothesis that is above chance at any of the sites, with what every site says of it."""
+    found = [{finding["hypothesis"]: finding for finding in each["findings"]} for each in sites]
+    appeared = {name: None for row in found for name, finding in row.items() if above(finding)}
+    return {name: [row.get(name) for row in found] for name in appeared}
+
+
+def _asset(name: str) -> str:
+    return (resources.files("inversescope.report") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,52 @@
+"""A study whose truth is planted: one site holds a feature in a direction, another knows nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from toy_world import write_store
+
+from inversescope import files
+from inversescope.arena.setting import Setting
+from inversescope.config import RunConfig
+from inversescope.reference import reference
+from inversescope.run_directory import PROVENANCE, RunDirectory
+from inversescope.sites import Site
+from inversescope.tasks import Labels, Tokens
+
+PRESENT, ABSENT = Site("resid_post", 0), Site("resid_post", 1)
+COLOURS = ("red", "green", "blue")
+WIDTH = 12
+SIZES = {"train": 600, "pool": 400, "target": 60}
+
+
+def labels(tokens: Tokens) -> Labels:
+    """The colour that the first token stands for."""
+    return {"colour": COLOURS[tokens[0]]}
+
+
+def read(tokens: Tokens) -> Mapping[Site, Sequence[float]]:
+    """At PRESENT the colour shifts one coordinate of sparse noise by four; ABSENT is sparse noise."""
+    rng = np.random.default_rng(tokens)
+    noise = rng.normal(size=(2, WIDTH)) * (rng.random((2, WIDTH)) < 0.15)
+    noise[0, tokens[0]] += 4
+    return {PRESENT: noise[0].tolist(), ABSENT: noise[1].tolist()}
+
+
+def planted(folder: Path, seed: int = 0) -> Setting:
+    """The study, as far as those that neither draw nor decode read it."""
+    rng = np.random.default_rng(seed)
+    numbers = iter(range(sum(SIZES.values())))
+    splits = {name: [(int(rng.integers(3)), next(numbers)) for _ in range(size)] for name, size in SIZES.items()}
+    run = RunDirectory(folder, RunConfig.parse("[sample]\nbandwidths = [0.4, 0.8]", "planted"))
+    run.__dict__["store"] = write_store(folder / "collect", splits, read, labels)
+    run.__dict__["sites"] = {"train": (PRESENT, ABSENT), "pool": (PRESENT, ABSENT), "target": (PRESENT, ABSENT)}
+    (folder / "reference").mkdir()
+    reference(folder / "reference", run.store, (PRESENT, ABSENT), lambda done, total: None)
+    nothing = pa.table({"label.colour": pa.array([], pa.string()), "producer": pa.array([], pa.string())})
+    files.write_table(folder / "verify" / "samples.parquet", nothing)
+    files.write_json(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
+    return Setting(run, budget=10.0, seed=seed)

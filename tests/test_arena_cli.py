@@ -1,0 +1,136 @@
+"""`inversescope arena` on a tiny subject: what it leaves, says and refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from run_contract import differences
+from small_subject import World, call, world_in
+
+from inversescope import files
+from inversescope.arena import contest
+from inversescope.arena.competitors import COMPETITORS
+from inversescope.arena.pairs import TIE
+
+
+@pytest.fixture
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def run(world: World, tmp_path: Path) -> Path:
+    """A copy of the finished run, to write in."""
+    shutil.copytree(world.run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFixture[str]):
+    sites, features = ("resid_post.0", "z.1.0", "resid_post.1"), ("subject", "place", "object")
+    effects = [{"site": s, "feature": f, "effect": len(s) * 0.1 + len(f)} for s in sites for f in features]
+    files.write_table(run / "causal" / "effects.parquet", pa.Table.from_pylist(effects))
+    assert call("arena", run, "--budget", 1) == 0
+    shown = capsys.readouterr()
+    assert all(name in shown.out for name in COMPETITORS) and f"arena: {run / 'arena' / 'arena.html'}" in shown.err
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert [line for line in differences(run) if line.startswith("arena")] == []
+    study = files.read_json(run / "arena" / "competitors.json")
+    results = pq.read_table(run / "arena" / "results.parquet").to_pylist()
+    cells = {(row["method"], row["site"], row["feature"]) for row in results if row["chosen"]}
+    assert len(cells) == len(COMPETITORS) * (1 + len(study["sites"])) * (1 + len(study["features"]))
+    assert all(row["accuracy"] is not None and row["accuracy_low"] <= row["accuracy"] for row in results)
+    overall = {row["method"]: row for row in results if row["site"] is None and row["feature"] is None}
+    assert -1 <= overall["ours"]["causal_agreement_low"] <= overall["ours"]["causal_agreement"] <= 1
+    page = (run / "arena" / "arena.html").read_text()
+    assert "http" not in page.replace("http-equiv", "") and all(f">{name}" in page for name in COMPETITORS)
+    assert (run / "arena" / "arena.tex").read_text().count(r"\\") == len(COMPETITORS) + 1
+    for row in pq.read_table(run / "arena" / "pairs.parquet").to_pylist():
+        level = row["difference_low"] <= 0 <= row["difference_high"]
+        assert row["ahead"] == TIE if level else row["ahead"] in (row["one"], row["other"])
+    # A budget that is not the run's own means a generator of its own.
+    ours = next(each for each in study["competitors"] if each["name"] == "ours")
+    assert 0.5 < ours["training"] < 4 and ours["verified"] is not None
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the competitors that are asked from now on."""
+    names: list[str] = []
+    ask = contest._ask
+    monkeypatch.setattr(contest, "_ask", lambda *given: (names.append(given[2].name), ask(*given))[1])
+    return names
+
+
+FEW = ("--only", "reference", "--only", "linear probe", "--only", "nearest")
+
+
+def test_it_goes_on_after_an_interruption(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    ask = contest._ask
+
+    def interrupted(*given: object) -> None:
+        if given[2].name == "nearest":
+            raise KeyboardInterrupt
+        ask(*given)
+
+    monkeypatch.setattr(contest, "_ask", interrupted)
+    assert call("arena", run, *FEW) == 130
+    assert f"start it again: inversescope arena {run}" in capsys.readouterr().err
+    assert not files.finished(run / "arena") and files.finished(run / "arena" / "reference")
+    monkeypatch.setattr(contest, "_ask", ask)
+    names = asked(monkeypatch)
+    assert call("arena", run, *FEW) == 0
+    assert names == ["nearest", "linear probe"]
+    files.check(run / "arena")
+
+
+def test_a_seed_gives_one_ranking(run: Path, tmp_path: Path):
+    # None of these is ended by the clock.
+    few = ("--only", "ours", "--only", "difference of means", "--only", "self-decoding", "--only", "no condition")
+    for name in ("a", "b"):
+        assert call("arena", run, "--out", tmp_path / name, *few) == 0
+    for name in ("results.parquet", "pairs.parquet"):
+        assert pq.read_table(tmp_path / "a" / name).equals(pq.read_table(tmp_path / "b" / name))
+    assert not (run / "arena").exists()
+
+
+def test_another_seed_trains_anew(run: Path, tmp_path: Path):
+    assert call("arena", run, "--out", tmp_path / "a", "--seed", 5, "--budget", 2, "--only", "ours") == 0
+    assert len(pq.read_table(tmp_path / "a" / "ours" / "samples.parquet"))
+    cost = files.read_json(tmp_path / "a" / "competitors.json")["competitors"][0]
+    assert 0.5 < cost["training"] < 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--budget", 0), ("the budget must be above zero", "given:   0")),
+        (("--only", "oracle"), ("no such competitor", "given:   oracle", "allowed: ours, ours weighted")),
+    ],
+)
+def test_bad_questions_are_refused(run: Path, arguments: tuple, says: tuple, capsys: pytest.CaptureFixture[str]):
+    assert call("arena", run, *arguments) == 2
+    assert re.search(".*".join(map(re.escape, says)), capsys.readouterr().err, re.S)
+
+
+def test_a_run_that_is_not_finished_is_refused(run: Path, capsys: pytest.CaptureFixture[str]):
+    shutil.rmtree(run / "verify")
+    assert call("arena", run) == 2
+    said = capsys.readouterr().err
+    assert "the arena needs a finished run" in said and "verify not done" in said and "--resume" in said
+
+
+def test_a_study_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("arena", tmp_path / "none") == 2
+    said = capsys.readouterr().err
+    assert "there is no such study" in said and "demo" in said
+
+
+def test_answers_to_another_question_are_not_mixed(run: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("arena", run, "--only", "reference") == 0
+    assert call("arena", run, "--only", "reference", "--seed", 9) == 2
+    assert re.search(r"answers for another seed\n  given:   9\n  allowed: 3", capsys.readouterr().err)

@@ -1,0 +1,212 @@
+"""From one activation to hypotheses: what is said of them, against exact answers, and the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from small_subject import config_text, save_subject
+
+from inversescope import Inverter
+from inversescope.cli import main
+from inversescope.explain import explain
+from inversescope.explain.explain import _bits, _corrected, _finding, _p_value, _share, _surest, _with_q_values
+from inversescope.explain.prior import Hypothesis, Prior
+from inversescope.explain.replaced import Replaced
+from inversescope.inverter import Inversion, InvertedSample
+from inversescope.report.explanation import render
+
+TEXT = "Then, Mary and John went to the store. John gave a drink to"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run on the small subject."""
+    folder = tmp_path_factory.mktemp("explain")
+    model = save_subject(folder / "model")
+    (folder / "run.toml").write_text(config_text(model))
+    main_without_exit(["run", str(folder / "run.toml"), "--out", str(folder / "run")])
+    return folder / "run"
+
+
+def main_without_exit(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code in (0, None)
+
+
+def drawn(labels: Sequence[str | None], weights: Sequence[float] | None = None) -> Inversion:
+    """Samples whose label is their text."""
+    weights = [1 / len(labels)] * len(labels) if weights is None else weights
+    samples = tuple(
+        InvertedSample(label, (i,), 0.1 * i, weight, False, -1.0, {})
+        for i, (label, weight) in enumerate(zip(labels, weights, strict=True))
+    )
+    return Inversion("source", (99,), 0, "resid_post.0", 0.1, {}, samples, 0.0, float(len(labels)), None)
+
+
+def hypothesis(labels: Sequence[str | None], value: str = "a", chance: float = 0.25) -> Hypothesis:
+    """The first token says which label an input has."""
+    shares = {"a": chance, "b": 1 - chance}
+    return Hypothesis("letter", "", lambda tokens: labels[tokens[0]], value, shares, np.array([True]))
+
+
+def test_the_share_is_that_of_draws_that_count_alike():
+    labels = ["a"] * 15 + ["b"] * 5
+    share = _share(hypothesis(labels), drawn(labels))
+    low, high = stats.beta(15.5, 5.5).interval(0.95)
+    assert share == pytest.approx((0.75, low, high))
+    assert _corrected(share, 0.25) == pytest.approx(((0.75 - 0.25) / 0.75, (low - 0.25) / 0.75, (high - 0.25) / 0.75))
+
+
+@pytest.mark.parametrize("alike", [0, 3, 15, 20])
+def test_p_is_the_binomial_tail(alike: int):
+    labels = ["a"] * alike + ["b"] * (20 - alike)
+    exact = stats.binomtest(alike, 20, 0.25, alternative="greater").pvalue
+    assert _p_value(hypothesis(labels), drawn(labels)) == pytest.approx(exact)
+
+
+def test_weights_say_how_many_draws_there_are():
+    """Half of the draws have no weight: they are not there."""
+    labels = ["a"] * 10 + ["b"] * 10
+    weights = [0.1] * 10 + [0.0] * 10
+    low = stats.beta(10.5, 0.5).ppf(0.025)
+    assert _share(hypothesis(labels), drawn(labels, weights)) == pytest.approx((1.0, low, 1.0))
+
+
+def test_undecided_draws_do_not_count():
+    labels = ["a"] * 6 + ["b"] * 6 + [None] * 8
+    assert _share(hypothesis(labels), drawn(labels)).value == pytest.approx(0.5)
+
+
+def test_collapsed_weights_say_nothing():
+    labels = ["a"] * 20
+    weights = [1.0] + [0.0] * 19
+    one = _finding(hypothesis(labels), drawn(labels, weights), 0.0, 0.0)
+    assert isnan(one.share.value) and isnan(one.corrected.low) and isnan(one.p_value) and isnan(one.bits)
+    assert not one.above_chance
+    surest = _finding(hypothesis(labels), drawn(labels), 0.0, 0.0)
+    assert sorted([one, surest], key=_surest) == [surest, one]
+
+
+def test_bits_are_the_drop_in_entropy():
+    labels = ["a"] * 20
+    assert _bits(hypothesis(labels, chance=0.5), drawn(labels)) == pytest.approx(1.0)
+
+
+def test_samples_for_and_against():
+    labels = ["b", "a", "a", None, "a", "a", "b"]
+    weights = [0.1, 0.2, 0.1, 0.2, 0.1, 0.1, 0.2]
+    found = _finding(hypothesis(labels), drawn(labels, weights), 0.0, 0.0)
+    assert [sample.tokens for sample in found.supporting] == [(1,), (2,), (4,)]
+    assert found.against is not None and found.against.tokens == (6,)
+
+
+def test_q_counts_every_site():
+    labels = ["a"] * 15 + ["b"] * 5
+    one = _finding(hypothesis(labels), drawn(labels), 0.0, 0.0)
+    none = _finding(hypothesis(["b"] * 20), drawn(["b"] * 20), 0.0, 0.0)
+    (first,), (second, third) = _with_q_values([[one], [none, none]])
+    assert first.q_value == pytest.approx(3 * first.p_value)
+    assert second.q_value == third.q_value == 1
+
+
+def test_hypotheses_are_what_samples_share_and_the_prior_does_not(run: Path):
+    inverter = Inverter.load(run)
+    text, pool = inverter.run.store.inputs("target").texts[0], inverter.run.store.inputs("pool")
+    inversion = inverter.invert(text, site="resid_post.1", bandwidth=0.5, n=64)
+    found = {each.name: each for each in Prior(inverter.run).hypotheses(inversion.tokens, inversion)}
+    known = found.keys() & pool.labels.keys()
+    assert known
+    for name in known:
+        decided = [label for label in pool.labels[name] if label is not None]
+        assert found[name].value == inverter.run.task.labels(inversion.tokens)[name]
+        assert found[name].chance == pytest.approx(decided.count(found[name].value) / len(decided))
+    assert not any(each.value == "no" for name, each in found.items() if name not in pool.labels)
+    assert all(each.chance < 1 for each in found.values())
+
+
+def test_the_source_in_its_own_place_changes_nothing(run: Path):
+    inverter = Inverter.load(run)
+    text = inverter.run.store.inputs("target").texts[0]
+    inversion = inverter.invert(text, site="resid_post.1", bandwidth=0.5, n=16)
+    (site,) = inverter.run.subject.sites(["resid_post.1"])
+    effects = Replaced(inverter.run, site, inversion, seed=0)
+    assert effects.own == pytest.approx(0, abs=1e-6) and effects.random > 0.01
+    # At the last layer the next token follows from the activation alone: a donor does what it does on its own.
+    donor, effect = next(iter(effects._effects.items()))
+    logits = inverter.run.subject.capture([inversion.tokens, donor], [], logits=True).logits
+    before, after = logits.log_softmax(1)
+    assert effect == pytest.approx(float((before.exp() * (before - after)).sum()), rel=1e-3, abs=1e-5)
+
+
+def test_sufficiency_and_necessity_are_shares_of_what_random_inputs_do(run: Path):
+    inverter = Inverter.load(run)
+    inversion = inverter.invert(inverter.run.store.inputs("target").texts[0], site="resid_post.1", bandwidth=0.5, n=32)
+    (site,) = inverter.run.subject.sites(["resid_post.1"])
+    effects = Replaced(inverter.run, site, inversion, seed=0)
+    donors = list(effects._effects)
+    pool = np.zeros(len(inverter.run.store.inputs("pool")), dtype=bool)
+
+    def says(tokens: tuple[int, ...]) -> str:  # one of the samples has another label than all the others
+        return "b" if tokens == donors[0] else "a"
+
+    sufficiency, necessity = effects.of(Hypothesis("", "", says, "a", {}, pool))
+    kept, moved = np.mean([effects._effects[x] for x in donors[1:9]]), effects._effects[donors[0]]
+    assert sufficiency == pytest.approx(1 - kept / effects.random)
+    assert necessity == pytest.approx((moved - kept) / effects.random)
+    # Where every sample has the label, the nearest inputs of the pool with another stand in.
+    nearest = inverter.run.store.inputs("pool").tokens[effects._nearest[0]]
+    _, necessity = effects.of(Hypothesis("", "", lambda tokens: "b" if tokens == nearest else "a", "a", {}, pool))
+    assert not isnan(necessity) and nearest in effects._effects
+
+
+def test_where_nothing_can_be_set_nothing_is_said(run: Path, monkeypatch: pytest.MonkeyPatch):
+    inverter = Inverter.load(run)
+    inversion = inverter.invert(TEXT, site="resid_post.1", bandwidth=0.5, n=8)
+    (site,) = inverter.run.subject.sites(["resid_post.1"])
+    monkeypatch.setattr("inversescope.explain.replaced.unsettable", lambda subject, site: "no")
+    effects = Replaced(inverter.run, site, inversion, seed=0)
+    assert all(map(isnan, effects.of(hypothesis(["a"]))))
+
+
+def test_an_explanation_is_the_same_again_and_ranked(run: Path):
+    inverter = Inverter.load(run)
+    one, two = (explain(inverter, TEXT, sites=["resid_post.*"], bandwidth=0.1, n=32, seed=1) for _ in range(2))
+    assert json.dumps(one.record()) == json.dumps(two.record())
+    assert [each.site for each in one.sites] == ["resid_post.0", "resid_post.1"]
+    for each in one.sites:
+        assert list(each.findings) == sorted(each.findings, key=_surest)
+    assert "resid_post.1" in render(one.record())
+
+
+def test_the_command_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    page = tmp_path / "page.html"
+    arguments = ["explain", TEXT, "--site", "resid_post.*", "--run", str(run), "-n", "16", "--html", str(page)]
+    main_without_exit(arguments)
+    assert "resid_post" in capsys.readouterr().out
+    assert "<script" not in page.read_text()
+    record = json.loads(page.with_suffix(".json").read_text())
+    assert record["text"] == TEXT and len(record["sites"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--site", "z.0.0"], "serves none of these sites"),
+        (["--site", "resid_post.7"], "no layer 7"),
+        (["--site", "resid_post.1", "-h", "7"], "not trained for this bandwidth"),
+        (["--site", "resid_post.1", "--position", "xyz"], "xyz"),
+        (["--site", "resid_post.1", "-n", "1"], "-n"),
+    ],
+)
+def test_bad_input(run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", TEXT, "--run", str(run), *arguments])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err

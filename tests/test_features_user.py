@@ -1,0 +1,192 @@
+"""A user's features: each form of a config line from collection to the scores, and each way to get one wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from fake_tokenizer import WordSubject
+from small_subject import World, call, config_text, world_in
+
+from inversescope import UserError
+from inversescope.config import RunConfig
+from inversescope.features.featured import add_features
+from inversescope.features.user import FeatureConfig
+from inversescope.inverter import Inverter
+from inversescope.pipeline import Run
+from inversescope.tasks import IOIConfig, Task, TextsConfig, load_task
+
+FUNCTION = """\
+from dataclasses import dataclass
+
+@dataclass
+class Seen:
+    text: str
+
+def ending(text):
+    return Seen(text).text.split()[-1] if len(text) > 20 else None
+
+def crossed(text):
+    raise LookupError("no such topic")
+
+def numbered(text):
+    return [len(text)]
+"""
+
+FEATURES = """\
+[features]
+long = { expression = "words > 5", undecided = "words < 2" }
+afterwards = { regex = "^(Then|When)" }
+mentions = { regex = "a lot of" }
+ending = { function = "mine.py:ending" }
+giver = { column = "subject" }
+
+[collect]"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world_in(tmp_path_factory.getbasetemp())
+
+
+def expected(text: str) -> dict[str, str | None]:
+    words = text.replace(",", " ").replace(".", " ").split()
+    return {
+        "long": None if len(words) < 2 else "yes" if len(words) > 5 else "no",
+        "afterwards": next((start for start in ("Then", "When") if text.startswith(start)), None),
+        "mentions": "yes" if "a lot of" in text else "no",
+        "ending": text.split()[-1] if len(text) > 20 else None,
+    }
+
+
+def test_every_form_from_collection_to_the_scores(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FUNCTION)
+    Path("run.toml").write_text(config_text(world.model, steps=5).replace("[collect]", FEATURES))
+    assert call("run", "run.toml", "--out", "run", "--until", "score") == 0
+    for table in ("collect/inputs.parquet", "verify/samples.parquet"):
+        rows = pq.read_table(Path("run", table)).to_pylist()
+        assert "label.subject" not in rows[0] and "label.indirect object" in rows[0]
+        for row in rows:
+            if row["text"] is not None and "‹" not in row["text"]:  # special tokens have other signs for people
+                assert expected(row["text"]) == {name: row[f"label.{name}"] for name in expected("")}, row["text"]
+    own = {row["text"]: row["label.subject"] for row in pq.read_table(world.run / "collect/inputs.parquet").to_pylist()}
+    named = pq.read_table(Path("run/collect/inputs.parquet")).to_pylist()
+    assert [row["label.giver"] for row in named] == [own[row["text"]] for row in named]
+    scored = {row["feature"] for row in pq.read_table(Path("run/score/results.parquet")).to_pylist()}
+    assert {"giver", "long", "mentions", "ending", "afterwards"} <= scored
+    made_by = json.loads(Path("run/provenance.json").read_text())
+    assert list(made_by["features"]) == ["ending"]
+    # A run is not continued with another function.
+    Path("mine.py").write_text(FUNCTION + "\n# another\n")
+    with pytest.raises(UserError, match="function of feature 'ending' is not the one"):
+        _ = Run.open(Path("run")).task
+
+
+def test_features_in_python(world: World):
+    found = Inverter.load(world.run, features={"long": "words > 5", "end": lambda text: text[-1:] or None})
+    source = found.run.store.inputs("target").texts[0]
+    inversion = found.invert(source, site="resid_post.1", n=8, bandwidth=0.5)
+    assert inversion.labels["long"] == "yes" and inversion.labels["end"] == source[-1]
+    assert inversion.labels["subject"] == found.run.store.inputs("target").labels["subject"][0]
+    for sample in inversion.samples:
+        assert sample.text is None or sample.labels["end"] == sample.text[-1]
+    with pytest.raises(UserError, match="a feature of this name already"):
+        Inverter.load(world.run, features={"subject": "words"})
+
+
+def task_with(**features: dict[str, str]) -> Task:
+    subject = WordSubject()
+    task = load_task(IOIConfig(names=3), subject)
+    return add_features(task, {name: FeatureConfig(**each) for name, each in features.items()}, subject)
+
+
+def test_the_rest_of_a_task_is_as_it_was(tmp_path: Path):
+    task = task_with(long={"expression": "words > 3"})
+    assert isinstance(task, Task)
+    assert (task.name, task.cut, task.rows) == ("ioi", "END", None)
+    inputs = dict(task.enumerate())
+    assert sum(inputs.values()) == pytest.approx(1)
+    assert task.labels(next(iter(inputs)))["long"] == "yes"
+
+
+def test_a_label_column_has_one_name_and_an_undecided_case(tmp_path: Path):
+    texts = tmp_path / "texts.jsonl"
+    rows = [("so be it", "calm", 1), ("no", "angry", 2), ("why not", None, 3)]
+    texts.write_text("\n".join(json.dumps({"text": t, "mood": mood, "n": n}) for t, mood, n in rows))
+    subject = WordSubject()
+    own = load_task(TextsConfig(path=texts), subject)
+    feature = FeatureConfig(column="mood", undecided="words < 2")
+    task = add_features(own, {"tone": feature}, subject)
+    assert task.features == ("n", "tone")
+    assert [task.labels(subject.encode(text))["tone"] for text, _, _ in rows] == ["calm", None, None]
+    assert add_features(own, {"mood": feature}, subject).features == ("n", "mood")
+    with pytest.raises(UserError, match=r"no such label column\n.*temper\n.*mood, n\n.*`labels`"):
+        add_features(own, {"tone": FeatureConfig(column="temper")}, subject)
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("a = { expression = 'wordz > 2' }", ["features.a.expression: there is no such name", "wordz", "first_word"]),
+        ("a = { regex = '(' }", ["features.a.regex: this is not a regular expression"]),
+        ("a = { regex = 'b', column = 'b' }", ["features.a: a feature is given by exactly one of expression", "by 2"]),
+        ("a = { }", ["by 0"]),
+        ("a = { expression = 'words', undecided = 'words' }", ["features.a.undecided: the undecided case is"]),
+        ("a = { regexp = 'b' }", ["features.a.regexp: there is no such key", "in a: expression, regex"]),
+        ("a = 'words'", ["features.a"]),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_refused_with_the_config(line: str, parts: list[str]):
+    with pytest.raises(UserError) as caught:
+        RunConfig.parse(f"[features]\n{line}", "my.toml")
+    assert [part for part in parts if part not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("feature", "parts"),
+    [
+        ("{ function = 'mine.py:absent' }", ["there is no such function", "mine.py:absent", "package.module:name"]),
+        ("{ function = 'mine.py' }", ["there is no such function"]),
+        ("{ function = 'other.py:f' }", ["cannot be loaded", "other.py", "FileNotFoundError"]),
+        ("{ function = 'no_such_module:f' }", ["cannot be loaded", "no_such_module"]),
+        ("{ question = 'Is it polite?' }", ["needs an endpoint", "a: Is it polite?"]),
+    ],
+)
+def test_a_feature_that_cannot_be_loaded_leaves_no_run(
+    feature: str, parts: list[str], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FUNCTION)
+    text = config_text(world.model).replace("[collect]", f"[features]\na = {feature}\n\n[collect]")
+    with pytest.raises(UserError) as caught:
+        Run.create(Path("run"), text)
+    assert [part for part in parts if part not in str(caught.value)] == []
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("crossed", ["the function of a feature fails", "feature a, input 'Then", "LookupError: no such topic", ":11"]),
+        ("numbered", ["not a label", "feature a, input 'Then", "["]),
+    ],
+)
+def test_a_function_that_fails_names_the_input_and_ends_with_2(
+    name: str,
+    parts: list[str],
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FUNCTION)
+    line = f"[features]\na = {{ function = 'mine.py:{name}' }}\n\n[collect]"
+    Path("run.toml").write_text(config_text(world.model).replace("[collect]", line))
+    assert call("run", "run.toml", "--out", "run") == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert [part for part in parts if part not in message] == []

@@ -1,0 +1,243 @@
+"""Hypotheses from a language model: what it is shown, what becomes of its replies, and when its judging is used."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_endpoint import Model, Server, data_in, question_in, serving
+from propose_fixture import ANIMAL, COLOUR, COLOURS, LIMITS, RED, planted
+
+from inversescope.endpoint import Address, Budget, Endpoint, Replies
+from inversescope.propose import Outcome, Plan, propose
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Iterator[Callable[..., tuple[Outcome, Server]]]:
+    """Lets a model propose and judge; what came of it, and what the server was asked."""
+    with ExitStack() as stack:
+
+        def run(model: Callable, plan: Plan | None = None, calls: int = 200) -> tuple[Outcome, Server]:
+            server = stack.enter_context(serving(model))
+            address = Address(server.url, "fake")
+            endpoint = stack.enter_context(Endpoint(address, Replies(tmp_path), Budget(calls, 10**6)))
+            return propose(plan or Plan(planted(), LIMITS), endpoint, lambda what, done, total: None), server
+
+        yield run
+
+
+def red(text: str) -> str:
+    return "yes" if " red " in text else "no"
+
+
+IS_RED = {"words": "something is red", "question": RED}
+
+
+# What comes of a good model
+
+
+def test_what_the_site_holds_is_told_from_what_it_does_not(ask: Callable):
+    outcome, _ = ask(Model([COLOUR, ANIMAL, IS_RED], {RED: red}))
+    colour, animal, question = outcome.scored
+    assert [each.status for each in outcome.scored] == ["scored"] * 3 and outcome.problem is None
+    assert colour.scores["corrected"].value == 1 and colour.scores["p_value"] < 0.001
+    assert animal.scores["corrected"].low < 0 < animal.scores["corrected"].high and animal.scores["p_value"] > 0.05
+    assert question.scores["corrected"].value == 1 and question.scores["p_value"] < 0.01
+    assert (question.same, question.turned, question.unparsed) == (1, 1, 0)
+    assert (outcome.known.sensitivity, outcome.known.specificity) == (1, 1) and outcome.known.n == 64
+
+
+def test_a_question_is_scored_as_the_expression_that_says_the_same(ask: Callable):
+    plan = Plan(planted(), replace(LIMITS, draws=LIMITS.samples, pool=LIMITS.prior))  # on the very same texts
+    outcome, _ = ask(Model([{"words": "red", "expression": 'has_word("red")'}, IS_RED], {RED: red}), plan)
+    expression, question = (each.scores for each in outcome.scored)
+    assert expression == question and expression["targets"] == 12
+
+
+def test_no_target_that_is_shown_is_scored_on(ask: Callable):
+    plan = Plan(planted(), LIMITS)
+    _, server = ask(Model([IS_RED], {RED: red}), plan)
+    [first] = [body for body in server.asked if question_in(body) is None]
+    shown = {group["source"] for group in data_in(first)["groups"]}
+    assert shown == {case.source for case in plan.material.shown}
+    assert not shown & set(plan.blind.sources) and len(plan.blind.sources) == 12
+
+
+def test_the_judge_is_told_nothing_but_the_question_and_shuffled_texts(ask: Callable):
+    plan = Plan(planted(), LIMITS)
+    _, server = ask(Model([IS_RED], {RED: red}), plan)
+    bodies = [body for body in server.asked if question_in(body) == RED]
+    assert all(set(data_in(body)) == {"texts"} for body in bodies)
+    assert len({body["messages"][0]["content"] for body in bodies}) == 1
+    asked = [text for body in bodies[:-1] for text in data_in(body)["texts"].values()]
+    assert sorted(asked) == plan.blind.texts  # each once; the last request asks some of them again
+    roles = [plan.blind.roles[text] for text in asked]
+    changes = sum(one != other for one, other in itertools.pairwise(roles))
+    assert changes > len(roles) / 3  # sources, samples and distractors alternate
+
+
+# Judges that cannot be relied on
+
+
+def always(word: str) -> Callable:
+    model = Model([IS_RED, {"words": "blue", "question": "Is it blue?"}])
+    model.answer = lambda question, text: word
+    return model
+
+
+class Partial(Model):
+    """A judge that reads words well, and answers every other question by a rule of its own."""
+
+    def __init__(self, rule: Callable[[str, str], str]):
+        super().__init__([IS_RED])
+        self.rule = rule
+
+    def answer(self, question: str, text: str) -> str:
+        return super().answer(question, text) if question.startswith("Does the word") else self.rule(question, text)
+
+
+def test_a_judge_that_always_says_yes_is_caught_where_the_answer_is_known(ask: Callable):
+    outcome, server = ask(always("yes"))
+    assert [each.status for each in outcome.scored] == ["not usable"] * 2
+    assert "wrong where the answer is known: right 1.00 of the time where it is yes, 0.00" in outcome.scored[0].reason
+    assert all(each.scores == {} for each in outcome.scored)
+    assert {question_in(body) for body in server.asked} & {RED, "Is it blue?"} == set()  # nothing more is paid for
+
+
+def test_a_judge_that_always_says_yes_to_the_hypothesis_is_caught_by_the_distractors(ask: Callable):
+    outcome, _ = ask(Partial(lambda question, text: "yes"))
+    assert outcome.known.problem is None
+    [question] = outcome.scored
+    assert (question.status, question.scores) == ("not usable", {})
+    assert question.reason == 'the judge says "yes" of every text, distractors included'
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (lambda question, text: red(text), "the judge contradicts itself when asked the opposite: 0.00"),
+        (lambda question, text: "cannot tell", "the judge decides fewer than half of the texts"),
+        (lambda question, text: "maybe?", "the judge decides fewer than half of the texts"),
+    ],
+)
+def test_a_judge_that_contradicts_itself_or_decides_nothing_is_not_used(ask: Callable, rule: Callable, reason: str):
+    [question] = ask(Partial(rule))[0].scored
+    assert question.status == "not usable" and question.reason.startswith(reason)
+
+
+def test_a_judge_that_guesses_contradicts_itself(ask: Callable):
+    rng = np.random.default_rng(0)
+    [question] = ask(Partial(lambda question, text: "yes" if rng.random() < 0.5 else "no"))[0].scored
+    assert question.status == "not usable" and "contradicts itself" in question.reason
+
+
+def test_a_judge_that_errs_at_random_draws_the_score_towards_chance(ask: Callable):
+    """Independent errors of a tenth leave (0.9 + 0.9 − 1)² of the covariance, about: 0.64."""
+
+    def mostly(question: str, text: str) -> str:
+        wrong = np.random.default_rng(list(text.encode())).random() < 0.1
+        said = {"yes": "no", "no": "yes"}[red(text)] if wrong else red(text)
+        return {"yes": "no", "no": "yes"}[said] if question.startswith('Is "no"') else said
+
+    plan = Plan(planted(targets=84, n=16), replace(LIMITS, targets=80, samples=16, prior=200))
+    [question] = ask(Partial(mostly), plan)[0].scored
+    assert 0.4 < question.scores["corrected"].value < 0.85 and question.scores["p_value"] < 0.001
+
+
+def test_unreadable_answers_are_counted_and_not_scored(ask: Callable):
+    broken = [0]
+
+    def now_and_then(body: dict) -> str:
+        broken[0] += question_in(body) == RED
+        good = Model([IS_RED], {RED: red})(body)
+        return "I had rather not." if question_in(body) == RED and broken[0] == 2 else good
+
+    outcome, _ = ask(now_and_then)
+    [question] = outcome.scored
+    assert outcome.unparsed == 1
+    assert (question.status, question.unparsed) == ("scored", 16)
+    assert question.scores["corrected"].value == 1
+
+
+# Replies
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("__import__('os').system('id')", "there is no such function"),
+        ("().__class__.__bases__[0]", "Subscript is not in the language"),
+        ("open('/etc/passwd').read()", "there is no such function"),
+        ("[x for x in (1, 2)]", "not in the language"),
+        ('matches("(")', "not a regular expression"),
+        ("9" * 290, "the number is too large"),
+        ("(" * 200 + "1" + ")" * 99, "cannot be read"),
+    ],
+)
+def test_a_hostile_expression_is_refused_with_the_reason_and_asked_for_again(ask: Callable, source: str, says: str):
+    outcome, server = ask(Model([{"words": "w", "expression": source}, COLOUR]))
+    scored, refused = outcome.scored
+    assert scored.status == "scored"
+    assert (refused.status, refused.scores) == ("refused", {}) and says in refused.reason
+    again = data_in(server.asked[1])["refused"]
+    assert again == [{"words": "w", "expression": source, "error": refused.reason}]
+    assert len(server.asked) == 2  # once
+
+
+def test_a_regular_expression_that_never_ends_is_given_up(ask: Callable):
+    """It leaves the texts on which it takes too long undecided."""
+    slow = {"words": "slow", "expression": 'matches("(a|aa)+$")'}
+    material = planted()
+    long = [replace(case, source="a" * 60 + f" b {case.source}") for case in material.held_out]
+    [each] = ask(Model([slow]), Plan(replace(material, held_out=long), LIMITS))[0].scored
+    assert each.status == "scored" and np.isnan(each.scores["p_value"])
+    assert each.reason == "no target is decided"
+
+
+def test_what_never_varies_has_no_corrected_score_and_says_why(ask: Callable):
+    [each] = ask(Model([{"words": "starts with a", "expression": 'first_word == "a"'}]))[0].scored
+    assert (each.status, each.reason) == ("scored", "every input of the prior has the targets' label")
+    assert np.isnan(each.scores["corrected"].value) and each.scores["fcr"].value == each.scores["chance"] == 1
+
+
+def test_the_second_answer_counts(ask: Callable):
+    def model(body: dict) -> str:
+        right = {"words": "the colour", "expression": "word(1)"}
+        wrong = {"words": "the colour", "expression": "words[1]"}
+        return json.dumps({"hypotheses": [right if "refused" in data_in(body) else wrong]})
+
+    assert [each.status for each in ask(model)[0].scored] == ["scored", "refused"]
+
+
+def test_a_reply_that_cannot_be_read_is_asked_for_once_more_and_then_said(ask: Callable):
+    outcome, server = ask(lambda body: "Certainly! Here are some ideas.")
+    assert outcome.scored == [] and outcome.problem == 'the reply is no JSON object with a list "hypotheses"'
+    assert len(server.asked) == 2 and outcome.unparsed == 2
+
+
+def test_the_most_that_is_announced_is_not_exceeded(ask: Callable):
+    names = [f"Is it {colour}?" for colour in (*COLOURS, "grey", "pink")]
+    truths = {name: red for name in names}
+    plan = Plan(planted(), LIMITS)
+    _, server = ask(Model([{"words": name, "question": name} for name in names], truths), plan)
+    assert len(server.asked) <= len(plan.most) <= len(server.asked) + 1  # one more if something is refused
+    sent = sum(len(json.dumps(body["messages"])) for body in server.asked)
+    assert sum(request.tokens - request.reply_tokens for request in plan.most) > sent / 4
+
+
+# Interruption
+
+
+def test_where_the_budget_ends_the_rest_is_unfinished_and_goes_on_later(ask: Callable):
+    model = Model(
+        [COLOUR, IS_RED, {"words": "blue", "question": "Is it blue?"}, ANIMAL], {RED: red, "Is it blue?": red}
+    )
+    stopped, first = ask(model, calls=8)
+    assert [each.status for each in stopped.scored] == ["scored", "unfinished", "unfinished", "scored"]
+    assert stopped.problem == "8 calls (--max-calls) are sent" and len(first.asked) == 8

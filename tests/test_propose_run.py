@@ -1,0 +1,250 @@
+"""`inversescope propose` on a tiny run: its records, its report, its limits, and that nothing is paid for twice."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from fake_endpoint import Fault, Model, Server, data_in, question_in, serving
+from run_contract import differences
+from scipy.stats import false_discovery_control
+from small_subject import call, config_text, save_subject
+
+from inversescope import files
+from inversescope.endpoint import Endpoint, client
+from inversescope.report.findings import number
+
+SITE = ("--site", "resid_post.1", "--bandwidth", "0.5")
+FIRST = "Is Michael named first?"
+HOSTILE = "[bold]</script><img src=x onerror=alert(1)>{{ 7*7 }}"
+
+
+def model() -> Model:
+    hypotheses = [
+        {"words": "the first name", "expression": r'extract("^Then, (\w+)")'},
+        {"words": HOSTILE, "expression": "words % 2"},
+        {"words": "Michael comes first", "question": FIRST},
+        {"words": "everything", "expression": "__import__('os').system('id')"},
+        {"words": "a property", "expression": ["words"]},
+    ]
+    return Model(hypotheses, {FIRST: lambda text: "yes" if text.startswith("Then, Michael") else "no"})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with enough targets and samples to hold some out."""
+    folder = tmp_path_factory.mktemp("propose")
+    text = config_text(save_subject(folder / "subject"))
+    for few, more in (("train = 30", "train = 14"), ("pool = 24", "pool = 14"), ("targets = 4", "targets = 20")):
+        text = text.replace(few, more)  # of the 48 inputs that there are
+    (folder / "run.toml").write_text(text.replace("samples = 6", "samples = 16"))
+    assert call("run", folder / "run.toml", "--out", folder / "run") == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    with serving(model()) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def rows(run: Path, name: str) -> list[dict]:
+    return pq.read_table(run / "propose" / f"{name}.parquet").to_pylist()
+
+
+def test_from_a_run_to_scored_hypotheses_in_the_terminal_the_records_and_the_report(
+    run: Path, server: Server, capsys: pytest.CaptureFixture[str]
+):
+    assert call("propose", run, *SITE, "--yes", "--price", "1", "2") == 0
+    shown = capsys.readouterr()
+    told = r"at most \d+ calls, about [\d,]+ tokens in and [\d,]+ out, \d+\.\d\d at these prices"
+    assert re.search(rf"go to fake at {server.url}: {told}", shown.err)
+    assert "the first name" in shown.out and "[bold]" in shown.out and "refused: everything" in shown.out
+    assert differences(run) == []
+    files.check(run / "propose")
+    by_words = {row["words"]: row for row in rows(run, "proposals")}
+    assert {words: row["status"] for words, row in by_words.items()} == {
+        "the first name": "scored", HOSTILE: "scored", "Michael comes first": "scored", "everything": "refused",
+    }  # fmt: skip
+    name = by_words["the first name"]
+    assert (name["site"], name["bandwidth"], name["model"]) == ("resid_post.1", 0.5, "fake")
+    assert 0 <= name["p_value"] <= name["q_value"] <= 1 and 0 <= name["fcr"] <= 1
+    assert len(name["shown"]) == 6 and name["targets"] == 20 - 6 - name["collapsed"]
+    assert by_words["everything"]["q_value"] is None and by_words["everything"]["sensitivity"] is None
+    usage = files.read_json(run / "propose" / "usage.json")
+    assert usage["calls"] == usage["requests"] == len(server.asked) == usage["prompt_tokens"] / 100
+    assert usage["malformed"] == 1 and usage["cost"] == pytest.approx((100 * 1 + 10 * 2) * len(server.asked) / 1e6)
+    judged = rows(run, "judged")
+    assert {row["kind"] for row in judged} == {"known", "held out", "repeated", "negated"}
+    assert all(row["answer"] == row["truth"] for row in judged if row["kind"] == "known")
+    assert {row["role"] for row in judged if row["kind"] == "held out"} == {"source", "sample", "prior"}
+    files.check(run)
+
+
+def test_the_report_shows_every_hypothesis_with_its_numbers_or_the_reason(run: Path, server: Server):
+    assert "Proposed hypotheses" not in (run / "report" / "report.html").read_text()
+    assert call("propose", run, *SITE, "--yes") == 0
+    page = (run / "report" / "report.html").read_text()
+    assert "<img src=x" not in page and "{{" not in re.sub(r"\{\{ 7\*7 \}\}", "", page)
+    section = page[page.index('<section id="proposals">') :].partition("</section>")[0]
+    shown = [re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", row))) for row in section.split("<tr>")[3:]]
+    found = sorted(rows(run, "proposals"), key=lambda row: (row["corrected_low"] is None, -(row["corrected_low"] or 0)))
+    assert len(shown) == len(found) == 4
+    for line, row in zip(shown, found, strict=True):
+        assert row["words"] in line and re.sub(r"\s+", " ", row["feature"]) in line
+        if row["corrected_low"] is not None:
+            ends = (number(row[f"corrected{end}"]) for end in ("", "_low", "_high"))
+            assert "{} [{}, {}]".format(*ends) in line and number(row["shuffled"]) in line
+        if row["status"] == "refused":
+            assert "refused: there is no such function" in line
+
+
+def test_started_again_it_sends_nothing_and_says_the_same(run: Path, server: Server):
+    assert call("propose", run, *SITE, "--yes") == 0
+    sent, first = len(server.asked), rows(run, "proposals")
+    assert call("propose", run, *SITE, "--yes") == 0
+    assert len(server.asked) == sent and rows(run, "proposals") == first
+
+
+def test_another_site_stands_beside_the_first_and_q_is_over_both(run: Path, server: Server):
+    for site in ("resid_post.1", "resid_post.0"):
+        assert call("propose", run, "--site", site, "--bandwidth", "0.5", "--yes") == 0
+    found = rows(run, "proposals")
+    assert [row["site"] for row in found] == ["resid_post.1"] * 4 + ["resid_post.0"] * 4
+    tested = [(row["p_value"], row["q_value"]) for row in found if row["p_value"] is not None]
+    p_values, q_values = np.array(tested).T
+    assert {row["site"] for row in found if row["p_value"] is not None} == {"resid_post.1", "resid_post.0"}
+    assert q_values == pytest.approx(false_discovery_control(p_values))
+
+
+@pytest.mark.parametrize("after", [0, 3, 9])
+def test_an_interruption_loses_nothing_and_repeats_nothing(
+    run: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], after: int
+):
+    keep, answered = Endpoint._answer, [0]
+
+    def interrupted(*arguments: object) -> object:
+        reply = keep(*arguments)
+        answered[0] += 1
+        if answered[0] == after + 1:
+            raise KeyboardInterrupt
+        return reply
+
+    monkeypatch.setattr(Endpoint, "_answer", interrupted)
+    assert call("propose", run, *SITE, "--yes", "--parallel", "1") == 130
+    assert "nothing that was written is lost: start the same command again" in capsys.readouterr().err
+    monkeypatch.setattr(Endpoint, "_answer", keep)
+    assert call("propose", run, *SITE, "--yes") == 0
+    sent = [json.dumps(body) for body in server.asked]
+    assert len(sent) == len(set(sent)) > after  # no request twice
+    assert {row["status"] for row in rows(run, "proposals")} == {"scored", "refused"}
+
+
+def test_a_server_that_fails_in_between_is_gone_on_with_later(
+    run: Path, server: Server, capsys: pytest.CaptureFixture[str]
+):
+    answer = server.model
+
+    def failing(body: dict) -> str:
+        if question_in(body) == FIRST:
+            server.faults += [Fault(503)] * 40
+        return answer(body)
+
+    server.model = failing
+    assert call("propose", run, *SITE, "--yes", "--parallel", "1") == 2
+    assert "the language model does not answer" in capsys.readouterr().err
+    server.faults.clear()
+    server.model, sent = answer, len(server.asked)
+    assert call("propose", run, *SITE, "--yes") == 0
+    again = [json.dumps(body) for body in server.asked[sent:]]
+    kept = [json.loads(path.read_text())["request"] for path in (run / "propose" / "replies").iterdir()]
+    assert len(kept) == len({json.dumps(body) for body in server.asked}) and len(again) == len(set(again)) < len(kept)
+
+
+def test_where_calls_run_out_it_stops_and_says_what_is_unfinished(
+    run: Path, server: Server, capsys: pytest.CaptureFixture[str]
+):
+    most = int(re.search(r"at most (\d+) calls", refuse(run, capsys, "--max-calls", "3"))[1])
+    assert server.asked == []
+    server.faults += [Fault(500)] * 4  # what is sent again counts
+    server.model = Model([{"words": str(i), "question": f"{FIRST} {i}"} for i in range(8)], {
+        f"{FIRST} {i}": model().truths[FIRST] for i in range(8)
+    })  # fmt: skip
+    assert call("propose", run, *SITE, "--yes", "--max-calls", str(most)) == 0
+    assert len(server.asked) == most
+    shown = capsys.readouterr().out
+    assert f"stopped early: {most} calls (--max-calls) are sent" in shown
+    assert {row["status"] for row in rows(run, "proposals")} >= {"unfinished"}
+    assert call("propose", run, *SITE, "--yes", "--max-calls", str(most)) == 0
+    assert "unfinished" not in {row["status"] for row in rows(run, "proposals")} and len(server.asked) < most + 8
+
+
+def refuse(run: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """What is said by a command that must be refused."""
+    capsys.readouterr()
+    assert call("propose", run, *SITE, "--yes", *options) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_nothing_is_sent_without_a_yes(run: Path, server: Server, capsys: pytest.CaptureFixture[str]):
+    assert call("propose", run, *SITE) == 1
+    said = capsys.readouterr().err
+    assert "at most" in said and "nothing was sent" in said and server.asked == []
+
+
+def test_without_an_endpoint_it_says_which_variables_to_set(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name in ("INVERSESCOPE_BASE_URL", "OPENAI_BASE_URL", "INVERSESCOPE_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    message = refuse(run, capsys)
+    assert "no language model is set" in message and "INVERSESCOPE_BASE_URL or OPENAI_BASE_URL" in message
+    assert "export INVERSESCOPE_BASE_URL=http://127.0.0.1:8080/v1 INVERSESCOPE_MODEL=NAME" in message
+    assert not (run / "propose").exists()
+
+
+def test_samples_that_were_made_again_are_not_mixed_with_old_hypotheses(
+    run: Path, server: Server, capsys: pytest.CaptureFixture[str]
+):
+    assert call("propose", run, *SITE, "--yes") == 0
+    manifest = files.read_json(run / "verify" / "manifest.json")
+    files.write_json(run / "verify" / "manifest.json", manifest | {"again": True})
+    assert "verified again" in refuse(run, capsys) and f"delete the folder {run / 'propose'}" in refuse(run, capsys)
+
+
+def test_the_key_is_nowhere_in_the_run(run: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INVERSESCOPE_API_KEY", "sk-secret-of-this-test")
+    assert call("propose", run, *SITE, "--yes") == 0
+    assert set(server.keys) == {"Bearer sk-secret-of-this-test"}
+    assert all(b"sk-secret-of-this-test" not in path.read_bytes() for path in run.rglob("*") if path.is_file())
+    assert any(data_in(body).get("texts") for body in server.asked)
+
+
+def test_the_extra_is_only_needed_to_propose(run: Path, server: Server):
+    program = (
+        "import sys\nsys.modules['tenacity'] = None\nfrom inversescope.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as stop:\n    print('code', stop.code)"
+    )
+    for arguments, said in ((["propose", str(run), *SITE, "--yes"], "code 2"), (["doctor", "--help"], "code 0")):
+        answer = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+        assert answer.stdout.splitlines()[-1] == said, answer
+    assert server.asked == []
