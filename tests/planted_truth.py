@@ -24,10 +24,9 @@ from scipy.stats import binom, rankdata
 
 from inversescope.pipeline import STEPS, Run
 
-SEEDS = (0, 1)  # of the tests
 SOURCES = ("reference", "weighted", "generator")
 # From the closest neighbourhood to where the finest of what is planted, a count, is blurred.
-BANDWIDTHS = [0.05, 0.15, 0.5]
+BANDWIDTHS = (0.05, 0.15, 0.5)
 ZERO = 1e-6  # what rounding leaves of an exact zero
 
 Row = dict[str, Any]
@@ -36,18 +35,31 @@ Runs = Mapping[tuple[World, int], Path]
 
 @cache
 def runs_in(folder: Path) -> Runs:
-    """The finished runs that all tests of a session share, by world and seed."""
-    return finish(folder / "planted", SEEDS)
+    """The finished runs that all tests of a session share: two seeds, the first and the last bandwidth."""
+    return finish(folder / "planted", (0, 1), BANDWIDTHS[::2])
 
 
-def finish(folder: Path, seeds: Iterable[int]) -> Runs:
+def finish(folder: Path, seeds: Iterable[int], bandwidths: Sequence[float]) -> Runs:
     """A finished run of every world and seed."""
-    return {(world, seed): run(world, seed, folder / f"{world.name}-{seed}") for seed in seeds for world in WORLDS}
+    return {
+        (world, seed): run(world, seed, folder / f"{world.name}-{seed}", bandwidths)
+        for seed in seeds
+        for world in WORLDS
+    }
 
 
-def run(world: World, seed: int, folder: Path, splits: str = WHOLE) -> Path:
+def finished_in(folder: Path) -> Runs:
+    """Those that `finish` left in this folder."""
+    return {
+        (world, int(path.name.removeprefix(f"{world.name}-"))): path / "run"
+        for world in WORLDS
+        for path in sorted(folder.glob(f"{world.name}-*"))
+    }
+
+
+def run(world: World, seed: int, folder: Path, bandwidths: Sequence[float], splits: str = WHOLE) -> Path:
     """Every step but the report; the run's folder."""
-    config = write_world(world, folder, seed, BANDWIDTHS, splits)
+    config = write_world(world, folder, seed, bandwidths, splits)
     made = Run.create(folder / "run", config.read_text())
     for step in takewhile(lambda step: step != "report", STEPS):
         made.do(step)
@@ -103,7 +115,7 @@ def explicable(count: int, n: int) -> bool:
 
 def main() -> None:
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    runs = finish(Path(sys.argv[1]), range(seeds))
+    runs = finish(Path(sys.argv[1]), range(seeds), BANDWIDTHS)
     rows = all_scores(runs)
     for source in SOURCES:
         part = [row for row in rows if row["source"] == source]

@@ -14,7 +14,7 @@ all else that the site holds is given. Features that follow from each other are 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -256,7 +256,7 @@ WHOLE = 'train = "all"\npool = "all"'  # every text is read, so that the referen
 DRAWN = "train = 240\npool = 200"  # of 480: no text is in two splits
 
 
-def write_world(world: World, folder: Path, seed: int, bandwidths: list[float], splits: str = WHOLE) -> Path:
+def write_world(world: World, folder: Path, seed: int, bandwidths: Sequence[float], splits: str = WHOLE) -> Path:
     """The model, the texts, the probe, and a config for them; the path of the config."""
     folder.mkdir(parents=True, exist_ok=True)
     made = world.build()
@@ -265,6 +265,8 @@ def write_world(world: World, folder: Path, seed: int, bandwidths: list[float], 
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in world.rows))
     config = folder / "config.toml"
     config.write_text(
-        CONFIG.format(seed=seed, folder=folder, sites=json.dumps(world.sites), splits=splits, bandwidths=bandwidths)
+        CONFIG.format(
+            seed=seed, folder=folder, sites=json.dumps(world.sites), splits=splits, bandwidths=list(bandwidths)
+        )
     )
     return config

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from planted_truth import known_verdicts, runs_in
 
+pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
 Verdicts = list[tuple[str, dict[str, Any]]]
 
 
