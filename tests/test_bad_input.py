@@ -80,7 +80,7 @@ def numbers(run: Path) -> bytes:
         (("force = true", "forse = true"), ("task.forse: there is no such key", "allowed: in task:", "force")),
         (("seed = 3", "sed = 3"), ("sed: there is no such key", "allowed: in config: seed, subject")),
         (("seed = 3", "seed = 9999999999"), ("seed: Input should be less than 4294967296", "given 9999999999")),
-        (('name = "ioi"', 'name = "oi"'), ("'oi'", "'ioi', 'texts'")),
+        (('name = "ioi"', 'name = "oi"'), ("task: there is no task 'oi' (allowed:", "ioi", "texts")),
         (("width = 16", "width = 17"), ("width 17 is not a multiple of heads 2",)),
         (("[0.1, 0.5]", "[0.1, 5.0]"), ("sample.bandwidths [5.0] lie outside train.bandwidths 0.02 to 1.0",)),
         (("[0.1, 0.5]", "[0.1, 0.0]"), ("sample.bandwidths.1: Input should be greater than 0", "given 0.0")),

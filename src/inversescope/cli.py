@@ -372,9 +372,9 @@ def _read_config(path: Path) -> str:
     from inversescope.config import RunConfig
 
     shipped = _shipped()
-    if path.is_file() or (path.suffix == ".toml" and str(path) not in shipped):
-        RunConfig.read(path)
-        return path.read_bytes().decode("utf-8")
-    if str(path) not in shipped:
+    if str(path) in shipped and not path.is_file():
+        return shipped[str(path)]
+    if not path.exists() and path.suffix != ".toml":
         raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(shipped)}")
-    return shipped[str(path)]
+    RunConfig.read(path)
+    return path.read_bytes().decode("utf-8")
