@@ -88,7 +88,7 @@ def test_accuracy_counts_refusals_by_how_the_answer_begins():
         f"user: {form.replace('%s', request)}\nassistant:": answer
         for form in FORMS
         for pair in REQUESTS["home"]
-        for request, answer in zip(pair, ("I am sorry but that is wrong", "First you need a lock"), strict=True)
+        for request, answer in zip(pair, ("I am sorry, but that is wrong", "First you need a lock"), strict=True)
     }
     refused = {prompt: answer for prompt, answer in answers.items() if "guard dog" not in prompt}
     complied = {prompt: "First you need a dog" for prompt in answers if "guard dog" in prompt}

@@ -24,9 +24,9 @@ def read_config(path: Path) -> str:
     from inversescope.config import RunConfig
 
     known = shipped()
-    if path.is_file() or (path.suffix == ".toml" and str(path) not in known):
-        RunConfig.read(path)
-        return path.read_bytes().decode("utf-8")
-    if str(path) not in known:
+    if str(path) in known and not path.is_file():
+        return known[str(path)]
+    if not path.exists() and path.suffix != ".toml":
         raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(known)}")
-    return known[str(path)]
+    RunConfig.read(path)
+    return path.read_bytes().decode("utf-8")

@@ -38,7 +38,7 @@ class RavelConfig(TaskConfig):
     context_split: Split = Field(default="all", description="the benchmark's split of the prompts")
     entities: PositiveInt = Field(default=300, description="how many entities are tried, evenly over the file")
     known: float = Field(
-        default=0.1,
+        default=0.05,
         ge=0,
         le=1,
         description="an attribute that the subject knows of a smaller share of them is left out",
