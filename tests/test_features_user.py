@@ -152,7 +152,6 @@ def test_a_line_that_cannot_be_used_is_refused_with_the_config(line: str, parts:
         ("{ function = 'mine.py' }", ["there is no such function"]),
         ("{ function = 'other.py:f' }", ["cannot be loaded", "other.py", "FileNotFoundError"]),
         ("{ function = 'no_such_module:f' }", ["cannot be loaded", "no_such_module"]),
-        ("{ question = 'Is it polite?' }", ["needs an endpoint", "a: Is it polite?"]),
     ],
 )
 def test_a_feature_that_cannot_be_loaded_leaves_no_run(

@@ -116,6 +116,20 @@ def test_the_report_shows_every_hypothesis_with_its_numbers_or_the_reason(run: P
             assert "refused: there is no such function" in line
 
 
+def test_a_question_of_the_users_own_is_judged_and_stands_beside_what_was_proposed(run: Path, server: Server):
+    assert call("propose", run, *SITE, "--yes") == 0
+    proposed = len(rows(run, "proposals"))
+    own = "Does Michael come first?"
+    answering = server.model
+    assert isinstance(answering, Model)
+    answering.truths[own] = lambda text: "yes" if text.startswith("Then, Michael") else "no"
+    assert call("propose", run, *SITE, "--yes", "--question", own) == 0
+    table = {row["feature"]: row for row in rows(run, "proposals")}
+    assert len(table) == proposed + 1 and table[own]["status"] == "scored" and table[own]["sensitivity"] == 1
+    for name in ("corrected", "fcr", "chance", "p_value"):  # it asks the same as one that was proposed
+        assert table[own][name] == table[FIRST][name]
+
+
 def test_started_again_it_sends_nothing_and_says_the_same(run: Path, server: Server):
     assert call("propose", run, *SITE, "--yes") == 0
     sent, first = len(server.asked), rows(run, "proposals")

@@ -28,6 +28,10 @@ def propose(
         ),
     ] = None,
     hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="How many are asked for.")] = 8,
+    question: Annotated[
+        list[str] | None,
+        typer.Option("--question", help="Judge and score this yes-or-no question, and propose none."),
+    ] = None,
     max_calls: Annotated[
         int, typer.Option("--max-calls", min=1, help="Requests sent at most, repeated ones too.")
     ] = 200,
@@ -55,7 +59,7 @@ def propose(
         address = Address.from_environment()
         proposing.require_same(run)
         limits = proposing.Limits(hypotheses=hypotheses, reply_tokens=reply_tokens)
-        plan = proposing.Plan(proposing.read_material(run, site, bandwidth), limits)
+        plan = proposing.Plan(proposing.read_material(run, site, bandwidth), limits, _questions(question or []))
         _announce_calls(plan.most, address.model, address.base_url, max_calls, max_tokens, price)
         if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
             screen.print("nothing was sent; with --yes it is sent without asking")
@@ -69,6 +73,15 @@ def propose(
         proposing.write(run, plan, address, outcome, price)
         _show_proposals(run, site, plan.material.bandwidth)
         _refresh_report(run)
+
+
+def _questions(given: Sequence[str]) -> tuple[str, ...]:
+    from inversescope.propose.proposing import QUESTION
+
+    for question in given:
+        if not question.strip() or len(question) > QUESTION:
+            raise UserError("this cannot be asked", given=repr(question), allowed=f"1 to {QUESTION} characters")
+    return tuple(dict.fromkeys(given))
 
 
 def _announce_calls(

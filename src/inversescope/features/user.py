@@ -20,11 +20,11 @@ from inversescope.features.language import as_label, parse
 
 # What a feature says of an input: its text, and its labels in the task -> label.
 Reader = Callable[[str, Mapping[str, str | None]], str | None]
-KINDS = ("expression", "regex", "function", "column", "question")
+KINDS = ("expression", "regex", "function", "column")
 
 
 class FeatureConfig(BaseModel):
-    """One feature of the user's: by exactly one of an expression, a regex, a function, a column or a question."""
+    """One feature of the user's: by exactly one of an expression, a regex, a function or a column."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,6 @@ class FeatureConfig(BaseModel):
     column: str | None = Field(
         default=None, description="a feature of the task, such as a label column of `texts`, under this name"
     )
-    question: str | None = Field(default=None, description="a question for a language model; needs an endpoint")
     undecided: str | None = Field(
         default=None, description="an expression: where it says yes, the feature is undecided, whatever else it says"
     )
@@ -78,7 +77,7 @@ class FeatureConfig(BaseModel):
         """What answers for the feature of this name.
 
         Raises:
-            UserError: the function cannot be loaded, or there is no endpoint to put a question to.
+            UserError: the function cannot be loaded.
         """
         answer = self._reader(name)
         if self.undecided is None:
@@ -92,8 +91,6 @@ class FeatureConfig(BaseModel):
         if self.column is not None:
             column = self.column
             return lambda text, own: own[column]
-        if self.question is not None:
-            raise UserError("a question as a feature needs an endpoint", given=f"{name}: {self.question}")
         return reader(name, self.expression if self.expression is not None else _regex(self.regex or ""))
 
 

@@ -69,10 +69,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be asked about some material."""
+    """What is to be asked about some material: for hypotheses, or only the user's own `questions`."""
 
     material: Material
     limits: Limits
+    questions: tuple[str, ...] = ()
 
     @cached_property
     def first(self) -> Request:
@@ -88,6 +89,8 @@ class Plan:
     def most(self) -> list[Request]:
         """As many requests as it can take, each as long as it can be: every hypothesis a question."""
         limits = self.limits
+        if self.questions:
+            return most_requests(self.blind, len(self.questions), QUESTION, limits.reply_tokens)
         # The second time, what was refused is sent back.
         again = Request(self.first.instructions, self.first.data + "x" * 600 * limits.hypotheses, limits.reply_tokens)
         return [
@@ -98,14 +101,15 @@ class Plan:
 
 
 def propose(plan: Plan, endpoint: Endpoint, progress: Callable[[str, int, int], None]) -> Outcome:
-    """Ask for hypotheses and score each. Where the budget ends, the rest is marked unfinished.
+    """Ask for hypotheses, unless the plan has questions, and score each. Where the budget ends, the rest is unfinished.
 
     Raises:
         UserError: the endpoint refuses a request, or does not answer.
     """
     judge = Judge(endpoint, plan.limits.reply_tokens, plan.material.seed)
     try:
-        proposed = _ask(plan, endpoint)
+        own = [Hypothesis(question, "question", question) for question in plan.questions]
+        proposed = Proposed(own, 0, None) if own else _ask(plan, endpoint)
     except BudgetError as reached:
         return Outcome([], [], None, 0, 0, str(reached))
     wide = plan.material.blind(ALL, plan.limits.draws, plan.limits.pool)

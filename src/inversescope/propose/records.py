@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def replies(run: Path) -> Replies:
 
 
 def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tuple[float, float] | None) -> Path:
-    """Write the rows of this site, bandwidth and model in place of earlier ones, and the usage; the q-values are over
-    everything in the table. Gives back the folder."""
+    """Write the rows of this site, bandwidth and model in place of earlier ones (of the same questions, if only these
+    were asked), and the usage; the q-values are over everything in the table. Gives back the folder."""
     folder = run / FOLDER
     asked = {"site": plan.material.site, "bandwidth": plan.material.bandwidth, "model": address.model}
     proposals = [asked | _proposal(number, each, plan, outcome) for number, each in enumerate(outcome.scored, start=1)]
@@ -71,8 +71,10 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
         asked | {"kind": row.kind, "question": row.question, "text": row.text, "role": roles[row.text]}
         | {"answer": row.answer, "truth": row.truth} for row in outcome.judged
     ]  # fmt: skip
-    tables = {"proposals": [*_others(folder, "proposals", asked), *proposals]}
-    tables["judged"] = [*_others(folder, "judged", asked), *judged]
+    tables = {
+        "proposals": [*_others(folder, "proposals", asked, "feature", plan.questions), *proposals],
+        "judged": [*_others(folder, "judged", asked, "question", plan.questions), *judged],
+    }
     found = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float)
     for row, q in zip(tables["proposals"], statistics.q_values(found).tolist(), strict=True):
         row["q_value"] = _defined(q)
@@ -130,14 +132,18 @@ def _usage(run: Path, address: Address, outcome: Outcome, prices: tuple[float, f
     }
 
 
-def _others(folder: Path, name: str, asked: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """The rows of other sites, bandwidths and models."""
+def _others(
+    folder: Path, name: str, asked: dict[str, Any], column: str, questions: Sequence[str]
+) -> Iterable[dict[str, Any]]:
+    """The rows of other sites, bandwidths and models; and of other features, where only questions were asked."""
     path = folder / f"{name}.parquet"
     if not path.exists():
         return []
     mine = pc.field("site") == asked["site"]
     for key in ("bandwidth", "model"):
         mine &= pc.field(key) == asked[key]
+    if questions:
+        mine &= pc.field(column).isin(list(questions))
     return pq.read_table(path).filter(~mine).to_pylist()
 
 
