@@ -102,7 +102,7 @@ def test_another_seed_trains_anew(run: Path, tmp_path: Path):
     assert call("arena", run, "--out", tmp_path / "a", "--seed", 5, "--budget", 2, "--only", "ours") == 0
     assert len(pq.read_table(tmp_path / "a" / "ours" / "samples.parquet"))
     cost = files.read_json(tmp_path / "a" / "competitors.json")["competitors"][0]
-    assert 0.5 < cost["training"] < 6
+    assert 0.5 < cost["training"] < 6 and re.fullmatch(r"[1-9]\d* training steps", cost["notes"][0])
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Generated:
         """What a generator trained here draws, verified; kept in the folder."""
         config = _changed(setting, self.settings)
         with cost.train():
-            generator = _trained(setting, config, progress)
+            generator = _trained(setting, config, cost, progress)
         with cost.answer():
             files.write_table(folder / DRAWN, _drawn(setting, config, generator, self.bandwidths))
             run = setting.run
@@ -141,7 +141,7 @@ def _changed(setting: Setting, settings: tuple[tuple[str, Any], ...]) -> RunConf
     return RunConfig.model_validate(config)
 
 
-def _trained(setting: Setting, config: RunConfig, progress: Progress) -> Generator:
+def _trained(setting: Setting, config: RunConfig, cost: Cost, progress: Progress) -> Generator:
     """A generator trained for as long as the budget, what it is told before training included; or until calibrated."""
     started, run = time.monotonic(), setting.run
     borrowed = None if config.generator.backbone == "scratch" else run.subject
@@ -158,6 +158,7 @@ def _trained(setting: Setting, config: RunConfig, progress: Progress) -> Generat
         if config.train.clean and training.done % config.train.check == 0 and not training.ended:
             training.judge(checked)
         progress(training.done, training.last, f"training, loss {training.losses[-1]:.2f} nats")
+    cost.notes.append(f"{training.done} training steps")
     return training.finished().eval()
 
 
