@@ -34,7 +34,7 @@ def test_a_missing_package_fails_and_a_missing_extra_does_not(monkeypatch: pytes
     monkeypatch.setattr(metadata, "version", version)
     found = checks()
     assert found["packages"].ok is False
-    assert found["packages"].remedy == "pip install 'safetensors' 'transformers>=5'"
+    assert found["packages"].remedy == "pip install 'safetensors' 'transformers>=5.24'"
     assert found["packages of the extra 'notebook'"].ok is None
     assert found["packages of the extra 'notebook'"].remedy == "pip install 'nbclient'"
 
