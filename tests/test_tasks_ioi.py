@@ -25,7 +25,7 @@ CUTS = ("END", "S2", "S1+1")
 GO = "Then, [B] and [A] went to the [PLACE]. [B] gave a [OBJECT] to [A]"
 
 
-def small(cut: str, **sizes: int) -> tuple[IOI, WordSubject]:
+def small(cut: str, **sizes: object) -> tuple[IOI, WordSubject]:
     subject = WordSubject()
     config = IOIConfig.model_validate({"name": "ioi", "cut": cut, "names": 3, "places": 2, "objects": 2} | sizes)
     return IOI(config, subject), subject
@@ -49,7 +49,8 @@ def brute_force(cut: str) -> dict[str, list[dict[str, str]]]:
             text = text[: mentions[1]]
         else:
             text = text[: mentions[0]] + " " + text[mentions[0] :].split()[0]
-        fills[text].append(dict(zip(FEATURES, (io, subject, order, template, place, thing), strict=True)))
+        word = f"word {len(text[: mentions[0]].split())}"
+        fills[text].append(dict(zip(FEATURES, (io, subject, order, word, template, place, thing), strict=True)))
     return dict(fills)
 
 
@@ -94,6 +95,26 @@ def test_a_feature_is_decided_exactly_where_the_text_determines_it(cut: str) -> 
     assert ("object" in task.features) == (cut != "S1+1")
 
 
+def test_the_duplicate_position_is_a_feature_where_it_says_more_than_the_order() -> None:
+    alike, _ = small("END", templates=2)
+    assert "order" in alike.features and "duplicate position" not in alike.features
+    apart, subject = small("END", templates=[1, 11, 14])
+    assert "duplicate position" in apart.features
+    labels = apart.labels(subject.encode("After the lunch, Mary and John went to the bar. John gave a bone to"))
+    assert (labels["order"], labels["duplicate position"]) == ("ABBA", "word 6")
+
+
+def test_templates_may_be_named_one_by_one() -> None:
+    task, _ = small("END", templates=[3, 1])
+    assert {task.labels(tokens)["template"] for tokens, _ in task.enumerate()} == {TEMPLATES[2], TEMPLATES[0]}
+
+
+@pytest.mark.parametrize("templates", [[], [1, 1], [0], [16], 0, 16])
+def test_templates_that_do_not_exist_or_come_twice_are_refused(templates: object) -> None:
+    with pytest.raises(ValidationError, match="templates"):
+        IOIConfig.model_validate({"name": "ioi", "templates": templates})
+
+
 @pytest.mark.parametrize("cut", CUTS)
 def test_draws_follow_the_prior(cut: str) -> None:
     task, _ = small(cut, templates=3)
@@ -115,34 +136,54 @@ def test_the_same_seed_draws_the_same_inputs() -> None:
         (
             "END",
             "Then, Mary and John went to the bar. John gave a bone to",
-            ("Mary", "John", "ABBA", GO, "bar", "bone"),
+            ("Mary", "John", "ABBA", "word 4", GO, "bar", "bone"),
         ),
         (
             "END",
             "Then, John and Mary went to the bar. John gave a bone to",
-            ("Mary", "John", "BABA", GO, "bar", "bone"),
+            ("Mary", "John", "BABA", "word 2", GO, "bar", "bone"),
         ),
         # Words outside the prior's lists are still names, places and objects.
-        ("END", "Then, Zoe and Otto went to the moon. Zoe gave a hat to", ("Otto", "Zoe", "BABA", GO, "moon", "hat")),
+        (
+            "END",
+            "Then, Zoe and Otto went to the moon. Zoe gave a hat to",
+            ("Otto", "Zoe", "BABA", "word 2", GO, "moon", "hat"),
+        ),
         # A third name: nobody is named twice.
-        ("END", "Then, Mary and John went to the bar. Paul gave a bone to", (None, None, None, GO, "bar", "bone")),
+        (
+            "END",
+            "Then, Mary and John went to the bar. Paul gave a bone to",
+            (None, None, None, None, GO, "bar", "bone"),
+        ),
         # One name three times: a subject, but no other.
-        ("END", "Then, John and John went to the bar. John gave a bone to", (None, "John", None, GO, "bar", "bone")),
+        (
+            "END",
+            "Then, John and John went to the bar. John gave a bone to",
+            (None, "John", None, None, GO, "bar", "bone"),
+        ),
         # One name in both places and another after: nobody can be the indirect object.
-        ("END", "Then, John and John went to the bar. Mary gave a bone to", (None, None, None, GO, "bar", "bone")),
+        (
+            "END",
+            "Then, John and John went to the bar. Mary gave a bone to",
+            (None, None, None, None, GO, "bar", "bone"),
+        ),
         # Two objects: the rest is in order.
         (
             "END",
             "When John and Mary got a ring at the store, John decided to give the bone to",
-            ("Mary", "John", "BABA", TEMPLATES[7], "store", None),
+            ("Mary", "John", "BABA", "word 2", TEMPLATES[7], "store", None),
         ),
-        ("S2", "When Mary and John got a ring at the store, John", ("Mary", "John", "ABBA", None, "store", "ring")),
-        ("S2", "Then, Mary and John went to the bar. Paul", (None, None, None, GO, "bar", None)),
-        ("S1+1", "After John and", (None, "John", "BABA", TEMPLATES[5], None, None)),
-        ("S1+1", "After Mary and John went", ("Mary", "John", "ABBA", TEMPLATES[5], None, None)),
-        ("S1+1", "Then, Mary and John had", ("Mary", "John", "ABBA", None, None, None)),
-        ("S1+1", "Then, John and John went", (None, "John", None, GO, None, None)),
-        ("S1+1", "The store John and", (None, "John", "BABA", TEMPLATES[13], "store", None)),
+        (
+            "S2",
+            "When Mary and John got a ring at the store, John",
+            ("Mary", "John", "ABBA", "word 4", None, "store", "ring"),
+        ),
+        ("S2", "Then, Mary and John went to the bar. Paul", (None, None, None, None, GO, "bar", None)),
+        ("S1+1", "After John and", (None, "John", "BABA", "word 2", TEMPLATES[5], None, None)),
+        ("S1+1", "After Mary and John went", ("Mary", "John", "ABBA", "word 4", TEMPLATES[5], None, None)),
+        ("S1+1", "Then, Mary and John had", ("Mary", "John", "ABBA", "word 4", None, None, None)),
+        ("S1+1", "Then, John and John went", (None, "John", None, None, GO, None, None)),
+        ("S1+1", "The store John and", (None, "John", "BABA", "word 3", TEMPLATES[13], "store", None)),
     ],
 )
 def test_texts_read_by_hand(cut: str, text: str, expected: tuple[str | None, ...]) -> None:

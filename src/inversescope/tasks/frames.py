@@ -13,7 +13,7 @@ from functools import cached_property
 
 from inversescope.tasks.task import Labels, TaskSubject, Tokens
 
-FEATURES = ("indirect object", "subject", "order", "template", "place", "object")
+FEATURES = ("indirect object", "subject", "order", "duplicate position", "template", "place", "object")
 ORDERS = ("ABBA", "BABA")
 IO, SUBJECT, PLACE, OBJECT = "A", "B", "PLACE", "OBJECT"
 _WORD = {IO: "[A-Z][A-Za-z]*", SUBJECT: "[A-Z][A-Za-z]*", PLACE: "[a-z]+", OBJECT: "[a-z]+"}
@@ -41,6 +41,12 @@ class Frame:
     def slots(self) -> tuple[str, ...]:
         """The slots as they come, one per mention."""
         return tuple(piece.slot for piece in self.pieces if piece.slot)
+
+    @cached_property
+    def duplicate_position(self) -> str:
+        """Which word of the text the subject's first mention is, the first word being 1."""
+        before = "".join(piece.text for piece in self.pieces[: self.pieces.index(Piece(f" [{SUBJECT}]", SUBJECT))])
+        return f"word {len(before.split()) + 1}"
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -90,12 +96,13 @@ class Reading:
     @property
     def labels(self) -> Labels:
         """Every feature, None where undecided. Two names that do not make a subject and an indirect object have no
-        order; an indirect object that lies after the cut does not hinder it."""
+        order and no position; an indirect object that lies after the cut does not hinder it."""
         named = IO not in self.fill or self.fill[IO] is not None
         values = (
             self.fill.get(IO),
             self.fill.get(SUBJECT),
             self.frame.order if named else None,
+            self.frame.duplicate_position if named else None,
             self.frame.template,
             self.fill.get(PLACE),
             self.fill.get(OBJECT),

@@ -4,6 +4,9 @@ The prior is uniform: a template, an order (subject first BABA, or second ABBA),
 place and an object are drawn independently; a template that has no place or no object ignores it. Names are single
 tokens of the tokenizer at hand; places and objects need not be.
 
+The duplicate position is which word the first mention of the subject is: what duplicate-token heads tell of it. Where
+the templates that are used begin so much alike that it says what the order says, it is left out.
+
 Cuts, and what the text up to there can tell:
 
     END    "... John gave a drink to"   every feature (place and object only in the templates that mention them).
@@ -21,10 +24,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 from numpy.random import Generator
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inversescope.errors import UserError
 from inversescope.tasks.frames import (
@@ -47,6 +50,7 @@ from inversescope.tasks.task import Accuracy, Labels, TaskConfig, TaskSubject, T
 NEEDED_ACCURACY = 0.9
 _MEASURED = "share of prompts after which the indirect object's name has a higher logit than the subject's name"
 Cut = Literal["END", "S2", "S1+1"]
+_Count = Annotated[int, Field(ge=1, le=len(TEMPLATES))]
 
 
 class IOIConfig(TaskConfig):
@@ -58,11 +62,10 @@ class IOIConfig(TaskConfig):
         description="where inputs end: END before the answer, S2 after the second mention of the subject, "
         "S1+1 one token after its first",
     )
-    templates: int | None = Field(
+    templates: _Count | tuple[_Count, ...] | None = Field(
         default=None,
-        ge=1,
-        le=len(TEMPLATES),
-        description="how many of the literature's templates, from the first; null: all",
+        description="how many of the literature's templates, from the first, or a list of which, the first being 1; "
+        "null: all",
     )
     names: int = Field(
         default=30, ge=2, le=len(NAMES), description="how many names, from the first that are a single token"
@@ -70,6 +73,19 @@ class IOIConfig(TaskConfig):
     places: int = Field(default=len(PLACES), ge=1, le=len(PLACES), description="how many places, from the first")
     objects: int = Field(default=len(OBJECTS), ge=1, le=len(OBJECTS), description="how many objects, from the first")
     force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
+
+    @model_validator(mode="after")
+    def _each_template_once(self) -> Self:
+        if isinstance(self.templates, tuple) and not 0 < len(set(self.templates)) == len(self.templates):
+            raise ValueError(f"templates name at least one, and each of them once, not {list(self.templates)}")
+        return self
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The templates that are used."""
+        if isinstance(self.templates, tuple):
+            return tuple(TEMPLATES[place - 1] for place in self.templates)
+        return TEMPLATES[: self.templates]
 
 
 @register(IOIConfig)
@@ -89,7 +105,7 @@ class IOI:
         objects = {word: inside(subject, f" {word}") for word in OBJECTS[: config.objects]}
         self.cut: str = config.cut
         self._words = {IO: names, SUBJECT: names, PLACE: places, OBJECT: objects}
-        sentences = list(itertools.product(TEMPLATES[: config.templates], ORDERS))
+        sentences = list(itertools.product(config.sentences, ORDERS))
         self._prompts = [make_frame(template, order, "END", subject) for template, order in sentences]
         self._frames = [make_frame(template, order, config.cut, subject) for template, order in sentences]
         self._check_tokenizer(subject)
@@ -100,6 +116,10 @@ class IOI:
         self._readings = lru_cache(maxsize=65_536)(readings)
         examples = [self.labels(frame.compose(next(self._spellings(frame)))) for frame in self._frames]
         self.features = tuple(name for name in FEATURES if any(labels[name] is not None for labels in examples))
+        if len({(frame.order, frame.duplicate_position) for frame in self._frames}) == len(
+            ORDERS
+        ):  # one says the other
+            self.features = tuple(name for name in self.features if name != "duplicate position")
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
         """`n` independent inputs x ~ P, prefix included, cut applied."""
