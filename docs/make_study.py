@@ -99,7 +99,7 @@ def picture(run: Path, h: float, path: Path) -> None:
     axes.set(xlabel="layer", ylabel=f"corrected score at h = {h}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(path, bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
 
 
 def main() -> None:

@@ -238,6 +238,13 @@ def test_draws_the_numbers_of_the_records(run: Path, page: Path, tmp_path: Path)
         expected = [f"{row[name]:.2f}".replace("-", "\N{MINUS SIGN}") for name in ("corrected", "corrected_low")]
         shown = re.sub(r"<[^>]+>", "", cells[1]).replace("\N{MINUS SIGN}0.00", "0.00")
         assert f"{expected[0]} [{expected[1]}".replace("\N{MINUS SIGN}0.00", "0.00") in shown
+    overview = rendered[rendered.index('data-figure="overview"') : rendered.index('id="features"')]
+    assert re.findall(r'<text[^>]*class="name[^>]*>([^<]*)<', overview) and set(
+        re.findall(r'<text[^>]*class="name[^>]*>([^<]*)<', overview)
+    ) == set(SMALL.features)
+    assert overview.count('class="mark') == sum(
+        row["site"] in data["generatorSites"] for row in unpacked(data["usage"])
+    )
     maps = rendered.count('class="cell has-tip"') + rendered.count('class="cell none has-tip"')
     assert maps == SMALL.layers * SMALL.heads * len(SMALL.features)
 

@@ -32,7 +32,7 @@ from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
 from inversescope.verdict import ENCODED, USED
 
-_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "usage.js", "page.js")
+_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "usage.js", "overview.js", "page.js")
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
 _LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
 

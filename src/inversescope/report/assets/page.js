@@ -1,6 +1,7 @@
 // The page: its controls, what is drawn again when one of them changes, the theme.
 
 const SECTIONS = {
+  overview: { uses: ["bandwidth", "measure", "point"], draw: drawOverview },
   features: { uses: ["bandwidth", "measure", "point", "heads"], draw: drawFeatures },
   bandwidths: { uses: [], draw: drawBandwidths },
   calibration: { uses: [], draw: drawCalibration },
