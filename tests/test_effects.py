@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from inversescope.effects import NOTHING, effects
 from inversescope.sites import Site
-from inversescope.statistics import ratio
+from inversescope.statistics import FEWEST, ratio, ratio_of_means
 from inversescope.usage import of_place
 
 SITE = Site("z", 2, 1)
@@ -31,7 +32,7 @@ def runs(kl: dict[str, list[float]], difference: dict[str, list[float]] | None =
 
 
 def only(rows: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
-    (row,) = effects(rows, {SITE: reason}, ["f"], 0.5, 0).to_pylist()
+    (row,) = effects(rows, {SITE: reason}, {SITE: ["f"]}, 0.5, 0).to_pylist()
     return row
 
 
@@ -95,6 +96,49 @@ def test_ratios_of_nothing_are_undefined():
     assert np.isnan(ratio(np.array([np.nan]), np.array([1.0]), 0)).all()
     assert ratio(np.array([1.0, np.nan]), np.array([2.0, 2.0]), 0)[0] == 0.5
     assert np.isnan(ratio(np.array([1.0]), np.array([2.0]), 0).low)
+
+
+NECESSITY = [0, 1, -1], [1, 0, 0]  # of random donors, others and those with the same label
+
+
+@pytest.mark.parametrize("sizes", [(32, 8, 8), (32, 6, 40), (32, 40, 6)])
+@pytest.mark.parametrize(("other", "same"), [(0.8, 0.1), (0.5, 0.5), (0.05, 0.05)])
+def test_intervals_over_donors_cover_as_often_as_they_claim(sizes: tuple[int, ...], other: float, same: float):
+    """Of one source; its donors' divergences are as skewed as a gamma distribution of shape 2."""
+    rng, found = np.random.default_rng([*sizes, int(100 * other)]), []
+    for _ in range(400):
+        groups = [rng.gamma(2.0, mean / 2, n) for mean, n in zip((1.0, other, same), sizes, strict=True)]
+        _, low, high = ratio_of_means(groups, *NECESSITY)
+        found.append(low <= other - same <= high)
+    assert 0.90 <= np.mean(found) <= 0.98
+
+
+def test_intervals_of_one_group_over_a_known_one_are_welchs():
+    """A denominator that hardly varies leaves Welch's interval of the difference."""
+    rng = np.random.default_rng(0)
+    other, same = rng.gamma(2.0, 1.0, 9), rng.gamma(2.0, 0.5, 14)
+    found = ratio_of_means([np.array([2.0, 2.0, 2.0, 2.0]), other, same], *NECESSITY)
+    expected = ttest_ind(other, same, equal_var=False).confidence_interval(0.95)
+    assert found == pytest.approx(((other.mean() - same.mean()) / 2, expected.low / 2, expected.high / 2))
+
+
+def test_a_part_of_what_it_is_divided_by_is_not_counted_twice():
+    """1 − same / random: the ends are those of same / random, from the other side."""
+    rng = np.random.default_rng(1)
+    random, same = rng.gamma(2.0, 1.0, 32), rng.gamma(2.0, 0.5, 8)
+    value, low, high = ratio_of_means([random, same], [1, -1], [1, 0])
+    other = ratio_of_means([random, same], [0, 1], [1, 0])
+    assert (1 - value, 1 - high, 1 - low) == pytest.approx(other)
+
+
+def test_too_few_donors_make_no_interval():
+    many, few = np.linspace(0.5, 1.5, 32), np.linspace(0.1, 0.2, FEWEST - 1)
+    value, low, high = ratio_of_means([many, many, few], *NECESSITY)
+    assert value == pytest.approx(1 - 0.15) and np.isnan([low, high]).all()
+    assert np.isnan(ratio_of_means([many, many, few[:0]], *NECESSITY)).all()
+    assert np.isnan(ratio_of_means([0 * many, many, many], *NECESSITY)).all()
+    # One random input that does something, of ten: what it is divided by may be next to nothing.
+    assert np.isnan(ratio_of_means([np.eye(10)[0], many, many], *NECESSITY).low)
 
 
 def score(value: float, low: float | None, high: float | None) -> dict[str, Any]:
