@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ttest_ind
 
-from inversescope.effects import NOTHING, effects
+from inversescope import files
+from inversescope.effects import EFFECTS, NOTHING, effects
+from inversescope.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
 from inversescope.statistics import FEWEST, ratio, ratio_of_means
-from inversescope.usage import of_place
+from inversescope.usage import confirmed, of_place, usage
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -117,7 +122,7 @@ def test_intervals_of_one_group_over_a_known_one_are_welchs():
     """A denominator that hardly varies leaves Welch's interval of the difference."""
     rng = np.random.default_rng(0)
     other, same = rng.gamma(2.0, 1.0, 9), rng.gamma(2.0, 0.5, 14)
-    found = ratio_of_means([np.array([2.0, 2.0, 2.0, 2.0]), other, same], *NECESSITY)
+    found = ratio_of_means([np.full(FEWEST, 2.0), other, same], *NECESSITY)
     expected = ttest_ind(other, same, equal_var=False).confidence_interval(0.95)
     assert found == pytest.approx(((other.mean() - same.mean()) / 2, expected.low / 2, expected.high / 2))
 
@@ -172,3 +177,43 @@ def test_verdicts(encoded: dict | None, used: dict, verdict: str, words: str):
     found, reason = of_place(encoded, used)
     assert found == verdict
     assert reason.startswith(words)
+
+
+def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp_path: Path):
+    """Of a site the first three that were confirmed at the bandwidth of the check and are no feature of the task."""
+    found = [
+        ("f", 0.001),
+        ("digits()", 0.2),
+        ("has_digit()", 0.01),
+        ("words()", 0.05),
+        ("a", None),
+        ("b", 0.0),
+        ("c", 0.0),
+    ]
+    mined = [
+        {
+            "site": str(SITE),
+            "bandwidth": h,
+            "rank": rank,
+            "hypothesis": name if h == 0.5 else f"near {name}",
+            "q_value": q,
+        }
+        | dict(zip(("corrected", "corrected_low", "corrected_high"), HIGH, strict=True))
+        for h in (0.05, 0.5)
+        for rank, (name, q) in reversed([*enumerate(found, start=1)])
+    ]
+    for step in ("mine", "causal", "score", "calibrate"):
+        (tmp_path / step).mkdir()
+    files.write_table(tmp_path / "mine" / "hypotheses.parquet", pa.Table.from_pylist(mined, schema=HYPOTHESES))
+    asked = confirmed(tmp_path, 0.5, ["f"])
+    assert asked == {str(SITE): ["has_digit()", "words()", "b"]}
+    effect = {"site": str(SITE), "bandwidth": 0.5, "feature": "words()", "reason": None} | necessity(*HIGH)
+    unknown = effect | {"feature": "f"}  # mined too, but a feature of the task is judged by its own score
+    files.write_table(tmp_path / "causal" / "effects.parquet", pa.Table.from_pylist([effect, unknown], schema=EFFECTS))
+    scored = {"source": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
+    files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
+    files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
+    usage(tmp_path)
+    judged, undefined = pq.read_table(tmp_path / "score" / "usage.parquet").to_pylist()
+    assert (judged["source"], judged["verdict"], judged["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
+    assert (undefined["source"], undefined["verdict"]) == (None, "cannot tell")

@@ -20,7 +20,7 @@ from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
-from inversescope.statistics import UNDEFINED, ratio_of_means
+from inversescope.statistics import FEWEST, UNDEFINED, ratio_of_means
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 
@@ -159,7 +159,7 @@ def test_sufficiency_and_necessity_are_shares_of_what_random_inputs_do(run: Path
 
     sufficiency, necessity = effects.of(Hypothesis("", "", says, "a", {}, pool))
     moved, kept = (np.array([effects._effects[x] for x in part]) for part in (donors[::2], donors[1::2]))
-    assert min(len(moved), len(kept)) >= 4
+    assert min(len(moved), len(kept)) >= FEWEST
     assert sufficiency == ratio_of_means([effects.random, kept], [1, -1], [1, 0])._replace(high=sufficiency.high)
     assert sufficiency.value == pytest.approx(1 - kept.mean() / effects.random.mean()) and sufficiency.high <= 1
     assert necessity.value == pytest.approx((moved.mean() - kept.mean()) / effects.random.mean())

@@ -18,7 +18,7 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 SHUFFLES = 9_999
-FEWEST = 4  # numbers of a group from which its variance makes an interval; by simulation, docs/experiments.md
+FEWEST = 6  # numbers of a group from which its variance makes an interval; by simulation, docs/experiments.md
 ROUNDING = 1e-9  # sums that differ by less are equal
 UNSEEN = 0.15  # how soon a score interval allows for targets unlike any seen; by simulation, docs/experiments.md
 
