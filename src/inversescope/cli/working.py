@@ -23,8 +23,8 @@ STEPS = {
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
-    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
     "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
+    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
     "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
