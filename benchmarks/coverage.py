@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from inversescope.statistics import Estimate, corrected, mean, shuffle_test
+from inversescope.statistics import Estimate, corrected, mean, ratio_of_means, shuffle_test
 
 TARGETS, SAMPLES = (10, 50, 200), (1, 5, 20, 100)
 RATES = {"0.3 to 0.7": (0.3, 0.7), "0.8 to 0.97": (0.8, 0.97), "0.05 to 0.2": (0.05, 0.2)}
@@ -30,6 +30,8 @@ PRIORS = {
     "94/6": np.array([0.94, 0.06]),
 }
 MODELS = ("same κ", "κ by label", "κ near 1", "chance, varied", "chance, exactly")
+SHAPES = (0.7, 2.0, 6.0)  # coefficients of variation 1.2, 0.7, 0.4
+DONORS = ((32, 8, 8), (32, 8, 40), (32, 6, 50), (32, 30, 6))
 
 Interval = Callable[[ndarray, ndarray], Estimate]
 
@@ -96,6 +98,18 @@ def covered(draw: Callable, place: object, methods: list[Interval], times: int) 
         yield (100 * hits / times).tolist()
 
 
+def donors(shape: float, sizes: tuple[int, ...], means: tuple[float, float], times: int) -> float:
+    """How often the interval of one source's necessity holds the truth, in percent: `sizes` random donors (mean
+    divergence 1), others and those with the same label (`means`), divergences from a gamma distribution of `shape`.
+    """
+    rng, hits = np.random.default_rng([*sizes, int(10 * shape)]), 0
+    for _ in range(times):
+        groups = [rng.gamma(shape, mean / shape, n) for mean, n in zip((1.0, *means), sizes, strict=True)]
+        _, low, high = ratio_of_means(groups, [0, 1, -1], [1, 0, 0])
+        hits += low <= means[0] - means[1] <= high
+    return 100 * hits / times
+
+
 def signs_of_pairs(shares: ndarray, labels: ndarray, rng: np.random.Generator) -> float:
     """The exact sign test: disjoint pairs of targets, own samples against the partner's, ties broken at random."""
     agreement = shares[:, labels]
@@ -127,6 +141,11 @@ def main(times: int) -> None:
             cells = covered(draw, place, methods, times)
             table.add_row(str(place), *("/".join(f"{value:.0f}" for value in cell) for cell in cells))
         Console(width=220).print(table)
+    table = Table("necessity over donors", *(f"gamma, shape {shape:g}" for shape in SHAPES))
+    for sizes, means in product(DONORS, ((0.8, 0.1), (0.5, 0.5))):
+        cells = (f"{donors(shape, sizes, means, times):.0f}" for shape in SHAPES)
+        table.add_row(f"{sizes}, {means[0]:g} and {means[1]:g}", *cells)
+    Console(width=220).print(table)
     table = Table("p < 0.01: signs of pairs / shuffles", "24 targets", "100 targets")
     for name, told in product(PRIORS, (0.1, 0.3)):
         found = [power(PRIORS[name], told, targets, times) for targets in (24, 100)]

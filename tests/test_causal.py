@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def world(tmp_path: Path) -> World:
     drawn = {i: [INPUTS[j] for j in rng.permutation(len(INPUTS))] for i in range(len(TARGETS))}
     write_samples(run, SITES, drawn)
     named = {name: lambda tokens, name=name: labels(tokens)[name] for name in labels(INPUTS[0])}
-    return World(run, store, subject, named, contrast)
+    return World(run, store, subject, named, {}, contrast)
 
 
 def done(world: World, folder: Path, config: CausalConfig | None = None) -> dict[tuple[Site, str], dict]:
@@ -119,6 +120,15 @@ def test_the_word_that_is_passed_on_is_used_and_nothing_else_is(world: World, tm
         assert blocked["reason"] == NOTHING and blocked["necessity"] is None
         assert blocked["kl_random"] == pytest.approx(0, abs=1e-6) and blocked["distance_random"] > 0.5
         assert found[BOTH, feature]["necessity"] == pytest.approx(found[PASSES, feature]["necessity"], abs=1e-4)
+
+
+def test_a_feature_of_one_site_is_asked_there_alone(world: World, tmp_path: Path):
+    asked = replace(world, of_site={PASSES: {"early": lambda tokens: str(tokens[0] <= 3)}})
+    found, without = done(asked, tmp_path / "causal"), done(world, tmp_path / "without")
+    assert [place for place in found if place[1] == "early"] == [(PASSES, "early")]
+    early = found.pop((PASSES, "early"))
+    assert early["targets"] == len(TARGETS) and early["kl_other"] > early["kl_same"]
+    assert found == without
 
 
 def test_what_cannot_be_told_has_a_reason(world: World, tmp_path: Path):

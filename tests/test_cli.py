@@ -22,7 +22,7 @@ from inversescope.config import RunConfig
 from inversescope.estimate import estimate
 from inversescope.pipeline import Run
 from inversescope.statistics import targets_needed
-from inversescope.tables import summary_table
+from inversescope.tables.runs import summary_table
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
 

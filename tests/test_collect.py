@@ -146,7 +146,8 @@ def test_every_row_of_a_file_is_used_once(world: World, tmp_path: Path):
     table = pq.read_table(tmp_path / "run" / "collect" / "inputs.parquet")
     found = Counter(table["text"].to_pylist())
     assert len(table) == 10 and found <= Counter(texts)
-    assert files.read_json(tmp_path / "run" / "task" / "accuracy.json") == {"defined": False}
+    accuracy = files.read_json(tmp_path / "run" / "task" / "accuracy.json")
+    assert accuracy == {"defined": False} | dict.fromkeys(("value", "low", "high", "n", "what", "needed"))
 
 
 def test_every_input_of_the_prior_is_read_once_and_serves_train_and_pool(run: Run, tmp_path: Path):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from scipy.stats import ttest_ind
 
-from inversescope.effects import NOTHING, effects
+from inversescope import files
+from inversescope.effects import EFFECTS, NOTHING, effects
+from inversescope.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
-from inversescope.statistics import ratio
-from inversescope.usage import of_place
+from inversescope.statistics import FEWEST, ratio, ratio_of_means
+from inversescope.usage import confirmed, of_place, usage
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -31,7 +37,7 @@ def runs(kl: dict[str, list[float]], difference: dict[str, list[float]] | None =
 
 
 def only(rows: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
-    (row,) = effects(rows, {SITE: reason}, ["f"], 0.5, 0).to_pylist()
+    (row,) = effects(rows, {SITE: reason}, {SITE: ["f"]}, 0.5, 0).to_pylist()
     return row
 
 
@@ -97,6 +103,49 @@ def test_ratios_of_nothing_are_undefined():
     assert np.isnan(ratio(np.array([1.0]), np.array([2.0]), 0).low)
 
 
+NECESSITY = [0, 1, -1], [1, 0, 0]  # of random donors, others and those with the same label
+
+
+@pytest.mark.parametrize("sizes", [(32, 8, 8), (32, 6, 40), (32, 40, 6)])
+@pytest.mark.parametrize(("other", "same"), [(0.8, 0.1), (0.5, 0.5), (0.05, 0.05)])
+def test_intervals_over_donors_cover_as_often_as_they_claim(sizes: tuple[int, ...], other: float, same: float):
+    """Of one source; its donors' divergences are as skewed as a gamma distribution of shape 2."""
+    rng, found = np.random.default_rng([*sizes, int(100 * other)]), []
+    for _ in range(400):
+        groups = [rng.gamma(2.0, mean / 2, n) for mean, n in zip((1.0, other, same), sizes, strict=True)]
+        _, low, high = ratio_of_means(groups, *NECESSITY)
+        found.append(low <= other - same <= high)
+    assert 0.90 <= np.mean(found) <= 0.98
+
+
+def test_intervals_of_one_group_over_a_known_one_are_welchs():
+    """A denominator that hardly varies leaves Welch's interval of the difference."""
+    rng = np.random.default_rng(0)
+    other, same = rng.gamma(2.0, 1.0, 9), rng.gamma(2.0, 0.5, 14)
+    found = ratio_of_means([np.full(FEWEST, 2.0), other, same], *NECESSITY)
+    expected = ttest_ind(other, same, equal_var=False).confidence_interval(0.95)
+    assert found == pytest.approx(((other.mean() - same.mean()) / 2, expected.low / 2, expected.high / 2))
+
+
+def test_a_part_of_what_it_is_divided_by_is_not_counted_twice():
+    """1 − same / random: the ends are those of same / random, from the other side."""
+    rng = np.random.default_rng(1)
+    random, same = rng.gamma(2.0, 1.0, 32), rng.gamma(2.0, 0.5, 8)
+    value, low, high = ratio_of_means([random, same], [1, -1], [1, 0])
+    other = ratio_of_means([random, same], [0, 1], [1, 0])
+    assert (1 - value, 1 - high, 1 - low) == pytest.approx(other)
+
+
+def test_too_few_donors_make_no_interval():
+    many, few = np.linspace(0.5, 1.5, 32), np.linspace(0.1, 0.2, FEWEST - 1)
+    value, low, high = ratio_of_means([many, many, few], *NECESSITY)
+    assert value == pytest.approx(1 - 0.15) and np.isnan([low, high]).all()
+    assert np.isnan(ratio_of_means([many, many, few[:0]], *NECESSITY)).all()
+    assert np.isnan(ratio_of_means([0 * many, many, many], *NECESSITY)).all()
+    # One random input that does something, of ten: what it is divided by may be next to nothing.
+    assert np.isnan(ratio_of_means([np.eye(10)[0], many, many], *NECESSITY).low)
+
+
 def score(value: float, low: float | None, high: float | None) -> dict[str, Any]:
     return {"corrected": value, "corrected_low": low, "corrected_high": high}
 
@@ -128,3 +177,43 @@ def test_verdicts(encoded: dict | None, used: dict, verdict: str, words: str):
     found, reason = of_place(encoded, used)
     assert found == verdict
     assert reason.startswith(words)
+
+
+def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp_path: Path):
+    """Of a site the first three that were confirmed at the bandwidth of the check and are no feature of the task."""
+    found = [
+        ("f", 0.001),
+        ("digits()", 0.2),
+        ("has_digit()", 0.01),
+        ("words()", 0.05),
+        ("a", None),
+        ("b", 0.0),
+        ("c", 0.0),
+    ]
+    mined = [
+        {
+            "site": str(SITE),
+            "bandwidth": h,
+            "rank": rank,
+            "hypothesis": name if h == 0.5 else f"near {name}",
+            "q_value": q,
+        }
+        | dict(zip(("corrected", "corrected_low", "corrected_high"), HIGH, strict=True))
+        for h in (0.05, 0.5)
+        for rank, (name, q) in reversed([*enumerate(found, start=1)])
+    ]
+    for step in ("mine", "causal", "score", "calibrate"):
+        (tmp_path / step).mkdir()
+    files.write_table(tmp_path / "mine" / "hypotheses.parquet", pa.Table.from_pylist(mined, schema=HYPOTHESES))
+    asked = confirmed(tmp_path, 0.5, ["f"])
+    assert asked == {str(SITE): ["has_digit()", "words()", "b"]}
+    effect = {"site": str(SITE), "bandwidth": 0.5, "feature": "words()", "reason": None} | necessity(*HIGH)
+    unknown = effect | {"feature": "f"}  # mined too, but a feature of the task is judged by its own score
+    files.write_table(tmp_path / "causal" / "effects.parquet", pa.Table.from_pylist([effect, unknown], schema=EFFECTS))
+    scored = {"source": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
+    files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
+    files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
+    usage(tmp_path)
+    judged, undefined = pq.read_table(tmp_path / "score" / "usage.parquet").to_pylist()
+    assert (judged["source"], judged["verdict"], judged["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
+    assert (undefined["source"], undefined["verdict"]) == (None, "cannot tell")

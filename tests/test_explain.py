@@ -20,6 +20,7 @@ from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
+from inversescope.statistics import FEWEST, UNDEFINED, ratio_of_means
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 
@@ -87,10 +88,10 @@ def test_undecided_draws_do_not_count():
 def test_collapsed_weights_say_nothing():
     labels = ["a"] * 20
     weights = [1.0] + [0.0] * 19
-    one = _finding(hypothesis(labels), drawn(labels, weights), 0.0, 0.0)
+    one = _finding(hypothesis(labels), drawn(labels, weights), UNDEFINED, UNDEFINED)
     assert isnan(one.share.value) and isnan(one.corrected.low) and isnan(one.p_value) and isnan(one.bits)
     assert not one.above_chance
-    surest = _finding(hypothesis(labels), drawn(labels), 0.0, 0.0)
+    surest = _finding(hypothesis(labels), drawn(labels), UNDEFINED, UNDEFINED)
     assert sorted([one, surest], key=_surest) == [surest, one]
 
 
@@ -102,15 +103,15 @@ def test_bits_are_the_drop_in_entropy():
 def test_samples_for_and_against():
     labels = ["b", "a", "a", None, "a", "a", "b"]
     weights = [0.1, 0.2, 0.1, 0.2, 0.1, 0.1, 0.2]
-    found = _finding(hypothesis(labels), drawn(labels, weights), 0.0, 0.0)
+    found = _finding(hypothesis(labels), drawn(labels, weights), UNDEFINED, UNDEFINED)
     assert [sample.tokens for sample in found.supporting] == [(1,), (2,), (4,)]
     assert found.against is not None and found.against.tokens == (6,)
 
 
 def test_q_counts_every_site():
     labels = ["a"] * 15 + ["b"] * 5
-    one = _finding(hypothesis(labels), drawn(labels), 0.0, 0.0)
-    none = _finding(hypothesis(["b"] * 20), drawn(["b"] * 20), 0.0, 0.0)
+    one = _finding(hypothesis(labels), drawn(labels), UNDEFINED, UNDEFINED)
+    none = _finding(hypothesis(["b"] * 20), drawn(["b"] * 20), UNDEFINED, UNDEFINED)
     (first,), (second, third) = _with_q_values([[one], [none, none]])
     assert first.q_value == pytest.approx(3 * first.p_value)
     assert second.q_value == third.q_value == 1
@@ -137,7 +138,7 @@ def test_the_source_in_its_own_place_changes_nothing(run: Path):
     inversion = inverter.invert(text, site="resid_post.1", bandwidth=0.5, n=16)
     (site,) = inverter.run.subject.sites(["resid_post.1"])
     effects = Replaced(inverter.run, site, inversion, seed=0)
-    assert effects.own == pytest.approx(0, abs=1e-6) and effects.random > 0.01
+    assert effects.own == pytest.approx(0, abs=1e-6) and effects.random.mean() > 0.01
     # At the last layer the next token follows from the activation alone: a donor does what it does on its own.
     donor, effect = next(iter(effects._effects.items()))
     logits = inverter.run.subject.capture([inversion.tokens, donor], [], logits=True).logits
@@ -153,17 +154,21 @@ def test_sufficiency_and_necessity_are_shares_of_what_random_inputs_do(run: Path
     donors = list(effects._effects)
     pool = np.zeros(len(inverter.run.store.inputs("pool")), dtype=bool)
 
-    def says(tokens: tuple[int, ...]) -> str:  # one of the samples has another label than all the others
-        return "b" if tokens == donors[0] else "a"
+    def says(tokens: tuple[int, ...]) -> str:  # half of the samples have another label than the other half
+        return "b" if tokens in donors[::2] else "a"
 
     sufficiency, necessity = effects.of(Hypothesis("", "", says, "a", {}, pool))
-    kept, moved = np.mean([effects._effects[x] for x in donors[1:9]]), effects._effects[donors[0]]
-    assert sufficiency == pytest.approx(1 - kept / effects.random)
-    assert necessity == pytest.approx((moved - kept) / effects.random)
-    # Where every sample has the label, the nearest inputs of the pool with another stand in.
+    moved, kept = (np.array([effects._effects[x] for x in part]) for part in (donors[::2], donors[1::2]))
+    assert min(len(moved), len(kept)) >= FEWEST
+    assert sufficiency == ratio_of_means([effects.random, kept], [1, -1], [1, 0])._replace(high=sufficiency.high)
+    assert sufficiency.value == pytest.approx(1 - kept.mean() / effects.random.mean()) and sufficiency.high <= 1
+    assert necessity.value == pytest.approx((moved.mean() - kept.mean()) / effects.random.mean())
+    assert necessity.low < necessity.value < necessity.high
+    # Where every sample has the label, the nearest inputs of the pool with another stand in: of one, no interval.
     nearest = inverter.run.store.inputs("pool").tokens[effects._nearest[0]]
+    pool[effects._nearest[1:]] = True
     _, necessity = effects.of(Hypothesis("", "", lambda tokens: "b" if tokens == nearest else "a", "a", {}, pool))
-    assert not isnan(necessity) and nearest in effects._effects
+    assert not isnan(necessity.value) and isnan(necessity.low) and nearest in effects._effects
 
 
 def test_where_nothing_can_be_set_nothing_is_said(run: Path, monkeypatch: pytest.MonkeyPatch):
@@ -172,7 +177,7 @@ def test_where_nothing_can_be_set_nothing_is_said(run: Path, monkeypatch: pytest
     (site,) = inverter.run.subject.sites(["resid_post.1"])
     monkeypatch.setattr("inversescope.explain.replaced.unsettable", lambda subject, site: "no")
     effects = Replaced(inverter.run, site, inversion, seed=0)
-    assert all(map(isnan, effects.of(hypothesis(["a"]))))
+    assert all(isnan(end) for estimate in effects.of(hypothesis(["a"])) for end in estimate)
 
 
 def test_an_explanation_is_the_same_again_and_ranked(run: Path):

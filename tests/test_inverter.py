@@ -17,7 +17,7 @@ from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.pipeline import Run
 from inversescope.sites import Site
-from inversescope.tables import inversion_table
+from inversescope.tables.answers import inversion_table
 from inversescope.weights import importance_weights
 
 SITE, H, N = "resid_post.1", 0.5, 80

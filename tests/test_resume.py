@@ -29,7 +29,12 @@ pytestmark = pytest.mark.slow
 KILLS = 10
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
-    ["inversescope.pipeline", "inversescope.tables", "inversescope.cli", "transformers.models.llama.modeling_llama"]
+    [
+        "inversescope.pipeline",
+        "inversescope.tables.runs",
+        "inversescope.cli",
+        "transformers.models.llama.modeling_llama",
+    ]
 )
 
 

@@ -19,7 +19,7 @@ from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
 from inversescope.question import Answer, Calibration
 from inversescope.sites import Site
-from inversescope.statistics import Estimate
+from inversescope.statistics import fields
 from inversescope.tasks import Labels, Tokens
 from inversescope.training import Check, Standing
 from inversescope.verdict import ENOUGH, Measured, of_question, of_site
@@ -134,9 +134,9 @@ def _row(answer: Answer, measured: Measured) -> dict[str, Any]:
         **_question(answer),
         "targets": len(answer.sizes),
         "ess": measured.size,
-        **_fields("kl", measured.divergence),
+        **fields("kl", measured.divergence),
         "kl_worst": float(known.max()) if len(known) else None,
-        **_fields("tv", statistics.mean(answer.variation, 0, 1)),
+        **fields("tv", statistics.mean(answer.variation, 0, 1)),
         "verdict": verdict.judgement,
         "reason": verdict.reason,
     }
@@ -144,13 +144,8 @@ def _row(answer: Answer, measured: Measured) -> dict[str, Any]:
 
 def _gap_rows(answer: Answer, measured: Measured) -> Iterator[dict[str, Any]]:
     for feature, gap in measured.gaps.items():
-        yield {**_question(answer), "feature": feature, **_fields("gap", gap)}
+        yield {**_question(answer), "feature": feature, **fields("gap", gap)}
 
 
 def _question(answer: Answer) -> dict[str, Any]:
     return {"site": str(answer.site), "bandwidth": answer.bandwidth, "query": answer.query}
-
-
-def _fields(name: str, estimate: Estimate) -> dict[str, float | None]:
-    value, low, high = (None if np.isnan(number) else float(number) for number in estimate)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -61,13 +61,18 @@ _ITSELF = Group(None, OWN, "source", [Donor((), 0.0)])
 
 @dataclass(frozen=True)
 class World:
-    """What the step reads. `labels` are the features, by name."""
+    """What the step reads. `labels` are the features, by name; `of_site` those that are asked of one site alone."""
 
     run: Path
     store: Store
     subject: Subject
     labels: Mapping[str, Label]
+    of_site: Mapping[Site, Mapping[str, Label]]
     contrast: Contrast
+
+    def at(self, site: Site) -> dict[str, Label]:
+        """The features that are asked of a site."""
+        return {**self.labels, **self.of_site.get(site, {})}
 
     @cached_property
     def rows(self) -> dict[str, dict[Tokens, int]]:
@@ -103,7 +108,7 @@ def causal(
         progress((start + len(chosen)) * donors.targets, total)
     runs = pa.concat_tables(parts) if parts else RUNS.empty_table()
     files.write_table(folder / "runs.parquet", runs)
-    table = effects(runs.to_pylist(), reasons, list(world.labels), bandwidth, seed)
+    table = effects(runs.to_pylist(), reasons, {site: list(world.at(site)) for site in sites}, bandwidth, seed)
     files.write_table(folder / "effects.parquet", table)
 
 
@@ -129,7 +134,7 @@ class Donors:
         drawn = [Donor(x, distance) for x, distance in self._drawn[str(site), target].items() if x != source]
         distances = self._distances(site)[:, target]
         groups = [Group(None, RANDOM, "pool", [self._of_pool(row, distances) for row in self._random(target)])]
-        for feature, label in self._world.labels.items():
+        for feature, label in self._world.at(site).items():
             own = label(source)
             if own is None:
                 continue

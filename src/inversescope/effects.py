@@ -52,11 +52,11 @@ Run = Mapping[str, Any]
 def effects(
     runs: Sequence[Run],
     sites: Mapping[Site, str | None],
-    features: Sequence[str],
+    features: Mapping[Site, Sequence[str]],
     bandwidth: float,
     seed: int,
 ) -> pa.Table:
-    """One row for each of the sites (with the reason why it cannot be set, if so) and each feature."""
+    """One row for each of the sites (with the reason why it cannot be set, if so) and each of its features."""
     of_site: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
         of_site[run["site"]].append(run)
@@ -67,7 +67,7 @@ def effects(
             **_Compared(of_site[str(site)], feature).record(unsettable, seed),
         }
         for site, unsettable in sites.items()
-        for feature in features
+        for feature in features[site]
     ]
     return pa.Table.from_pylist(rows, schema=EFFECTS)
 
@@ -95,9 +95,9 @@ class _Compared:
             "targets": self.targets,
             "from_pool": sum(run["drawn_from"] == "pool" for run in self._runs[OTHER]),
             **{
-                f"{name}{end}": None if np.isnan(value) else float(value)
+                column: value
                 for name, estimate in (ratios | means).items()
-                for end, value in zip(("", "_low", "_high"), estimate, strict=True)
+                for column, value in statistics.fields(name, estimate).items()
             },
             "kl_own": _mean(kl[OWN]),
             **{f"distance_{kind}": _mean(self._numbers(kind, "distance")) for kind in _KINDS},

@@ -24,11 +24,12 @@ from numpy import ndarray
 from inversescope import files, statistics
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.features.language import parse
-from inversescope.statistics import Estimate
+from inversescope.statistics import Estimate, defined, fields
 from inversescope.weights import COLLAPSED, effective_sample_size
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
+LEVEL = 0.05  # q up to which a hypothesis counts as confirmed
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
 
 Row = tuple[str | None, ...]  # the text of an input, and its labels
@@ -127,7 +128,7 @@ def mine(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
         progress(done, len(sites))
     q_values = statistics.q_values(np.array([row["p_value"] for row in rows], dtype=float))
     for row, q in zip(rows, q_values.tolist(), strict=True):
-        row["q_value"] = _defined(q)
+        row["q_value"] = defined(q)
     files.write_table(run / "mine" / HYPOTHESES, pa.Table.from_pylist(rows, schema=SCHEMA))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
@@ -293,17 +294,8 @@ def _confirm(
     bits = prior - np.where(np.isnan(consistency), np.nan, statistics.entropy(shares, sizes))
     return {
         "targets": int((~np.isnan(consistency)).sum()),
-        "chance": _defined(statistics.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
-        **_fields("corrected", statistics.corrected(consistency, chance)),
-        **_fields("bits", statistics.mean(bits, prior - np.log2(len(expected)), prior)),
-        "p_value": _defined(statistics.shuffle_test(shares, own, seed, rng)),
+        "chance": defined(statistics.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
+        **fields("corrected", statistics.corrected(consistency, chance)),
+        **fields("bits", statistics.mean(bits, prior - np.log2(len(expected)), prior)),
+        "p_value": defined(statistics.shuffle_test(shares, own, seed, rng)),
     }
-
-
-def _fields(name: str, estimate: Estimate) -> dict[str, float | None]:
-    ends = zip(("", "_low", "_high"), estimate, strict=True)
-    return {f"{name}{end}": _defined(value) for end, value in ends}
-
-
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

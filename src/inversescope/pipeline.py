@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from inversescope import files
 from inversescope.calibrate import calibrate, check
-from inversescope.causal import World, causal
+from inversescope.causal import Label, World, causal
 from inversescope.collect import collect
 from inversescope.errors import UserError
+from inversescope.features import parse
 from inversescope.mine import mine
 from inversescope.reference import reference
 from inversescope.report import write_report
@@ -22,11 +24,12 @@ from inversescope.run_directory import PROVENANCE, RunDirectory
 from inversescope.sample import sample
 from inversescope.saving import load_generator
 from inversescope.score import score
+from inversescope.sites import Site
 from inversescope.subject.capture import enough_memory
-from inversescope.tasks import require
+from inversescope.tasks import Accuracy, require
 from inversescope.train import Progress as TrainProgress
 from inversescope.train import train
-from inversescope.usage import usage
+from inversescope.usage import confirmed, usage
 from inversescope.verify import verify
 
 ACCURACY_PROMPTS = 100
@@ -75,10 +78,10 @@ class Run(RunDirectory):
                 )
             made_from = files.check(self.folder / before)["made_from"]
             if made_from != known:
-                changed = next(name for name in known if made_from.get(name) != known[name])
+                changed = next(name for name in known | made_from if made_from.get(name) != known.get(name))
                 raise UserError(
                     f"step {changed} was done again with another result, and step {before} still stands on the old one",
-                    given=f"{changed} {known[changed]}",
+                    given=f"{changed} {known.get(changed)}",
                     allowed=f"{changed} {made_from.get(changed)}",
                     remedy=f"delete the folder {self.folder / before} and start again with --resume",
                 )
@@ -88,10 +91,10 @@ class Run(RunDirectory):
 
 def _task(run: Run, folder: Path, progress: Progress) -> None:
     accuracy = run.task.accuracy(run.subject, ACCURACY_PROMPTS, np.random.default_rng([run.config.seed, 0]))
+    measured = dict.fromkeys(each.name for each in fields(Accuracy)) if accuracy is None else asdict(accuracy)
+    files.write_json(folder / "accuracy.json", {"defined": accuracy is not None, **measured})
     if accuracy is None:
-        files.write_json(folder / "accuracy.json", {"defined": False})
         return
-    files.write_json(folder / "accuracy.json", {"defined": True, **asdict(accuracy)})
     progress(1, 1, f"accuracy {accuracy.value:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]")
     require(accuracy, force=getattr(run.config.task, "force", False))
 
@@ -172,16 +175,31 @@ def _reference(run: Run, folder: Path, progress: Progress) -> None:
 
 def _causal(run: Run, folder: Path, progress: Progress) -> None:
     config, task = run.config, run.task
+    bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
     causal(
         folder,
-        World(run.folder, run.store, run.subject, labels, task.contrast),
+        World(run.folder, run.store, run.subject, labels, _mined(run, bandwidth), task.contrast),
         run.sites["train"],
         config.causal,
-        config.causal.bandwidth or max(config.sample.bandwidths),
+        bandwidth,
         config.seed,
         lambda done, total: progress(done, total, "sites x targets"),
     )
+
+
+def _mined(run: Run, bandwidth: float) -> dict[Site, dict[str, Label]]:
+    """The first expressions that were confirmed at each site, asked of an input."""
+    text = lru_cache(maxsize=None)(run.subject.decode)
+
+    def label(source: str) -> Label:
+        expression = parse(source)
+        return lru_cache(maxsize=None)(lambda tokens: expression.label(text(tokens)))
+
+    return {
+        Site.parse(site): {source: label(source) for source in found}
+        for site, found in confirmed(run.folder, bandwidth, run.task.features).items()
+    }
 
 
 def _mine(run: Run, folder: Path, progress: Progress) -> None:
@@ -205,8 +223,8 @@ STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
     "sample": _sample,
     "verify": _verify,
     "reference": _reference,
-    "causal": _causal,
     "mine": _mine,
+    "causal": _causal,
     "score": _score,
     "report": _report,
 }

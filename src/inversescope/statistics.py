@@ -7,6 +7,7 @@ Undefined is NaN here, and null in records.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from scipy import special, stats
 
 CONFIDENCE = 0.95
 SHUFFLES = 9_999
+FEWEST = 6  # numbers of a group from which its variance makes an interval; by simulation, docs/experiments.md
 ROUNDING = 1e-9  # sums that differ by less are equal
 UNSEEN = 0.15  # how soon a score interval allows for targets unlike any seen; by simulation, docs/experiments.md
 
@@ -200,6 +202,38 @@ def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], 
     tail = 100 * stats.norm.cdf(-((n / (n - 1)) ** 0.5) * _quantile(n - 1))
     low, high = np.percentile(resampled[sums > 0] / sums[sums > 0], [tail, 100 - tail])
     return Estimate(value, float(low), float(high))
+
+
+def ratio_of_means(groups: Sequence[Float[ndarray, " _"]], above: Sequence[float], below: Sequence[float]) -> Estimate:
+    """Σ above·mean / Σ below·mean over independent groups of independent numbers: Fieller's interval (1954).
+
+    A ratio ρ is inside unless Student's t tells the contrast Σ (above − ρ·below)·mean from 0, each group with a
+    variance of its own (Welch 1947, degrees of freedom at the ratio found). Undefined where a group is empty or the
+    sum below is not positive; a value without an interval where a group has fewer than `FEWEST` numbers, or where t
+    cannot tell the sum below from 0.
+    """
+    sizes, over, under = np.array([len(group) for group in groups]), np.array(above, float), np.array(below, float)
+    if not sizes.all():
+        return UNDEFINED
+    means = np.array([group.mean() for group in groups])
+    top, bottom = float(over @ means), float(under @ means)
+    if bottom <= 0:
+        return UNDEFINED
+    value = top / bottom
+    if sizes.min() < FEWEST:
+        return Estimate(value, np.nan, np.nan)
+    errors = np.array([group.var(ddof=1) for group in groups]) / sizes
+    parts = (over - value * under) ** 2 * errors
+    freedom = parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum() if parts.any() else np.inf
+    square = _quantile(freedom) ** 2
+    # The ends solve a·ρ² − 2b·ρ + c = 0; all else lies inside where a is not positive.
+    a, b, c = (x * y - square * (errors @ (u * v)) for x, y, u, v in (
+        (bottom, bottom, under, under), (top, bottom, over, under), (top, top, over, over)
+    ))  # fmt: skip
+    if a <= 0:
+        return Estimate(value, np.nan, np.nan)
+    margin = max(0.0, b * b - a * c) ** 0.5
+    return Estimate(value, float((b - margin) / a), float((b + margin) / a))
 
 
 def entropy(shares: Float[ndarray, "targets labels"], size: Float[ndarray, " targets"]) -> Float[ndarray, " targets"]:

@@ -1,22 +1,26 @@
 """Encoded and used, encoded and unused, or neither: a verdict for each site and feature, from its score and its effect.
 
 Arithmetic on records. What is encoded is said at the donors' bandwidth: by the reference where its effective sample
-size is enough, else by the weighted samples.
+size is enough, else by the weighted samples; of a hypothesis that was mined, by the targets that confirmed it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.effects import NOTHING
+from inversescope.mine import HYPOTHESES, LEVEL
 from inversescope.verdict import ENCODED, ENOUGH, USED
 
+MINED = "mined"  # the source of a hypothesis' score
+ASKED = 3  # hypotheses of a site, whether the subject uses them
 _ESTIMATES = ("corrected", "necessity", "sufficiency", "effect")
 SCHEMA = pa.schema(
     [
@@ -32,21 +36,37 @@ Row = Mapping[str, Any]
 
 
 def usage(run: Path) -> None:
-    """Write `score/usage.parquet`, from the records of `causal` and `score`."""
+    """Write `score/usage.parquet`, from the records of `causal`, `mine` and `score`."""
     effects = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
     scores = pq.read_table(run / "score" / "results.parquet").to_pylist()
+    mined = pq.read_table(run / "mine" / HYPOTHESES).to_pylist()
+    known = {row["feature"] for row in scores}
+    scores += [row | {"source": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in known]
     exact = files.read_json(run / "calibrate" / "verdicts.json")["truth"] == "exact"
     found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
     rows = []
     for effect in effects:
         place = (effect["site"], effect["feature"], effect["bandwidth"])
-        score = _trusted(found.get(("reference", *place)), found.get(("weighted", *place)), exact)
+        score = _trusted([found.get((source, *place)) for source in ("reference", "weighted", MINED)], exact)
         verdict, reason = of_place(score, effect)
         measured = {name: effect.get(name) for name in SCHEMA.names} | {"verdict": verdict, "reason": reason}
         if score is not None:
             measured |= {name: score[name] for name in SCHEMA.names if name.startswith(("source", "corrected"))}
         rows.append(measured)
     files.write_table(run / "score" / "usage.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
+
+
+def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
+    """The first expressions of each site that were confirmed at a bandwidth; what says a feature is none."""
+    rows = pq.read_table(
+        run / "mine" / HYPOTHESES, filters=(pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= LEVEL)
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows.sort_by("rank").to_pylist():
+        of_site = found.setdefault(row["site"], [])
+        if len(of_site) < ASKED and row["hypothesis"] not in features:
+            of_site.append(row["hypothesis"])
+    return found
 
 
 def of_place(score: Row | None, effect: Row) -> tuple[str, str]:
@@ -67,11 +87,10 @@ def of_place(score: Row | None, effect: Row) -> tuple[str, str]:
     return "neither", scored
 
 
-def _trusted(reference: Row | None, weighted: Row | None, exact: bool) -> Row | None:
-    """The score that is heard; None where none is defined."""
-    if reference is not None and not exact and (reference["ess"] or 0) < ENOUGH:
-        reference = None
-    return next((row for row in (reference, weighted) if row is not None and row["corrected"] is not None), None)
+def _trusted(scores: Sequence[Row | None], exact: bool) -> Row | None:
+    """The first score that can be heard; None where none is defined."""
+    defined = [row for row in scores if row is not None and row["corrected"] is not None]
+    return next((row for row in defined if row["source"] != "reference" or exact or (row["ess"] or 0) >= ENOUGH), None)
 
 
 def _beyond(row: Row, name: str, limit: float) -> bool | None:

@@ -29,7 +29,7 @@ def invert(
     Of a text that is too long for the subject, the tokens nearest to the position are kept.
     """
     from inversescope.inverter import Inverter
-    from inversescope.tables import inversion_table
+    from inversescope.tables.answers import inversion_table
 
     source, where = _source(text, messages), _position(position)
     inversion = Inverter.load(run).invert(source, site=site, position=where, n=n, bandwidth=bandwidth, seed=seed)
@@ -60,7 +60,7 @@ def explain(
     from inversescope.inverter import Inverter
     from inversescope.progress import shown
     from inversescope.report.explanation import write_explanation
-    from inversescope.tables import explanation_table
+    from inversescope.tables.answers import explanation_table
 
     source, where = _source(text, messages), _position(position)
     with shown("explain", screen) as progress:

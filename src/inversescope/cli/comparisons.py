@@ -41,7 +41,7 @@ def arena(
     Same targets, sites, split of the inputs and budget for all. With another seed or budget than the run's, a generator
     of its config is trained anew. A config is run first. Interrupted, it goes on where it was when started again.
     """
-    from inversescope.tables import arena_table
+    from inversescope.tables.requested import arena_table
 
     run = _study(study)
     folder = out or run / "arena"
@@ -90,7 +90,7 @@ def compare(
         if len(values) > 2:
             raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
     from inversescope.consistency import consistency
-    from inversescope.tables import comparison_table
+    from inversescope.tables.runs import comparison_table
 
     sides = [(source[i], site[i], bandwidth[i]) for i in (0, -1)]
     found = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
@@ -116,7 +116,7 @@ def power(
     width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
 ) -> None:
     """How many targets and samples give an interval of this width: the rate of consistency, ± half its 95% interval."""
-    from inversescope.tables import power_table
+    from inversescope.tables.runs import power_table
 
     if run is not None:
         fcr, alike = _variation(run, source, site, feature, bandwidth)

@@ -117,6 +117,6 @@ def _refresh_report(folder: Path) -> None:
 
 
 def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:
-    from inversescope.tables import proposals_table
+    from inversescope.tables.requested import proposals_table
 
     Console(highlight=False).print(proposals_table(folder, site, bandwidth))

@@ -23,8 +23,8 @@ STEPS = {
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
     "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
-    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
     "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
+    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
     "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
@@ -79,7 +79,7 @@ def require_same_config(folder: Path, config: str) -> None:
 
 def show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables import causal_table, hypotheses_table, summary_table, verdict_table
+    from inversescope.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
 
     tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
     if step in tables:

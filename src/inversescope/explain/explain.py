@@ -115,7 +115,7 @@ def _proposed(prior: Prior, propose: Inversion) -> list[Hypothesis]:
     return kept
 
 
-def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: float, necessity: float) -> Finding:
+def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: Estimate, necessity: Estimate) -> Finding:
     share, labels = _share(hypothesis, confirm), _labels(hypothesis, confirm)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}

@@ -27,8 +27,9 @@ class Finding:
         bits: how much less uncertain the label is than under the prior.
         p_value: how often chance alone gives as much.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
-        sufficiency, necessity: of activations with the same label, and with another, put in place of the source's;
-            undefined where the site cannot be set, where that does nothing, or where no donor has the label.
+        sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
+            with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
+            where no donor has the label, and without an interval where too few have.
         supporting: the nearest distinct samples with the source's label.
         against: the heaviest sample with another.
     """
@@ -42,8 +43,8 @@ class Finding:
     bits: float
     p_value: float
     q_value: float
-    sufficiency: float
-    necessity: float
+    sufficiency: Estimate
+    necessity: Estimate
     supporting: tuple[InvertedSample, ...]
     against: InvertedSample | None
 

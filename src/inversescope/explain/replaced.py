@@ -10,15 +10,18 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from inversescope import statistics
 from inversescope.effects import LEAST, ROUNDING
 from inversescope.explain.prior import Hypothesis
 from inversescope.inverter import Inversion
 from inversescope.pipeline import Run
 from inversescope.sites import Site
+from inversescope.statistics import FEWEST, UNDEFINED, Estimate
 from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
 
-DONORS = 8  # of a kind
+RANDOM = 32  # random inputs: every ratio at a site stands on what they do
+OTHERS = 8  # inputs of the pool, where the samples do not have another label
 
 
 class Replaced:
@@ -30,7 +33,7 @@ class Replaced:
     def __init__(self, run: Run, site: Site, inversion: Inversion, seed: int):
         self._run, self._site = run, site
         self._effects: dict[Tokens, float] = {}
-        self.random = self.own = nan
+        self.own, self.random = nan, np.array([])
         if unsettable(run.subject, site) is not None:
             return
         self._source = Source(run.subject, inversion.tokens)
@@ -46,22 +49,28 @@ class Replaced:
         others = [row for row, tokens in enumerate(run.store.inputs("pool").tokens) if tokens != inversion.tokens]
         probability = run.store.inputs("pool").probability
         shares = None if probability is None else probability[others] / probability[others].sum()
-        chosen = np.random.default_rng([seed, 5]).choice(others, min(DONORS, len(others)), replace=False, p=shares)
+        chosen = np.random.default_rng([seed, 5]).choice(others, min(RANDOM, len(others)), replace=False, p=shares)
         self.own = float(self._kl(activations[:1])[0])
-        self.random = float(self._kl(pool[chosen.tolist()]).mean())
+        self.random = self._kl(pool[chosen.tolist()])
 
-    def of(self, hypothesis: Hypothesis) -> tuple[float, float]:
-        """Sufficiency and necessity; NaN where the site cannot be set, or does nothing, or donors are missing."""
-        if not self.random > max(LEAST, ROUNDING * self.own):
-            return nan, nan
+    def of(self, hypothesis: Hypothesis) -> tuple[Estimate, Estimate]:
+        """Sufficiency and necessity; undefined where the site cannot be set, or does nothing, or donors are missing.
+
+        The source is one, so its donors are the independent units of the intervals.
+        """
+        if not len(self.random) or not self.random.mean() > max(LEAST, ROUNDING * self.own):
+            return UNDEFINED, UNDEFINED
         labels = {x: hypothesis.label(x) for x in self._samples}
-        same = [x for x, label in labels.items() if label == hypothesis.value][:DONORS]
-        other = [x for x, label in labels.items() if label not in (None, hypothesis.value)][:DONORS]
-        other = other or self._others(hypothesis)
+        same = [x for x, label in labels.items() if label == hypothesis.value]
+        other = [x for x, label in labels.items() if label not in (None, hypothesis.value)]
+        if len(other) < FEWEST:
+            other = self._others(hypothesis) or other
         if not same or not other:
-            return nan, nan
-        kept, moved = (float(np.mean([self._effects[x] for x in donors])) for donors in (same, other))
-        return 1 - kept / self.random, (moved - kept) / self.random
+            return UNDEFINED, UNDEFINED
+        kept, moved = (np.array([self._effects[x] for x in donors]) for donors in (same, other))
+        sufficiency = statistics.ratio_of_means([self.random, kept], [1, -1], [1, 0])
+        necessity = statistics.ratio_of_means([self.random, moved, kept], [0, 1, -1], [1, 0, 0])
+        return sufficiency._replace(high=min(sufficiency.high, 1.0)), necessity  # no divergence is below 0
 
     def _others(self, hypothesis: Hypothesis) -> list[Tokens]:
         """The nearest inputs of the pool with another label."""
@@ -70,7 +79,7 @@ class Replaced:
         for row in self._nearest:
             if not hypothesis.alike[row] and hypothesis.label(tokens[row]) is not None:
                 rows.append(row)
-            if len(rows) == DONORS:
+            if len(rows) == OTHERS:
                 break
         unknown = [row for row in rows if tokens[row] not in self._effects]
         self._measure([tokens[row] for row in unknown], self._pool[unknown])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from inversescope.errors import UserError
 from inversescope.features.language import as_label, parse
+from inversescope.python_file import load_file
 
 # What a feature says of an input: its text, and its labels in the task -> label.
 Reader = Callable[[str, Mapping[str, str | None]], str | None]
@@ -154,19 +153,8 @@ def fingerprint(address: str) -> str:
 
 
 def _module(where: str) -> ModuleType:
-    return _load(str(Path(where).resolve()) if where.endswith(".py") else where)
-
-
-@lru_cache
-def _load(where: str) -> ModuleType:
     try:
-        if not where.endswith(".py"):
-            return importlib.import_module(where)
-        spec = importlib.util.spec_from_file_location(f"features of {where}", where)
-        assert spec and spec.loader
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # there, as dataclasses need it
-        spec.loader.exec_module(module)
-        return module
+        return load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except Exception as error:  # the user's code may raise anything
         given = f"{where}: {type(error).__name__}: {error}"
         raise UserError("the file of a feature's function cannot be loaded", given=given) from error

@@ -15,7 +15,7 @@ from inversescope import files, statistics
 from inversescope.endpoint import Address, Replies
 from inversescope.errors import UserError
 from inversescope.propose.proposing import Outcome, Plan, Scored
-from inversescope.statistics import Estimate
+from inversescope.statistics import Estimate, defined
 
 FOLDER = "propose"
 _ASKED = [("site", pa.string()), ("bandwidth", pa.float64()), ("model", pa.string())]
@@ -77,7 +77,7 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
     }
     found = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float)
     for row, q in zip(tables["proposals"], statistics.q_values(found).tolist(), strict=True):
-        row["q_value"] = _defined(q)
+        row["q_value"] = defined(q)
     for name, rows in tables.items():
         files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=SCHEMAS[name]))
     files.write_json(folder / "usage.json", _usage(run, address, outcome, prices))
@@ -154,12 +154,8 @@ def _made_from(run: Path) -> dict[str, str]:
 def _fields(estimate: Estimate, *names: str) -> dict[str, float | None]:
     """The three columns of an estimate, of every estimate if none is named."""
     ends = zip(("", "_low", "_high"), estimate, strict=True)
-    return {f"{name}{end}": _defined(value) for end, value in ends for name in names or _ESTIMATES}
+    return {f"{name}{end}": defined(value) for end, value in ends for name in names or _ESTIMATES}
 
 
 def _number(value: float) -> float | int | None:
-    return value if isinstance(value, int) else _defined(value)
-
-
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return value if isinstance(value, int) else defined(value)

@@ -5,20 +5,18 @@ A task says so itself: `@register(ItsConfig)` above its class. Nothing else has 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import pkgutil
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import SerializeAsAny, WrapValidator
 
 from inversescope.errors import UserError
+from inversescope.python_file import load_file
 from inversescope.tasks.task import Task, TaskConfig, TaskSubject
 
 ENTRY_POINTS = "inversescope.tasks"  # the group in which another package names its modules of tasks
@@ -110,18 +108,11 @@ def _load_installed() -> None:
 
 
 def _load_file(file: object) -> str:
-    """Run a Python file as a module, once; the module's name."""
+    """The name of a Python file's module, after running it."""
     path = Path(file) if isinstance(file, str | Path) else None
     if path is None or not path.is_file():
         raise ValueError(f"there is no such Python file: {file!r}")
-    name = f"inversescope_task_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    if name not in sys.modules:
-        module = ModuleType(name)
-        module.__file__ = str(path)
-        sys.modules[name] = module  # dataclasses and pydantic look their module up while it is being run
-        try:
-            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-        except (SyntaxError, ImportError) as error:
-            del sys.modules[name]
-            raise ValueError(f"{path} cannot be loaded: {error}") from error
-    return name
+    try:
+        return load_file(path).__name__
+    except Exception as error:  # the user's code may raise anything
+        raise ValueError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error

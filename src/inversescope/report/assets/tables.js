@@ -64,7 +64,7 @@ const CONFIRMED = 0.05; // q up to which a hypothesis counts as confirmed
 function drawHypotheses() {
   const found = data.hypotheses.filter((row) => row.site === chosen.site && row.bandwidth === chosen.bandwidth);
   if (found.length === 0) return [notice("Nothing was found here: no candidate was above chance on the discovery targets.")];
-  const head = element("tr", {}, ["hypothesis", "corrected", "bits", "chance", "q", "targets", "says the same or nothing more"]
+  const head = element("tr", {}, ["hypothesis", "corrected", "bits", "chance", "q", "targets", "necessity", "used?", "says the same or nothing more"]
     .map((words) => element("th", {}, words)));
   return [table("hypotheses", head, found.map(hypothesisRow))];
 }
@@ -73,12 +73,17 @@ function hypothesisRow(row) {
   const cell = (value, words) => element("td", {}, value === null ? undefinedMark(why) : words);
   const estimate = (name) => cell(row[name], [`${number(row[name])} `, element("span", { class: "range" }, range(row, name))]);
   const confirmed = row.q_value !== null && row.q_value <= CONFIRMED;
+  const use = usage.find((each) => each.site === row.site && each.feature === row.hypothesis && each.bandwidth === row.bandwidth);
+  const necessity = use === undefined || use.necessity === null
+    ? undefinedMark(use === undefined ? "not asked: only the first of a site are, at the donors' bandwidth" : use.reason)
+    : [`${number(use.necessity)} `, use.necessity_low === null ? null : element("span", { class: "range" }, range(use, "necessity"))];
   const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
     row.merged.map((source) => element("code", {}, source)));
   return element("tr", { class: confirmed ? "" : "unconfirmed" },
     element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
     estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
     cell(row.q_value, row.q_value < 0.001 ? "< 0.001" : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
+    element("td", {}, necessity), element("td", { class: "verdict", title: use?.reason ?? "" }, use?.verdict ?? ""),
     element("td", {}, row.merged.length ? merged : ""));
 }
 
