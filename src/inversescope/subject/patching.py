@@ -82,7 +82,8 @@ def unsettable(subject: Subject, site: Site) -> str | None:
 
 class Source:
     """One input, run again and again with other activations at one of its tokens: the last, or that at `place`. What
-    comes before that token does not depend on it, and is computed once where the model can go on from its keys and values.
+    comes before that token does not depend on it, and is computed once where the model can go on from its keys and
+    values.
 
     That it can is tried: the input itself must give the logits of a pass over all of it.
     """

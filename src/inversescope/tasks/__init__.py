@@ -2,7 +2,17 @@
 
 from inversescope.tasks.ioi import IOI, IOIConfig
 from inversescope.tasks.registry import Entry, TaskSection, config_of, entries, load_task, register
-from inversescope.tasks.task import Accuracy, AskingTask, Labels, Question, Task, TaskConfig, TaskSubject, Tokens, require
+from inversescope.tasks.task import (
+    Accuracy,
+    AskingTask,
+    Labels,
+    Question,
+    Task,
+    TaskConfig,
+    TaskSubject,
+    Tokens,
+    require,
+)
 from inversescope.tasks.texts import Texts, TextsConfig
 
 __all__ = [

@@ -18,7 +18,7 @@ from inversescope.tasks.task import TaskSubject, Tokens
 _OPEN = ("'", '"', "(", "[", "/")  # after one of these an answer starts at once, elsewhere with a space
 CHUNK = 256  # prompts read at once: their logits are over the whole vocabulary
 
-# The logits of the next token of some prompts, by number, each with what is written behind it so far: as many tokens in all.
+# The logits of the next token of some prompts, given by number, each with what is written behind it so far.
 Read = Callable[[Sequence[int], Sequence[Tokens]], Any]
 
 

@@ -95,8 +95,8 @@ def require(accuracy: Accuracy, *, force: bool) -> None:
 
 
 class Question(NamedTuple):
-    """A prompt that asks for an attribute of an entity: `before` ends with the entity, `after` is the rest, and the right
-    answer is the label of that name of an input about the entity."""
+    """A prompt that asks for an attribute of an entity: `before` ends with the entity, `after` is the rest. The right
+    answer is what an input about the entity has for its label of the attribute's name."""
 
     attribute: str
     before: str
@@ -108,6 +108,7 @@ class Question(NamedTuple):
         return self.before + self.after
 
 
+@runtime_checkable
 class AskingTask(Protocol):
     """What a task has beside, if its inputs end with an entity of which the subject can be asked."""
 
