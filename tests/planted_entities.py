@@ -1,8 +1,8 @@
 """A task of entities as one file, and a model of it set by hand, of which Cause and Isolate are known at every site.
 
-Each animal has a colour and a size. Layer 0 carries the colour from the animal to what stands behind, layer 1 the size. So,
-at the animal's last token: in `embed` a question is answered from both; after layer 0 the colour has left, and only the size
-is still read from there; after layer 1 nothing is.
+Each animal has a colour and a size. Layer 0 carries the colour from the animal to what stands behind, layer 1 the size.
+So, at the animal's last token: in `embed` both are still to be read; after layer 0 the colour has left, and only the
+size is still read from there; after layer 1 nothing is.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,11 +81,8 @@ def test_means_are_weighted_and_leave_out_the_undecided():
 
 
 @pytest.mark.parametrize("once", (True, False))
-def test_an_activation_in_the_middle_is_put_there_whatever_is_written_behind(
-    once: bool, monkeypatch: pytest.MonkeyPatch
-):
-    subject, site = Subject.from_model(tiny_model("llama")), Site("resid_post", 1)
-    tokens, place, value = (1, 7, 3, 9, 12), 2, torch.linspace(-1, 1, 24)
+def test_an_activation_in_the_middle_stays_whatever_is_written_behind(once: bool, monkeypatch: pytest.MonkeyPatch):
+    subject, site, tokens, place = Subject.from_model(tiny_model("llama")), Site("resid_post", 1), (1, 7, 3, 9, 12), 2
     value = torch.linspace(-1, 1, subject.dimension(site))
     if not once:
         monkeypatch.setattr("inversescope.subject.patching._beginning", lambda subject, tokens: None)
@@ -170,6 +169,16 @@ def test_records_keep_the_contract_and_count_the_questions(finished: Path):
     assert counts["attributes"] == {"colour": each, "size": each} and counts["left_out"] == {}
     assert counts["bandwidth"] == 0.5
     files.check(finished / "disentangle")
+
+
+def test_the_report_shows_it(finished: Path):
+    page = (finished / "report" / "report.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found and 'data-figure="disentangle"' in page
+    shown = json.loads(found[1])["disentangled"]
+    rows = pq.read_table(finished / "disentangle" / "results.parquet").to_pylist()
+    assert shown["cause"] == [row["cause"] for row in rows]
+    assert [shown["method"]["levels"][code] for code in shown["method"]["codes"]] == [row["method"] for row in rows]
 
 
 def test_only_questions_that_are_answered_right_count(run: Path, monkeypatch: pytest.MonkeyPatch):
