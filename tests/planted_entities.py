@@ -1,4 +1,4 @@
-"""A task of entities as one file, and a model of it set by hand, of which Cause and Isolate are known at every site.
+"""A world of entities, and a model of it set by hand, of which Cause and Isolate are known at every site.
 
 Each animal has a colour and a size. Layer 0 carries the colour from the animal to what stands behind, layer 1 the size.
 So, at the animal's last token: in `embed` both are still to be read; after layer 0 the colour has left, and only the
@@ -7,16 +7,10 @@ size is still read from there; after layer 1 nothing is.
 
 from __future__ import annotations
 
-import os
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 from planted_models import Handmade
-from pydantic import Field
-
-from inversescope.tasks import TaskConfig, TaskSubject, register
-from inversescope.tasks.entities import EntityTask
 
 COLOURS, SIZES, TWINS = ("red", "grey"), ("big", "small"), ("cat", "dog")
 ANIMALS = {
@@ -59,22 +53,6 @@ samples = 12
 """
 
 
-class AnimalsConfig(TaskConfig):
-    """Animals with a colour and a size."""
-
-    name: Literal["animals"] = Field(default="animals", description="the task")
-
-
-@register(AnimalsConfig)
-class Animals(EntityTask):
-    """The task for one subject's tokenizer."""
-
-    name = "animals"
-
-    def __init__(self, config: AnimalsConfig, subject: TaskSubject):
-        super().__init__(subject, "animal", CONTEXTS, ANIMALS, QUESTIONS)
-
-
 def planted_model() -> Handmade:
     """An animal's embedding says its colour and its size, and which twin it is; a word of a context says which one."""
     starts = [context.split()[0] for context in CONTEXTS]
@@ -98,9 +76,10 @@ def planted_model() -> Handmade:
 
 
 def write_animals(folder: Path, steps: int = 40) -> Path:
-    """The model and a config for it; the path of the config. What the model answers is kept in the folder, too."""
-    os.environ["INVERSESCOPE_CACHE"] = str(folder / "cache" / "subject")
+    """The model and a config for it; the path of the config."""
     planted_model().save(folder / "model", 0)
     config = folder / "animals.toml"
-    config.write_text(CONFIG.format(folder=folder, file=__file__, steps=steps))
+    config.write_text(
+        CONFIG.format(folder=folder, file=Path(__file__).with_name("planted_entities_task.py"), steps=steps)
+    )
     return config

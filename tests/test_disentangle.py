@@ -25,7 +25,6 @@ from inversescope.run_directory import RunDirectory
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.patching import Source, logits
-from inversescope.tasks import Question
 
 EMBED, AFTER_COLOUR, AFTER_BOTH = "embed", "resid_post.0", "resid_post.1"
 
@@ -111,7 +110,7 @@ def test_an_activation_in_the_middle_stays_whatever_is_written_behind(once: bool
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("animals")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INVERSESCOPE_CACHE", "")
+        patch.setenv("INVERSESCOPE_CACHE", str(folder / "cache" / "subject"))  # where answers are kept, too
         config = write_animals(folder)
         assert call("run", config, "--out", folder / "run") == 0
         assert call("disentangle", folder / "run") == 0
@@ -159,7 +158,8 @@ def test_controls_change_nothing_and_what_is_shuffled_brings_no_other_values(fin
             row = found[site, method, None]
             assert (row["cause"], row["isolate"]) == (0, 1)
     # Of two colours, whatever differs from the target's is the other one.
-    assert found[EMBED, SHUFFLED, "colour"]["cause"] == 1
+    shuffled = found[EMBED, SHUFFLED, "colour"]
+    assert (shuffled["cause"], shuffled["isolate"], shuffled["disentangle"]) == (1, None, None)
 
 
 def test_records_keep_the_contract_and_count_the_questions(finished: Path):
@@ -186,19 +186,25 @@ def test_only_questions_that_are_answered_right_count(run: Path, monkeypatch: py
     opened = RunDirectory.open(run)
     honest = opened.task.questions
 
-    def confusing(tokens):  # of a red animal, "Size" is asked where its colour is wanted
+    red = [opened.task.labels(x)["colour"] == "red" for x in opened.store.inputs("target").tokens]
+
+    def confusing(tokens):  # where the colour of a red animal is wanted, the question is about a grey one
         return [
-            Question("colour", question.before, " Size")
+            question._replace(before=re.sub(r"\w+$", "cat3", question.before))
             if question.attribute == "colour" and opened.task.labels(tokens)["colour"] == "red"
             else question
             for question in honest(tokens)
         ]
 
     monkeypatch.setattr(opened.task, "questions", confusing)
-    monkeypatch.setattr(opened.task, "answers", {"colour": ["red", "grey"], "size": ["big", "small"]})
-    asked: list[tuple[int, int, str]] = []
-    step.disentangle(opened, lambda done, total, note: asked.append((done, total, note)))
-    assert asked[-1] == (24, 24, "sites x targets")
+    step.disentangle(opened, lambda done, total, note: None)
+    counts = files.read_json(run / "disentangle" / "questions.json")["attributes"]
+    assert counts["size"]["right"] == 16 and counts["colour"] == {"questions": 16, "right": 2 * red.count(False)}
+    rows = pq.read_table(run / "disentangle" / "runs.parquet").to_pylist()
+    assert {row["target"] for row in rows if row["asked"] == "colour"} == {
+        i for i, is_red in enumerate(red) if not is_red
+    }
+    assert {row["target"] for row in rows if row["asked"] == "size"} == set(range(8))
 
 
 def test_interrupted_it_goes_on_with_the_sites_that_are_left(run: Path, finished: Path):

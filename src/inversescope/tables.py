@@ -184,14 +184,13 @@ def disentangle_table(run: Path) -> Group:
     rows = pq.read_table(run / "disentangle" / "results.parquet").to_pylist()
     asked = files.read_json(run / "disentangle" / "questions.json")["attributes"]
     table = Table(box=None, pad_edge=False)
-    for column in ("activation of", "site", "Cause", "Isolate", "Disentangle", "targets"):
-        table.add_column(column, no_wrap=column != "activation of")
+    for column in ("activation of", "site", "Cause", "Isolate", "Disentangle"):
+        table.add_column(column, no_wrap=True)
     over_all = [row for row in rows if row["attribute"] is None]
     for method in dict.fromkeys(row["method"] for row in over_all):
         here = [row for row in over_all if row["method"] == method]
         row = max(here, key=lambda row: -1 if row["disentangle"] is None else row["disentangle"])
-        cells = (_recorded(row, name) for name in ("cause", "isolate", "disentangle"))
-        table.add_row(method, row["site"], *cells, str(row["targets"]))
+        table.add_row(method, row["site"], *(_estimate(row, name) for name in ("cause", "isolate", "disentangle")))
     counts = ", ".join(f"{escape(name)} {count['right']} of {count['questions']}" for name, count in asked.items())
     head = "each at its best site, mean over attributes \\[95% interval over targets]"
     return Group(head, table, f"[dim]questions answered right as they are: {counts}[/]")

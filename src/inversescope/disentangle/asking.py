@@ -1,12 +1,19 @@
-"""A question about an entity, asked again and again with other activations at the entity's last token."""
+"""Questions about entities, each asked again and again with other activations at the entity's last token."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
+from inversescope.causal import World
+from inversescope.errors import UserError
+from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.patching import Patches, Source
-from inversescope.tasks import Question, Tokens
+from inversescope.tasks import AskingTask, Question, Tokens
 from inversescope.tasks.knowledge import decode, spellings
 
 
@@ -33,7 +40,50 @@ class Asked:
     def answers(self, rows: Sequence[Patches]) -> list[str | None]:
         """The answer of greedy decoding among those there are, with the sites of each row set to its values."""
 
-        def read(places: Sequence[int], written: Sequence[Tokens]):
+        def read(places: Sequence[int], written: Sequence[Tokens]) -> Float[Tensor, "rows vocabulary"]:
             return self._source.logits([rows[place] for place in places], written)
 
         return decode(read, len(rows), self._spelled)
+
+
+class Questions:
+    """The questions about each target that the subject answers right as it is; only these count.
+
+    Attributes:
+        right: of each target, the questions with their right answers.
+        counts: how many there are, and how many of them are answered right, by attribute.
+    """
+
+    def __init__(self, world: World, task: AskingTask, targets: int, progress: Callable[[int, int, str], None]):
+        inputs = world.store.inputs("target").tokens[:targets]
+        known: dict[str, tuple[Asked, bool]] = {}
+        self.right: list[list[Asked]] = []
+        counts = {attribute: {"questions": 0, "right": 0} for attribute in task.answers}
+        for number, tokens in enumerate(inputs):
+            kept = []
+            for question in task.questions(tokens):
+                if question.prompt not in known:
+                    if not Asked.possible(world.subject, question):
+                        continue
+                    asked = Asked(world.subject, question, task.answers[question.attribute])
+                    known[question.prompt] = asked, asked.answers([{}])[0] == world.labels[question.attribute](tokens)
+                asked, right = known[question.prompt]
+                counts[question.attribute]["questions"] += 1
+                counts[question.attribute]["right"] += right
+                kept += [asked] if right else []
+            self.right.append(kept)
+            progress(number + 1, len(inputs), "targets asked as they are")
+        if not any(self.right):
+            raise UserError(
+                "the subject answers no question about a target right, so there is nothing to change",
+                given=", ".join(f"{name}: 0 of {count['questions']}" for name, count in counts.items()),
+                remedy="another subject, or entities that it knows",
+            )
+        self.counts: dict[str, Any] = {"targets": len(inputs), "attributes": counts}
+        self._world = world
+
+    def activations(self, sites: Sequence[Site]) -> dict[Site, dict[Asked, Float[Tensor, " d"]]]:
+        """Of each site and question its own activation, at the entity's last token."""
+        asked = list(dict.fromkeys(question for kept in self.right for question in kept))
+        read = self._world.subject.capture([question.before for question in asked], sites).activations
+        return {site: dict(zip(asked, read[site], strict=True)) for site in sites}
