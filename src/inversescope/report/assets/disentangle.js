@@ -28,16 +28,17 @@ function causalTile(rows, sites, methods, measure, width) {
   const [height, left] = [190, 26];
   const x = linear(0, Math.max(1, sites.length - 1), left + 10, width - 12);
   const y = linear(0, 1, height - 22, 8);
+  const shift = (method) => 2.5 * (methods.indexOf(method) - (methods.length - 1) / 2); // so that equal values all show
   const at = (method) => sites.map((site, i) => {
     const row = rows.find((row) => row.site === site && row.method === method);
     if (!row || row[measure] === null) return null;
     const [low, high] = [row[`${measure}_low`] ?? row[measure], row[`${measure}_high`] ?? row[measure]];
-    return { x: x(i), y: y(row[measure]), low: y(low), high: y(high), tip: () => causalTip(row) };
+    return { x: x(i) + shift(method), y: y(row[measure]), low: y(low), high: y(high), tip: () => causalTip(row) };
   });
   const draw = (method) => {
     const [points, kind] = [at(method), DRAWN[method]];
-    const known = points.filter((point) => point !== null);
-    return [curve(points, kind), known.map((p) => [bar(kind, p.x, p.low, p.high), marker(kind, p.x, p.y, { size: 2.7, tip: p.tip })])];
+    const marked = (p) => [bar(kind, p.x, p.low, p.high), marker(kind, p.x, p.y, { size: 2.7, tip: p.tip })];
+    return [curve(points, kind), points.filter((point) => point !== null).map(marked)];
   };
   const step = Math.ceil(sites.length / Math.max(1, Math.floor(width / 44)));
   const named = (site) => data.places[site]?.[1] ?? site;
@@ -50,7 +51,7 @@ function bestTable(rows, methods) {
   const best = (method) => rows.filter((row) => row.method === method)
     .reduce((most, row) => ((row.disentangle ?? -1) > (most.disentangle ?? -1) ? row : most));
   const entry = (row, name) => element("td", { tip: () => causalTip(row) },
-    row[name] === null ? undefinedMark("no target has such a source, or no other attribute was asked for") : number(row[name]),
+    row[name] === null ? undefinedMark("it has none, or no target has such a source") : number(row[name]),
     (row[`${name}_low`] ?? null) === null ? null : element("span", { class: "range" }, ` ${range(row, name)}`));
   const head = ["activation of", "best site", ...Object.values(CAUSAL), "targets"];
   return table("disentangle", element("tr", {}, head.map((words) => element("th", {}, words))),
