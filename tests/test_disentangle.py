@@ -190,7 +190,7 @@ def test_only_questions_that_are_answered_right_count(run: Path, monkeypatch: py
 
     def confusing(tokens):  # where the colour of a red animal is wanted, the question is about a grey one
         return [
-            question._replace(before=re.sub(r"\w+$", "cat3", question.before))
+            question._replace(before="that cat3")
             if question.attribute == "colour" and opened.task.labels(tokens)["colour"] == "red"
             else question
             for question in honest(tokens)

@@ -60,6 +60,7 @@ class Questions:
         self.right: list[list[Asked]] = []
         counts = {attribute: {"questions": 0, "right": 0} for attribute in task.answers}
         for number, tokens in enumerate(inputs):
+            progress(number, len(inputs), "targets asked as they are")
             kept = []
             for question in task.questions(tokens):
                 if question.prompt not in known:
@@ -72,7 +73,6 @@ class Questions:
                 counts[question.attribute]["right"] += right
                 kept += [asked] if right else []
             self.right.append(kept)
-            progress(number + 1, len(inputs), "targets asked as they are")
         if not any(self.right):
             raise UserError(
                 "the subject answers no question about a target right, so there is nothing to change",
