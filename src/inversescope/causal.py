@@ -7,7 +7,7 @@ another label, or a random input of the prior. Labels may come from any function
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from math import nan
@@ -178,7 +178,10 @@ class Donors:
 def _runs(world: World, donors: Donors, sites: Sequence[Site]) -> Iterator[list[dict[str, Any]]]:
     """For each target, the rows of `runs.parquet` at these sites."""
     groups = {site: [donors.of(site, target) for target in range(donors.targets)] for site in sites}
-    values = {site: _activations(world, site, groups[site]) for site in sites}
+    values = {
+        site: activations(world, site, {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)})
+        for site in sites
+    }
     own = {site: world.store.activations("target", site)[: donors.targets] for site in sites}
     for target in range(donors.targets):
         patches: list[dict[Site, Tensor]] = [{}, *({site: own[site][target]} for site in sites)]
@@ -200,15 +203,15 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
     return list({donor.tokens: donor for group in groups for donor in group.donors}.values())
 
 
-def _activations(world: World, site: Site, groups: Sequence[Sequence[Group]]) -> dict[Tokens, Float[Tensor, " d"]]:
-    """Those of every donor at the site. What was run when collecting is not run again; the others are, each once."""
-    unread = {donor.tokens for donor in _distinct([group for of_target in groups for group in of_target])}
+def activations(world: World, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
+    """Those of the inputs at the site. What was run when collecting is not run again; the others are, each once."""
+    unread = set(inputs)
     found: dict[Tokens, Tensor] = {}
     for split, rows in world.rows.items():
         stored = [x for x in unread if x in rows]
         if stored:
-            activations = world.store.activations(split, site)
-            found |= {x: activations[rows[x]] for x in stored}
+            known = world.store.activations(split, site)
+            found |= {x: known[rows[x]] for x in stored}
             unread -= found.keys()
     others = sorted(unread)  # inputs that share their beginnings stand together
     return found | dict(zip(others, world.subject.capture(others, [site]).activations[site], strict=True))

@@ -1,4 +1,4 @@
-"""Commands that compare: methods, two sides of a run, designs of one to come."""
+"""Commands that compare: methods, interventions, two sides of a run, designs of one to come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from inversescope.cli.configs import read_config
 from inversescope.cli.shared import RunFolder, app, interruptible, screen
-from inversescope.cli.working import work
+from inversescope.cli.working import refresh_report, work
 from inversescope.errors import UserError
 
 
@@ -68,6 +68,29 @@ def _study(name: str) -> Path:
     folder = Path("runs") / path.stem
     work(folder, read_config(path), resume=(folder / "config.toml").exists(), until="report")
     return folder
+
+
+@app.command()
+def disentangle(run: RunFolder) -> None:
+    """RAVEL's causal metric: questions about an entity, asked with another entity's activation at a site.
+
+    Cause: the answer becomes the other's. Isolate: answers to other questions stay. With activations of verified
+    samples, of inputs of the pool, and controls. For tasks that can ask: cities and ravel. Interrupted, it goes on
+    where it was when started again.
+    """
+    from inversescope.tables.requested import disentangle_table
+
+    with interruptible(f"start it again: inversescope disentangle {run}"):
+        with screen.status("starting"):
+            from inversescope.disentangle.disentangle import disentangle
+            from inversescope.progress import shown
+            from inversescope.run_directory import RunDirectory
+
+            opened = RunDirectory.open(run)
+        with shown("disentangle", screen) as progress:
+            disentangle(opened, progress)
+        refresh_report(run)
+    Console(highlight=False).print(disentangle_table(run))
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from inversescope.cli.shared import RunFolder, app, interruptible, screen
+from inversescope.cli.working import refresh_report
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def propose(
             )
         proposing.write(run, plan, address, outcome, price)
         _show_proposals(run, site, plan.material.bandwidth)
-        _refresh_report(run)
+        refresh_report(run)
 
 
 def _questions(given: Sequence[str]) -> tuple[str, ...]:
@@ -104,16 +105,6 @@ def _announce_calls(
         )
     screen.print(f"texts of this run go to {model} at {where}: at most {needed};", soft_wrap=True, markup=False)
     screen.print("what was answered before is not sent again")
-
-
-def _refresh_report(folder: Path) -> None:
-    """Write the report of a finished run again, with what is new."""
-    from inversescope import files
-
-    if files.finished(folder):
-        from inversescope.pipeline import Run
-
-        Run.open(folder).do("report")
 
 
 def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:

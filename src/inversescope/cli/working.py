@@ -97,6 +97,16 @@ def do(run: Run, step: str) -> None:
         run.do(step, progress)
 
 
+def refresh_report(folder: Path) -> None:
+    """Write the report of a finished run again, with what is new."""
+    from inversescope import files
+
+    if files.finished(folder):
+        from inversescope.pipeline import Run
+
+        Run.open(folder).do("report")
+
+
 def _announce(run: Run, yes: bool) -> None:
     """Say how long what is left of the run takes, from measurements on this machine, and ask."""
     from inversescope.estimate import estimate

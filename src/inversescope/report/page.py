@@ -19,6 +19,7 @@ from inversescope.report import findings
 from inversescope.report.glance import glance
 from inversescope.report.records import (
     DIAGNOSTIC_FIELDS,
+    DISENTANGLE_FIELDS,
     DISTANCE_FIELDS,
     HYPOTHESIS_FIELDS,
     QUALITY_FIELDS,
@@ -32,7 +33,16 @@ from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
 from inversescope.verdict import ENCODED, USED
 
-_SCRIPTS = ("figures.js", "numbers.js", "curves.js", "tables.js", "usage.js", "overview.js", "page.js")
+_SCRIPTS = (
+    "figures.js",
+    "numbers.js",
+    "curves.js",
+    "tables.js",
+    "usage.js",
+    "overview.js",
+    "disentangle.js",
+    "page.js",
+)
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
 _LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
 
@@ -104,6 +114,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
         "specificity": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
         "usage": pack(records.usage),
+        "disentangled": pack(_only(records.disentangled, DISENTANGLE_FIELDS)),
         "limits": {"encoded": ENCODED, "used": USED},
         "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
         "targets": targets,

@@ -73,6 +73,12 @@ PROPOSAL_FIELDS = (
 )
 
 
+DISENTANGLE_FIELDS = (
+    *("site", "method", "attribute", "bandwidth", "targets", "pairs"),
+    *(f"{name}{end}" for name in ("cause", "isolate", "disentangle") for end in ("", "_low", "_high")),
+)
+
+
 @dataclass(frozen=True)
 class Records:
     """The records of one run that the report shows, rows in the order of the files; None means undefined."""
@@ -95,6 +101,7 @@ class Records:
     targets: dict[int, Row]
     samples: pa.Table
     proposals: list[Row]
+    disentangled: list[Row]
 
     @property
     def features(self) -> list[str]:
@@ -148,7 +155,8 @@ def load(run: Path) -> Records:
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
         samples=samples.filter(pc.field("producer") == "generator"),
-        proposals=_proposals(run / "propose"),
+        proposals=_on_request(run / "propose" / "proposals.parquet", PROPOSAL_FIELDS),
+        disentangled=_on_request(run / "disentangle" / "results.parquet", DISENTANGLE_FIELDS),
     )
 
 
@@ -160,11 +168,9 @@ def _usage(run: Path) -> list[Row]:
     return [row | measured[row["site"], row["feature"]] for row in verdicts]
 
 
-def _proposals(folder: Path) -> list[Row]:
-    """What a language model proposed; nothing where none was asked."""
-    if not files.finished(folder):
-        return []
-    return _table(folder / "proposals.parquet", PROPOSAL_FIELDS).to_pylist()
+def _on_request(path: Path, columns: tuple[str, ...]) -> list[Row]:
+    """What a command beside the steps found; nothing where it was not called."""
+    return _table(path, columns).to_pylist() if files.finished(path.parent) else []
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:

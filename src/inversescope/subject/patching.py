@@ -1,4 +1,4 @@
-"""Other activations in place of the subject's own, at the last token of one input, and what becomes of it."""
+"""Other activations in place of the subject's own, at one token of one input, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -81,17 +81,19 @@ def unsettable(subject: Subject, site: Site) -> str | None:
 
 
 class Source:
-    """One input, whose last token is run again and again with other activations. What comes before that token does not
-    depend on it, and is computed once where the model can go on from its keys and values.
+    """One input, run again and again with other activations at one of its tokens: the last, or that at `place`. What
+    comes before that token does not depend on it, and is computed once where the model can go on from its keys and
+    values.
 
     That it can is tried: the input itself must give the logits of a pass over all of it.
     """
 
-    def __init__(self, subject: Subject, tokens: Sequence[int]):
+    def __init__(self, subject: Subject, tokens: Sequence[int], place: int = -1):
         self._subject, self._tokens = subject, tuple(tokens)
-        self._past = _beginning(subject, self._tokens[:-1])
+        self._place = range(len(self._tokens))[place]
+        self._past = _beginning(subject, self._tokens[: self._place])
         allowed = EXACT if subject.dtype == torch.float32 else ROUNDED
-        if self.once and _error(self._pass([{}])[0], logits(subject, tokens)) > allowed:
+        if self.once and _error(self._pass([{}], [()])[0], logits(subject, tokens)) > allowed:
             self._past = None
 
     @property
@@ -99,23 +101,28 @@ class Source:
         """Whether its beginning is computed once; else every pass is over the whole input."""
         return self._past is not None
 
-    def logits(self, rows: Sequence[Patches]) -> Float[Tensor, "rows vocabulary"]:
-        """The logits of the next token, with the sites of each row set to its values; none for an empty row."""
+    def logits(
+        self, rows: Sequence[Patches], written: Sequence[Sequence[int]] | None = None
+    ) -> Float[Tensor, "rows vocabulary"]:
+        """The logits of the next token, with the sites of each row set to its values; none for an empty row. Behind
+        the input stands what is `written` in each row, equally many tokens in all of them."""
         # The keys and values of a beginning take far less memory than a pass over it.
         tokens = (8 if self.once else 1) * self._subject.batch_tokens
         size = max(1, min(ROWS, tokens // len(self._tokens)))
-        return torch.cat([self._pass(rows[start : start + size]) for start in range(0, len(rows), size)])
+        written = [()] * len(rows) if written is None else written
+        starts = range(0, len(rows), size)
+        return torch.cat([self._pass(rows[i : i + size], written[i : i + size]) for i in starts])
 
     @torch.inference_mode()
-    def _pass(self, rows: Sequence[Patches]) -> Float[Tensor, "rows vocabulary"]:
+    def _pass(self, rows: Sequence[Patches], written: Sequence[Sequence[int]]) -> Float[Tensor, "rows vocabulary"]:
         """The rows at once, behind their common beginning or as whole inputs."""
-        model, behind = self._subject.model, {"use_cache": False}
-        tokens = torch.tensor([self._tokens], device=self._subject.device).expand(len(rows), -1)
+        model, behind, place = self._subject.model, {"use_cache": False}, self._place
+        tokens = torch.tensor([[*self._tokens, *more] for more in written], device=self._subject.device)
         if self._past is not None:
-            past = deepcopy(self._past)  # it grows by the last token
+            past = deepcopy(self._past)  # it grows by the tokens from the place on
             past.batch_repeat_interleave(len(rows))
-            tokens, behind = tokens[:, -1:], {"cache": past, "use_cache": True}
-        with _patched(self._subject, rows):
+            tokens, behind, place = tokens[:, place:], {"cache": past, "use_cache": True}, 0
+        with _patched(self._subject, rows, place):
             output = model(input_ids=tokens, **behind)
         return output.logits[:, -1].float().cpu()
 
@@ -164,12 +171,12 @@ class _Change:
 
 
 @contextmanager
-def _patched(subject: Subject, rows: Sequence[Patches]) -> Iterator[None]:
-    """Within, row i of what goes through the model has the values of `rows[i]` at its last token."""
+def _patched(subject: Subject, rows: Sequence[Patches], at: int = -1) -> Iterator[None]:
+    """Within, row i of what goes through the model has the values of `rows[i]` at its token `at`."""
     with ExitStack() as stack:
         for (module, side), changes in _changes(subject, rows).items():
             place = subject.model.base_model.get_submodule(module)
-            stack.callback(hook(place, side, partial(_replaced, len(rows), changes)).remove)
+            stack.callback(hook(place, side, partial(_replaced, len(rows), at, changes)).remove)
         yield
 
 
@@ -191,10 +198,10 @@ def _changes(subject: Subject, rows: Sequence[Patches]) -> dict[tuple[str, Side]
     return found
 
 
-def _replaced(rows: int, changes: Sequence[_Change], hidden: Tensor) -> Tensor:
+def _replaced(rows: int, at: int, changes: Sequence[_Change], hidden: Tensor) -> Tensor:
     changed = hidden.clone(memory_format=torch.contiguous_format)
-    last = changed.view(rows, -1, changed.shape[-1])[:, -1]  # some models put the tokens of all rows in one line
+    shown = changed.view(rows, -1, changed.shape[-1])[:, at]  # some models put the tokens of all rows in one line
     for change in changes:
-        at = (change.rows.to(hidden.device), change.tap.columns)
-        last[at] = change(last[at])
+        part = (change.rows.to(hidden.device), change.tap.columns)
+        shown[part] = change(shown[part])
     return changed

@@ -13,7 +13,7 @@ from rich.table import Table
 from inversescope import files
 from inversescope.report.arena import amount, load_arena
 from inversescope.report.findings import interval
-from inversescope.tables.cells import number, small
+from inversescope.tables.cells import estimated, number, small
 
 
 def arena_table(folder: Path) -> Group:
@@ -31,6 +31,23 @@ def arena_table(folder: Path) -> Group:
     return Group(
         f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
     )
+
+
+def disentangle_table(run: Path) -> Group:
+    """Of each way to intervene, the site where it disentangles best over all attributes."""
+    rows = pq.read_table(run / "disentangle" / "results.parquet").to_pylist()
+    asked = files.read_json(run / "disentangle" / "questions.json")["attributes"]
+    table = Table(box=None, pad_edge=False)
+    for column in ("activation of", "site", "Cause", "Isolate", "Disentangle"):
+        table.add_column(column, no_wrap=True)
+    over_all = [row for row in rows if row["attribute"] is None]
+    for method in dict.fromkeys(row["method"] for row in over_all):
+        here = [row for row in over_all if row["method"] == method]
+        row = max(here, key=lambda row: -1 if row["disentangle"] is None else row["disentangle"])
+        table.add_row(method, row["site"], *(estimated(row, name) for name in ("cause", "isolate", "disentangle")))
+    counts = ", ".join(f"{escape(name)} {count['right']} of {count['questions']}" for name, count in asked.items())
+    head = "each at its best site, mean over attributes \\[95% interval over targets]"
+    return Group(head, table, f"[dim]questions answered right as they are: {counts}[/]")
 
 
 def proposals_table(run: Path, site: str, bandwidth: float) -> Group:

@@ -2,15 +2,27 @@
 
 from inversescope.tasks.ioi import IOI, IOIConfig
 from inversescope.tasks.registry import Entry, TaskSection, config_of, entries, load_task, register
-from inversescope.tasks.task import Accuracy, Labels, Task, TaskConfig, TaskSubject, Tokens, require
+from inversescope.tasks.task import (
+    Accuracy,
+    AskingTask,
+    Labels,
+    Question,
+    Task,
+    TaskConfig,
+    TaskSubject,
+    Tokens,
+    require,
+)
 from inversescope.tasks.texts import Texts, TextsConfig
 
 __all__ = [
     "IOI",
     "Accuracy",
+    "AskingTask",
     "Entry",
     "IOIConfig",
     "Labels",
+    "Question",
     "Task",
     "TaskConfig",
     "TaskSection",

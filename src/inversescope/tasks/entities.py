@@ -19,7 +19,7 @@ from numpy.random import Generator
 
 from inversescope.errors import UserError
 from inversescope.tasks.knowledge import choices
-from inversescope.tasks.task import Accuracy, Labels, TaskSubject, Tokens
+from inversescope.tasks.task import Accuracy, Labels, Question, TaskSubject, Tokens
 
 SLOT = "%s"  # where the entity stands in a prompt
 CONTEXT = "context"
@@ -37,7 +37,7 @@ def right_answers(
     """For each entity (None: all of the table) whether the subject gives its value of the attribute after every one of
     the prompts; the values of the whole table are the answers there are."""
     asked = list(table) if entities is None else entities
-    answers = list(dict.fromkeys(value for row in table.values() if (value := row.get(attribute)) is not None))
+    answers = values_of(table, attribute)
     right = [True] * len(asked)
     for prompt in prompts:
         given = choices(subject, [prompt.replace(SLOT, entity) for entity in asked], answers)
@@ -47,6 +47,11 @@ def right_answers(
             for before, answer, value in zip(right, given, own, strict=True)
         ]
     return right
+
+
+def values_of(table: Mapping[str, Labels], attribute: str) -> list[str]:
+    """Every value that an attribute has in the table."""
+    return list(dict.fromkeys(value for row in table.values() if (value := row.get(attribute)) is not None))
 
 
 class EntityTask:
@@ -117,6 +122,19 @@ class EntityTask:
         start = text[: len(text) - len(found)]
         context = f"{start}[{self._kind}]" if start in self._contexts else None
         return {self._kind: found, **self._table[found], CONTEXT: context}
+
+    @cached_property
+    def answers(self) -> dict[str, list[str]]:
+        """The attributes that are asked for, with the values that the table has of them."""
+        return {attribute: values_of(self._table, attribute) for attribute in self._questions}
+
+    def questions(self, tokens: Sequence[int]) -> list[Question]:
+        """Every prompt that asks for an attribute of the entity with which a token sequence ends; none without one."""
+        entity = self._read(self._subject.decode(tokens))
+        if entity is None:
+            return []
+        parts = ((name, prompt.partition(SLOT)) for name, prompts in self._questions.items() for prompt in prompts)
+        return [Question(name, before + entity, after) for name, (before, _, after) in parts]
 
     def log_prior(self, tokens: Sequence[int]) -> float:
         """ln P(x) in nats, exact; -inf outside the support."""

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from inversescope import files
 from inversescope.tasks.task import TaskSubject, Tokens
 
 _OPEN = ("'", '"', "(", "[", "/")  # after one of these an answer starts at once, elsewhere with a space
 CHUNK = 256  # prompts read at once: their logits are over the whole vocabulary
+
+# The logits of the next token of some prompts, given by number, each with what is written behind it so far.
+Read = Callable[[Sequence[int], Sequence[Tokens]], Any]
 
 
 def answer_tokens(subject: TaskSubject, prompt: str, answer: str) -> Tokens:
@@ -52,16 +56,31 @@ def _kept(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) 
 
 
 def _decode(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) -> list[str | None]:
-    spelled = {answer: tokens for answer in answers if (tokens := answer_tokens(subject, prompts[0], answer))}
-    chosen: list[str | None] = [None] * len(prompts)
-    going = [(row, tuple(subject.encode(prompt)), list(spelled)) for row, prompt in enumerate(prompts) if spelled]
+    asked = [tuple(subject.encode(prompt)) for prompt in prompts]
+
+    def read(rows: Sequence[int], written: Sequence[Tokens]) -> Any:
+        inputs = [asked[row] + tokens for row, tokens in zip(rows, written, strict=True)]
+        return subject.capture(inputs, [], logits=True).logits
+
+    return decode(read, len(prompts), spellings(subject, prompts[0], answers))
+
+
+def spellings(subject: TaskSubject, prompt: str, answers: Sequence[str]) -> dict[str, Tokens]:
+    """The tokens after this prompt of each answer that can be written there."""
+    return {answer: tokens for answer in answers if (tokens := answer_tokens(subject, prompt, answer))}
+
+
+def decode(read: Read, prompts: int, spelled: Mapping[str, Tokens]) -> list[str | None]:
+    """The answers that greedy decoding gives (see `choices`) to so many prompts, whose logits `read` gives."""
+    chosen: list[str | None] = [None] * prompts
+    going: list[tuple[int, Tokens, list[str]]] = [(row, (), list(spelled)) for row in range(prompts) if spelled]
     depth = 0
     while going:
         following = []
         for start in range(0, len(going), CHUNK):
             chunk = going[start : start + CHUNK]
-            logits = subject.capture([tokens for _, tokens, _ in chunk], [], logits=True).logits
-            for (row, tokens, left), values in zip(chunk, logits, strict=True):
+            logits = read([row for row, _, _ in chunk], [written for _, written, _ in chunk])
+            for (row, written, left), values in zip(chunk, logits, strict=True):
                 ended = [answer for answer in left if len(spelled[answer]) == depth]
                 nexts = sorted({spelled[answer][depth] for answer in left if len(spelled[answer]) > depth})
                 best = nexts[int(values[nexts].argmax())]
@@ -72,6 +91,6 @@ def _decode(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]
                 if len(left) == 1:
                     chosen[row] = left[0]
                 else:
-                    following.append((row, (*tokens, best), left))
+                    following.append((row, (*written, best), left))
         going, depth = following, depth + 1
     return chosen

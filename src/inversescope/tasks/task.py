@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from numpy.random import Generator
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,6 +92,34 @@ def require(accuracy: Accuracy, *, force: bool) -> None:
             allowed=f"at least {accuracy.needed}",
             remedy="take another subject or task, or set force = true in the task's config",
         )
+
+
+class Question(NamedTuple):
+    """A prompt that asks for an attribute of an entity: `before` ends with the entity, `after` is the rest. The right
+    answer is what an input about the entity has for its label of the attribute's name."""
+
+    attribute: str
+    before: str
+    after: str
+
+    @property
+    def prompt(self) -> str:
+        """The whole of it."""
+        return self.before + self.after
+
+
+@runtime_checkable
+class AskingTask(Protocol):
+    """What a task has beside, if its inputs end with an entity of which the subject can be asked."""
+
+    @property
+    def answers(self) -> Mapping[str, Sequence[str]]:
+        """The attributes that are asked for, with the answers there are."""
+        ...
+
+    def questions(self, tokens: Sequence[int]) -> list[Question]:
+        """Every question about the entity with which a token sequence ends; none where it ends with none."""
+        ...
 
 
 @runtime_checkable

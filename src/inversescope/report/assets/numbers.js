@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const [scores, diagnostics, distances, quality, specificity] =
   [data.scores, data.diagnostics, data.distances, data.quality, data.specificity].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
+const ALL = "all attributes";
 const UNCONDITIONED = ["nearest", "no condition"]; // sources without a bandwidth
 const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));
 const heads = 1 + Math.max(-1, ...Object.values(data.places).map(([, , head]) => head ?? -1));
@@ -41,10 +42,11 @@ const CHOICES = {
   point: { words: "curve", options: points, optional: true },
   heads: { words: "map", options: Object.keys(data.sources).filter((source) => mapped.has(source)), optional: true },
   site: { words: "site", options: data.shownSites, list: true },
+  attribute: { words: "attribute", options: [...new Set(unpack(data.disentangled).map((row) => row.attribute ?? ALL))] },
 };
 const start = { ...data.start, point: "resid_post" };
 const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options }]) =>
-  [name, options.includes(start[name]) ? start[name] : options.at(name === "site" ? -1 : 0) ?? null]));
+  [name, options.includes(start[name]) ? start[name] : options.at(["site", "attribute"].includes(name) ? -1 : 0) ?? null]));
 
 // How sure it is that targets agree with their own samples more than with those of others.
 const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${q < 0.001 ? "<\u00a00.001" : `=\u00a0${number(q, 3)}`}`);

@@ -10,6 +10,7 @@ const SECTIONS = {
   distances: { uses: ["site"], draw: drawDistances },
   quality: { uses: ["site"], draw: drawQuality },
   usage: { uses: [], draw: drawUsage },
+  disentangle: { uses: ["attribute"], draw: drawDisentangle },
   controls: { uses: ["bandwidth", "measure"], draw: drawControls },
   specificity: { uses: ["site"], draw: drawSpecificity },
 };
@@ -46,8 +47,7 @@ function choose(name, value) {
 
 function draw(sections) {
   for (const section of sections) {
-    const [box] = all(`[data-figure="${section}"]`);
-    box.replaceChildren(...SECTIONS[section].draw(box.clientWidth));
+    for (const box of all(`[data-figure="${section}"]`)) box.replaceChildren(...SECTIONS[section].draw(box.clientWidth));
   }
 }
 

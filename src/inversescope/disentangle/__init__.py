@@ -1,0 +1,1 @@
+"""RAVEL's own causal metric: Cause, Isolate and Disentangle by interchange intervention (docs/method.md)."""

@@ -1,0 +1,89 @@
+"""Questions about entities, each asked again and again with other activations at the entity's last token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from inversescope.causal import World
+from inversescope.errors import UserError
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.subject.patching import Patches, Source
+from inversescope.tasks import AskingTask, Question, Tokens
+from inversescope.tasks.knowledge import decode, spellings
+
+
+class Asked:
+    """One question and the answers there are.
+
+    Attributes:
+        attribute: what is asked for.
+        before: the tokens up to the entity's last, at which activations are replaced.
+    """
+
+    def __init__(self, subject: Subject, question: Question, answers: Sequence[str]):
+        self.attribute = question.attribute
+        self.before: Tokens = tuple(subject.encode(question.before))
+        self._source = Source(subject, subject.encode(question.prompt), len(self.before) - 1)
+        self._spelled = spellings(subject, question.prompt, answers)
+
+    @staticmethod
+    def possible(subject: Subject, question: Question) -> bool:
+        """Whether the entity's last token is the prompt's: it may share one with what follows."""
+        before, whole = subject.encode(question.before), subject.encode(question.prompt)
+        return whole[: len(before)] == before
+
+    def answers(self, rows: Sequence[Patches]) -> list[str | None]:
+        """The answer of greedy decoding among those there are, with the sites of each row set to its values."""
+
+        def read(places: Sequence[int], written: Sequence[Tokens]) -> Float[Tensor, "rows vocabulary"]:
+            return self._source.logits([rows[place] for place in places], written)
+
+        return decode(read, len(rows), self._spelled)
+
+
+class Questions:
+    """The questions about each target that the subject answers right as it is; only these count.
+
+    Attributes:
+        right: of each target, the questions with their right answers.
+        counts: how many there are, and how many of them are answered right, by attribute.
+    """
+
+    def __init__(self, world: World, task: AskingTask, targets: int, progress: Callable[[int, int, str], None]):
+        inputs = world.store.inputs("target").tokens[:targets]
+        known: dict[str, tuple[Asked, bool]] = {}
+        self.right: list[list[Asked]] = []
+        counts = {attribute: {"questions": 0, "right": 0} for attribute in task.answers}
+        for number, tokens in enumerate(inputs):
+            progress(number, len(inputs), "targets asked as they are")
+            kept = []
+            for question in task.questions(tokens):
+                if question.prompt not in known:
+                    if not Asked.possible(world.subject, question):
+                        continue
+                    asked = Asked(world.subject, question, task.answers[question.attribute])
+                    known[question.prompt] = asked, asked.answers([{}])[0] == world.labels[question.attribute](tokens)
+                asked, right = known[question.prompt]
+                counts[question.attribute]["questions"] += 1
+                counts[question.attribute]["right"] += right
+                kept += [asked] if right else []
+            self.right.append(kept)
+        if not any(self.right):
+            raise UserError(
+                "the subject answers no question about a target right, so there is nothing to change",
+                given=", ".join(f"{name}: 0 of {count['questions']}" for name, count in counts.items()),
+                remedy="another subject, or entities that it knows",
+            )
+        self.counts: dict[str, Any] = {"targets": len(inputs), "attributes": counts}
+        self._world = world
+
+    def activations(self, sites: Sequence[Site]) -> dict[Site, dict[Asked, Float[Tensor, " d"]]]:
+        """Of each site and question its own activation, at the entity's last token."""
+        asked = list(dict.fromkeys(question for kept in self.right for question in kept))
+        read = self._world.subject.capture([question.before for question in asked], sites).activations
+        return {site: dict(zip(asked, read[site], strict=True)) for site in sites}

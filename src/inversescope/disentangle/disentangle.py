@@ -1,0 +1,168 @@
+"""Every question about every target asked with other activations at every site, and the metric from the answers.
+
+A site is a part: what is there after an interruption is kept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+from torch import Tensor
+
+from inversescope import files
+from inversescope.causal import Label, World
+from inversescope.disentangle.asking import Asked, Questions
+from inversescope.disentangle.metric import MATCHED, RUNS, SHUFFLED, results
+from inversescope.disentangle.sources import Change, Intervention, Sources
+from inversescope.errors import UserError
+from inversescope.run_directory import RunDirectory
+from inversescope.sites import Site
+from inversescope.subject.patching import unsettable
+from inversescope.tasks import AskingTask, Task
+
+FOLDER, BEGUN = "disentangle", "begun.json"
+Progress = Callable[[int, int, str], None]
+
+
+def disentangle(run: RunDirectory, progress: Progress) -> Path:
+    """Write the folder `disentangle` of a verified run, from where an interruption left it, and give back its path.
+
+    Raises:
+        UserError: the run is not verified, its task asks no questions, the subject answers none of them, or the folder
+            stands on other samples.
+    """
+    folder, task = run.folder / FOLDER, _asking(run.task)
+    if _finished(folder, _made_from(run)):
+        return folder
+    config = run.config
+    bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
+    world = World(run.folder, run.store, run.subject, _labels(run.task, list(task.answers)), run.task.contrast)
+    reasons = {site: unsettable(run.subject, site) for site in run.sites["train"]}
+    sources = Sources(world, config.causal, bandwidth, config.seed)
+    questions = Questions(world, task, sources.targets, progress)
+    settable = [site for site, reason in reasons.items() if reason is None]
+    runs = _runs(folder, world, settable, sources, questions, progress)
+    found, isolation = results(runs.to_pylist(), list(task.answers), bandwidth)
+    files.write_table(folder / "runs.parquet", runs)
+    files.write_table(folder / "results.parquet", found)
+    files.write_table(folder / "isolation.parquet", isolation)
+    left_out = {str(site): reason for site, reason in reasons.items() if reason is not None}
+    files.write_json(folder / "questions.json", questions.counts | {"bandwidth": bandwidth, "left_out": left_out})
+    files.finish(folder, [path for path in sorted(folder.iterdir()) if path.is_file()], made_from=_made_from(run))
+    return folder
+
+
+def _runs(
+    folder: Path, world: World, sites: Sequence[Site], sources: Sources, questions: Questions, progress: Progress
+) -> pa.Table:
+    """The rows of `runs.parquet`; what was run at some sites before is kept."""
+    own, targets, parts = questions.activations(sites), sources.targets, []
+    for number, site in enumerate(sites):
+        path = folder / f"part-{number:05d}.parquet"
+        if not path.exists():
+            rows: list[dict[str, Any]] = []
+            for target in range(targets):
+                rows += _rows(world, site, target, sources, questions.right[target], own[site])
+                progress(number * targets + target + 1, len(sites) * targets, "sites x targets")
+            files.write_table(path, pa.Table.from_pylist(rows, schema=RUNS))
+        parts.append(pq.read_table(path))
+        progress((number + 1) * targets, len(sites) * targets, "sites x targets")
+    return pa.concat_tables(parts) if parts else RUNS.empty_table()
+
+
+def _rows(
+    world: World,
+    site: Site,
+    target: int,
+    sources: Sources,
+    questions: Sequence[Asked],
+    own: Mapping[Asked, Float[Tensor, " d"]],
+) -> Iterator[dict[str, Any]]:
+    """The rows of `runs.parquet` of one site and target."""
+    base = world.store.inputs("target").tokens[target]
+    grouped: defaultdict[tuple[str, str], list[Intervention]] = defaultdict(list)
+    for intervention in sources.of(site, target):
+        grouped[intervention.method, intervention.attribute].append(intervention)
+    given = _given(site, {one.change for group in grouped.values() for one in group}, sources, questions, own)
+    for (method, attribute), group in grouped.items():
+        for asked, label in world.labels.items():
+            if method == SHUFFLED and asked != attribute:
+                continue  # what chance brings is said of Cause alone
+            counted = group
+            if asked != attribute and method not in MATCHED.values():
+                counted = [one for one in group if label(one.source) not in (None, label(base))]
+            about = [question for question in questions if question.attribute == asked]
+            pairs = [(given[one.change, question], label(one.source)) for one in counted for question in about]
+            if pairs:
+                yield {
+                    **{"site": str(site), "method": method, "attribute": attribute, "asked": asked, "target": target},
+                    "pairs": len(pairs),
+                    "source": sum(answer == value for answer, value in pairs) / len(pairs),
+                    "base": sum(answer == label(base) for answer, _ in pairs) / len(pairs),
+                }
+
+
+def _given(
+    site: Site,
+    changes: Collection[Change],
+    sources: Sources,
+    questions: Sequence[Asked],
+    own: Mapping[Asked, Float[Tensor, " d"]],
+) -> dict[tuple[Change, Asked], str | None]:
+    """The answer to each question after each change at a site."""
+    found = {}
+    for question in questions:
+        answers = question.answers([{site: sources.vector(site, change, own[question])} for change in changes])
+        found |= {(change, question): answer for change, answer in zip(changes, answers, strict=True)}
+    return found
+
+
+def _labels(task: Task, attributes: Sequence[str]) -> dict[str, Label]:
+    return {name: lambda tokens, name=name: task.labels(tokens)[name] for name in attributes}
+
+
+def _asking(task: Any) -> AskingTask:
+    if not hasattr(task, "questions"):
+        raise UserError(
+            "this run's task asks no questions about what an input ends with",
+            given=f"task {task.name!r}",
+            allowed="a task with `answers` and `questions`, such as cities and ravel",
+            remedy="a run of one of these, or give the task both (docs/add-a-task.md)",
+        )
+    return task
+
+
+def _made_from(run: RunDirectory) -> dict[str, str]:
+    """The manifests of the steps that it stands on, by their hashes."""
+    for step in ("collect", "verify"):
+        if not files.finished(run.folder / step):
+            raise UserError(
+                f"step {step} of this run is not done", given=run.folder, remedy=f"inversescope {step} {run.folder}"
+            )
+    return {step: files.sha256(run.folder / step / files.MANIFEST) for step in ("collect", "verify")}
+
+
+def _finished(folder: Path, made_from: Mapping[str, str]) -> bool:
+    """Whether everything is there. Else the folder is begun, or was begun with the same samples."""
+    folder.mkdir(exist_ok=True)
+    files.clear(folder)
+    before = files.read_json(folder / BEGUN) if (folder / BEGUN).exists() else made_from
+    if before != made_from:
+        step = next(step for step in made_from if before.get(step) != made_from[step])
+        raise UserError(
+            f"step {step} was done again with another result, and this folder stands on the old one",
+            given=f"{step} {made_from[step][:16]}",
+            allowed=f"{step} {before.get(step, 'none')[:16]}",
+            remedy=f"delete the folder {folder}",
+        )
+    if files.finished(folder):
+        files.check(folder)
+        return True
+    files.write_json(folder / BEGUN, made_from)
+    return False

@@ -1,0 +1,120 @@
+"""Cause, Isolate and Disentangle from what the subject answered (Huang et al. 2024, arXiv 2402.17700).
+
+Arithmetic on records; knows no subject. Records as docs/run-directory.md lists them. Undefined is NaN here, null there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope import statistics
+from inversescope.sites import Site
+
+# Where the activation is from that takes the place of the question's own. The last four are controls.
+SAMPLES, POOL = "samples", "pool"
+MATCHED = {SAMPLES: "samples, matched", POOL: "pool, matched"}  # differing in the attribute, agreeing in all others
+MEANS = {SAMPLES: "samples, means", POOL: "pool, means"}  # the own activation, moved by a difference of means
+SHUFFLED, OWN, NOTHING = "pool, shuffled", "own", "nothing"
+METHODS = (SAMPLES, MATCHED[SAMPLES], MEANS[SAMPLES], POOL, MATCHED[POOL], MEANS[POOL], SHUFFLED, OWN, NOTHING)
+
+RUNS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("site", "method", "attribute", "asked")),
+        *((name, pa.int64()) for name in ("target", "pairs")),
+        *((name, pa.float64()) for name in ("source", "base")),
+    ]
+)
+_PLACE = [("site", pa.string()), ("method", pa.string()), ("attribute", pa.string())]
+_COUNTS = [(name, pa.int64()) for name in ("targets", "pairs")]
+
+
+def _estimates(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(f"{name}{end}", pa.float64()) for name in names for end in ("", "_low", "_high")]
+
+
+RESULTS = pa.schema(
+    [
+        *_PLACE,
+        *(("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32()), ("bandwidth", pa.float64())),
+        *_COUNTS,
+        *_estimates("cause", "isolate", "disentangle"),
+    ]
+)
+ISOLATION = pa.schema([*_PLACE, ("asked", pa.string()), *_COUNTS, *_estimates("isolate")])
+Run = Mapping[str, Any]
+
+
+def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) -> tuple[pa.Table, pa.Table]:
+    """`results.parquet`, of each site and method one row an attribute and one over all, and `isolation.parquet`.
+
+    Args:
+        runs: rows of `runs.parquet`: of each site, method, attribute, asked attribute and target.
+        attributes: the attributes that are asked for.
+        bandwidth: h of the samples.
+    """
+    of_place: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        of_place[run["site"], run["method"]].append(run)
+    rows, isolation = [], []
+    for (name, method), here in of_place.items():
+        site = Site.parse(name)
+        place = {"site": name, "method": method}
+        address = {"point": site.series, "layer": site.layer, "head": site.head, "bandwidth": bandwidth}
+        found = {
+            attribute: _Measured([run for run in here if run["attribute"] == attribute]) for attribute in attributes
+        }
+        for attribute, measured in (*found.items(), (None, _Measured(here))):
+            rows.append(place | {"attribute": attribute} | address | measured.record())
+        for attribute, measured in found.items():
+            isolation += [place | {"attribute": attribute} | row for row in measured.isolation()]
+    return pa.Table.from_pylist(rows, schema=RESULTS), pa.Table.from_pylist(isolation, schema=ISOLATION)
+
+
+class _Measured:
+    """The runs of one site and method, of one attribute or of all: of each target one number for each measure."""
+
+    def __init__(self, runs: Sequence[Run]):
+        self._targets = sorted({run["target"] for run in runs})
+        self._caused = [run for run in runs if run["asked"] == run["attribute"]]
+        self._kept = [run for run in runs if run["asked"] != run["attribute"]]
+
+    def record(self) -> dict[str, Any]:
+        """The columns of `results.parquet` that are measured."""
+        cause, isolate = self._mean(self._caused, "source"), self._mean(self._kept, "base")
+        both = {"cause": cause, "isolate": isolate, "disentangle": (cause + isolate) / 2}
+        return {
+            "targets": int((~np.isnan(cause)).sum()),
+            "pairs": sum(run["pairs"] for run in self._caused),
+            **{
+                column: value
+                for name, values in both.items()
+                for column, value in statistics.fields(name, statistics.mean(values, 0, 1)).items()
+            },
+        }
+
+    def isolation(self) -> list[dict[str, Any]]:
+        """One row for each other attribute that was asked for."""
+        of_asked: defaultdict[str, list[Run]] = defaultdict(list)
+        for run in self._kept:
+            of_asked[run["asked"]].append(run)
+        return [
+            {
+                **{"asked": asked, "targets": len(here), "pairs": sum(run["pairs"] for run in here)},
+                **statistics.fields("isolate", statistics.mean(self._mean(here, "base"), 0, 1)),
+            }
+            for asked, here in of_asked.items()
+        ]
+
+    def _mean(self, runs: Sequence[Run], answer: str) -> Float[ndarray, " targets"]:
+        """Of each target the mean over attributes of a share of answers; NaN without one."""
+        shares: defaultdict[int, list[float]] = defaultdict(list)
+        for run in runs:
+            shares[run["target"]].append(run[answer])
+        return np.array([np.mean(shares[target]) if target in shares else np.nan for target in self._targets])

@@ -1,0 +1,153 @@
+"""Whose activations take the place of a question's own: verified samples, inputs of the pool, and controls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inversescope.causal import World, activations
+from inversescope.config import CausalConfig
+from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
+from inversescope.sites import Site
+from inversescope.tasks import Tokens
+
+
+class Put(NamedTuple):
+    """The activation of an input; None: of the question itself, which changes nothing."""
+
+    tokens: Tokens | None
+
+
+class Move(NamedTuple):
+    """The question's own, plus the mean over inputs with one value of an attribute, less that with another one."""
+
+    drawn_from: str
+    attribute: str
+    value: str
+    less: str
+
+
+Change = Put | Move
+
+
+class Intervention(NamedTuple):
+    """A change, by a method and for an attribute, and the input whose values it should bring."""
+
+    method: str
+    attribute: str
+    change: Change
+    source: Tokens
+
+
+class Sources:
+    """Who gives activations for a target at a site; those of the pool are the same at every site."""
+
+    def __init__(self, world: World, config: CausalConfig, bandwidth: float, seed: int):
+        self._world, self._most, self._seed = world, config.donors, seed
+        self._targets, self._pool = world.store.inputs("target").tokens, world.store.inputs("pool")
+        self.targets = min(config.targets, len(self._targets))
+        self._drawn: defaultdict[str, dict[int, dict[Tokens, None]]] = defaultdict(dict)  # in the order of drawing
+        table = pq.read_table(
+            world.run / "verify" / "samples.parquet",
+            columns=["site", "target", "tokens"],
+            filters=(pc.field("producer") == "generator") & (pc.field("bandwidth") == bandwidth) & pc.field("verified"),
+        )
+        for row in table.to_pylist():
+            self._drawn[row["site"]].setdefault(row["target"], {})[tuple(row["tokens"])] = None
+
+    def of(self, site: Site, target: int) -> Iterator[Intervention]:
+        """Every intervention on a target's questions. The target's own input is no source."""
+        base, labels = self._targets[target], self._world.labels
+        drawn = {SAMPLES: self._samples(site, target), POOL: self._random(target)}
+        for attribute, label in labels.items():
+            own = label(base)
+            if own is None:
+                continue
+            differing = {name: [x for x in inputs if label(x) not in (None, own)] for name, inputs in drawn.items()}
+            for name, inputs in differing.items():
+                means = self._means(site, name, attribute)
+                for x in inputs[: self._most]:
+                    yield Intervention(name, attribute, Put(x), x)
+                    if means.keys() >= {own, label(x)}:
+                        yield Intervention(MEANS[name], attribute, Move(name, attribute, str(label(x)), own), x)
+                others = [other for name, other in labels.items() if name != attribute and other(base) is not None]
+                matched = (x for x in inputs if all(other(x) == other(base) for other in others))
+                for x in islice(matched, self._most):
+                    yield Intervention(MATCHED[name], attribute, Put(x), x)
+            yield from _controls(attribute, base, differing[POOL][: self._most])
+
+    def vector(self, site: Site, change: Change, own: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
+        """What a question whose activation at the site is `own` has there instead."""
+        if isinstance(change, Put):
+            return own if change.tokens is None else self._activations(site)[change.tokens]
+        means = self._means(site, change.drawn_from, change.attribute)
+        return own + means[change.value] - means[change.less]
+
+    def _samples(self, site: Site, target: int) -> list[Tokens]:
+        """The verified samples of a site: the target's own in the order of drawing, then those of others, shuffled."""
+        drawn = self._drawn[str(site)]
+        others = list(dict.fromkeys(x for number, inputs in drawn.items() if number != target for x in inputs))
+        order = np.random.default_rng([self._seed, 6, target]).permutation(len(others))
+        found = dict.fromkeys([*drawn.get(target, ()), *(others[i] for i in order)])
+        return [x for x in found if x != self._targets[target]]
+
+    @cache  # noqa: B019 - as many as there are targets
+    def _random(self, target: int) -> list[Tokens]:
+        """Distinct inputs of the pool, drawn one after the other."""
+        known, count = self._pool.probability, len(self._pool)
+        rng = np.random.default_rng([self._seed, 7, target])
+        order = rng.choice(count, count, replace=False, p=None if known is None else known / known.sum())
+        drawn = dict.fromkeys(self._pool.tokens[row] for row in order)
+        return [x for x in drawn if x != self._targets[target]]
+
+    def _inputs(self, site: Site, drawn_from: str) -> dict[Tokens, float]:
+        """The distinct inputs of which there are means, with their weights."""
+        if drawn_from == SAMPLES:
+            return {x: 1.0 for inputs in self._drawn[str(site)].values() for x in inputs}
+        known = self._pool.probability
+        return dict(zip(self._pool.tokens, known if known is not None else [1.0] * len(self._pool), strict=True))
+
+    @cache  # noqa: B019 - a few means a site
+    def _means(self, site: Site, drawn_from: str, attribute: str) -> dict[str, Float[Tensor, " d"]]:
+        """The mean activation of the inputs with each value of an attribute."""
+        return class_means(self._inputs(site, drawn_from), self._activations(site), self._world.labels[attribute])
+
+    @lru_cache(maxsize=1)  # noqa: B019 - a site is asked about many times in a row
+    def _activations(self, site: Site) -> dict[Tokens, Float[Tensor, " d"]]:
+        inputs = {*self._inputs(site, SAMPLES), *self._pool.tokens, *self._targets[: self.targets]}
+        return activations(self._world, site, inputs)
+
+
+def class_means(
+    weights: Mapping[Tokens, float], values: Mapping[Tokens, Float[Tensor, " d"]], label: Callable[[Tokens], str | None]
+) -> dict[str, Float[Tensor, " d"]]:
+    """For each label that inputs have, the weighted mean of their activations; the undecided are left out."""
+    of_label: defaultdict[str, list[Tokens]] = defaultdict(list)
+    for tokens in weights:
+        if (value := label(tokens)) is not None:
+            of_label[value].append(tokens)
+    found = {}
+    for value, inputs in of_label.items():
+        share = torch.tensor([weights[x] for x in inputs])
+        found[value] = (share / share.sum()).to(torch.float32) @ torch.stack([values[x] for x in inputs])
+    return found
+
+
+def _controls(attribute: str, base: Tokens, sources: Sequence[Tokens]) -> Iterable[Intervention]:
+    """What other activations than the source's own bring of its values."""
+    for x in sources:
+        yield Intervention(OWN, attribute, Put(base), x)
+        yield Intervention(NOTHING, attribute, Put(None), x)
+    if len(sources) > 1:
+        for x, other in zip(sources, (*sources[1:], sources[0]), strict=True):
+            yield Intervention(SHUFFLED, attribute, Put(other), x)
