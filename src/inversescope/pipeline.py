@@ -185,7 +185,7 @@ def _causal(run: Run, folder: Path, progress: Progress) -> None:
 
 
 def _mine(run: Run, folder: Path, progress: Progress) -> None:
-    mine(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+    mine(run.folder, run.config.seed, progress)
 
 
 def _score(run: Run, folder: Path, progress: Progress) -> None:
