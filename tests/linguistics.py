@@ -1,4 +1,4 @@
-"""Small models for the annotators, made here: an embedding of planted topics, and spaCy's tagger where it is installed."""
+"""Small models for the annotators, made here: an embedding of planted topics; and spaCy's tagger, where installed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from linguistics import PLAIN, TOPICS, use_models, use_none
 from rich.console import Console
-from small_subject import config_text, world_in
+from small_subject import config_text, save_subject
 from test_mine import mined, write_records
 
 from inversescope import UserError
@@ -123,17 +123,15 @@ PLANTED: dict[str, Feature] = {
         (name for name, words in (("good", GOOD), ("bad", BAD)) if set(words) & set(text.split())), "neither"
     ),
     "topic": lambda text: next(name for name, words in TOPICS.items() if set(words) & set(text.split())),
-    "verb or noun": lambda text: text.split()[-1] in ("town", "street", "garden"),
+    "noun or verb": lambda text: text.split()[-1] in ("town", "school", "church"),
 }
 
 
 def sentence(rng: np.random.Generator) -> str:
-    """Independent slots: a feeling in a word, a topic in a word, and at the end a place or a deed."""
+    """Independent slots: a feeling in a word, a topic in a word, and after the same "to" a noun or a verb."""
     feeling, topic = rng.choice([*GOOD, *BAD, *NEITHER]), rng.choice([w for own in TOPICS.values() for w in own[1:]])
-    end = rng.choice(
-        ["to the town", "to the street", "to the garden", "and they sang", "and they left", "and they slept"]
-    )
-    return f"A {feeling} man of the {topic} came {end}"
+    end = rng.choice(["town", "school", "church", "sing", "eat", "sleep"])
+    return f"A {feeling} man of the {topic} came to {end}"
 
 
 def test_the_miner_finds_what_only_annotators_see(tmp_path: Path):
@@ -148,7 +146,7 @@ def test_the_miner_finds_what_only_annotators_see(tmp_path: Path):
     best = {row["site"]: row for row in rows if row["rank"] == 1}
     assert best["resid_post.0"]["hypothesis"] == "sentiment"
     assert best["resid_post.1"]["hypothesis"] == TOPIC
-    assert "part_of_speech(-1)" in [best["resid_post.2"]["hypothesis"], *best["resid_post.2"]["merged"]]
+    assert best["resid_post.2"]["hypothesis"] == "part_of_speech(-1)"
     assert all(row["q_value"] < 0.01 and row["corrected_low"] <= 0.875 for row in best.values())
     search = json.loads((tmp_path / "mine" / "search.json").read_text())
     assert list(search["annotators"]) == WORDS and search["not_tried"] == {}
@@ -213,9 +211,9 @@ def test_what_is_refused(expression: str, parts: list[str]):
 
 
 def test_a_run_keeps_the_models_of_its_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    world = world_in(tmp_path)
+    model = save_subject(tmp_path / "model")
     line = "[features]\nmood = { expression = 'sentiment' }\nlong = { expression = 'words > 5' }\n\n[collect]"
-    text = config_text(world.model, steps=5).replace("[collect]", line)
+    text = config_text(model).replace("[collect]", line)
     run = Run.create(tmp_path / "annotated", text)
     known = json.loads((run.folder / "provenance.json").read_text())["features"]
     assert known == {"mood": annotators.SENTIMENT.made_by()}

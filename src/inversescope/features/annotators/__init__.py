@@ -1,4 +1,4 @@
-"""What libraries say of a text: part of speech, sentiment, topic (extra `linguistics`). English, unless told otherwise."""
+"""What libraries say of a text: part of speech, sentiment, topic (extra `linguistics`). In English, by default."""
 
 from collections.abc import Callable, Sequence
 

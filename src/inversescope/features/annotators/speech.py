@@ -20,7 +20,7 @@ UNUSED = ["parser", "ner", "lemmatizer", "senter", "textcat"]
 TAGS = (
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ"),
     *("SYM", "VERB", "X"),
-)  # https://universaldependencies.org/u/pos
+)  # https://github.com/UniversalDependencies/docs
 
 
 class Speech:

@@ -127,7 +127,7 @@ def about(text: str, *topics: str) -> str | None:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Topics of the texts that they were fitted to: `centres` of k-means on unit vectors, and the typical words of each.
+    """Topics of the texts that they were fitted to: `centres` of k-means on unit vectors, and typical words of each.
 
     `silhouette` is the mean over the fitted texts: from −1 to 1, and near 0 where clusters are of the hand's making.
     """
