@@ -146,7 +146,7 @@ def test_the_miner_finds_what_only_annotators_see(tmp_path: Path):
     best = {row["site"]: row for row in rows if row["rank"] == 1}
     assert best["resid_post.0"]["hypothesis"] == "sentiment"
     assert best["resid_post.1"]["hypothesis"] == TOPIC
-    assert best["resid_post.2"]["hypothesis"] == "part_of_speech(7)"  # the last: all have eight words
+    assert best["resid_post.2"]["hypothesis"] == "part_of_speech(7)"  # "to", before a noun or a verb
     assert all(row["q_value"] < 0.01 and row["corrected_low"] <= 0.875 for row in best.values())
     search = json.loads((tmp_path / "mine" / "search.json").read_text())
     assert list(search["annotators"]) == WORDS and search["not_tried"] == {}
