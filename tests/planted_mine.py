@@ -51,7 +51,7 @@ def _mined(run: Path, copy: Path, seed: int) -> list[dict]:
         (copy / name).parent.mkdir()
         files.write_table(copy / name, table.drop([name for name in table.column_names if name.startswith("label.")]))
     (copy / "mine").mkdir()
-    mine(copy, seed, lambda done, total: None)
+    mine(copy, seed, lambda done, total, note: None)
     return pq.read_table(copy / "mine" / "hypotheses.parquet").to_pylist()
 
 

@@ -266,7 +266,9 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
             rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
     files.write_table(run / "mine" / "hypotheses.parquet", pa.Table.from_pylist(rows, schema=HYPOTHESES))
     counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
-    files.write_json(run / "mine" / "search.json", counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]})
+    search = counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]}
+    search |= {"annotators": {"sentiment": "vaderSentiment 3.3.2"}, "not_tried": {"topic": "hf download NAME"}}
+    files.write_json(run / "mine" / "search.json", search)
 
 
 def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:

@@ -9,17 +9,23 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linguistics import use_models
 
 from inversescope.errors import UserError
 from inversescope.features import parse, vocabulary
-from inversescope.features.vocabulary import FUNCTIONS, NAMES, PATIENCE, split
+from inversescope.features.vocabulary import FUNCTIONS, NAMES, NEEDED, PATIENCE
+from inversescope.features.words import split
 
 DOCS = (Path(__file__).parents[1] / "docs" / "features.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^\| `(.+?)` \| `(.*?)` \| (?:`(.*?)`|undecided) \|$", DOCS, re.M)
 
 
 @pytest.mark.parametrize(("expression", "text", "label"), EXAMPLES)
-def test_the_documented_examples(expression: str, text: str, label: str):
+def test_the_documented_examples(
+    expression: str, text: str, label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if any(word in expression for word in NEEDED):
+        use_models(tmp_path, monkeypatch)
     assert parse(expression).label(text) == (label or None)
 
 

@@ -67,7 +67,7 @@ def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites:
 
 
 def mined(run: Path, seed: int) -> list[dict[str, Any]]:
-    mine(run, seed, lambda done, total: None)
+    mine(run, seed, lambda done, total, note: None)
     return pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
 
 
@@ -75,7 +75,7 @@ def mined_unchecked(runs: Sequence[Path]) -> list[list[dict[str, Any]]]:
     """The same in a process that does not check every call against its annotations, which takes ten times as long."""
     program = (
         "import sys; from pathlib import Path; from inversescope.mine import mine\n"
-        "for run in sys.argv[1:]: mine(Path(run), 0, lambda done, total: None)"
+        "for run in sys.argv[1:]: mine(Path(run), 0, lambda done, total, note: None)"
     )
     subprocess.run([sys.executable, "-c", program, *map(str, runs)], check=True)
     return [pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist() for run in runs]

@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from inversescope import files, statistics
+from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
-from inversescope.features.language import parse
 from inversescope.statistics import Estimate, defined, fields
 from inversescope.weights import COLLAPSED, effective_sample_size
 
@@ -105,10 +105,19 @@ class Drawn:
         return found
 
 
-def mine(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
-    """Write `hypotheses.parquet` and `search.json` in the folder `mine`."""
+def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> None:
+    """Write `hypotheses.parquet` and `search.json` in the folder `mine`.
+
+    `progress` is called with how much is done, of how much, and of what.
+
+    Raises:
+        UserError: the model of an annotator cannot be loaded.
+    """
     inputs, samples = _inputs(run), _samples(run)
     texts = _Texts([*inputs.values(), samples])
+    annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
+    # One more than there are: the search is still to come.
+    annotators.learn(annotated, lambda done: progress(done, len(annotated) + 1, "texts annotated"))
     labelled = _labelled(texts, inputs)
     discovery = np.zeros(len(labelled.targets), dtype=bool)
     order = np.random.default_rng([seed, 5]).permutation(len(discovery))
@@ -125,14 +134,20 @@ def mine(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
             for rank, each in enumerate(found, start=1):
                 confirmed = _confirm(labelled, drawn, each.place, ~discovery, seed, rng)
                 rows.append({"site": site, "bandwidth": h, "rank": rank, **each.fields(labelled), **confirmed})
-        progress(done, len(sites))
+        progress(done, len(sites), "sites")
     q_values = statistics.q_values(np.array([row["p_value"] for row in rows], dtype=float))
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
     files.write_table(run / "mine" / HYPOTHESES, pa.Table.from_pylist(rows, schema=SCHEMA))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
-    files.write_json(run / "mine" / SEARCH, counts | halves)
+    files.write_json(run / "mine" / SEARCH, counts | halves | _annotated())
+
+
+def _annotated() -> dict[str, dict[str, str]]:
+    """What labelled texts beyond our own words, and what could not, with what to install."""
+    there = [each for each in annotators.ANNOTATORS if each.missing() is None]
+    return {"annotators": {each.name: each.made_by() for each in there}, "not_tried": annotators.missing()}
 
 
 def _inputs(run: Path) -> dict[str, pa.Table]:
@@ -192,7 +207,7 @@ def _all(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, Asked]
         feature = name.removeprefix("label.")
         yield Candidate(feature, f"the task's “{feature}”"), itemgetter(place)
     for candidate in candidates(pool):
-        label = parse(candidate.source).label
+        label = candidate.label
         yield candidate, lambda row, label=label: None if row[0] is None else label(row[0])
 
 

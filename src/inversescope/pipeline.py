@@ -203,7 +203,7 @@ def _mined(run: Run, bandwidth: float) -> dict[Site, dict[str, Label]]:
 
 
 def _mine(run: Run, folder: Path, progress: Progress) -> None:
-    mine(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
+    mine(run.folder, run.config.seed, progress)
 
 
 def _score(run: Run, folder: Path, progress: Progress) -> None:

@@ -16,7 +16,8 @@ from inversescope.subject import Subject
 def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[str, Any]:
     """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project.
 
-    `features` are the hashes of the functions of the user's that label inputs, by feature.
+    `features` say by feature what labels inputs: the hash of a function of the user's, an annotator's library
+    and model.
     """
     commit, dirty = _commit()
     return {

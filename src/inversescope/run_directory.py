@@ -57,7 +57,7 @@ class RunDirectory:
         for name, feature in run.config.features.items():
             feature.reader(name)  # one that cannot be loaded leaves no run behind
         files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed, run.functions))
+        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed, run.functions | run.annotated))
         files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
@@ -135,13 +135,16 @@ class RunDirectory:
         """The task, for the subject's tokenizer, with the config's features.
 
         Raises:
-            UserError: it or a feature cannot be loaded, or a function is not the one that the run was started with.
+            UserError: it or a feature cannot be loaded, or a function or an annotator's model is not the one that the
+                run was started with.
         """
         path = self.folder / PROVENANCE
-        if self.functions and path.exists():
+        if path.exists():
             known = files.read_json(path)["features"]
             for name, found in self.functions.items():
                 _require_same(f"function of feature {name!r}", found, known[name])
+            for name, found in self.annotated.items():
+                _require_annotated_by(name, found, known[name])
         return add_features(load_task(self.config.task, self.subject), self.config.features, self.subject)
 
     @property
@@ -152,6 +155,12 @@ class RunDirectory:
             for name, feature in self.config.features.items()
             if feature.function is not None
         }
+
+    @property
+    def annotated(self) -> dict[str, str]:
+        """The features whose expressions ask an annotator, with its library, model and versions."""
+        named = {name: feature.annotated_by for name, feature in self.config.features.items()}
+        return {name: made_by for name, made_by in named.items() if made_by is not None}
 
     @cached_property
     def store(self) -> Store:
@@ -184,6 +193,16 @@ def _require_same(what: str, found: str, known: str) -> None:
             given=f"fingerprint {found[:16]}",
             allowed=f"fingerprint {known[:16]}",
             remedy="start a new run",
+        )
+
+
+def _require_annotated_by(feature: str, found: str, known: str) -> None:
+    if found != known:
+        raise UserError(
+            f"feature {feature!r} was labelled by another version or model in this run",
+            given=found,
+            allowed=known,
+            remedy="install that one, or start a new run",
         )
 
 

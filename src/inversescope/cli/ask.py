@@ -57,10 +57,12 @@ def explain(
     confirms them. At several sites: a table of where which of them appears and disappears.
     """
     from inversescope.explain import explain as find
+    from inversescope.features import annotators
     from inversescope.inverter import Inverter
     from inversescope.progress import shown
     from inversescope.report.explanation import write_explanation
     from inversescope.tables.answers import explanation_table
+    from inversescope.tables.runs import not_tried
 
     source, where = _source(text, messages), _position(position)
     with shown("explain", screen) as progress:
@@ -74,7 +76,7 @@ def explain(
             seed=seed,
             progress=lambda done, total: progress(done, total, ""),
         )
-    Console(highlight=False).print(explanation_table(found))
+    Console(highlight=False).print(explanation_table(found), *not_tried(annotators.missing()), sep="\n")
     if html is not None:
         write_explanation(found.record(), html)
         screen.print(f"page: {html}", soft_wrap=True)

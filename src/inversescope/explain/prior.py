@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from inversescope.features import parse
+from inversescope.features import annotators
 from inversescope.features.candidates import Candidate, candidates
 from inversescope.inverter import Inversion
 from inversescope.pipeline import Run
@@ -54,7 +54,7 @@ class Prior:
         """What most of the weight of the samples has in common with the source, and not every input of the prior: the
         task's features, then what the miner tries. That the source lacks something is no hypothesis.
         """
-        mined = {each.source: each.words for each in self._candidates}
+        mined = {name: each.words for name, each in self._candidates.items()}
         for name, words in {**dict.fromkeys(self.run.task.features, ""), **mined}.items():
             label = self._label(name)
             value = label(source)
@@ -70,14 +70,16 @@ class Prior:
                 yield Hypothesis(name, words, label, value, shares, pool)
 
     @cached_property
-    def _candidates(self) -> list[Candidate]:
-        return candidates([self._decoded(tokens) for tokens in self.tokens])
+    def _candidates(self) -> dict[str, Candidate]:
+        texts = [self._decoded(tokens) for tokens in self.tokens]
+        annotators.learn(texts)
+        return {each.source: each for each in candidates(texts)}
 
     def _label(self, name: str) -> Label:
         if name in self.run.task.features:
             return lambda tokens: self.run.task.labels(tokens)[name]
-        expression = parse(name)
-        return lambda tokens: expression.label(self._decoded(tokens))
+        label = self._candidates[name].label
+        return lambda tokens: label(self._decoded(tokens))
 
     def _shares(self, name: str, value: str) -> tuple[dict[str, float], Bool[ndarray, " pool"]]:
         labels = self._labels(name)

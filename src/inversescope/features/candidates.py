@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 
-from inversescope.features.vocabulary import split
+from inversescope.features.annotators import SENTIMENT, SPEECH, TOPICS, topics
+from inversescope.features.language import parse
+from inversescope.features.words import split
 
 RARE = 0.02  # share of the texts below which (or above 1 − which) a word is too rare (or too common) to tell them apart
 NGRAM = 3  # words of the longest phrase
 PHRASES = 150  # tried at most, those that halve the texts best
 POSITIONS = (*range(8), *range(-6, 0))
+NAMED = {"NOUN": "noun", "PROPN": "proper name", "VERB": "verb", "ADJ": "adjective"}  # parts of speech that say much
+COUNTED = NAMED | {"ADV": "adverb", "PRON": "pronoun", "NUM": "numeral"}
+TOPIC = "topic cluster"  # what the clusters of the pool are called among the hypotheses
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A feature to be tried: an expression of the language, and the same in words."""
+    """A feature to be tried: an expression of the language, and the same in words.
+
+    One that was fitted to the texts is no expression, and has a function of its own.
+    """
 
     source: str
     words: str
+    fitted: Callable[[str], str | None] | None = field(default=None, compare=False)
+
+    @cached_property
+    def label(self) -> Callable[[str], str | None]:
+        """What gives the label of a text."""
+        return self.fitted or parse(self.source).label
 
 
 def candidates(texts: Sequence[str]) -> list[Candidate]:
-    """Everything that is tried on texts like these, which are of the prior."""
-    found = chain(_words(texts), _positions(texts), _phrases(texts), _counts(texts), _lengths(texts), _spelling(texts))
+    """Everything that is tried on texts like these, which are of the prior; what needs a library, where that is there.
+
+    Raises:
+        UserError: the model of an annotator cannot be loaded.
+    """
+    own = (_words(texts), _positions(texts), _phrases(texts), _counts(texts), _lengths(texts), _spelling(texts))
+    found = chain(*own, _sentiment(), _speech(texts), _topics(texts))
     return list({candidate.source: candidate for candidate in found}.values())
 
 
@@ -42,15 +62,19 @@ def _words(texts: Sequence[str]) -> Iterator[Candidate]:
 
 def _positions(texts: Sequence[str]) -> Iterator[Candidate]:
     """The word at a position that most texts have, and what its spelling says."""
-    lengths = np.array([len(split(text)) for text in texts])
-    for place in POSITIONS:
-        needed = place + 1 if place >= 0 else -place
-        if (lengths >= needed).mean() < 0.5:
-            continue
-        where = f"word {place + 1}" if place >= 0 else f"word {-place} from the end"
+    for place, where in _places(texts):
         yield Candidate(f"word({place})", where)
         yield Candidate(f"""extract(r"^(\\w\\w\\w)", word({place}))""", f"the first three letters of {where}")
         yield Candidate(f'ends_with("s", word({place}))', f"{where} ends in s")
+
+
+def _places(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The positions that most texts have, each with how it is called."""
+    lengths = np.array([len(split(text)) for text in texts])
+    for place in POSITIONS:
+        needed = place + 1 if place >= 0 else -place
+        if (lengths >= needed).mean() >= 0.5:
+            yield place, f"word {place + 1}" if place >= 0 else f"word {-place} from the end"
 
 
 def _phrases(texts: Sequence[str]) -> Iterator[Candidate]:
@@ -94,6 +118,32 @@ def _spelling(texts: Sequence[str]) -> Iterator[Candidate]:
         if RARE <= count / len(texts) <= 1 - RARE:
             yield Candidate(f"contains({sign!r})", f"has “{sign}”")
             yield Candidate(f"ends_with({sign!r})", f"ends with “{sign}”")
+
+
+def _sentiment() -> Iterator[Candidate]:
+    if SENTIMENT.missing() is None:
+        yield Candidate("sentiment", "positive, negative or neutral")
+        yield Candidate('sentiment == "positive"', "is positive")
+        yield Candidate('sentiment == "negative"', "is negative")
+
+
+def _speech(texts: Sequence[str]) -> Iterator[Candidate]:
+    """The part of speech at each position, and the words of the telling ones."""
+    if SPEECH.missing() is not None:
+        return
+    for place, where in _places(texts):
+        yield Candidate(f"part_of_speech({place})", f"the part of speech of {where}")
+    for tag, name in COUNTED.items():
+        yield Candidate(f'count_tagged("{tag}")', f"the number of {name}s")
+        yield Candidate(f'count_tagged("{tag}") > 0', f"has a word that is a {name}")
+    for tag, name in NAMED.items():
+        yield Candidate(f'tagged("{tag}", 0)', f"the first {name}")
+        yield Candidate(f'tagged("{tag}", -1)', f"the last {name}")
+
+
+def _topics(texts: Sequence[str]) -> Iterator[Candidate]:
+    if TOPICS.missing() is None and (found := topics.clusters(texts)) is not None:
+        yield Candidate(TOPIC, f"the topic, of {len(found.names)}: {'; '.join(found.names)}", found.label)
 
 
 def _grams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:

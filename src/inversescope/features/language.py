@@ -15,20 +15,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inversescope.errors import UserError
+from inversescope.features.annotators import Annotator, require
+from inversescope.features.annotators.speech import TAGS
 from inversescope.features.vocabulary import (
     FUNCTIONS,
     GROUP,
     LIMIT,
     NAMES,
+    NEEDED,
     NUMBER,
     PATTERN,
     PHRASE,
+    TAG,
     TEXT,
+    TOPIC,
     YES_NO,
     Pattern,
     Value,
-    split,
 )
+from inversescope.features.words import split
 
 LONGEST, DEEPEST, LARGEST = 500, 20, 1_000_000  # characters, parts within parts, a written number
 UNDECIDED = "undecided"
@@ -51,16 +56,22 @@ class Expression:
     Attributes:
         source: the expression's text.
         kind: of its value: `yes or no`, `number` or `text`.
+        annotators: the libraries beyond InverseScope's own that its words ask.
     """
 
-    def __init__(self, source: str, kind: str, value: Evaluate, patterns: Sequence[Pattern]):
-        self.source = source
-        self.kind = kind
-        self._value = value
-        self._patterns = patterns
+    def __init__(self, part: _Part, reader: _Reader):
+        self.source = reader.source
+        self.kind = part.kind
+        self.annotators = tuple(dict.fromkeys(reader.annotators))
+        self._value = part.value
+        self._patterns = reader.patterns
 
     def label(self, text: str) -> str | None:
-        """The label of a text: "yes" or "no", a number, a text; None where undecided. Never raises."""
+        """The label of a text: "yes" or "no", a number, a text; None where undecided.
+
+        Raises:
+            UserError: the model of an annotator cannot be loaded; nothing else, ever.
+        """
         return as_label(self._value(text))
 
     @property
@@ -80,7 +91,8 @@ def parse(source: str) -> Expression:
     """Read an expression.
 
     Raises:
-        UserError: it is too long or too deep, not Python, or holds something that is not in the language.
+        UserError: it is too long or too deep, not Python, holds something that is not in the language, or a word that
+            needs what is not installed.
     """
     source = source.strip()
     if len(source) > LONGEST:
@@ -95,7 +107,7 @@ def parse(source: str) -> Expression:
     part = reader.read(tree.body)
     if part.kind == UNDECIDED:
         raise UserError("the expression is always undecided", given=source)
-    return Expression(source, part.kind, part.value, reader.patterns)
+    return Expression(part, reader)
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,7 @@ class _Reader:
     def __init__(self, source: str):
         self.source = source
         self.patterns: list[Pattern] = []
+        self.annotators: list[Annotator] = []
         self.depth = 0
 
     def read(self, node: ast.expr) -> _Part:
@@ -164,18 +177,21 @@ class _Reader:
         if node.id not in NAMES:
             hint = f"; {node.id}(..) is a function" if node.id in FUNCTIONS else ""
             raise self._error(node, f"there is no such name{hint}", ", ".join(NAMES))
+        self._need(node.id)
         return _Part(*NAMES[node.id])
 
     def _call(self, node: ast.Call) -> _Part:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             raise self._error(node, "there is no such function", ", ".join(FUNCTIONS))
         name, function = node.func.id, FUNCTIONS[node.func.id]
+        self._need(name)
         takes = [*function.takes, *([TEXT] if function.of_text else [])]
         given = list(node.args)
-        takes += [LIMIT] * (len(given) - len(takes)) if LIMIT in takes else []
-        fewest = len(function.takes)
+        several = takes[-1] in (LIMIT, TOPIC)
+        takes += takes[-1:] * (len(given) - len(takes)) if several else []
+        fewest = len(function.takes) + (TOPIC in takes)
         if node.keywords or not fewest <= len(given) <= len(takes) or any(isinstance(a, ast.Starred) for a in given):
-            optional = "[, text]" if function.of_text else ", .." if LIMIT in takes else ""
+            optional = "[, text]" if function.of_text else ", .." if several else ""
             raise self._error(node, "wrong arguments", f"{name}({', '.join(function.takes)}{optional})")
         arguments = [self._argument(kind, each) for kind, each in zip(takes, given, strict=False)]
         limits = [int(str(each(""))) for kind, each in zip(takes, arguments, strict=False) if kind == LIMIT]
@@ -189,12 +205,22 @@ class _Reader:
         """An argument of a function: what it is for a text."""
         if kind in (PATTERN, GROUP):
             return self._pattern(kind, node)
-        part = self._of({PHRASE: TEXT, LIMIT: NUMBER}.get(kind, kind), node)
+        part = self._of({PHRASE: TEXT, LIMIT: NUMBER, TAG: TEXT, TOPIC: TEXT}.get(kind, kind), node)
         if kind == LIMIT and (not part.literal or part.kind == UNDECIDED):
             raise self._error(node, "the limits are written numbers")
         if kind == PHRASE and part.literal and not split(str(part.value(""))):
             raise self._error(node, "there is no word in this", "words; contains(..) finds any other text")
+        if kind == TAG and (not part.literal or part.value("") not in TAGS):
+            raise self._error(node, "this is no part of speech", ", ".join(TAGS))
+        if kind == TOPIC and (not part.literal or not split(str(part.value("") or ""))):
+            raise self._error(node, "topics are written texts, with words in them")
         return part.value
+
+    def _need(self, word: str) -> None:
+        """A word of the language may need a library that is not there."""
+        if word in NEEDED:
+            require(NEEDED[word])
+            self.annotators.append(NEEDED[word])
 
     def _pattern(self, kind: str, node: ast.expr) -> Callable[[str], Pattern]:
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):

@@ -72,6 +72,17 @@ class FeatureConfig(BaseModel):
             raise ValueError(f"a feature is given by exactly one of {', '.join(KINDS)}, not by {len(given)}")
         return self
 
+    @property
+    def annotated_by(self) -> str | None:
+        """The libraries and models beyond InverseScope's own that its expressions ask, with versions; None: none.
+
+        Raises:
+            UserError: the model of one cannot be loaded.
+        """
+        sources = [source for source in (self.expression, self.undecided) if source is not None]
+        asked = dict.fromkeys(each for source in sources for each in parse(source).annotators)
+        return "; ".join(each.made_by() for each in asked) or None
+
     def reader(self, name: str) -> Reader:
         """What answers for the feature of this name.
 

@@ -9,19 +9,20 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import regex
 
 from inversescope.errors import UserError
+from inversescope.features.annotators import SENTIMENT, SPEECH, TOPICS, Annotator, sentiment, speech, topics
+from inversescope.features.words import split
 
 Value = bool | int | str | None
 YES_NO, NUMBER, TEXT = "yes or no", "number", "text"
 PHRASE, PATTERN, GROUP, LIMIT = "words", "regular expression", "regular expression with one group", "rising numbers"
+TAG, TOPIC = "part of speech", "two texts or more"
 
 SECONDS = 0.1  # that a regular expression may take on one text
 PATIENCE = 10  # texts on which it may take longer, before it is not tried again
-_WORD = regex.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,6 @@ class Function:
     takes: tuple[str, ...]
     compute: Callable[..., Value]
     of_text: bool = True
-
-
-@lru_cache(maxsize=65_536)
-def split(text: str) -> tuple[str, ...]:
-    """The words of a text: letters and digits, with an apostrophe or a hyphen inside; case is kept."""
-    return tuple(_WORD.findall(text))
 
 
 def position(phrase: str, text: str) -> int | None:
@@ -125,6 +120,7 @@ NAMES: dict[str, tuple[str, Callable[[str], Value]]] = {
     "characters": (NUMBER, len),
     "has_digit": (YES_NO, lambda text: any(map(str.isdigit, text))),
     "has_upper": (YES_NO, lambda text: any(map(str.isupper, text))),
+    "sentiment": (TEXT, sentiment.sentiment),
 }
 
 FUNCTIONS: dict[str, Function] = {
@@ -139,4 +135,17 @@ FUNCTIONS: dict[str, Function] = {
     "extract": Function(TEXT, (GROUP,), _extract),
     "lower": Function(TEXT, (TEXT,), str.lower, of_text=False),
     "bucket": Function(TEXT, (NUMBER, LIMIT), bucket, of_text=False),
+    "part_of_speech": Function(TEXT, (NUMBER,), speech.part_of_speech),
+    "tagged": Function(TEXT, (TAG, NUMBER), speech.tagged),
+    "count_tagged": Function(NUMBER, (TAG,), speech.count_tagged),
+    "about": Function(TEXT, (TEXT, TOPIC), topics.about, of_text=False),
+}
+
+# The words of the language that need a library beyond what InverseScope itself needs.
+NEEDED: dict[str, Annotator] = {
+    "sentiment": SENTIMENT,
+    "part_of_speech": SPEECH,
+    "tagged": SPEECH,
+    "count_tagged": SPEECH,
+    "about": TOPICS,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy import ndarray
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from inversescope import files, statistics
 from inversescope.mine import LEVEL
@@ -136,7 +137,19 @@ def hypotheses_table(run: Path) -> Group:
             table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
     head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {LEVEL}"
-    return Group(head, table)
+    return Group(head, table, *not_tried(counts["not_tried"]))
+
+
+def not_tried(missing: Mapping[str, str]) -> list[Text]:
+    """A line that says which kinds of candidates were not tried, and what to install; none where all were.
+
+    `missing`: kind -> remedy.
+    """
+    kinds: dict[str, list[str]] = {}
+    for kind, remedy in missing.items():
+        kinds.setdefault(remedy, []).append(kind)
+    lines = "; ".join(f"{', '.join(named)}: {remedy}" for remedy, named in kinds.items())
+    return [Text(f"not tried: {lines}")] if kinds else []
 
 
 def _confirmed(row: dict) -> bool:

@@ -1,0 +1,28 @@
+"""What libraries say of a text: part of speech, sentiment, topic (extra `linguistics`). In English, by default."""
+
+from collections.abc import Callable, Sequence
+
+from inversescope.features.annotators.annotator import Annotator, require
+from inversescope.features.annotators.sentiment import Sentiment
+from inversescope.features.annotators.speech import Speech
+from inversescope.features.annotators.topics import Topic
+
+__all__ = ["ANNOTATORS", "BATCH", "SENTIMENT", "SPEECH", "TOPICS", "Annotator", "learn", "missing", "require"]
+
+SPEECH, SENTIMENT, TOPICS = Speech(), Sentiment(), Topic()
+ANNOTATORS: tuple[Annotator, ...] = (SPEECH, SENTIMENT, TOPICS)
+BATCH = 1024  # texts between two words about how far it is
+
+
+def missing() -> dict[str, str]:
+    """The annotators that cannot be asked here, with what to install for each."""
+    return {each.name: remedy for each in ANNOTATORS if (remedy := each.missing()) is not None}
+
+
+def learn(texts: Sequence[str], progress: Callable[[int], None] = lambda done: None) -> None:
+    """Let every annotator that is there read these texts, in batches; `progress` is told how many are read."""
+    there = [each for each in ANNOTATORS if each.missing() is None]
+    for start in range(0, len(texts), BATCH) if there else ():
+        for each in there:
+            each.learn(texts[start : start + BATCH])
+        progress(min(start + BATCH, len(texts)))

@@ -1,0 +1,62 @@
+"""What an annotator is: a library, and its model, that says something of a text which its letters do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Protocol, runtime_checkable
+
+from inversescope.errors import UserError
+
+INSTALL = 'pip install "inversescope[linguistics]"'
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """A library with its model. Neither is loaded before the first text; nothing is downloaded.
+
+    Attributes:
+        name: what it says of a text.
+    """
+
+    name: str
+
+    def missing(self) -> str | None:
+        """What to install before it can be asked; None where it is there."""
+        ...
+
+    def made_by(self) -> str:
+        """The library and its model, with their versions; only where nothing is missing.
+
+        Raises:
+            UserError: the model cannot be loaded.
+        """
+        ...
+
+    def learn(self, texts: Sequence[str]) -> None:
+        """Annotate many texts at once, each no more than once; kept for when they are asked about.
+
+        Raises:
+            UserError: the model cannot be loaded.
+        """
+        ...
+
+
+def require(annotator: Annotator) -> None:
+    """
+    Raises:
+        UserError: something of it is not installed.
+    """
+    if remedy := annotator.missing():
+        raise UserError(f"{annotator.name} needs what is not installed", remedy=remedy)
+
+
+def installed(*modules: str) -> bool:
+    """Whether all of them can be imported; none is."""
+    return all(find_spec(module) is not None for module in modules)
+
+
+def version(package: str) -> str:
+    """A package and its version, as `spacy 3.8.18`."""
+    return f"{package} {metadata.version(package)}"
