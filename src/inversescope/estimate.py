@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.calibrate import IN_RANGE
+from inversescope.calibrate import IN_RANGE, QUICK_POINTS
 from inversescope.collect import Inputs, Store
 from inversescope.perturb import perturb
 from inversescope.pipeline import Run
-from inversescope.sample import draw
+from inversescope.question import POINTS
+from inversescope.sample import draw as draw_inputs
 from inversescope.sites import Site
 from inversescope.spread import Spread
 from inversescope.subject import Subject
@@ -30,6 +31,7 @@ from inversescope.verify import CHUNK
 READ = 128  # inputs read to time the subject
 STEPS = 4  # training steps timed, after a first one that is not
 DRAWN = 256  # samples drawn to time the generator
+PASSES = 3  # a step of training over what its inputs take to be evaluated: the way back is twice as long
 
 
 def estimate(run: Run, reader: Subject | None = None) -> dict[str, float]:
@@ -57,16 +59,17 @@ def estimate(run: Run, reader: Subject | None = None) -> dict[str, float]:
     distinct = sorted({*drawn[:samples], *(tokens for each in edits for tokens in each if tokens is not None)})
     a_token = clock.token(drawn[:READ], sites["pool"])
     setup, step, sample = clock.generator(drawn[:trained])
-    checks = (config.train.steps - 1) // config.train.check
-    stand_ins = config.calibrate.targets // 2 if config.collect.pool != "all" else 0  # a whole prior is not drawn from
+    draw, evaluate = config.calibrate.draws * sample, step / (PASSES * config.train.batch)
+    exact = config.collect.pool == "all"
+    checks = (config.train.steps - 1) // config.train.check * (config.calibrate.targets // 2) * _questions(run)
     others = min(config.sample.samples, 2 * len(run.task.features) * config.causal.donors)
     sources = min(config.causal.targets, config.collect.targets) * len(sites["train"])
     seconds = {
         "collect": a_token * collected * clock.tokens(sorted(drawn[:collected])[: config.collect.shard]),
         "train": setup
         + step * (config.train.pretrain + config.train.steps)
-        + sample * checks * _calibration_draws(run, stand_ins),
-        "calibrate": sample * _calibration_draws(run, config.calibrate.targets),
+        + checks * (QUICK_POINTS * evaluate if exact else draw),
+        "calibrate": _questions(run) * config.calibrate.targets * (draw + (POINTS * evaluate if exact else 0)),
         "sample": sample * samples,
         "verify": a_token * len(distinct) * clock.tokens(distinct[:CHUNK]),
         "causal": clock.patch(drawn[0]) * sources * (1 + config.causal.donors + others)
@@ -75,11 +78,11 @@ def estimate(run: Run, reader: Subject | None = None) -> dict[str, float]:
     return {name: value for name, value in seconds.items() if not run.finished(name)}
 
 
-def _calibration_draws(run: Run, targets: int) -> int:
-    """How many inputs the generator draws to be compared with the reference on so many stand-ins for targets."""
+def _questions(run: Run) -> int:
+    """How many questions calibration asks of each stand-in for a target."""
     config = run.config.calibrate
     bandwidths = IN_RANGE if config.bandwidths == "range" else len(config.bandwidths or run.config.sample.bandwidths)
-    return len(run.sites["train"]) * bandwidths * len(config.queries) * targets * config.draws
+    return len(run.sites["train"]) * bandwidths * len(config.queries)
 
 
 class _Clock:
@@ -135,7 +138,7 @@ class _Clock:
         setup = (times[0] - started) * len(every) / len(sites)
         started = time.monotonic()
         target = noise.activations("train", sites[0])[:1]
-        draw(generator, sites[0], target, config.sample.bandwidths[0], DRAWN, _random(device))
+        draw_inputs(generator, sites[0], target, config.sample.bandwidths[0], DRAWN, _random(device))
         return setup, step, (time.monotonic() - started) / DRAWN
 
     def _within(self, sites: Sequence[Site]) -> tuple[list[Site], float]:

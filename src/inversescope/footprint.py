@@ -21,7 +21,7 @@ from inversescope.train import SCRATCH, untrained
 
 LIBRARIES = 600_000_000  # torch, transformers and the rest, in the memory of the machine
 A_SAMPLE = 200  # on the disk, of a sample at a site, in the records from `sample` to `report`
-PAGE = 3_000_000  # on the disk, of the report
+PAGE = 800_000  # on the disk, of what the report's page is without its numbers
 OPTIMIZED = 4  # times a weight that learns: its gradient, running mean and two moments
 # Side by side at the widest place of a block of the subject: stream, norm and sum; gate, up and product.
 STREAMS, HIDDENS = 3, 3
@@ -99,11 +99,12 @@ class Footprint:
             "subject": self.weights,
             "generator": self.generator + OPTIMIZED * self._learned,
             "training inputs": self._examples,
-            "a batch": max(self._learning, self._fitting),
+            "a batch": self._learning,
         }
         if device.type == "cpu":
             reading |= {"a shard": self._shard, "libraries": LIBRARIES}
             training |= {"checkpoint": self.checkpoint, "libraries": LIBRARIES}
+            training["a batch"] = max(self._learning, self._fitting)
         return max(reading, training, key=lambda parts: sum(parts.values()))
 
     def beside(self) -> dict[str, int]:
@@ -127,9 +128,12 @@ class Footprint:
 
     @property
     def _fitting(self) -> int:
-        """Of the widest site: its covariance and eigenvectors in float64, and its activations in its own units."""
-        widest = max(self._whole.dimension(site) for site in self._sites["train"])
-        return 8 * EIGEN * widest**2 + FLOAT * COPIES * self.rows["train"] * widest
+        """What inputs say, all their facts side by side; or of the widest site its covariance and eigenvectors in
+        float64, and its activations in its own units.
+        """
+        rows, widest = self.rows["train"], max(self._whole.dimension(site) for site in self._sites["train"])
+        site = 8 * EIGEN * widest**2 + FLOAT * COPIES * rows * widest
+        return max(site, FLOAT * 2 * rows * sum(self._generator.facts))
 
     @property
     def _learning(self) -> int:
