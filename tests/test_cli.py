@@ -250,7 +250,7 @@ def test_every_config_that_ships_can_be_used():
     assert {type(config.task).__name__ for config in configs.values()} == {
         "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig",
     }  # fmt: skip
-    layers = {f"resid_post.{layer}" for layer in range(30)}
+    layers = {f"resid_post.{layer}" for layer in range(32)}
     for config in configs.values():
         assert set(config.generator.sites) <= {*config.collect.sites, *layers}
 
@@ -303,7 +303,8 @@ def test_the_full_demo_says_how_long_it_takes_before_it_starts(
     assert call("demo", "--full", "--out", tmp_path / "demo") == 0
     said = capsys.readouterr().err
     assert re.search(
-        r"one generator for 3 sites: about \d+ s \(collect \d+ s, train \d+ s, sample \d+ s, verify \d+ s\)\n"
+        r"one generator for 3 sites: about \d+ \w+ \(collect \d+ \w+, train \d+ \w+, calibrate \d+ \w+, "
+        r"sample \d+ \w+, verify \d+ \w+, causal \d+ \w+\)\n"
         r"(.|\n)*train +6/6",
         said,
     ), said

@@ -296,7 +296,7 @@ def test_a_dry_run_starts_nothing(shapes_alone: Path, tmp_path: Path, monkeypatc
     assert re.search(r"27,984 weights, 2 layers, width 16, 2 heads, float32 on cpu", said)
     assert "inputs 30 train, 24 pool, 4 target" in said and "sites 4 (48 numbers); the generator's: 3 (40" in said
     assert re.search(r"activations 10\.2 kB.* until training ends, [\d.]+ kB more \(checkpoint\)", said)
-    assert re.search(r"memory [\d.]+ MB: .*libraries 600\.0 MB", said)
+    assert re.search(r"memory [\d.]+ MB: .*libraries 800\.0 MB", said)
     steps = "collect .+ train .+ calibrate .+ sample .+ verify .+ causal"
     assert re.search(rf"time about \d+ s: {steps} .*measured on random weights; not counted", said)
 
