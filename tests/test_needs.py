@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -255,12 +254,13 @@ def test_what_stands_in_for_more_layers_is_scaled(shapes_alone: Path):
     (shapes_alone / "config.json").write_text(json.dumps(settings))
     whole = untrained.shapes(shapes_alone, "small", torch.float32)
     two = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
-    run = SimpleNamespace(subject=whole)
+    run = Run(shapes_alone, RunConfig.parse(config_text(shapes_alone), "small"))
+    run.subject = whole
     sites = whole.sites(["z.0.*", "resid_post.4"])
-    within, scale = _Clock(run, two)._within(sites)  # pyright: ignore[reportArgumentType]
+    within, scale = _Clock(run, two)._within(sites)
     assert [str(site) for site in within] == ["z.0.0", "z.0.1", "resid_post.1"] and scale == 2.5
-    assert _Clock(run, two)._within(whole.sites(["final_norm"]))[1] == 3  # pyright: ignore[reportArgumentType]
-    assert _Clock(run, whole)._within(sites) == (list(sites), 1.0)  # pyright: ignore[reportArgumentType]
+    assert _Clock(run, two)._within(whole.sites(["final_norm"]))[1] == 3
+    assert _Clock(run, whole)._within(sites) == (list(sites), 1.0)
 
 
 def test_a_model_that_does_not_fit_is_measured_in_part(shapes_alone: Path, monkeypatch: pytest.MonkeyPatch):
@@ -298,7 +298,7 @@ def test_a_dry_run_starts_nothing(shapes_alone: Path, tmp_path: Path, monkeypatc
     assert re.search(r"activations 10\.2 kB.* until training ends, [\d.]+ kB more \(checkpoint\)", said)
     assert re.search(r"memory [\d.]+ MB: .*libraries 800\.0 MB", said)
     steps = "collect .+ train .+ calibrate .+ sample .+ verify .+ causal"
-    assert re.search(rf"time about \d+ s: {steps} .*measured on random weights; not counted", said)
+    assert re.search(rf"time about \d+ \w+: {steps} .*measured on random weights; not counted", said)
 
 
 def test_a_dry_run_without_a_model_is_refused(shapes_alone: Path, tmp_path: Path, capsys):

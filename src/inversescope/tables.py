@@ -311,7 +311,7 @@ def needs_table(needs: Needs) -> Group:
     """What a run will need: of what, on the disk, in memory, and how long."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     shape = needs.shape
     table.add_row(
         "subject",
