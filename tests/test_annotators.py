@@ -22,7 +22,7 @@ from inversescope.features import annotators, parse
 from inversescope.features.annotators import annotator, sentiment, speech, topics
 from inversescope.features.candidates import TOPIC, candidates
 from inversescope.pipeline import Run
-from inversescope.tables import hypotheses_table
+from inversescope.tables.runs import hypotheses_table
 
 GOOD, BAD, NEITHER = ("wonderful", "happy", "excellent"), ("horrible", "sad", "awful"), ("wooden", "northern", "square")
 WORDS = ["part of speech", "sentiment", "topic"]

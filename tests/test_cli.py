@@ -250,7 +250,7 @@ def test_every_config_that_ships_can_be_used():
     assert {type(config.task).__name__ for config in configs.values()} == {
         "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig",
     }  # fmt: skip
-    layers = {f"resid_post.{layer}" for layer in range(30)}
+    layers = {f"resid_post.{layer}" for layer in range(32)}
     for config in configs.values():
         assert set(config.generator.sites) <= {*config.collect.sites, *layers}
 
@@ -303,7 +303,8 @@ def test_the_full_demo_says_how_long_it_takes_before_it_starts(
     assert call("demo", "--full", "--out", tmp_path / "demo") == 0
     said = capsys.readouterr().err
     assert re.search(
-        r"one generator for 3 sites: about \d+ s \(collect \d+ s, train \d+ s, sample \d+ s, verify \d+ s\)\n"
+        r"one generator for 3 sites: about \d+ \w+ \(collect \d+ \w+, train \d+ \w+, calibrate \d+ \w+, "
+        r"sample \d+ \w+, verify \d+ \w+, causal \d+ \w+\)\n"
         r"(.|\n)*train +6/6",
         said,
     ), said
@@ -314,13 +315,20 @@ def test_the_full_demo_says_how_long_it_takes_before_it_starts(
 
 def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A hundred times the steps and the samples, at the same measured speed."""
-    monkeypatch.setattr("inversescope.estimate._generator", lambda run, inputs: (3.0, 0.5, 0.25))  # setup, step, sample
+    monkeypatch.setattr("inversescope.estimate._Clock.generator", lambda *_: (3.0, 0.5, 0.25))  # setup, step, sample
     text = config_text(world.model, steps=200)
     more = text.replace("steps = 200", "steps = 20000").replace("samples = 6", "samples = 600")
-    monkeypatch.setattr("inversescope.estimate._seconds_a_token", lambda *_: 0.125)
+    monkeypatch.setattr("inversescope.estimate._Clock.token", lambda *_: 0.125)
+    monkeypatch.setattr("inversescope.estimate._Clock.patch", lambda *_: 0.5)
     few, many = (estimate(Run.create(tmp_path / str(i), config)) for i, config in enumerate((text, more)))
-    assert set(few) == {"collect", "train", "sample", "verify"}
-    assert many["train"] - 3 == 100 * (few["train"] - 3) == 0.5 * 20000
+    assert set(few) == {"collect", "train", "calibrate", "sample", "verify", "causal"}
+    drawn = 3 * 2 * 32 * 32  # sites, bandwidths, stand-ins for targets, draws
+    assert few["calibrate"] == many["calibrate"] == 0.25 * drawn
+    assert few["train"] == 3 + 0.5 * 200  # no check before the last step
+    assert many["train"] == 3 + 0.5 * 20000 + 0.25 * 99 * drawn / 2
+    # Three sites of four targets: the source itself, four random donors, and all six draws or four of each kind.
+    read = few["causal"] - 12 * (1 + 4 + 6) * 0.5
+    assert 0 < read <= 12 * 6 * 0.125 * 24  # tokens of the longest input, more or less
     assert many["sample"] == 100 * few["sample"] > 0
     assert many["collect"] == few["collect"] > 0
     assert few["verify"] <= many["verify"] < 5 * few["verify"]  # the prior has 48 inputs, however often they are drawn
@@ -329,7 +337,7 @@ def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path, monkeypa
 def test_the_estimate_leaves_out_what_is_done(world: World, tmp_path: Path):
     run = tmp_path / "run"
     assert call("run", world.config, "--out", run, "--until", "collect") == 0
-    assert set(estimate(Run.open(run))) == {"train", "sample", "verify"}
+    assert set(estimate(Run.open(run))) == {"train", "calibrate", "sample", "verify", "causal"}
     assert estimate(Run.open(world.run)) == {}
 
 

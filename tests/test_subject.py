@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from subject_fixture import LAYERS, tiny_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from inversescope.errors import UserError
 from inversescope.position import cut
-from inversescope.subject import Subject, bundled, loading
+from inversescope.subject import Subject, bundled, loading, untrained
 
 WORDS = ["<pad>", "<s>", "</s>", "the", "cat", "sat"]
 
@@ -100,6 +103,48 @@ def test_a_name_is_refused_at_once_where_the_hub_does_not_answer(monkeypatch: py
         "'nobody/no-such-model'; tried earlier downloads, as the Hugging Face hub does not answer",
         "nobody/no-such-model",
     )
+
+
+def hub_says(error: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
+    request = httpx2.Request("GET", "https://x.test")
+    return error(f"{status} Client Error", response=httpx2.Response(status, request=request))
+
+
+def gated_folder(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The hub knows the model, and does not give its files."""
+
+    def refused(*_: object, **__: object) -> None:
+        try:
+            raise error
+        except HfHubHTTPError:  # transformers says it in its own words, in places without naming the cause
+            raise OSError("You are trying to access a gated repo.")  # noqa: B904
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: None)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", refused)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
+
+
+@pytest.mark.parametrize("read", [Subject.load, untrained.locate])
+def test_a_gated_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object]):
+    gated_folder(monkeypatch, hub_says(GatedRepoError, 403))
+    says = r"gated repo(.|\n)*accept the model's licence at https://huggingface.co/some/model with(.|\n)*HF_TOKEN"
+    with pytest.raises(UserError, match=says):
+        read("some/model")
+    gated_folder(monkeypatch, hub_says(HfHubHTTPError, 403))
+    with pytest.raises(UserError, match=r"check the name; if the model is private, `hf auth login`"):
+        read("some/model")
+    gated_folder(monkeypatch, hub_says(HfHubHTTPError, 500))
+    with pytest.raises(UserError) as refusal:
+        read("some/model")
+    assert "auth" not in str(refusal.value)
+
+
+def test_a_name_that_the_hub_does_not_know_or_show(monkeypatch: pytest.MonkeyPatch):
+    def missing(*_: object, **__: object) -> None:
+        raise hub_says(RepositoryNotFoundError, 401)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", missing)
+    refuse(r"tried the Hugging Face hub: 401 Client Error(.|\n)*check the name; if the model is private", "no/model")
 
 
 def test_other_kinds_of_model_are_refused(tmp_path: Path):

@@ -6,11 +6,14 @@ Dimensions: `n` inputs of the train split, `batch` examples, `d` coordinates of 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from inversescope.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
@@ -18,6 +21,7 @@ from inversescope.errors import UserError
 from inversescope.examples import Examples
 from inversescope.generator import Generator, Vocabulary, content
 from inversescope.generator.conditioning import CONDITIONINGS
+from inversescope.generator.content import Content
 from inversescope.resolution import supported
 from inversescope.saving import save_checkpoint, save_generator
 from inversescope.sites import Site
@@ -108,23 +112,50 @@ def prepare(
     activations = {site: store.activations("train", site) for site in sites}
     spreads = {site: store.spread(site) for site in sites}
     known = torch.randperm(len(rows))[: shape.known if probability is None else None]
-    backbone = _backbone(shape, config, vocabulary, rows.shape[1], subject)
-    says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
-    generator = Generator(
-        vocabulary,
-        rows.shape[1],
-        {site: read.shape[1] for site, read in activations.items()},
-        {site: _range(store, site, config, seed, sampled) for site in sites},
-        known=len(known),
-        facts=says.sizes,
-        encoder=shape.encoder,
-        conditioning=shape.conditioning,
-        backbone=backbone,
-    )
+    bandwidths = {site: _range(store, site, config, seed, sampled) for site in sites}
+    dimensions = {site: read.shape[1] for site, read in activations.items()}
+    generator, says = untrained(rows, vocabulary, dimensions, bandwidths, len(known), shape, config, subject)
     generator.fit(activations, spreads, says, known, probability)
     examples = [Examples(generator, site, read, known, probability) for site, read in activations.items()]
     rng = torch.Generator().manual_seed(seed)
     return Material(generator, examples, rows, [each.told(says.components, rng) for each in examples])
+
+
+def untrained(
+    rows: Int[Tensor, "n positions"],
+    vocabulary: Vocabulary,
+    dimensions: Mapping[Site, int],
+    bandwidths: Mapping[Site, tuple[float, float]],
+    known: int,
+    shape: GeneratorConfig,
+    config: TrainConfig,
+    subject: Subject | None,
+    device: torch.device | None = None,
+) -> tuple[Generator, Content]:
+    """A generator that knows nothing yet, and what its training inputs (rows of the vocabulary) say.
+
+    Args:
+        known: of how many inputs it keeps the activations.
+        device: where it is made; on "meta" it has its shapes and takes no memory. None: torch's default.
+
+    Raises:
+        UserError: its backbone cannot be had.
+    """
+    backbone = _backbone(shape, config, vocabulary, rows.shape[1], subject)
+    says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
+    with device or nullcontext():
+        generator = Generator(
+            vocabulary,
+            rows.shape[1],
+            dimensions,
+            bandwidths,
+            known=known,
+            facts=says.sizes,
+            encoder=shape.encoder,
+            conditioning=shape.conditioning,
+            backbone=backbone,
+        )
+    return generator, says
 
 
 def _range(store: Store, site: Site, config: TrainConfig, seed: int, sampled: Sequence[float]) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from inversescope.cli.configs import demo_config, read_config
 from inversescope.cli.shared import Resume, RunFolder, app, interruptible, screen
@@ -48,11 +49,32 @@ def run(
     ] = None,
     resume: Resume = False,
     until: Annotated[str, typer.Option("--until", help=f"Stop after this step: {', '.join(STEPS)}.")] = "report",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Start nothing: say what disk, memory and time the whole run will need. The model's weights need not "
+            "be here, and are not downloaded.",
+        ),
+    ] = False,
 ) -> None:
     """Do every step of a config. Killed at any moment, it goes on with --resume and ends with the same numbers."""
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
+    if dry_run:
+        _show_needs(config)
+        return
     work(out or Path("runs") / config.stem, read_config(config), resume=resume, until=until)
+
+
+def _show_needs(config: Path) -> None:
+    text = read_config(config)
+    with screen.status("drawing the inputs, and measuring this machine"):
+        from inversescope.needs import needs
+        from inversescope.tables.needs import needs_table
+
+        found = needs(text, str(config))
+    Console(highlight=False).print(needs_table(found))
 
 
 @app.command()

@@ -110,17 +110,12 @@ def refresh_report(folder: Path) -> None:
 def _announce(run: Run, yes: bool) -> None:
     """Say how long what is left of the run takes, from measurements on this machine, and ask."""
     from inversescope.estimate import estimate
+    from inversescope.tables.needs import minutes
 
     with screen.status("measuring this machine: a quarter of a minute"):
         seconds = estimate(run)
-    parts = ", ".join(f"{step} {_minutes(value)}" for step, value in seconds.items())
+    parts = ", ".join(f"{step} {minutes(value)}" for step, value in seconds.items())
     number = len(run.sites["train"])
-    screen.print(f"one generator for {number} sites: about {_minutes(sum(seconds.values()))} ({parts})", soft_wrap=True)
+    screen.print(f"one generator for {number} sites: about {minutes(sum(seconds.values()))} ({parts})", soft_wrap=True)
     if not yes and sys.stdin.isatty() and not typer.confirm("start?", default=True):
         raise typer.Exit(0)
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

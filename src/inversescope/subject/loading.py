@@ -5,7 +5,7 @@ Which device, precision and attention it gets: what transformers, accelerate and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,8 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
 ALL = "all"  # the device that is every GPU
 BITS = (8, 4)
+_HUB = "the Hugging Face hub"
+_EARLIER = "earlier downloads, as the Hugging Face hub does not answer"
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flex_attention")
 
 
@@ -111,7 +113,7 @@ def load(
     if not Path(name).is_dir():
         reachable = _reachable(name, revision)
         source |= {"revision": revision, "local_files_only": not reachable}
-        tried = "the Hugging Face hub" if reachable else "earlier downloads, as the Hugging Face hub does not answer"
+        tried = _HUB if reachable else _EARLIER
         model, tokenizer = _load(name, tried, options, source)
     else:
         with quiet():
@@ -140,25 +142,51 @@ def _require(library: str, what: str) -> None:
 
 def _load(name: str, tried: str, options: dict[str, Any], source: dict[str, Any]) -> tuple[Any, Any]:
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
         config = AutoConfig.from_pretrained(name, **source)
-        _refuse_not_causal(config)
+        refuse_not_causal(config)
         read: Any = AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **options, **source)
     except UserError:
         raise
     # ImportError: the library of its attention kernel, or the one that its weights were rounded with, is missing.
     except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _not_loaded(name, tried, str(error)) from error
+        raise _not_loaded(name, tried, error) from error
     model, info = read
     if info["missing_keys"]:
         raise _not_loaded(name, tried, f"weights are missing: {', '.join(sorted(info['missing_keys'])[:3])}")
+    return model, load_tokenizer(name, **source)
+
+
+def load_tokenizer(name: str, **source: Any) -> Any:
+    """The model's tokenizer; None if it has none, which `Subject.encode` tells whoever needs it."""
+    from transformers import AutoTokenizer
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **source)
-    except (OSError, ValueError):  # a model may come without one; `Subject.encode` tells whoever needs it
-        tokenizer = None
-    return model, tokenizer
+        return AutoTokenizer.from_pretrained(name, **source)
+    except (OSError, ValueError):
+        return None
+
+
+def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """The folder of a model of the hub, after downloading those of its files that match; earlier downloads if the hub
+    does not answer.
+
+    Raises:
+        UserError: there is no such model, it is not this user's to read, or nothing of it was downloaded before.
+    """
+    from huggingface_hub import snapshot_download
+
+    reachable = _reachable(name, revision)
+    try:
+        with quiet():
+            folder = snapshot_download(
+                name, revision=revision, allow_patterns=list(patterns), local_files_only=not reachable
+            )
+    except (OSError, ValueError) as error:
+        raise _not_loaded(name, _HUB if reachable else _EARLIER, error) from error
+    return Path(folder)
 
 
 def _reachable(name: str, revision: str | None) -> bool:
@@ -170,22 +198,45 @@ def _reachable(name: str, revision: str | None) -> bool:
     try:
         HfApi().model_info(name, revision=revision, timeout=10)
     except (HfHubHTTPError, HFValidationError) as error:
-        raise _not_loaded(name, "the Hugging Face hub", str(error)) from error
+        raise _not_loaded(name, _HUB, error) from error
     except (NetworkError, OSError):  # no network: a copy downloaded before will do
         return False
     return True
 
 
-def _refuse_not_causal(config: Any) -> None:
+def refuse_not_causal(config: Any) -> None:
+    """Raises UserError where a configuration says that its model is no causal language model."""
     architectures = config.architectures or []
     if architectures and not any(architecture.endswith(_CAUSAL) for architecture in architectures):
         allowed = " or ".join(f"...{ending}" for ending in _CAUSAL)
         raise UserError("this is not a causal language model", given=", ".join(architectures), allowed=allowed)
 
 
-def _not_loaded(name: str, tried: str, reason: str) -> UserError:
+def _not_loaded(name: str, tried: str, error: Exception | str) -> UserError:
     return UserError(
         "this subject could not be loaded",
-        given=f"{name!r}; tried {tried}: {' '.join(reason.split())}",
+        given=f"{name!r}; tried {tried}: {' '.join(str(error).split())}",
         allowed="smollm2 (bundled), a folder with a saved model, or a causal language model's name on the hub",
+        remedy=_permission(name, error) if isinstance(error, Exception) else None,
     )
+
+
+def _permission(name: str, error: BaseException) -> str | None:
+    """What to do where the hub does not let this user have the model (Gemma, Llama); None where it is something else.
+
+    transformers says what the hub said in errors of its own, with the hub's behind them.
+    """
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if any(isinstance(cause, GatedRepoError) for cause in causes):
+        return (
+            f"accept the model's licence at https://huggingface.co/{name} with your account, then `hf auth login` or "
+            "HF_TOKEN with a token of that account"
+        )
+    answers = [cause.response.status_code for cause in causes if isinstance(cause, HfHubHTTPError)]
+    if any(answer in (401, 403) for answer in answers):
+        return "check the name; if the model is private, `hf auth login` or HF_TOKEN with a token that may read it"
+    return None

@@ -26,6 +26,11 @@ _SAMPLED_WEIGHTS = 64
 _LOG = logging.getLogger(__name__)
 
 
+def batch_tokens(device: torch.device) -> int:
+    """Tokens, padding included, that go through a model on this device at once, unless memory runs out."""
+    return _BATCH_TOKENS.get(device.type, _BATCH_TOKENS["cpu"])
+
+
 class Subject:
     """The language model being read: frozen, in evaluation mode, on one device. Made by `load` or `from_model`.
 
@@ -36,6 +41,7 @@ class Subject:
         prefix: the tokens that start every input.
         batch_tokens: tokens, padding included, that go through the model at once; lower it where memory is short.
         projections: through which sites may be seen, by name.
+        untrained: its weights are random or missing (`untrained`): only its shapes mean something.
     """
 
     def __init__(self, model: Any, *, name: str, tokenizer: Tokenizer | None, prefix: Sequence[int]) -> None:
@@ -43,8 +49,9 @@ class Subject:
         self.name = name
         self.shape: SubjectShape = shape_of(model.config)
         self.prefix = tuple(prefix)
-        self.batch_tokens = _BATCH_TOKENS.get(self.device.type, _BATCH_TOKENS["cpu"])
+        self.batch_tokens = batch_tokens(self.device)
         self.projections: dict[str, Projection] = {}
+        self.untrained = False
         self._tokenizer = tokenizer
 
     @classmethod
@@ -80,12 +87,18 @@ class Subject:
         loaded, tokenizer = loading.load(
             source, revision=revision, device=where, spread=spread, dtype=precision, bits=bits, attention=attention
         )
-        if model == bundled.NAME:
-            prefix = bundled.PREFIX
-        else:
-            start = getattr(tokenizer, "bos_token_id", None)
-            prefix = () if start is None else (start,)
-        return cls.from_model(loaded, tokenizer=tokenizer, prefix=prefix, name=model)
+        return cls.of(loaded, tokenizer, model)
+
+    @classmethod
+    def of(cls, model: Any, tokenizer: Any, name: str) -> Self:
+        """A model as it was loaded by this name, every input of which starts with what it was trained to start with.
+
+        Raises:
+            UserError: it is no causal language model, or its blocks cannot be found.
+        """
+        start = getattr(tokenizer, "bos_token_id", None)
+        prefix = bundled.PREFIX if name == bundled.NAME else () if start is None else (start,)
+        return cls.from_model(model, tokenizer=tokenizer, prefix=prefix, name=name)
 
     @classmethod
     def from_model(

@@ -1,0 +1,328 @@
+"""What a dry run says, against what a run writes, against what is published, and against memory that is measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from real_shapes import PUBLISHED, planned, save_shapes
+from safetensors import safe_open
+from small_subject import World, call, config_text, save_subject, tokenizer, world_in
+from transformers import AutoConfig, LlamaConfig
+
+from inversescope import files
+from inversescope.arena.cost import Memory
+from inversescope.cli.configs import shipped
+from inversescope.collect import Store
+from inversescope.config import RunConfig
+from inversescope.errors import UserError
+from inversescope.estimate import _Clock
+from inversescope.footprint import LIBRARIES, Footprint, weights_bytes
+from inversescope.needs import needs
+from inversescope.pipeline import Run
+from inversescope.subject import Subject, untrained
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world_in(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def shapes_alone(tmp_path: Path) -> Path:
+    """The small subject's folder without its weights."""
+    folder = save_subject(tmp_path / "shapes-alone")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+# Against a run
+
+
+def tensor_bytes(*paths: Path) -> int:
+    total = 0
+    for path in paths:
+        with safe_open(path, "pt") as tensors:
+            total += sum(tensors.get_tensor(name).nbytes for name in tensors.keys())  # noqa: SIM118 - no container
+    return total
+
+
+def test_the_disk_is_what_the_run_wrote(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {"collect": 1.0})
+    found = needs(config_text(world.model), "small")
+    run = world.run
+    assert found.disk["activations"] == tensor_bytes(*run.glob("collect/*-0*.safetensors"))
+    assert found.disk["generator"] == tensor_bytes(run / "train" / "generator.safetensors")
+    assert found.disk["distances"] == tensor_bytes(run / "reference" / "distances.safetensors")
+    table = (run / "collect" / "inputs.parquet").stat().st_size
+    assert found.disk["inputs"] == table + tensor_bytes(run / "collect" / "statistics.safetensors")
+    records = ("sample", "verify", "calibrate", "causal", "mine", "score", "report")
+    written = sum(path.stat().st_size for step in records for path in (run / step).iterdir())
+    assert 0.5 < found.disk["records"] / written < 2
+    store = Store(run / "collect")
+    assert found.inputs == {split: len(store.inputs(split)) for split in ("train", "pool", "target")}
+    assert found.sites == {"train": (3, 40), "pool": (4, 48), "target": (4, 48)}
+    assert found.bounds is None and found.measured == "measured on its weights"
+    assert found.beside is None and found.memory["libraries"] == LIBRARIES
+
+
+def test_a_whole_prior_is_kept_whole(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {})
+    config = (
+        config_text(world.model, steps=2).replace("train = 30", 'train = "all"').replace("pool = 24", 'pool = "all"')
+    )
+    (tmp_path / "config.toml").write_text(config)
+    assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run", "--until", "train") == 0
+    found = needs(config, "whole")
+    assert found.inputs["train"] == found.inputs["pool"] == 48
+    assert found.disk["activations"] == tensor_bytes(*(tmp_path / "run" / "collect").glob("*-0*.safetensors"))
+    assert found.disk["generator"] == tensor_bytes(tmp_path / "run" / "train" / "generator.safetensors")
+
+
+def test_the_checkpoint_is_no_larger_than_said(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {})
+    seen: list[int] = []
+    write = files.write
+
+    def watch(path: Path, save) -> None:
+        write(path, save)
+        if path.name == "checkpoint.pt":
+            seen.append(path.stat().st_size)
+
+    monkeypatch.setattr("inversescope.saving.files.write", watch)
+    (tmp_path / "config.toml").write_text(config_text(world.model, steps=8))
+    assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run", "--until", "train") == 0
+    # What torch writes around each of many small tensors is not counted, and is nothing beside large ones.
+    assert len(seen) == 1 and 0.5 * seen[0] < needs(config_text(world.model), "small").checkpoint < seen[0] * 1.3
+
+
+# Against what is published
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_shapes_are_those_that_are_published(preset: str, tmp_path: Path):
+    published = PUBLISHED[preset]
+    assert f'model = "{published.model}"' in shipped()[preset]
+    folder = save_shapes(tmp_path, preset, tokenizer())
+    subject = untrained.shapes(folder, published.model, torch.bfloat16)
+    assert sum(weight.numel() for weight in subject.model.parameters()) == published.parameters
+    assert weights_bytes(subject.model, None) == 2 * published.parameters
+    assert all(weight.is_meta for weight in subject.model.parameters())
+    config = RunConfig.parse(shipped()[preset], preset)
+    generator, everywhere = subject.sites(config.generator.sites), subject.sites(config.collect.sites)
+    assert set(generator) <= set(everywhere)
+    assert {site.layer for site in everywhere} == set(range(subject.shape.layers))
+
+
+def test_rounded_weights_take_less(tmp_path: Path):
+    subject = untrained.shapes(save_shapes(tmp_path, "icl-llama-3-8b", tokenizer()), "llama", torch.bfloat16)
+    linear = 32 * (4096 * (4096 + 1024 + 1024 + 4096) + 3 * 4096 * 14336)
+    whole = 2 * PUBLISHED["icl-llama-3-8b"].parameters
+    assert weights_bytes(subject.model, 8) == whole - linear
+    assert weights_bytes(subject.model, 4) == whole - linear * 3 // 2
+
+
+@pytest.fixture
+def fruit(tmp_path: Path) -> Path:
+    """RAVEL's files of four cities."""
+    folder = tmp_path / "ravel" / "data"
+    folder.mkdir(parents=True)
+    known = {"Country": ("France", "Peru"), "Continent": ("Europe", "South America"), "Language": ("French", "Spanish")}
+    cities = {"Paris": 0, "Lyon": 0, "Lima": 1, "Cusco": 1}
+    prompts = {name: [f"{name} {i} of %s is" for i in range(4)] for name in known}
+    contents = {
+        "entity_attributes": {city: {name: of[i] for name, of in known.items()} for city, i in cities.items()},
+        "attribute_to_prompts": prompts,
+        "entity_to_split": dict.fromkeys(cities, "train"),
+        "prompt_to_split": {prompt: "train" for asked in prompts.values() for prompt in asked},
+    }
+    for what, content in contents.items():
+        files.write_json(folder / f"ravel_city_{what}.json", content)
+    return folder
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_a_preset_is_planned_where_there_is_neither_gpu_nor_weights(
+    preset: str, tmp_path: Path, fruit: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = tokenizer()
+    words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %} Answer:"
+    folder = save_shapes(tmp_path / "model", preset, words)
+    config = planned(preset, folder).replace("ravel/data", str(fruit))
+    config = re.sub(r"(train|pool) = \d+", r"\1 = 20", config).replace("targets = 50", "targets = 5")
+    found = needs(config, preset)
+    assert found.seconds is None and found.measured == "not measured: there is no GPU here"
+    assert found.device == "cuda" and found.parameters == PUBLISHED[preset].parameters
+    assert found.memory["subject"] == found.parameters * (4 if found.dtype == "float32" else 2)
+    assert found.beside is not None
+    assert (found.bounds is None) == (preset != "ravel-gemma-2-2b")
+    coordinates = found.sites["pool"][1]
+    assert coordinates % found.shape.width == 0 and coordinates >= found.shape.layers * found.shape.width
+
+
+# Against memory that is measured
+
+
+def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
+    """Reading and training at a width at which tensors outweigh the allocator; libraries are there before."""
+    words = tokenizer()
+    shape = LlamaConfig(
+        hidden_size=768, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=12, num_key_value_heads=4,
+        vocab_size=32_000, bos_token_id=1, eos_token_id=2, max_position_embeddings=64,
+    )  # fmt: skip
+    shape.save_pretrained(tmp_path / "model")
+    words.save_pretrained(tmp_path / "model")
+    text = (
+        config_text(tmp_path / "model", steps=2).replace("train = 30", "train = 400").replace("pool = 24", "pool = 300")
+    )
+    text = text.replace('sites = ["resid_post.*", "z.1.*"]', 'sites = ["resid_post.*"]').replace(', "z.1.0"', "")
+    text = (
+        text.replace("names = 3", "names = 12").replace("places = 2", "places = 4").replace("shard = 8", "shard = 512")
+    )
+    config = RunConfig.parse(text, "wide")
+    with Memory(CPU) as measured:
+        subject = untrained.stand_in(tmp_path / "model", "wide", torch.float32, CPU, 8)
+        run = Run(tmp_path / "run", config)
+        run.subject = subject
+        run.folder.mkdir()
+        files.write_json(run.folder / "provenance.json", {"seconds": {}})
+        (run.folder / "task").mkdir()
+        files.finish(run.folder / "task", [], step="task", made_from={})
+        run.do("collect")
+        run.do("train")
+    whole = untrained.shapes(tmp_path / "model", "wide", torch.float32)
+    said = Footprint(config, whole, run.store, run.sites).on_device(CPU)
+    predicted = sum(said.values()) - said["libraries"]
+    assert 0.5 < predicted / measured.bytes < 2, (said, measured.bytes)
+
+
+# Without weights
+
+
+def test_random_weights_have_the_shapes_and_can_be_read(shapes_alone: Path, world: World):
+    subject = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
+    real = Subject.load(str(world.model), device="cpu", dtype="float32")
+    assert subject.shape == real.shape and subject.prefix == real.prefix
+    sizes = {name: weight.shape for name, weight in real.model.named_parameters()}
+    assert {name: weight.shape for name, weight in subject.model.named_parameters()} == sizes
+    again = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
+    sites = subject.sites(["resid_post.*"])
+    inputs = [subject.encode("Then, James and John went to the store.")]
+    for site, rows in subject.capture(inputs, sites).activations.items():
+        assert rows.std() > 0 and torch.equal(rows, again.capture(inputs, sites).activations[site])
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "gpt_neox", "gemma2", "qwen3"])
+def test_a_stand_in_of_fewer_layers_can_be_read(model_type: str, tmp_path: Path):
+    preset = next(name for name, each in PUBLISHED.items() if each.config["model_type"] == model_type)
+    narrow = {"n_embd": 32, "n_head": 4} if model_type == "gpt2" else {"hidden_size": 32, "intermediate_size": 48}
+    small = replace_config(preset, narrow | {"vocab_size": 700} | ({} if model_type == "gpt2" else HEADS))
+    folder = tmp_path / "model"
+    save_with(small, folder)
+    whole = untrained.shapes(folder, "small", torch.float32)
+    subject = untrained.stand_in(folder, "small", torch.float32, CPU, 2)
+    assert whole.shape.layers > 2 and subject.shape == replace(whole.shape, layers=2)
+    read = subject.capture([subject.encode("The store.")], subject.sites(["resid_post.*", "z.*.*"]))
+    assert all(rows.isfinite().all() for rows in read.activations.values())
+
+
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+
+
+def replace_config(preset: str, changes: dict) -> dict:
+    settings = PUBLISHED[preset].config
+    return settings | {name: value for name, value in changes.items() if name in settings}
+
+
+def save_with(settings: dict, folder: Path) -> None:
+    AutoConfig.for_model(**settings).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+
+
+def test_what_stands_in_for_more_layers_is_scaled(shapes_alone: Path):
+    """Of six layers, two are read: sites that they have, and their last. What is read down to layer 4 takes 5/2."""
+    settings = json.loads((shapes_alone / "config.json").read_text()) | {"num_hidden_layers": 6}
+    for name in ("layer_types", "architectures"):
+        settings.pop(name, None)
+    (shapes_alone / "config.json").write_text(json.dumps(settings))
+    whole = untrained.shapes(shapes_alone, "small", torch.float32)
+    two = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
+    run = Run(shapes_alone, RunConfig.parse(config_text(shapes_alone), "small"))
+    run.subject = whole
+    sites = whole.sites(["z.0.*", "resid_post.4"])
+    within, scale = _Clock(run, two)._within(sites)
+    assert [str(site) for site in within] == ["z.0.0", "z.0.1", "resid_post.1"] and scale == 2.5
+    assert _Clock(run, two)._within(whole.sites(["final_norm"]))[1] == 3
+    assert _Clock(run, whole)._within(sites) == (list(sites), 1.0)
+
+
+def test_a_model_that_does_not_fit_is_measured_in_part(shapes_alone: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = json.loads((shapes_alone / "config.json").read_text()) | {"num_hidden_layers": 5}
+    settings.pop("layer_types", None)
+    (shapes_alone / "config.json").write_text(json.dumps(settings))
+    monkeypatch.setattr("inversescope.needs._free", lambda device: 1000)
+    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {"layers": reader.shape.layers})
+    found = needs(config_text(shapes_alone), "deep")
+    assert found.measured == "measured on random weights of 2 of 5 layers, and scaled"
+    assert found.seconds == {"layers": 2} and found.shape.layers == 5
+
+
+@pytest.mark.parametrize("shards, whole", [({"a"}, False), ({"a", "b"}, True)])
+def test_weights_are_there_if_every_shard_is(tmp_path: Path, shards: set[str], whole: bool):
+    assert not untrained.has_weights(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "a", "y": "b", "z": "a"}}))
+    for name in shards:
+        (tmp_path / name).touch()
+    assert untrained.has_weights(tmp_path) == whole
+
+
+# The command
+
+
+def test_a_dry_run_starts_nothing(shapes_alone: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(config_text(shapes_alone))
+    before = sorted(tmp_path.rglob("*"))
+    assert call("run", "small.toml", "--dry-run") == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"27,984 weights, 2 layers, width 16, 2 heads, float32 on cpu", said)
+    assert "inputs 30 train, 24 pool, 4 target" in said and "sites 4 (48 numbers); the generator's: 3 (40" in said
+    assert re.search(r"activations 10\.2 kB.* until training ends, [\d.]+ kB more \(checkpoint\)", said)
+    assert re.search(r"memory [\d.]+ MB: .*libraries 800\.0 MB", said)
+    steps = "collect .+ train .+ calibrate .+ sample .+ verify .+ causal"
+    assert re.search(rf"time about \d+ \w+: {steps} .*measured on random weights; not counted", said)
+
+
+def test_a_dry_run_without_a_model_is_refused(shapes_alone: Path, tmp_path: Path, capsys):
+    (tmp_path / "small.toml").write_text(config_text(shapes_alone))
+    (shapes_alone / "config.json").unlink()
+    assert call("run", tmp_path / "small.toml", "--dry-run") == 2
+    said = capsys.readouterr().err
+    assert "there is neither this model nor its configuration" in said and "no config.json" in said
+    (shapes_alone / "config.json").write_text("{}")
+    assert call("run", tmp_path / "small.toml", "--dry-run") == 2
+    assert "this configuration cannot be used" in capsys.readouterr().err
+    assert call("run", "ioi-gpt3", "--dry-run") == 2
+    said = capsys.readouterr().err
+    assert "there is no such config" in said and "ioi-gpt2" in said
+
+
+def test_a_gpu_that_is_not_there_is_planned_for_and_a_wrong_device_is_not(shapes_alone: Path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = needs(config_text(shapes_alone).replace('"cpu"', '"all"'), "small")
+    assert found.device == "all" and found.seconds is None and found.beside is not None
+    with pytest.raises(UserError, match=r"device cannot be used(.|\n)*quantum"):
+        needs(config_text(shapes_alone).replace('"cpu"', '"quantum"'), "small")
+
+
+def test_rounded_weights_are_measured_on_themselves_alone(shapes_alone: Path):
+    found = needs(config_text(shapes_alone).replace('device = "cpu"', 'device = "cpu"\nbits = 8'), "small")
+    assert found.seconds is None and "random ones are neither rounded nor spread" in found.measured
