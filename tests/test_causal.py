@@ -97,7 +97,7 @@ def world(tmp_path: Path) -> World:
     drawn = {i: [INPUTS[j] for j in rng.permutation(len(INPUTS))] for i in range(len(TARGETS))}
     write_samples(run, SITES, drawn)
     named = {name: lambda tokens, name=name: labels(tokens)[name] for name in labels(INPUTS[0])}
-    return World(run, store, subject, named, {}, contrast)
+    return World(run, store, subject, named, contrast)
 
 
 def done(world: World, folder: Path, config: CausalConfig | None = None) -> dict[tuple[Site, str], dict]:

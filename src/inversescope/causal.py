@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from math import nan
 from pathlib import Path
@@ -67,8 +67,8 @@ class World:
     store: Store
     subject: Subject
     labels: Mapping[str, Label]
-    of_site: Mapping[Site, Mapping[str, Label]]
     contrast: Contrast
+    of_site: Mapping[Site, Mapping[str, Label]] = field(default_factory=dict)
 
     def at(self, site: Site) -> dict[str, Label]:
         """The features that are asked of a site."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from inversescope.collect import FLOAT, Store
 from inversescope.config import RunConfig
@@ -144,7 +145,7 @@ class Footprint:
         return self._config.train.batch * generator.positions * (states + witnesses)
 
 
-def weights_bytes(model: nn.Module, bits: int | None) -> int:
+def weights_bytes(model: PreTrainedModel, bits: int | None) -> int:
     """Of a model that may have no weights; with `bits`, those of its linear maps, the head aside, are rounded."""
     whole = sum(weight.nbytes for weight in model.parameters())
     if bits is None:

@@ -179,7 +179,7 @@ def _causal(run: Run, folder: Path, progress: Progress) -> None:
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
     causal(
         folder,
-        World(run.folder, run.store, run.subject, labels, _mined(run, bandwidth), task.contrast),
+        World(run.folder, run.store, run.subject, labels, task.contrast, _mined(run, bandwidth)),
         run.sites["train"],
         config.causal,
         bandwidth,

@@ -163,7 +163,7 @@ def clusters(texts: Sequence[str]) -> Clusters | None:
     for k in CLUSTERS:
         if k * FEWEST > len(vectors) or k >= different:
             break
-        fitted = KMeans(k, n_init=STARTS, random_state=0).fit(vectors)
+        fitted = KMeans(k, n_init=STARTS, random_state=0).fit(vectors)  # pyright: ignore[reportArgumentType] - untyped
         silhouette = float(silhouette_score(vectors, fitted.labels_))
         if best is None or silhouette > best[0]:
             best = silhouette, fitted.cluster_centers_
