@@ -3,7 +3,8 @@
     python docs/make_study.py RUN PICTURE.svg H [ARENA]
 
 Prints Markdown: the corrected score of every feature at the generator's sites, at bandwidth H, by the pool, in bold
-where it is encoded and used; with an arena, the share of labels identified. The picture has every layer.
+where it is encoded and used; the heads that say most of a feature; with an arena, the share of labels identified. The
+picture has every layer; where heads were read, another one has them (PICTURE-heads.svg).
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports] - only the picture needs it
+import numpy as np
 import pyarrow.parquet as pq
 
 from inversescope.report.arena import load_arena
 
 Row = dict[str, Any]
 SOURCE = "reference"
-COMPARED = ("ours", "ours weighted", "inversionview", "linear probe", "mlp probe", "difference of means", "sae latents")
+UNNAMED = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same picture each time
+COMPARED = ("ours", "inversionview", "nearest", "linear probe", "sae latents")
+
+
+RIVALS = ("sae latents", "linear probe")
 
 
 def rows(path: Path) -> list[Row]:
@@ -59,32 +65,86 @@ def profile(run: Path, h: float) -> str:
     return table(["site", *features, "ESS"], map(line, dict.fromkeys(site for site, _ in usage)))
 
 
+def heads(run: Path, h: float) -> list[Row]:
+    scores = rows(run / "score" / "results.parquet")
+    kept = [r for r in scores if (r["source"], r["bandwidth"], r["point"]) == (SOURCE, h, "z")]
+    return [row for row in kept if row["corrected"] is not None]
+
+
+def best_heads(scores: Sequence[Row]) -> str:
+    """Of each feature the five heads whose interval begins highest."""
+
+    def line(feature: str) -> list[str]:
+        mine = sorted((r for r in scores if r["feature"] == feature), key=lambda r: -r["corrected_low"])[:5]
+        return [feature, ", ".join(f"{r['layer']}.{r['head']}: {cell(r, 'corrected')}" for r in mine)]
+
+    return table(["feature", "heads"], map(line, dict.fromkeys(row["feature"] for row in scores)))
+
+
+def head_maps(scores: Sequence[Row], path: Path, h: float) -> None:
+    """A map of layers and heads for each feature."""
+    features = list(dict.fromkeys(row["feature"] for row in scores))
+    figure, every = plt.subplots(-(-len(features) // 2), 2, figsize=(8, 1.25 * -(-len(features) // 2)), squeeze=False)
+    for axes in every.flat[len(features) :]:
+        axes.axis("off")
+    for axes, feature in zip(every.flat, features, strict=False):
+        mine = [row for row in scores if row["feature"] == feature]
+        grid = np.full((1 + max(r["head"] for r in mine), 1 + max(r["layer"] for r in mine)), np.nan)
+        for row in mine:
+            grid[row["head"], row["layer"]] = row["corrected"]
+        image = axes.imshow(grid, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto", interpolation="nearest")
+        axes.set_title(feature, fontsize=9, loc="left")
+        axes.set_yticks([])
+    figure.supxlabel(f"layer (rows: heads); corrected score at h = {h}", fontsize=9)
+    figure.tight_layout()
+    figure.colorbar(image, ax=every, shrink=0.6)
+    figure.savefig(path, bbox_inches="tight", metadata=UNNAMED)
+
+
 def contest(folder: Path) -> str:
     """Methods by what they identify; then site by site."""
     arena = load_arena(folder)
     overall = [
         [
-            f"**{name}**" if name in COMPARED[:2] else name + (" †" if arena.competitor(name)["supervised"] else ""),
+            f"**{name}**" if name.startswith("ours") else name + (" †" if arena.competitor(name)["supervised"] else ""),
             *(cell(arena.results[name, None, None], column) for column in ("accuracy", "corrected")),
             cell(arena.results[name, None, None], "causal_agreement"),
             f"{arena.results[name, None, None]['silent'] / arena.results[name, None, None]['answers']:.0%}",
         ]
         for name in arena.methods
     ]
+    pairs = {
+        (row["site"], frozenset((row["one"], row["other"]))): row
+        for row in rows(folder / "pairs.parquet")
+        if row["site"] and (row["feature"], row["measure"]) == (None, "accuracy")
+    }
     compared = [name for name in COMPARED if name in arena.methods]
     by_site = [
-        [f"`{site}`", *(cell(arena.results.get((name, site, None)), "accuracy") for name in compared)]
+        [
+            f"`{site}`",
+            *(cell(arena.results.get((name, site, None)), "accuracy") for name in compared),
+            *(ahead(pairs.get((site, frozenset(("ours", other)))), other) for other in RIVALS),
+        ]
         for site in arena.study["sites"]
     ]
     head = ["method", "identified", "corrected", "causal agreement", "silent"]
-    return table(head, overall) + "\n" + table(["site", *compared], by_site)
+    return table(head, overall) + "\n" + table(["site", *compared, *(f"ours − {other}" for other in RIVALS)], by_site)
+
+
+def ahead(pair: Row | None, other: str) -> str:
+    """The paired difference of ours over the other, with its q-value."""
+    if pair is None or pair["difference"] is None:
+        return "–"
+    sign = 1 if pair["other"] == other else -1
+    low, high = sorted((sign * pair["difference_low"], sign * pair["difference_high"]))
+    q = "" if pair["q"] is None else ", q < 0.001" if pair["q"] < 0.001 else f", q = {pair['q']:.3f}"
+    return f"{sign * pair['difference']:+.2f} [{low:+.2f}, {high:+.2f}]{q}"
 
 
 def picture(run: Path, h: float, path: Path) -> None:
     """A line and its interval for every feature over the layers of the residual stream; dots: the generator's weighted
     samples."""
     scores = [r for r in rows(run / "score" / "results.parquet") if r["bandwidth"] == h and r["point"] == "resid_post"]
-    plt.rcParams.update({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "0"})
     figure, axes = plt.subplots(figsize=(8, 3.6))
     scores = [row for row in scores if row["corrected"] is not None]
     for colour, feature in enumerate(dict.fromkeys(row["feature"] for row in scores)):
@@ -99,13 +159,17 @@ def picture(run: Path, h: float, path: Path) -> None:
     axes.set(xlabel="layer", ylabel=f"corrected score at h = {h}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.savefig(path, bbox_inches="tight", metadata=UNNAMED)
 
 
 def main() -> None:
     run, path, h = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+    plt.rcParams.update({"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "0"})
     picture(run, h, path)
     print(profile(run, h))
+    if by_head := heads(run, h):
+        head_maps(by_head, path.with_stem(f"{path.stem}-heads"), h)
+        print(best_heads(by_head))
     if len(sys.argv) > 4:
         print(contest(Path(sys.argv[4])))
 
