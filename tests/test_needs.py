@@ -192,7 +192,7 @@ def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
         run = Run(tmp_path / "run", config)
         run.subject = subject
         run.folder.mkdir()
-        files.write_json(run.folder / "provenance.json", {"seconds": {}})
+        files.write_json(run.folder / "provenance.json", {"seconds": {}, "features": {}})
         (run.folder / "task").mkdir()
         files.finish(run.folder / "task", [], step="task", made_from={})
         run.do("collect")
