@@ -27,7 +27,7 @@ check: .venv/.installed-dev ## lint, format, types, import contracts, documents
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/test_repository.py tests/test_docs.py
 
-docs/cli.md: src/inversescope/cli.py docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
+docs/cli.md: $(wildcard src/inversescope/cli/*.py) docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
 	@$(BIN)/python docs/make_cli_page.py
 
 .venv/bin/python:
