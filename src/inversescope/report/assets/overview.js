@@ -26,18 +26,23 @@ function drawOverview(width) {
     verticalAxis(y, ticks(low, high), LEFT, right, chosen.measure === "bits" ? 1 : 2),
     chosen.measure === "fcr" ? null : line(LEFT, y(0), right, y(0), "line chance"),
     drawn.map(({ feature, all }) => band(all, hue(feature))),
-    drawn.map(({ feature, all, defined }) => [curve(all, hue(feature)), defined.map((p) => overviewMark(p, feature, hue(feature)))]),
+    drawn.map(({ feature, all }) => curve(all, hue(feature))),
+    [false, true].map((full) => drawn.map(({ feature, defined }) =>
+      defined.filter((p) => used(p, feature) === full).map((p) => overviewMark(p, feature, hue(feature))))),
     names.map(({ feature, end, place }) => [line(end.x + 5, end.y, right + 6, place, `line lead ${hue(feature)}`),
       text(right + 10, place + 3.5, feature, `name ${hue(feature)}`, "start")]),
     layerTicks(x, height - 6),
     shown.length ? null : text(width / 2, height / 2, `${DASH} undefined at this bandwidth`, "title"))];
 }
 
-// Full where the causal check found the feature used, hollow where it was checked and not found so.
+const checked = (p, feature) => usage.find((row) => row.site === p.row.site && row.feature === feature);
+const used = (p, feature) => checked(p, feature)?.verdict === "encoded and used";
+
+// Full, and on top, where the causal check found the feature used; hollow where it was checked and not found so.
 function overviewMark(p, feature, kind) {
-  const checked = usage.find((row) => row.site === p.row.site && row.feature === feature);
-  const tip = () => [...p.tip(), ...(checked ? [`causal check: ${checked.verdict}`] : [])];
-  return checked ? marker(kind, p.x, p.y, { hollow: checked.verdict !== "encoded and used", size: 3, tip }) : hit(p.x, p.y, tip);
+  const verdict = checked(p, feature)?.verdict;
+  const tip = () => [...p.tip(), ...(verdict ? [`causal check: ${verdict}`] : [])];
+  return verdict ? marker(kind, p.x, p.y, { hollow: !used(p, feature), size: 3, tip }) : hit(p.x, p.y, tip);
 }
 
 function overviewRange(known) {
