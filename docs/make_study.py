@@ -85,6 +85,7 @@ def head_maps(scores: Sequence[Row], path: Path, h: float) -> None:
     """A map of layers and heads for each feature."""
     features = list(dict.fromkeys(row["feature"] for row in scores))
     figure, every = plt.subplots(-(-len(features) // 2), 2, figsize=(8, 1.25 * -(-len(features) // 2)), squeeze=False)
+    shared = plt.cm.ScalarMappable(plt.Normalize(0, 1), "YlGnBu")
     for axes in every.flat[len(features) :]:
         axes.axis("off")
     for axes, feature in zip(every.flat, features, strict=False):
@@ -92,12 +93,12 @@ def head_maps(scores: Sequence[Row], path: Path, h: float) -> None:
         grid = np.full((1 + max(r["head"] for r in mine), 1 + max(r["layer"] for r in mine)), np.nan)
         for row in mine:
             grid[row["head"], row["layer"]] = row["corrected"]
-        image = axes.imshow(grid, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto", interpolation="nearest")
+        axes.imshow(grid, norm=shared.norm, cmap=shared.cmap, aspect="auto", interpolation="nearest")
         axes.set_title(feature, fontsize=9, loc="left")
         axes.set_yticks([])
     figure.supxlabel(f"layer (rows: heads); corrected score at h = {h}", fontsize=9)
     figure.tight_layout()
-    figure.colorbar(image, ax=every, shrink=0.6)
+    figure.colorbar(shared, ax=every, shrink=0.6)
     figure.savefig(path, bbox_inches="tight", metadata=UNNAMED)
 
 
