@@ -14,9 +14,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports] - only the picture needs it
+import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports] - only the pictures need it
 import numpy as np
 import pyarrow.parquet as pq
+from matplotlib.cm import ScalarMappable  # pyright: ignore[reportMissingImports]
+from matplotlib.colors import Normalize  # pyright: ignore[reportMissingImports]
 
 from inversescope.report.arena import load_arena
 
@@ -85,7 +87,7 @@ def head_maps(scores: Sequence[Row], path: Path, h: float) -> None:
     """A map of layers and heads for each feature."""
     features = list(dict.fromkeys(row["feature"] for row in scores))
     figure, every = plt.subplots(-(-len(features) // 2), 2, figsize=(8, 1.25 * -(-len(features) // 2)), squeeze=False)
-    shared = plt.cm.ScalarMappable(plt.Normalize(0, 1), "YlGnBu")
+    shared = ScalarMappable(Normalize(0, 1), "YlGnBu")
     for axes in every.flat[len(features) :]:
         axes.axis("off")
     for axes, feature in zip(every.flat, features, strict=False):
