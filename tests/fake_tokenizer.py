@@ -18,6 +18,7 @@ class WordSubject:
     """Encodes any text without loss. A token's id is the order in which it was first seen."""
 
     prefix = (PREFIX_ID,)
+    untrained = False
 
     def __init__(self) -> None:
         self.strings = ["<prefix>"]

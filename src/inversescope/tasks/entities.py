@@ -37,7 +37,7 @@ def right_answers(
     """For each entity (None: all of the table) whether the subject gives its value of the attribute after every one of
     the prompts; the values of the whole table are the answers there are. One without weights is taken to know all."""
     asked = list(table) if entities is None else entities
-    if getattr(subject, "untrained", False):
+    if subject.untrained:
         return [table[entity].get(attribute) is not None for entity in asked]
     answers = values_of(table, attribute)
     right = [True] * len(asked)

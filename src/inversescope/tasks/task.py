@@ -36,6 +36,11 @@ class TaskSubject(Protocol):
         """The tokens that start every input."""
         ...
 
+    @property
+    def untrained(self) -> bool:
+        """Whether its weights are random or missing, so that its answers mean nothing."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Token ids, prefix included."""
         ...
