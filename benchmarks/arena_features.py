@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy import ndarray
 
-from inversescope import statistics
+from inversescope.stats import statistics
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import load_file
 
-from inversescope import statistics
-from inversescope.reference import DISTANCES
-from inversescope.weights import effective_sample_size, log_kernel
+from inversescope.collect.reference import DISTANCES
+from inversescope.stats import statistics
+from inversescope.stats.weights import effective_sample_size, log_kernel
 
 NEEDED = 10.0  # effective sample size, of the inputs that differ in GIVEN
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy import ndarray
 from rich.progress import track
 
-from inversescope import statistics
-from inversescope.collect import Store
-from inversescope.pipeline import Run
+from inversescope.collect.collect import Store
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.statistics import Estimate
-from inversescope.weights import log_kernel, normalise
+from inversescope.stats import statistics
+from inversescope.stats.statistics import Estimate
+from inversescope.stats.weights import log_kernel, normalise
 
 STANDING_IN = 40
 

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 from settings import configured, divergences, trained
 
+from inversescope.collect.posterior import distances, stand_ins
 from inversescope.generator import Generator
-from inversescope.pipeline import Run
-from inversescope.posterior import distances, stand_ins
-from inversescope.sample import draw_from
+from inversescope.run.pipeline import Run
+from inversescope.sample.sample import draw_from
 from inversescope.tasks import Tokens
 
 # Each as settings of a config. InversionView's generator knows no noise: it is trained on activations as they are (at

@@ -25,13 +25,13 @@ from torch import Tensor
 from inversescope.generator import Generator
 from inversescope.generator.generator import Writer
 from inversescope.generator.vocabulary import BOUNDARY
-from inversescope.pipeline import Run
-from inversescope.saving import load_generator
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
+from inversescope.stats.weights import importance_weights, log_posterior, normalise, pareto_smoothed, systematic
 from inversescope.subject import Subject
 from inversescope.subject.batches import batches
 from inversescope.tasks import Tokens
-from inversescope.weights import importance_weights, log_posterior, normalise, pareto_smoothed, systematic
+from inversescope.train.checkpoint import load_generator
 
 TARGETS = 12
 REPEATS = 6

@@ -31,14 +31,14 @@ from scipy.stats import rankdata, spearmanr
 from transformers import DynamicCache
 
 from inversescope import files
-from inversescope.causal import World, causal
+from inversescope.causal.causal import World, causal
+from inversescope.causal.effects import OTHER, SAME
 from inversescope.config import CausalConfig
-from inversescope.effects import OTHER, SAME
-from inversescope.pipeline import Run
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
+from inversescope.stats.weights import log_kernel, normalise
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
-from inversescope.weights import log_kernel, normalise
 
 PROMPTS = 100
 FEATURES = ("indirect object", "subject", "order")

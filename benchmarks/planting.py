@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from settings import BANDWIDTHS, configured, trained
 
-from inversescope.pipeline import Run
-from inversescope.question import Calibration
-from inversescope.saving import load_generator
-from inversescope.verdict import of_question, of_site
+from inversescope.calibrate.divergence import Calibration
+from inversescope.run.pipeline import Run
+from inversescope.train.checkpoint import load_generator
+from inversescope.verdicts import of_question, of_site
 
 OUTSIDE = 2.0  # times the end of a range
 

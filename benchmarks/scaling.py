@@ -23,11 +23,11 @@ from rich.table import Table
 from settings import configured, divergences, trained
 from torch import Tensor
 
-from inversescope.collect import Store
+from inversescope.collect.collect import Store
 from inversescope.config import RunConfig
-from inversescope.pipeline import Run
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.spread import Spread
+from inversescope.units import Spread
 
 DIMENSIONS = (8, 32, 128, 576)
 WIDTHS = (32, 64, 128, 256)

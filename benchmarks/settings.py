@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from inversescope.calibrate.divergence import Calibration
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
-from inversescope.pipeline import Run
-from inversescope.question import Calibration
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.statistics import mean
-from inversescope.train import Progress, train
+from inversescope.stats.statistics import mean
+from inversescope.train.train import Progress, train
 
 TRIED = 12  # steps that tell how many there is time for
 BANDWIDTHS = 5  # of each site's range

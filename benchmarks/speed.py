@@ -21,10 +21,10 @@ from settings import configured
 
 from inversescope.config import RunConfig
 from inversescope.generator.conditioning import Conditioning
-from inversescope.pipeline import Run
-from inversescope.sample import draw_from
-from inversescope.train import prepare
-from inversescope.training import Training
+from inversescope.run.pipeline import Run
+from inversescope.sample.sample import draw_from
+from inversescope.train.train import prepare
+from inversescope.train.trainer import Training
 
 ROUNDS = 7
 STEPS = 4  # of training, in a round

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from settings import configured, trained
 
-from inversescope.pipeline import Run
-from inversescope.question import Calibration
-from inversescope.statistics import Estimate
-from inversescope.verdict import ENOUGH
+from inversescope.calibrate.divergence import Calibration
+from inversescope.run.pipeline import Run
+from inversescope.stats.statistics import Estimate
+from inversescope.verdicts import ENOUGH
 
 TARGETS = 120
 DRAWS = 16

@@ -14,11 +14,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from inversescope.pipeline import Run
-from inversescope.posterior import distances, log_prior, posterior, stand_ins
-from inversescope.sample import draw_from
-from inversescope.saving import load_generator
-from inversescope.weights import importance_weights, log_posterior
+from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
+from inversescope.run.pipeline import Run
+from inversescope.sample.sample import draw_from
+from inversescope.stats.weights import importance_weights, log_posterior
+from inversescope.train.checkpoint import load_generator
 
 TARGETS = 32
 BANDWIDTHS = 5

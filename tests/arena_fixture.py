@@ -11,9 +11,9 @@ from toy_world import write_store
 
 from inversescope import files
 from inversescope.arena.setting import Setting
+from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
-from inversescope.reference import reference
-from inversescope.run_directory import PROVENANCE, RunDirectory
+from inversescope.run.directory import PROVENANCE, RunDirectory
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
 

@@ -18,7 +18,7 @@ from planted_worlds import World
 
 from inversescope import files
 from inversescope.features.language import parse
-from inversescope.mine import mine
+from inversescope.score.mine import mine
 
 Place = tuple[str, int, str, float]  # world, seed, site, bandwidth
 Parts = set[frozenset[int]]

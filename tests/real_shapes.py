@@ -87,9 +87,9 @@ def _main(out: Path, presets: list[str]) -> None:
     from rich.console import Console
     from transformers import AutoTokenizer
 
-    from inversescope.needs import needs
+    from inversescope.cli.tables.needs import needs_table
+    from inversescope.plan.needs import needs
     from inversescope.subject import bundled
-    from inversescope.tables.needs import needs_table
 
     tokenizer = AutoTokenizer.from_pretrained(bundled.folder())
     for preset in presets or PUBLISHED:

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inversescope import files
-from inversescope.calibrate import SCHEMAS
-from inversescope.effects import EFFECTS, RUNS
-from inversescope.failures import SCHEMA as FAILURES
-from inversescope.mine import SCHEMA as HYPOTHESES
-from inversescope.quality import SCHEMA as QUALITY
+from inversescope.calibrate.calibrate import SCHEMAS
+from inversescope.causal.effects import EFFECTS, RUNS
+from inversescope.causal.used import usage
+from inversescope.score.by_distance import SCHEMA as SPECIFICITY
+from inversescope.score.failures import SCHEMA as FAILURES
+from inversescope.score.mine import SCHEMA as HYPOTHESES
+from inversescope.score.quality import SCHEMA as QUALITY
 from inversescope.sites import Site
-from inversescope.specificity import SCHEMA as SPECIFICITY
-from inversescope.usage import usage
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")

@@ -12,7 +12,7 @@ from numpy import ndarray
 from safetensors.numpy import save_file
 
 from inversescope import files
-from inversescope.score import score
+from inversescope.score.score import score
 from inversescope.sites import Site
 
 SITE = Site("resid_post", 0)

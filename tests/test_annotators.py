@@ -17,12 +17,12 @@ from small_subject import config_text, save_subject
 from test_mine import mined, mined_unchecked, write_records
 
 from inversescope import UserError
+from inversescope.cli.tables.runs import hypotheses_table
 from inversescope.config import RunConfig
 from inversescope.features import annotators, parse
 from inversescope.features.annotators import annotator, sentiment, speech, topics
 from inversescope.features.candidates import TOPIC, candidates
-from inversescope.pipeline import Run
-from inversescope.tables.runs import hypotheses_table
+from inversescope.run.pipeline import Run
 
 GOOD, BAD, NEITHER = ("wonderful", "happy", "excellent"), ("horrible", "sad", "awful"), ("wooden", "northern", "square")
 WORDS = ["part of speech", "sentiment", "topic"]

@@ -20,7 +20,7 @@ from inversescope.arena.latents import best, trained
 from inversescope.arena.measure import calibration_error, causal_agreement, chosen, results
 from inversescope.arena.pairs import pairs, sign_flips
 from inversescope.arena.record import SCHEMA, Answered, Question, read, rows
-from inversescope.evidence import Feature
+from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject
 

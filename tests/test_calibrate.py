@@ -12,16 +12,16 @@ import torch
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, posterior, read, rows, write_store
 
 from inversescope import files
-from inversescope.calibrate import calibrate, check
-from inversescope.collect import Store
+from inversescope.calibrate.calibrate import calibrate, check
+from inversescope.calibrate.divergence import Calibration, inclusion, two_sample
+from inversescope.collect.collect import Store
+from inversescope.collect.posterior import distances, stand_ins
+from inversescope.collect.posterior import posterior as over_pool
 from inversescope.config import CalibrateConfig, GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
-from inversescope.posterior import distances, stand_ins
-from inversescope.posterior import posterior as over_pool
-from inversescope.question import Calibration, inclusion, two_sample
-from inversescope.resolution import supported
-from inversescope.train import train
-from inversescope.training import Check
+from inversescope.train.bandwidth_range import supported
+from inversescope.train.train import train
+from inversescope.train.trainer import Check
 
 CPU = torch.device("cpu")
 SITES = (COUNTS, LAST)

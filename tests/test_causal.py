@@ -14,12 +14,12 @@ import torch
 from toy_world import write_store
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inversescope import causal as step
 from inversescope import files
-from inversescope.causal import World, causal
+from inversescope.causal import causal as step
+from inversescope.causal.causal import World, causal
+from inversescope.causal.effects import NOTHING
+from inversescope.collect.reference import reference
 from inversescope.config import CausalConfig
-from inversescope.effects import NOTHING
-from inversescope.reference import reference
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Labels, Tokens

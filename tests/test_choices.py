@@ -16,19 +16,19 @@ from torch import Tensor
 from toy_world import COUNTS, INPUTS, LAST, ToyTask, read, rows, write_store
 
 from inversescope import files
-from inversescope.collect import Store
+from inversescope.collect.collect import Store
 from inversescope.config import GeneratorConfig, RunConfig, TrainConfig
 from inversescope.errors import UserError
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
 from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.conditioning.control import Control
 from inversescope.generator.encoding import IdentityEncoder
-from inversescope.saving import LOSSES, load_generator, save_generator
 from inversescope.sites import Site
-from inversescope.spread import Spread
 from inversescope.subject import Subject
 from inversescope.subject.borrowed import Borrowed, lender
-from inversescope.train import Progress, train
+from inversescope.train.checkpoint import LOSSES, load_generator, save_generator
+from inversescope.train.train import Progress, train
+from inversescope.units import Spread
 
 WIDE, NARROW = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {WIDE: 32, NARROW: 5}

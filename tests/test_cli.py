@@ -15,14 +15,15 @@ from rich.console import Console
 from run_contract import differences
 from small_subject import World, call, config_text, world_in
 
-from inversescope import files, progress
+from inversescope import files
+from inversescope.cli import progress
 from inversescope.cli.configs import demo_config, shipped
+from inversescope.cli.tables.runs import summary_table
 from inversescope.cli.working import STEPS
 from inversescope.config import RunConfig
-from inversescope.estimate import estimate
-from inversescope.pipeline import Run
-from inversescope.statistics import targets_needed
-from inversescope.tables.runs import summary_table
+from inversescope.plan.estimate import estimate
+from inversescope.run.pipeline import Run
+from inversescope.stats.statistics import targets_needed
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
 
@@ -315,11 +316,12 @@ def test_the_full_demo_says_how_long_it_takes_before_it_starts(
 
 def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A hundred times the steps and the samples, at the same measured speed."""
-    monkeypatch.setattr("inversescope.estimate._Clock.generator", lambda *_: (3.0, 0.5, 0.25))  # setup, step, sample
+    clock = "inversescope.plan.estimate._Clock.generator"  # setup, step, sample
+    monkeypatch.setattr(clock, lambda *_: (3.0, 0.5, 0.25))
     text = config_text(world.model, steps=200)
     more = text.replace("steps = 200", "steps = 20000").replace("samples = 6", "samples = 600")
-    monkeypatch.setattr("inversescope.estimate._Clock.token", lambda *_: 0.125)
-    monkeypatch.setattr("inversescope.estimate._Clock.patch", lambda *_: 0.5)
+    monkeypatch.setattr("inversescope.plan.estimate._Clock.token", lambda *_: 0.125)
+    monkeypatch.setattr("inversescope.plan.estimate._Clock.patch", lambda *_: 0.5)
     few, many = (estimate(Run.create(tmp_path / str(i), config)) for i, config in enumerate((text, more)))
     assert set(few) == {"collect", "train", "calibrate", "sample", "verify", "causal"}
     drawn = 3 * 2 * 32 * 32  # sites, bandwidths, stand-ins for targets, draws

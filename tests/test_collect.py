@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from small_subject import World, call, config_text, world_in
 
 from inversescope import files
-from inversescope.collect import Store, collect
+from inversescope.collect.collect import Store, collect
+from inversescope.collect.inputs import SPLITS
 from inversescope.errors import UserError
-from inversescope.pipeline import Run
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.splits import SPLITS
 from inversescope.tasks import TextsConfig, load_task
 
 

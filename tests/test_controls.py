@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 from score_fixture import SITE, Draws, scored, write_records
 
-from inversescope.evidence import Feature, wrong_sites
-from inversescope.failures import reasons
-from inversescope.quality import SCHEMA, Quality
-from inversescope.score import SCHEMAS
+from inversescope.score.by_distance import BINS, WIDTH, specificity
+from inversescope.score.failures import reasons
+from inversescope.score.methods import Feature, wrong_sites
+from inversescope.score.quality import SCHEMA, Quality
+from inversescope.score.score import SCHEMAS
 from inversescope.sites import Site
-from inversescope.specificity import BINS, WIDTH, specificity
+from inversescope.stats.weights import log_kernel, normalise
 from inversescope.tasks import Tokens
-from inversescope.weights import log_kernel, normalise
 
 H = 0.1
 DEEP = Site("resid_post", 5)

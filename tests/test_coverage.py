@@ -13,7 +13,7 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
-from inversescope.statistics import (
+from inversescope.stats.statistics import (
     Estimate,
     corrected,
     entropy,

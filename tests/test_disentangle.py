@@ -21,7 +21,7 @@ from inversescope.disentangle import disentangle as step
 from inversescope.disentangle.metric import MATCHED, MEANS, METHODS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED, results
 from inversescope.disentangle.sources import class_means
 from inversescope.errors import UserError
-from inversescope.run_directory import RunDirectory
+from inversescope.run.directory import RunDirectory
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.patching import Source, logits

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inversescope import doctor
-from inversescope.doctor import Check, examine
+from inversescope.plan import doctor
+from inversescope.plan.doctor import Check, examine
 from inversescope.subject import bundled
 
 

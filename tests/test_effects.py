@@ -12,11 +12,11 @@ import pytest
 from scipy.stats import ttest_ind
 
 from inversescope import files
-from inversescope.effects import EFFECTS, NOTHING, effects
-from inversescope.mine import SCHEMA as HYPOTHESES
+from inversescope.causal.effects import EFFECTS, NOTHING, effects
+from inversescope.causal.used import confirmed, of_place, usage
+from inversescope.score.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
-from inversescope.statistics import FEWEST, ratio, ratio_of_means
-from inversescope.usage import confirmed, of_place, usage
+from inversescope.stats.statistics import FEWEST, ratio, ratio_of_means
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}

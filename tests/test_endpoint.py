@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from fake_endpoint import Body, Fault, Server, data_in, serving
 
-from inversescope.endpoint import Address, Budget, BudgetError, Endpoint, Replies, Request, client
 from inversescope.errors import UserError
+from inversescope.propose.endpoint import Address, Budget, BudgetError, Endpoint, Replies, Request, client
 
 KEY = "sk-secret-of-this-test"
 Connect = Callable[..., Endpoint]

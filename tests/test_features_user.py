@@ -15,7 +15,7 @@ from inversescope.config import RunConfig
 from inversescope.features.featured import add_features
 from inversescope.features.user import FeatureConfig
 from inversescope.inverter import Inverter
-from inversescope.pipeline import Run
+from inversescope.run.pipeline import Run
 from inversescope.tasks import IOIConfig, Task, TextsConfig, load_task
 
 FUNCTION = """\

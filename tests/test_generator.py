@@ -17,9 +17,9 @@ from torch import Tensor
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
 from inversescope.generator.encoding.estimates import SiteEncoder
 from inversescope.generator.neighbourhood import Neighbourhood
-from inversescope.saving import load_generator, save_generator
 from inversescope.sites import Site
-from inversescope.spread import Spread
+from inversescope.train.checkpoint import load_generator, save_generator
+from inversescope.units import Spread
 
 NEAR, FAR = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {NEAR: 4, FAR: 3}

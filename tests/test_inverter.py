@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 from small_subject import World, config_text, world_in
 
+from inversescope.cli.tables.answers import inversion_table
 from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample, Inverter
-from inversescope.pipeline import Run
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.tables.answers import inversion_table
-from inversescope.weights import importance_weights
+from inversescope.stats.weights import importance_weights
 
 SITE, H, N = "resid_post.1", 0.5, 80
 

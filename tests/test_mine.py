@@ -21,7 +21,7 @@ from small_subject import World, call, world_in
 from inversescope import files
 from inversescope.features.candidates import candidates
 from inversescope.features.language import parse
-from inversescope.mine import CONFIRMED, SCHEMA, mine
+from inversescope.score.mine import CONFIRMED, SCHEMA, mine
 
 H = 0.1
 NAMES, VERBS, THINGS = ("Anna", "Bert", "Carl", "Dora"), ("saw", "took", "left"), ("ring", "book", "kite", "cup")
@@ -74,7 +74,7 @@ def mined(run: Path, seed: int) -> list[dict[str, Any]]:
 def mined_unchecked(runs: Sequence[Path]) -> list[list[dict[str, Any]]]:
     """The same in a process that does not check every call against its annotations, which takes ten times as long."""
     program = (
-        "import sys; from pathlib import Path; from inversescope.mine import mine\n"
+        "import sys; from pathlib import Path; from inversescope.score.mine import mine\n"
         "for run in sys.argv[1:]: mine(Path(run), 0, lambda done, total, note: None)"
     )
     subprocess.run([sys.executable, "-c", program, *map(str, runs)], check=True)

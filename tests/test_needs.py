@@ -17,13 +17,13 @@ from transformers import AutoConfig, LlamaConfig
 from inversescope import files
 from inversescope.arena.cost import Memory
 from inversescope.cli.configs import shipped
-from inversescope.collect import Store
+from inversescope.collect.collect import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
-from inversescope.estimate import _Clock
-from inversescope.footprint import LIBRARIES, Footprint, weights_bytes
-from inversescope.needs import needs
-from inversescope.pipeline import Run
+from inversescope.plan.estimate import _Clock
+from inversescope.plan.footprint import LIBRARIES, Footprint, weights_bytes
+from inversescope.plan.needs import needs
+from inversescope.run.pipeline import Run
 from inversescope.subject import Subject, untrained
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def tensor_bytes(*paths: Path) -> int:
 
 
 def test_the_disk_is_what_the_run_wrote(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {"collect": 1.0})
+    monkeypatch.setattr("inversescope.plan.needs.estimate", lambda run, reader: {"collect": 1.0})
     found = needs(config_text(world.model), "small")
     run = world.run
     assert found.disk["activations"] == tensor_bytes(*run.glob("collect/*-0*.safetensors"))
@@ -73,7 +73,7 @@ def test_the_disk_is_what_the_run_wrote(world: World, monkeypatch: pytest.Monkey
 
 
 def test_a_whole_prior_is_kept_whole(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {})
+    monkeypatch.setattr("inversescope.plan.needs.estimate", lambda run, reader: {})
     config = (
         config_text(world.model, steps=2).replace("train = 30", 'train = "all"').replace("pool = 24", 'pool = "all"')
     )
@@ -86,7 +86,7 @@ def test_a_whole_prior_is_kept_whole(world: World, tmp_path: Path, monkeypatch: 
 
 
 def test_the_checkpoint_is_no_larger_than_said(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {})
+    monkeypatch.setattr("inversescope.plan.needs.estimate", lambda run, reader: {})
     seen: list[int] = []
     write = files.write
 
@@ -95,7 +95,7 @@ def test_the_checkpoint_is_no_larger_than_said(world: World, tmp_path: Path, mon
         if path.name == "checkpoint.pt":
             seen.append(path.stat().st_size)
 
-    monkeypatch.setattr("inversescope.saving.files.write", watch)
+    monkeypatch.setattr("inversescope.train.checkpoint.files.write", watch)
     (tmp_path / "config.toml").write_text(config_text(world.model, steps=8))
     assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run", "--until", "train") == 0
     # What torch writes around each of many small tensors is not counted, and is nothing beside large ones.
@@ -267,8 +267,8 @@ def test_a_model_that_does_not_fit_is_measured_in_part(shapes_alone: Path, monke
     settings = json.loads((shapes_alone / "config.json").read_text()) | {"num_hidden_layers": 5}
     settings.pop("layer_types", None)
     (shapes_alone / "config.json").write_text(json.dumps(settings))
-    monkeypatch.setattr("inversescope.needs._free", lambda device: 1000)
-    monkeypatch.setattr("inversescope.needs.estimate", lambda run, reader: {"layers": reader.shape.layers})
+    monkeypatch.setattr("inversescope.plan.needs._free", lambda device: 1000)
+    monkeypatch.setattr("inversescope.plan.needs.estimate", lambda run, reader: {"layers": reader.shape.layers})
     found = needs(config_text(shapes_alone), "deep")
     assert found.measured == "measured on random weights of 2 of 5 layers, and scaled"
     assert found.seconds == {"layers": 2} and found.shape.layers == 5

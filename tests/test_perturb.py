@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inversescope.perturb import perturb
+from inversescope.sample.edits import perturb
 
 inputs = st.lists(st.integers(0, 5), min_size=1, max_size=6).map(tuple)
 

@@ -22,9 +22,9 @@ from planted_truth import (
 from planted_worlds import BITS, DRAWN, SENTENCES, VOWELS, WORLDS, World, write_world
 
 from inversescope.sites import every
-from inversescope.spread import Spread
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
+from inversescope.units import Spread
 
 pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
 ALL = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)

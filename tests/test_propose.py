@@ -14,8 +14,8 @@ import pytest
 from fake_endpoint import Model, Server, data_in, question_in, serving
 from propose_fixture import ANIMAL, COLOUR, COLOURS, LIMITS, RED, planted
 
-from inversescope.endpoint import Address, Budget, Endpoint, Replies
 from inversescope.propose import Outcome, Plan, propose
+from inversescope.propose.endpoint import Address, Budget, Endpoint, Replies
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from propose_fixture import ANIMAL, COLOUR, RED, planted, texts
 
-from inversescope import files, statistics
+from inversescope import files
 from inversescope.errors import UserError
 from inversescope.features import parse
 from inversescope.features.vocabulary import FUNCTIONS, NAMES, NEEDED
@@ -24,6 +24,7 @@ from inversescope.propose.material import Blind
 from inversescope.propose.parsing import LABELS, read_answers, read_proposals
 from inversescope.propose.prompts import GUIDE, LONGEST, judge_request, propose_request
 from inversescope.propose.scoring import score
+from inversescope.stats import statistics
 
 HOSTILE = [
     "[]", "null", "{", '{"hypotheses": {}}', '{"hypotheses": [[], null, 3, "a"]}', "[" * 50_000, '{"a":' * 50_000,

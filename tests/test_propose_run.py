@@ -20,7 +20,7 @@ from scipy.stats import false_discovery_control
 from small_subject import call, config_text, save_subject
 
 from inversescope import files
-from inversescope.endpoint import Endpoint, client
+from inversescope.propose.endpoint import Endpoint, client
 from inversescope.report.findings import number
 
 SITE = ("--site", "resid_post.1", "--bandwidth", "0.5")

@@ -30,8 +30,8 @@ KILLS = 10
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
-        "inversescope.pipeline",
-        "inversescope.tables.runs",
+        "inversescope.run.pipeline",
+        "inversescope.cli.tables.runs",
         "inversescope.cli",
         "transformers.models.llama.modeling_llama",
     ]

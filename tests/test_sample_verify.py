@@ -15,15 +15,15 @@ import torch
 from subject_fixture import tiny_model
 from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 
-from inversescope import files, verify
-from inversescope.collect import Store
+from inversescope import files
+from inversescope.collect.collect import Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator, Vocabulary, content
-from inversescope.sample import SCHEMA, sample
+from inversescope.sample.sample import SCHEMA, sample, verify
 from inversescope.sites import Site
-from inversescope.spread import Spread
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
+from inversescope.units import Spread
 
 RESIDUAL, HEAD = Site("resid_post", 1), Site("z", 2, 3)
 SITES = (RESIDUAL, HEAD)

@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 from score_fixture import SITE, Draws, scored, write_records
 from toy_world import write_store
 
-from inversescope.reference import reference
-from inversescope.statistics import paired, q_values
+from inversescope.collect.reference import reference
+from inversescope.stats.statistics import paired, q_values
+from inversescope.stats.weights import pareto_smoothed
 from inversescope.tasks import Tokens
-from inversescope.weights import pareto_smoothed
 
 H = 0.1
 POOL = ["a"] * 12 + ["b"] * 4

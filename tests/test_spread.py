@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from inversescope.spread import Spread
+from inversescope.units import Spread
 
 values = st.floats(-100, 100, width=32)
 tables = arrays.arrays(np.float32, st.tuples(st.integers(2, 8), st.integers(1, 5)), elements=values)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 from scipy import stats
 
-from inversescope.statistics import corrected, entropy, mean, paired, shares
+from inversescope.stats.statistics import corrected, entropy, mean, paired, shares
 
 
 def test_the_interval_of_a_mean_is_students():

@@ -10,12 +10,12 @@ import torch
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, posterior, read, rows, write_store
 
 from inversescope import files
-from inversescope.collect import Store
+from inversescope.collect.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
-from inversescope.saving import CHECKPOINT, LOSSES, load_generator
 from inversescope.sites import Site
-from inversescope.train import Progress, train
+from inversescope.train.checkpoint import CHECKPOINT, LOSSES, load_generator
+from inversescope.train.train import Progress, train
 
 SITES = (COUNTS, LAST)
 SHAPE = GeneratorConfig(sites=("resid_post.*",), width=32, layers=1, heads=2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from inversescope.two_sample import FEWEST, told_apart
+from inversescope.stats.two_sample import FEWEST, told_apart
 
 TARGETS, N, PLACES, TOKENS = 15, 8, 4, 5
 

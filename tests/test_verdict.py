@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inversescope.statistics import UNDEFINED, Estimate
-from inversescope.verdict import Measured, Verdict, of_question, of_site
+from inversescope.stats.statistics import UNDEFINED, Estimate
+from inversescope.verdicts import Measured, Verdict, of_question, of_site
 
 
 def measured(

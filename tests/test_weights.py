@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, posterior, read, rows
 
-from inversescope import weights as module
 from inversescope.sites import Site
-from inversescope.spread import Spread
-from inversescope.weights import (
+from inversescope.stats import weights as module
+from inversescope.stats.weights import (
     effective_sample_size,
     importance_weights,
     largest_reliable_shape,
@@ -24,6 +23,7 @@ from inversescope.weights import (
     pareto_smoothed,
     systematic,
 )
+from inversescope.units import Spread
 
 logs = arrays.arrays(float, st.integers(1, 12), elements=st.floats(-50, 50) | st.just(-np.inf))
 positive = arrays.arrays(float, st.integers(1, 12), elements=st.floats(0.01, 100))

@@ -15,10 +15,10 @@ from numpy import ndarray
 from safetensors.torch import save_file
 
 from inversescope import files
-from inversescope.collect import SHARDS, Store
+from inversescope.collect.collect import SHARDS, Store
 from inversescope.sites import Site
-from inversescope.spread import Spread
 from inversescope.tasks import Labels, Tokens
+from inversescope.units import Spread
 
 # Probabilities are multiples of 1/20, so that a split of 40 rows holds them exactly.
 PRIOR: dict[Tokens, float] = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inversescope.errors import UserError as UserError
     from inversescope.inverter import Inverter as Inverter
-    from inversescope.pipeline import STEPS as STEPS
-    from inversescope.pipeline import Run as Run
+    from inversescope.run.pipeline import STEPS as STEPS
+    from inversescope.run.pipeline import Run as Run
     from inversescope.sites import Site as Site
     from inversescope.subject import Subject as Subject
     from inversescope.tasks import load_task as load_task
@@ -20,8 +20,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Inverter": "inversescope.inverter",
-    "Run": "inversescope.pipeline",
-    "STEPS": "inversescope.pipeline",
+    "Run": "inversescope.run.pipeline",
+    "STEPS": "inversescope.run.pipeline",
     "Site": "inversescope.sites",
     "Subject": "inversescope.subject",
     "UserError": "inversescope.errors",

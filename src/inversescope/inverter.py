@@ -16,13 +16,11 @@ from inversescope import files
 from inversescope.errors import UserError
 from inversescope.features.featured import with_readers
 from inversescope.features.user import reader
-from inversescope.pipeline import Run
 from inversescope.position import LAST, Messages, Position, cut, keep_last
-from inversescope.sample import draw
-from inversescope.saving import load_generator
+from inversescope.run.pipeline import Run
+from inversescope.sample.sample import draw
 from inversescope.sites import Site
-from inversescope.tasks import Labels, Tokens
-from inversescope.weights import (
+from inversescope.stats.weights import (
     ACCEPTED,
     effective_sample_size,
     importance_weights,
@@ -30,6 +28,8 @@ from inversescope.weights import (
     log_posterior,
     systematic,
 )
+from inversescope.tasks import Labels, Tokens
+from inversescope.train.checkpoint import load_generator
 
 if TYPE_CHECKING:
     import pandas

@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope import statistics
 from inversescope.arena.cost import Cost
 from inversescope.arena.setting import Setting
-from inversescope.evidence import Evidence, Feature
+from inversescope.score.methods import Evidence, Feature
 from inversescope.sites import Site
-from inversescope.weights import COLLAPSED
+from inversescope.stats import statistics
+from inversescope.stats.weights import COLLAPSED
 
 # Called as work goes on: what is done, of how much, and a remark.
 Progress = Callable[[int, int, str], None]

@@ -20,7 +20,7 @@ from torch import Tensor
 from inversescope.arena.competitor import Answer, Kind, Progress, classified
 from inversescope.arena.cost import Cost
 from inversescope.arena.setting import Setting
-from inversescope.evidence import Feature
+from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.architectures import architecture_of

@@ -16,14 +16,14 @@ from inversescope import files
 from inversescope.arena.competitor import Answer, Kind, Progress, counted
 from inversescope.arena.cost import Cost
 from inversescope.arena.setting import Setting
-from inversescope.calibrate import check
+from inversescope.calibrate.calibrate import check
 from inversescope.config import RunConfig
-from inversescope.evidence import from_draws, from_edits, without_condition
 from inversescope.generator import Generator
-from inversescope.sample import SCHEMA, draw
-from inversescope.train import prepare
-from inversescope.training import Training
-from inversescope.verify import verify
+from inversescope.sample.sample import SCHEMA, draw
+from inversescope.sample.verify import verify
+from inversescope.score.methods import from_draws, from_edits, without_condition
+from inversescope.train.train import prepare
+from inversescope.train.trainer import Training
 
 DRAWN, SAMPLES = "drawn.parquet", "samples.parquet"
 

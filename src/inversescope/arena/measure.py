@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import stats
 
-from inversescope import statistics
 from inversescope.arena.record import Answered, Question
-from inversescope.statistics import UNDEFINED, Estimate, fields
-from inversescope.verdict import ENOUGH
+from inversescope.stats import statistics
+from inversescope.stats.statistics import UNDEFINED, Estimate, fields
+from inversescope.verdicts import ENOUGH
 
 BINS = 10  # of the calibration error
 RESAMPLES = 1000

@@ -14,9 +14,9 @@ import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope import statistics
 from inversescope.arena.measure import Answers, by_target, chosen, groups
-from inversescope.statistics import defined, fields
+from inversescope.stats import statistics
+from inversescope.stats.statistics import defined, fields
 
 FLIPS = 9_999
 ROUNDING = 1e-9  # sums that differ by less are equal

@@ -17,7 +17,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from inversescope.evidence import Feature, of_target
+from inversescope.score.methods import Feature, of_target
 
 ROUNDING = 1e-9  # shares that differ by less are equal
 SCHEMA = pa.schema(

@@ -9,7 +9,7 @@ from pathlib import Path
 from inversescope.arena.competitor import Answer, Kind, Progress, counted
 from inversescope.arena.cost import Cost
 from inversescope.arena.setting import Setting
-from inversescope.evidence import from_pool
+from inversescope.score.methods import from_pool
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from inversescope import files
+from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
-from inversescope.evidence import Feature, encode, read_features
-from inversescope.reference import DISTANCES
-from inversescope.run_directory import PROVENANCE, RunDirectory
+from inversescope.run.directory import PROVENANCE, RunDirectory
+from inversescope.score.methods import Feature, encode, read_features
 from inversescope.sites import Site
 from inversescope.tasks import Tokens
 

@@ -28,8 +28,8 @@ def invert(
 
     Of a text that is too long for the subject, the tokens nearest to the position are kept.
     """
+    from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
-    from inversescope.tables.answers import inversion_table
 
     source, where = _source(text, messages), _position(position)
     inversion = Inverter.load(run).invert(source, site=site, position=where, n=n, bandwidth=bandwidth, seed=seed)
@@ -56,13 +56,13 @@ def explain(
     Half of the draws propose hypotheses, from the task's features and from the words of the prior; the other half
     confirms them. At several sites: a table of where which of them appears and disappears.
     """
+    from inversescope.cli.progress import shown
+    from inversescope.cli.tables.answers import explanation_table
+    from inversescope.cli.tables.runs import not_tried
     from inversescope.explain import explain as find
     from inversescope.features import annotators
     from inversescope.inverter import Inverter
-    from inversescope.progress import shown
     from inversescope.report.explanation import write_explanation
-    from inversescope.tables.answers import explanation_table
-    from inversescope.tables.runs import not_tried
 
     source, where = _source(text, messages), _position(position)
     with shown("explain", screen) as progress:

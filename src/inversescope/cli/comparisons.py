@@ -41,7 +41,7 @@ def arena(
     Same targets, sites, split of the inputs and budget for all. With another seed or budget than the run's, a generator
     of its config is trained anew. A config is run first. Interrupted, it goes on where it was when started again.
     """
-    from inversescope.tables.requested import arena_table
+    from inversescope.cli.tables.requested import arena_table
 
     run = _study(study)
     folder = out or run / "arena"
@@ -50,8 +50,8 @@ def arena(
             from inversescope.arena.competitors import chosen
             from inversescope.arena.contest import contest
             from inversescope.arena.setting import Setting
-            from inversescope.progress import shown
-            from inversescope.run_directory import RunDirectory
+            from inversescope.cli.progress import shown
+            from inversescope.run.directory import RunDirectory
 
             setting = Setting.of(RunDirectory.open(run), budget, seed)
         with shown("arena", screen) as progress:
@@ -78,13 +78,13 @@ def disentangle(run: RunFolder) -> None:
     samples, of inputs of the pool, and controls. For tasks that can ask: cities and ravel. Interrupted, it goes on
     where it was when started again.
     """
-    from inversescope.tables.requested import disentangle_table
+    from inversescope.cli.tables.requested import disentangle_table
 
     with interruptible(f"start it again: inversescope disentangle {run}"):
         with screen.status("starting"):
+            from inversescope.cli.progress import shown
             from inversescope.disentangle.disentangle import disentangle
-            from inversescope.progress import shown
-            from inversescope.run_directory import RunDirectory
+            from inversescope.run.directory import RunDirectory
 
             opened = RunDirectory.open(run)
         with shown("disentangle", screen) as progress:
@@ -112,8 +112,8 @@ def compare(
     for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--source", source)):
         if len(values) > 2:
             raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
-    from inversescope.consistency import consistency
-    from inversescope.tables.runs import comparison_table
+    from inversescope.cli.tables.runs import comparison_table
+    from inversescope.score.compare import consistency
 
     sides = [(source[i], site[i], bandwidth[i]) for i in (0, -1)]
     found = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
@@ -139,7 +139,7 @@ def power(
     width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
 ) -> None:
     """How many targets and samples give an interval of this width: the rate of consistency, ± half its 95% interval."""
-    from inversescope.tables.runs import power_table
+    from inversescope.cli.tables.runs import power_table
 
     if run is not None:
         fcr, alike = _variation(run, source, site, feature, bandwidth)
@@ -150,8 +150,8 @@ def _variation(
     run: Path, source: str, site: str | None, feature: str | None, bandwidth: float | None
 ) -> tuple[float, float]:
     """The rate of consistency of a run's samples, and how alike those of one target are."""
-    from inversescope import statistics
-    from inversescope.consistency import consistency
+    from inversescope.score.compare import consistency
+    from inversescope.stats import statistics
 
     if site is None or feature is None or bandwidth is None:
         raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")

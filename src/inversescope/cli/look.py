@@ -19,8 +19,8 @@ def sites(
     ] = "",
 ) -> None:
     """Which sites a model has."""
+    from inversescope.cli.tables.looking import sites_table
     from inversescope.subject import Subject
-    from inversescope.tables.looking import sites_table
 
     subject = Subject.load(model)
     if select:
@@ -34,7 +34,7 @@ def tasks(
     name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: what its section may say.")] = None,
 ) -> None:
     """Which tasks there are: where inputs come from. With TASK: the keys of its section in a config."""
-    from inversescope.tables.looking import task_table, tasks_table
+    from inversescope.cli.tables.looking import task_table, tasks_table
     from inversescope.tasks import entries
 
     known = entries()
@@ -63,8 +63,8 @@ def doctor(
     if model is not None:
         _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
         return
-    from inversescope.doctor import examine
-    from inversescope.tables.looking import doctor_table
+    from inversescope.cli.tables.looking import doctor_table
+    from inversescope.plan.doctor import examine
 
     checks = examine()
     Console(highlight=False).print(doctor_table(checks))
@@ -74,9 +74,9 @@ def doctor(
 
 def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:
     with screen.status("loading the model"):
+        from inversescope.cli.tables.looking import identities_table
         from inversescope.subject import Subject
         from inversescope.subject.identities import drift, examine
-        from inversescope.tables.looking import identities_table
 
         subject = Subject.load(model, dtype=dtype, device=device, bits=bits, attention=attention)
     with screen.status("examining it"):

@@ -15,7 +15,7 @@ from inversescope.cli.working import refresh_report
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
-    from inversescope.endpoint import Request
+    from inversescope.propose.endpoint import Request
 
 
 @app.command()
@@ -55,7 +55,7 @@ def propose(
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope import propose as proposing
-        from inversescope.endpoint import Address, Budget, Endpoint
+        from inversescope.propose.endpoint import Address, Budget, Endpoint
 
         address = Address.from_environment()
         proposing.require_same(run)
@@ -108,6 +108,6 @@ def _announce_calls(
 
 
 def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:
-    from inversescope.tables.requested import proposals_table
+    from inversescope.cli.tables.requested import proposals_table
 
     Console(highlight=False).print(proposals_table(folder, site, bandwidth))

@@ -70,8 +70,8 @@ def run(
 def _show_needs(config: Path) -> None:
     text = read_config(config)
     with screen.status("drawing the inputs, and measuring this machine"):
-        from inversescope.needs import needs
-        from inversescope.tables.needs import needs_table
+        from inversescope.cli.tables.needs import needs_table
+        from inversescope.plan.needs import needs
 
         found = needs(text, str(config))
     Console(highlight=False).print(needs_table(found))
@@ -95,7 +95,7 @@ def extend(
     """Ask a run for more inputs or more sites. What is collected is kept; `collect` then reads what is missing."""
     text = read_config(config)
     with screen.status("loading the subject"):
-        from inversescope.extend import extend
+        from inversescope.run.extend import extend
 
         extend(run, text)
     screen.print(f"extended {run}; next: inversescope collect {run}", soft_wrap=True)
@@ -104,7 +104,7 @@ def extend(
 def _step_command(step: str) -> Callable[[Path], None]:
     def command(run: RunFolder) -> None:
         with interruptible(f"start the step again: inversescope {step} {run}"):
-            from inversescope.pipeline import Run
+            from inversescope.run.pipeline import Run
 
             opened = Run.open(run)
             if opened.finished(step):

@@ -13,7 +13,7 @@ from inversescope.cli.shared import interruptible, screen
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
-    from inversescope.pipeline import Run
+    from inversescope.run.pipeline import Run
 
 STEPS = {
     "task": "Measure how well the subject does the task; refuse one that it cannot do.",
@@ -52,7 +52,7 @@ def work(folder: Path, config: str, *, resume: bool, until: str, announce: bool 
 def open_run(folder: Path, config: str, resume: bool) -> Run:
     """The run in this folder, new or resumed."""
     with screen.status("starting"):
-        from inversescope.pipeline import Run
+        from inversescope.run.pipeline import Run
 
     if resume and (folder / "resolved.json").exists():
         require_same_config(folder, config)
@@ -79,7 +79,7 @@ def require_same_config(folder: Path, config: str) -> None:
 
 def show(folder: Path, step: str) -> None:
     """What a run says after a step: its scores, and where the report is."""
-    from inversescope.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
+    from inversescope.cli.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
 
     tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
     if step in tables:
@@ -91,7 +91,7 @@ def show(folder: Path, step: str) -> None:
 
 
 def do(run: Run, step: str) -> None:
-    from inversescope.progress import shown
+    from inversescope.cli.progress import shown
 
     with shown(step, screen) as progress:
         run.do(step, progress)
@@ -102,15 +102,15 @@ def refresh_report(folder: Path) -> None:
     from inversescope import files
 
     if files.finished(folder):
-        from inversescope.pipeline import Run
+        from inversescope.run.pipeline import Run
 
         Run.open(folder).do("report")
 
 
 def _announce(run: Run, yes: bool) -> None:
     """Say how long what is left of the run takes, from measurements on this machine, and ask."""
-    from inversescope.estimate import estimate
-    from inversescope.tables.needs import minutes
+    from inversescope.cli.tables.needs import minutes
+    from inversescope.plan.estimate import estimate
 
     with screen.status("measuring this machine: a quarter of a minute"):
         seconds = estimate(run)

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal import World
+from inversescope.causal.causal import World
 from inversescope.errors import UserError
 from inversescope.sites import Site
 from inversescope.subject import Subject

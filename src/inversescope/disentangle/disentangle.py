@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope import files
-from inversescope.causal import Label, World
+from inversescope.causal.causal import Label, World
 from inversescope.disentangle.asking import Asked, Questions
 from inversescope.disentangle.metric import MATCHED, RUNS, SHUFFLED, results
 from inversescope.disentangle.sources import Change, Intervention, Sources
 from inversescope.errors import UserError
-from inversescope.run_directory import RunDirectory
+from inversescope.run.directory import RunDirectory
 from inversescope.sites import Site
 from inversescope.subject.patching import unsettable
 from inversescope.tasks import AskingTask, Task

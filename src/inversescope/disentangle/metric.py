@@ -14,8 +14,8 @@ import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope import statistics
 from inversescope.sites import Site
+from inversescope.stats import statistics
 
 # Where the activation is from that takes the place of the question's own. The last four are controls.
 SAMPLES, POOL = "samples", "pool"

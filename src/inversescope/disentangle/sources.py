@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal import World, activations
+from inversescope.causal.causal import World, activations
 from inversescope.config import CausalConfig
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
 from inversescope.sites import Site

@@ -13,17 +13,18 @@ from math import nan
 import numpy as np
 from scipy import special, stats
 
-from inversescope import files, statistics
+from inversescope import files
 from inversescope.errors import UserError
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, Inverter
-from inversescope.pipeline import Run
 from inversescope.position import LAST, Messages, Position
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.statistics import UNDEFINED, Estimate
-from inversescope.weights import COLLAPSED, effective_sample_size
+from inversescope.stats import statistics
+from inversescope.stats.statistics import UNDEFINED, Estimate
+from inversescope.stats.weights import COLLAPSED, effective_sample_size
 
 SUPPORT = 3  # samples shown for a hypothesis
 KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming ones

@@ -8,7 +8,7 @@ from math import isnan
 from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
-from inversescope.statistics import Estimate
+from inversescope.stats.statistics import Estimate
 
 CHANCE = 0.05  # of false findings among those that count as above chance (q)
 

@@ -10,13 +10,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope import statistics
-from inversescope.effects import LEAST, ROUNDING
+from inversescope.causal.effects import LEAST, ROUNDING
 from inversescope.explain.prior import Hypothesis
 from inversescope.inverter import Inversion
-from inversescope.pipeline import Run
+from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.statistics import FEWEST, UNDEFINED, Estimate
+from inversescope.stats import statistics
+from inversescope.stats.statistics import FEWEST, UNDEFINED, Estimate
 from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
 

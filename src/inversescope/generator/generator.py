@@ -25,7 +25,7 @@ from inversescope.generator.pretrained import Borrowed, Pretrained
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
 from inversescope.generator.witnesses import Witnesses
 from inversescope.sites import Site
-from inversescope.spread import Spread
+from inversescope.units import Spread
 
 ROUNDING = 1e-6  # of a bandwidth
 TOGETHER = 64  # rows computed together: enough to fill the arithmetic units, few enough to stay in the cache

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.spread import Spread
+from inversescope.units import Spread
 
 
 class Neighbourhood(nn.Module):

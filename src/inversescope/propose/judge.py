@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inversescope.endpoint import Endpoint, Request
+from inversescope.propose.endpoint import Endpoint, Request
 from inversescope.propose.material import Blind
 from inversescope.propose.parsing import LABELS, read_answers
 from inversescope.propose.prompts import has_word, judge_request, negated

@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from inversescope.endpoint import Request
+from inversescope.propose.endpoint import Request
 from inversescope.propose.material import Case, Material
 
 LONGEST = 1500  # characters of a text that are sent: the last ones, which end at the position that is read

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from inversescope.endpoint import BudgetError, Endpoint, Reply, Request
 from inversescope.features import parse
+from inversescope.propose.endpoint import BudgetError, Endpoint, Reply, Request
 from inversescope.propose.judge import Answers, Judge, Judged, Known, distrust, most_requests
 from inversescope.propose.material import Blind, Material
 from inversescope.propose.parsing import LABELS, Hypothesis, Proposed, read_proposals

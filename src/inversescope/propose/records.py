@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from inversescope import files, statistics
-from inversescope.endpoint import Address, Replies
+from inversescope import files
 from inversescope.errors import UserError
+from inversescope.propose.endpoint import Address, Replies
 from inversescope.propose.proposing import Outcome, Plan, Scored
-from inversescope.statistics import Estimate, defined
+from inversescope.stats import statistics
+from inversescope.stats.statistics import Estimate, defined
 
 FOLDER = "propose"
 _ASKED = [("site", pa.string()), ("bandwidth", pa.float64()), ("model", pa.string())]

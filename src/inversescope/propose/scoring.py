@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from inversescope import statistics
 from inversescope.propose.material import Blind
-from inversescope.statistics import Estimate
-from inversescope.weights import COLLAPSED
+from inversescope.stats import statistics
+from inversescope.stats.statistics import Estimate
+from inversescope.stats.weights import COLLAPSED
 
 Labels = Mapping[str, str | None]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance, share
-from inversescope.verdict import ENOUGH, SMALL
+from inversescope.verdicts import ENOUGH, SMALL
 
 ACCEPTED = 0.1  # delta up to which a sample is accepted
 SURE = 0.001  # q below which it is not told more closely

@@ -31,7 +31,7 @@ from inversescope.report.records import (
 )
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdict import ENCODED, USED
+from inversescope.verdicts import ENCODED, USED
 
 _SCRIPTS = (
     "figures.js",

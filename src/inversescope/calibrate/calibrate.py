@@ -1,0 +1,152 @@
+"""How close the generator comes to the distribution that it claims to sample, asked about stand-ins for targets.
+
+Where the pool is the whole prior the truth is known: divergence and total variation are computed. Else the reference
+from the pool is what the draws are compared with, feature by feature. Records as docs/run-directory.md lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from inversescope import files
+from inversescope.calibrate.divergence import Answer, Calibration
+from inversescope.collect.collect import Store
+from inversescope.config import CalibrateConfig
+from inversescope.generator import Generator
+from inversescope.sites import Site
+from inversescope.stats import statistics
+from inversescope.stats.statistics import fields
+from inversescope.tasks import Labels, Tokens
+from inversescope.train.trainer import Check, Standing
+from inversescope.verdicts import ENOUGH, Measured, of_question, of_site
+
+QUICK_POINTS = 16  # inputs at which probabilities are compared in the middle of training
+IN_RANGE = 5  # bandwidths of a site's range
+
+_QUESTION = [("site", pa.string()), ("bandwidth", pa.float64()), ("query", pa.string())]
+SCHEMAS = {
+    "calibration": pa.schema(
+        [
+            *_QUESTION,
+            ("targets", pa.int64()),
+            *(
+                (name, pa.float64())
+                for name in ("ess", "kl", "kl_low", "kl_high", "kl_worst", "tv", "tv_low", "tv_high")
+            ),
+            ("verdict", pa.string()),
+            ("reason", pa.string()),
+        ]
+    ),
+    "gaps": pa.schema(
+        [*_QUESTION, ("feature", pa.string()), *((name, pa.float64()) for name in ("gap", "gap_low", "gap_high"))]
+    ),
+}
+
+
+def calibrate(
+    folder: Path,
+    store: Store,
+    generator: Generator,
+    labels: Callable[[Tokens], Labels],
+    config: CalibrateConfig,
+    sampled: Sequence[float],
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write `calibration.parquet`, `gaps.parquet` and `verdicts.json`.
+
+    Args:
+        labels: every feature of an input.
+        sampled: the bandwidths that are asked about where the config names none.
+    """
+    calibration = Calibration(store, labels, config.targets, config.draws, seed)
+    rows: list[dict[str, Any]] = []
+    gaps: list[dict[str, Any]] = []
+    verdicts: dict[str, dict[str, Any]] = {}
+    for done, site in enumerate(generator.sites, start=1):
+        verdicts[str(site)] = {}
+        for query in config.queries:
+            measured = []
+            for bandwidth in _bandwidths(config, sampled, generator.bandwidths[site]):
+                answer = calibration.ask(generator, site, bandwidth, query)
+                measured.append(answer.measured(outside=not generator.serves(site, bandwidth)))
+                rows.append(_row(answer, measured[-1]))
+                gaps += _gap_rows(answer, measured[-1])
+            verdicts[str(site)][query] = of_site(measured)._asdict()
+        progress(done, len(generator.sites))
+    for name, table in (("calibration", rows), ("gaps", gaps)):
+        files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(table, schema=SCHEMAS[name]))
+    truth = "exact" if store.exact else "pool"
+    files.write_json(
+        folder / "verdicts.json", {"truth": truth, "sites": verdicts, "prior": calibration.prior(generator)}
+    )
+
+
+def check(
+    store: Store, labels: Callable[[Tokens], Labels], config: CalibrateConfig, sampled: Sequence[float], seed: int
+) -> Check:
+    """How the sites of a generator in training stand, on stand-ins of their own: what ends training must not be what
+    judges it.
+    """
+    calibration = Calibration(store, labels, max(2, config.targets // 2), config.draws, seed + 1, QUICK_POINTS)
+
+    def stand(generator: Generator) -> dict[Site, Standing]:
+        found = {}
+        for site in generator.sites:
+            asked = _bandwidths(config, sampled, generator.bandwidths[site])
+            answers = {
+                query: [calibration.ask(generator, site, h, query, draw=not store.exact) for h in asked]
+                for query in config.queries
+            }
+            found[site] = _standing([[each.measured(outside=False) for each in part] for part in answers.values()])
+        return found
+
+    return stand
+
+
+def _standing(queries: Sequence[Sequence[Measured]]) -> Standing:
+    """How far off the answers are: the mean divergence where it is known, else the mean gap where there is one."""
+    calibrated = all(of_site(questions).judgement == "calibrated" for questions in queries)
+    questions = [measured for part in queries for measured in part]
+    if questions[0].exact:
+        lag = np.mean([measured.divergence.value for measured in questions])
+    else:
+        gaps = [gap.value for measured in questions if measured.size >= ENOUGH for gap in measured.gaps.values()]
+        known = np.abs([gap for gap in gaps if not np.isnan(gap)])
+        lag = known.mean() if len(known) else np.nan
+    return Standing(float(lag), calibrated)
+
+
+def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tuple[float, float]) -> Sequence[float]:
+    """Which bandwidths a site is asked about."""
+    if config.bandwidths == "range":
+        return np.geomspace(*trained, IN_RANGE).tolist()
+    return config.bandwidths or sampled
+
+
+def _row(answer: Answer, measured: Measured) -> dict[str, Any]:
+    verdict, known = of_question(measured), answer.divergence[~np.isnan(answer.divergence)]
+    return {
+        **_question(answer),
+        "targets": len(answer.sizes),
+        "ess": measured.size,
+        **fields("kl", measured.divergence),
+        "kl_worst": float(known.max()) if len(known) else None,
+        **fields("tv", statistics.mean(answer.variation, 0, 1)),
+        "verdict": verdict.judgement,
+        "reason": verdict.reason,
+    }
+
+
+def _gap_rows(answer: Answer, measured: Measured) -> Iterator[dict[str, Any]]:
+    for feature, gap in measured.gaps.items():
+        yield {**_question(answer), "feature": feature, **fields("gap", gap)}
+
+
+def _question(answer: Answer) -> dict[str, Any]:
+    return {"site": str(answer.site), "bandwidth": answer.bandwidth, "query": answer.query}

@@ -1,0 +1,1 @@
+"""Test by patching whether the subject uses what a site encodes."""

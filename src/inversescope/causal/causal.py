@@ -1,0 +1,252 @@
+"""Run the source inputs again with other activations at a site: does the subject use what the site says?
+
+In place of the source's own activation comes that of a donor: a verified sample with the source's label, one with
+another label, or a random input of the prior. Labels may come from any function of an input.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from math import nan
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from safetensors import safe_open
+from torch import Tensor
+
+from inversescope import files
+from inversescope.causal.effects import OTHER, OWN, RANDOM, RUNS, SAME, effects
+from inversescope.collect.collect import Store
+from inversescope.collect.inputs import SPLITS
+from inversescope.config import CausalConfig
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.subject.patching import ROWS, Source, unsettable
+from inversescope.tasks import Tokens
+
+SITES = 16  # whose donors are in memory at a time: what an interruption can cost
+
+Label = Callable[[Tokens], str | None]
+Contrast = Callable[[Tokens], tuple[int, int] | None]  # the right next token and the wrong one
+
+
+class Donor(NamedTuple):
+    """An input whose activation is put in place of the source's, and how far it is from it."""
+
+    tokens: Tokens
+    distance: float
+
+
+class Group(NamedTuple):
+    """Donors of one kind, for one feature (None: for all of them)."""
+
+    feature: str | None
+    kind: str
+    drawn_from: str
+    donors: Sequence[Donor]
+
+
+_ITSELF = Group(None, OWN, "source", [Donor((), 0.0)])
+
+
+@dataclass(frozen=True)
+class World:
+    """What the step reads. `labels` are the features, by name; `of_site` those that are asked of one site alone."""
+
+    run: Path
+    store: Store
+    subject: Subject
+    labels: Mapping[str, Label]
+    contrast: Contrast
+    of_site: Mapping[Site, Mapping[str, Label]] = field(default_factory=dict)
+
+    def at(self, site: Site) -> dict[str, Label]:
+        """The features that are asked of a site."""
+        return {**self.labels, **self.of_site.get(site, {})}
+
+    @cached_property
+    def rows(self) -> dict[str, dict[Tokens, int]]:
+        """Where each split has each of its inputs."""
+        return {split: {x: row for row, x in enumerate(self.store.inputs(split).tokens)} for split in SPLITS}
+
+
+def causal(
+    folder: Path,
+    world: World,
+    sites: Sequence[Site],
+    config: CausalConfig,
+    bandwidth: float,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write `runs.parquet` and `effects.parquet`; what was run of some sites before is kept."""
+    reasons = {site: unsettable(world.subject, site) for site in sites}
+    settable = [site for site, reason in reasons.items() if reason is None]
+    donors = Donors(world, config, bandwidth, seed)
+    total, parts = len(settable) * donors.targets, []
+    for start in range(0, len(settable), SITES):
+        path, chosen = folder / f"part-{start // SITES:05d}.parquet", settable[start : start + SITES]
+        done = start * donors.targets
+        if not path.exists():
+            rows: list[dict[str, Any]] = []
+            for found in _runs(world, donors, chosen):
+                rows += found
+                done += len(chosen)
+                progress(done, total)
+            files.write_table(path, pa.Table.from_pylist(rows, schema=RUNS))
+        parts.append(pq.read_table(path))
+        progress((start + len(chosen)) * donors.targets, total)
+    runs = pa.concat_tables(parts) if parts else RUNS.empty_table()
+    files.write_table(folder / "runs.parquet", runs)
+    table = effects(runs.to_pylist(), reasons, {site: list(world.at(site)) for site in sites}, bandwidth, seed)
+    files.write_table(folder / "effects.parquet", table)
+
+
+class Donors:
+    """Who gives activations for a target at a site; the random ones are the same at every site."""
+
+    def __init__(self, world: World, config: CausalConfig, bandwidth: float, seed: int):
+        self._world, self._most, self._seed = world, config.donors, seed
+        self._targets, self._pool = world.store.inputs("target").tokens, world.store.inputs("pool")
+        self.targets = min(config.targets, len(self._targets))
+        self._drawn: defaultdict[tuple[str, int], dict[Tokens, float]] = defaultdict(dict)  # in the order of drawing
+        samples = pq.read_table(
+            world.run / "verify" / "samples.parquet",
+            columns=["site", "target", "tokens", "distance"],
+            filters=(pc.field("bandwidth") == bandwidth) & pc.field("verified"),
+        )
+        for row in samples.to_pylist():
+            self._drawn[row["site"], row["target"]][tuple(row["tokens"])] = row["distance"]
+
+    def of(self, site: Site, target: int) -> list[Group]:
+        """The groups that there are. The source itself is no donor but its own."""
+        source = self._targets[target]
+        drawn = [Donor(x, distance) for x, distance in self._drawn[str(site), target].items() if x != source]
+        distances = self._distances(site)[:, target]
+        groups = [Group(None, RANDOM, "pool", [self._of_pool(row, distances) for row in self._random(target)])]
+        for feature, label in self._world.at(site).items():
+            own = label(source)
+            if own is None:
+                continue
+            values = [label(donor.tokens) for donor in drawn]
+            same = [donor for donor, value in zip(drawn, values, strict=True) if value == own]
+            other = [donor for donor, value in zip(drawn, values, strict=True) if value not in (None, own)]
+            drawn_from = "samples" if other else "pool"
+            if not other:
+                other = self._nearest(distances, label, own)
+            groups += [Group(feature, SAME, "samples", same), Group(feature, OTHER, drawn_from, other)]
+        return [group._replace(donors=group.donors[: self._most]) for group in groups if group.donors]
+
+    def _nearest(self, distances: Float[ndarray, " pool"], label: Label, own: str) -> list[Donor]:
+        """The nearest inputs of the pool with another label."""
+        found: list[Donor] = []
+        for row in np.argsort(distances, kind="stable").tolist():
+            if label(self._pool.tokens[row]) not in (None, own):
+                found.append(self._of_pool(row, distances))
+            if len(found) == self._most:
+                break
+        return found
+
+    @cache  # noqa: B019 - as many as there are targets
+    def _random(self, target: int) -> list[int]:
+        """Rows of inputs of the prior, the source left out."""
+        rows = [row for row, tokens in enumerate(self._pool.tokens) if tokens != self._targets[target]]
+        known = self._pool.probability
+        shares = None if known is None else known[rows] / known[rows].sum()
+        rng = np.random.default_rng([self._seed, 4, target])
+        return rng.choice(rows, min(self._most, len(rows)), replace=False, p=shares).tolist()
+
+    def _of_pool(self, row: int, distances: Float[ndarray, " pool"]) -> Donor:
+        return Donor(self._pool.tokens[row], float(distances[row]))
+
+    @lru_cache(maxsize=1)  # noqa: B019 - a site is asked about many times in a row
+    def _distances(self, site: Site) -> Float[ndarray, "pool targets"]:
+        with safe_open(self._world.run / "reference" / "distances.safetensors", "numpy") as tensors:
+            return tensors.get_tensor(str(site))
+
+
+def _runs(world: World, donors: Donors, sites: Sequence[Site]) -> Iterator[list[dict[str, Any]]]:
+    """For each target, the rows of `runs.parquet` at these sites."""
+    groups = {site: [donors.of(site, target) for target in range(donors.targets)] for site in sites}
+    values = {
+        site: activations(world, site, {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)})
+        for site in sites
+    }
+    own = {site: world.store.activations("target", site)[: donors.targets] for site in sites}
+    for target in range(donors.targets):
+        patches: list[dict[Site, Tensor]] = [{}, *({site: own[site][target]} for site in sites)]
+        place: dict[tuple[Site, Tokens], int] = {}
+        for site in sites:
+            for donor in _distinct(groups[site][target]):
+                place[site, donor.tokens] = len(patches)
+                patches.append({site: values[site][donor.tokens]})
+        measured = _measure(world, world.store.inputs("target").tokens[target], patches)
+        rows = [_row(site, target, _ITSELF, measured, [1 + number]) for number, site in enumerate(sites)]
+        for site in sites:
+            for group in groups[site][target]:
+                places = [place[site, donor.tokens] for donor in group.donors]
+                rows.append(_row(site, target, group, measured, places))
+        yield rows
+
+
+def _distinct(groups: Sequence[Group]) -> list[Donor]:
+    return list({donor.tokens: donor for group in groups for donor in group.donors}.values())
+
+
+def activations(world: World, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
+    """Those of the inputs at the site. What was run when collecting is not run again; the others are, each once."""
+    unread = set(inputs)
+    found: dict[Tokens, Tensor] = {}
+    for split, rows in world.rows.items():
+        stored = [x for x in unread if x in rows]
+        if stored:
+            known = world.store.activations(split, site)
+            found |= {x: known[rows[x]] for x in stored}
+            unread -= found.keys()
+    others = sorted(unread)  # inputs that share their beginnings stand together
+    return found | dict(zip(others, world.subject.capture(others, [site]).activations[site], strict=True))
+
+
+def _measure(
+    world: World, tokens: Tokens, patches: Sequence[Mapping[Site, Tensor]]
+) -> dict[str, Float[ndarray, " rows"]]:
+    """What becomes of the next token with each of the patches, of which the first is none: KL in nats, and the logit
+    difference (NaN where the task has none).
+    """
+    source, contrast = Source(world.subject, tokens), world.contrast(tokens)
+    undisturbed, kl, difference = None, [], []
+    for start in range(0, len(patches), ROWS):
+        found = source.logits(patches[start : start + ROWS])
+        logs = found.log_softmax(1)
+        if undisturbed is None:
+            undisturbed = logs[0]
+        kl.append((undisturbed.exp() * (undisturbed - logs)).sum(1).clamp_min(0))
+        right, wrong = (
+            (found[:, token] for token in contrast) if contrast else (found.new_full((len(found),), nan), 0.0)
+        )
+        difference.append(right - wrong)
+    return {"kl": torch.cat(kl).double().numpy(), "logit_difference": torch.cat(difference).double().numpy()}
+
+
+def _row(
+    site: Site, target: int, group: Group, measured: Mapping[str, Float[ndarray, " rows"]], places: Sequence[int]
+) -> dict[str, Any]:
+    """One row of `runs.parquet`: means over a group's donors."""
+    means = {name: float(values[places].mean()) for name, values in measured.items()}
+    means["undisturbed"] = float(measured["logit_difference"][0])
+    return {
+        **{"site": str(site), "feature": group.feature, "kind": group.kind, "drawn_from": group.drawn_from},
+        **{"target": target, "donors": len(group.donors)},
+        "distance": float(np.mean([donor.distance for donor in group.donors])),
+        **{name: None if np.isnan(value) else value for name, value in means.items()},
+    }

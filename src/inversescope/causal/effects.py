@@ -1,0 +1,129 @@
+"""What runs with other activations say of a site: the effect of each kind of donor, sufficiency and necessity.
+
+Arithmetic on records; knows no subject. Records as docs/run-directory.md lists them. Undefined is NaN here, null there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope.sites import Site
+from inversescope.stats import statistics
+from inversescope.stats.statistics import UNDEFINED, Estimate
+
+# Whose activation takes the place of the source's: its own, for the rounding; of a random input; of one with the same
+# label, or another.
+OWN, RANDOM, SAME, OTHER = "own", "random", "same", "other"
+LEAST = 0.01  # nats: what a random input's activation moves the next token by, at least, where a site matters
+ROUNDING = 3.0  # and at least this many times what putting back the own activation does
+NOTHING = "a random input's activation hardly moves the next token"
+
+RUNS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("site", "feature", "kind", "drawn_from")),
+        *((name, pa.int64()) for name in ("target", "donors")),
+        *((name, pa.float64()) for name in ("distance", "kl", "logit_difference", "undisturbed")),
+    ]
+)
+_KINDS = (SAME, OTHER, RANDOM)
+_MEANS = ("effect", *(f"kl_{kind}" for kind in _KINDS))
+_RATIOS = ("sufficiency", "necessity", *(f"kept_{kind}" for kind in _KINDS))
+EFFECTS = pa.schema(
+    [
+        *(("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())),
+        *(("feature", pa.string()), ("bandwidth", pa.float64())),
+        *((name, pa.int64()) for name in ("targets", "from_pool")),
+        *((f"{name}{end}", pa.float64()) for name in (*_RATIOS, *_MEANS) for end in ("", "_low", "_high")),
+        ("kl_own", pa.float64()),
+        *((f"distance_{kind}", pa.float64()) for kind in _KINDS),
+        ("reason", pa.string()),
+    ]
+)
+Run = Mapping[str, Any]
+
+
+def effects(
+    runs: Sequence[Run],
+    sites: Mapping[Site, str | None],
+    features: Mapping[Site, Sequence[str]],
+    bandwidth: float,
+    seed: int,
+) -> pa.Table:
+    """One row for each of the sites (with the reason why it cannot be set, if so) and each of its features."""
+    of_site: defaultdict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        of_site[run["site"]].append(run)
+    rows = [
+        {
+            **{"site": str(site), "point": site.series, "layer": site.layer, "head": site.head},
+            **{"feature": feature, "bandwidth": bandwidth},
+            **_Compared(of_site[str(site)], feature).record(unsettable, seed),
+        }
+        for site, unsettable in sites.items()
+        for feature in features[site]
+    ]
+    return pa.Table.from_pylist(rows, schema=EFFECTS)
+
+
+class _Compared:
+    """The runs of one site and feature: of each kind of donor, one number for each target that has all kinds."""
+
+    def __init__(self, runs: Sequence[Run], feature: str):
+        kinds: dict[str, dict[int, Run]] = {kind: {} for kind in (OWN, *_KINDS)}
+        for run in runs:
+            if run["feature"] in (None, feature):
+                kinds[run["kind"]][run["target"]] = run
+        targets = sorted(set.intersection(*(set(found) for found in kinds.values())))
+        self._runs = {kind: [found[target] for target in targets] for kind, found in kinds.items()}
+        self.targets = len(targets)
+
+    def record(self, unsettable: str | None, seed: int) -> dict[str, Any]:
+        """The columns that are measured."""
+        kl = {kind: self._numbers(kind, "kl") for kind in (OWN, *_KINDS)}
+        reason = unsettable or self._nothing(kl)
+        ratios = dict.fromkeys(_RATIOS, UNDEFINED) if reason else dict(self._ratios(kl, seed))
+        means = {f"kl_{kind}": statistics.mean(kl[kind], 0) for kind in _KINDS}
+        means["effect"] = statistics.mean(kl[OTHER] - kl[SAME])
+        return {
+            "targets": self.targets,
+            "from_pool": sum(run["drawn_from"] == "pool" for run in self._runs[OTHER]),
+            **{
+                column: value
+                for name, estimate in (ratios | means).items()
+                for column, value in statistics.fields(name, estimate).items()
+            },
+            "kl_own": _mean(kl[OWN]),
+            **{f"distance_{kind}": _mean(self._numbers(kind, "distance")) for kind in _KINDS},
+            "reason": reason,
+        }
+
+    def _nothing(self, kl: Mapping[str, Float[ndarray, " targets"]]) -> str | None:
+        """Why there is no effect to be divided up; None if there is one."""
+        if not self.targets:
+            return "no target has donors of its label and of another"
+        if kl[RANDOM].mean() <= max(LEAST, ROUNDING * kl[OWN].mean()):
+            return NOTHING
+        return None
+
+    def _ratios(self, kl: Mapping[str, Float[ndarray, " targets"]], seed: int) -> Iterator[tuple[str, Estimate]]:
+        """Sufficiency and necessity, and how much of the logit difference is kept with donors of each kind."""
+        yield "sufficiency", statistics.ratio(kl[RANDOM] - kl[SAME], kl[RANDOM], seed)
+        yield "necessity", statistics.ratio(kl[OTHER] - kl[SAME], kl[RANDOM], seed)
+        undisturbed = self._numbers(OWN, "undisturbed")
+        for kind in _KINDS:
+            yield f"kept_{kind}", statistics.ratio(self._numbers(kind, "logit_difference"), undisturbed, seed)
+
+    def _numbers(self, kind: str, name: str) -> Float[ndarray, " targets"]:
+        return np.array([run[name] for run in self._runs[kind]], dtype=float)
+
+
+def _mean(values: Float[ndarray, " targets"]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None

@@ -1,0 +1,80 @@
+"""What one activation holds: its samples, and the hypotheses about it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from inversescope.cli.tables.cells import interval, marked, number, share
+from inversescope.sites import Site
+
+if TYPE_CHECKING:
+    from inversescope.explain import Explanation, Finding
+    from inversescope.inverter import Inversion
+
+
+def inversion_table(inversion: Inversion) -> Group:
+    """The samples of one inversion, nearest first."""
+    head = (
+        f"[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n{inversion.site}, h = {inversion.bandwidth:g}: "
+        f"{len(inversion.samples)} samples, "
+        f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}, "
+        f"Pareto k̂ {number(inversion.pareto_k)}"
+    )
+    if inversion.unreliable:
+        head += "\n[yellow]unreliable: the weights have a heavy tail for so few samples; draw more with -n[/]"
+    table = Table("δ", "weight", "accepted", "sample")
+    for sample in inversion.samples:
+        text = "[dim]never ended[/]" if sample.text is None else marked(inversion.text, sample.text)
+        table.add_row(number(sample.distance), number(sample.weight), "yes" if sample.accepted else "", text)
+    shared = Table("feature", "source", "weight of the samples that share it")
+    for name, value in inversion.labels.items():
+        shared.add_row(escape(name), escape(value or "undecided"), number(inversion.shared(name)))
+    return Group(head, table, shared)
+
+
+def explanation_table(explanation: Explanation) -> Group:
+    """The hypotheses of one site with their samples; of several, where each is above chance."""
+    head = (
+        f"[bold]{escape(explanation.text)}[/]\nh = {explanation.bandwidth:g}; half of the draws proposed, half confirm"
+    )
+    if len(explanation.sites) == 1:
+        (only,) = explanation.sites
+        blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
+        rest = len(only.findings) - len(blocks)
+        foot = f"[dim]{rest} more that cannot be told from chance[/]" if rest else ""
+        verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
+        return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
+    series = {Site.parse(each.site).series for each in explanation.sites}
+    table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
+    for each in explanation.sites:
+        place = each.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else each.site
+        table.add_column(place, no_wrap=True)
+    for name, row in explanation.table().items():
+        table.add_row(escape(name), *(_over_depth(row.get(each.site)) for each in explanation.sites))
+    return Group(head, table, "[dim]corrected score; dim: not above chance; –: the samples' weights have collapsed[/]")
+
+
+def _finding_block(text: str, finding: Finding) -> str:
+    """One hypothesis: its numbers, the samples for it, and one against."""
+    lines = [
+        f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]",
+        f"  corrected {interval(finding.corrected)}, chance {finding.chance:.2f}, {finding.bits:.2f} bits, "
+        f"q = {finding.q_value:.3f}",
+        f"  necessity {interval(finding.necessity)}, sufficiency {interval(finding.sufficiency)}",
+        *(f"  {sample.distance:.2f}  {marked(text, sample.text or '')}" for sample in finding.supporting),
+    ]
+    if finding.against is not None:
+        lines.append(f"  [dim]against:[/] {finding.against.distance:.2f}  {marked(text, finding.against.text or '')}")
+    return "\n".join(lines)
+
+
+def _over_depth(finding: Finding | None) -> str:
+    if finding is None or math.isnan(finding.corrected.value):
+        return "–"
+    value = share(max(0.0, finding.corrected.value))
+    return value if finding.above_chance else f"[dim]{value}[/]"

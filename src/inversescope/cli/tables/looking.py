@@ -1,0 +1,71 @@
+"""What there is to be read and asked: sites, tasks, the installation, a model."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from inversescope.plan.doctor import Check
+from inversescope.sites import SubjectShape
+
+if TYPE_CHECKING:
+    from inversescope.subject.identities import Identity
+    from inversescope.tasks import Entry
+
+_SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}
+
+
+def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
+    """The addresses that exist in a subject of this shape that has these points."""
+    table = Table("point", "addresses", "how many", "coordinates", title=f"sites of {name}", title_justify="left")
+    for point in points:
+        limits = [limit for _, limit in shape.numbers(point)]
+        first, last = (".".join([point, *map(str, end)]) for end in ([0] * len(limits), [n - 1 for n in limits]))
+        addresses = f"{first} to {last}" if limits else point
+        table.add_row(point, addresses, str(math.prod(limits)), str(shape.coordinates(point)))
+    return table
+
+
+def identities_table(name: str, identities: Sequence[Identity]) -> Group:
+    """What was measured of each identity, and which points are refused."""
+    table = Table("", "identity", "relative error", "allowed", title=f"identities of {name}", title_justify="left")
+    signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]–[/]"}
+    for identity in identities:
+        error = "not examined" if identity.error is None else f"{identity.error:.1e}"
+        allowed = "" if identity.allowed is None else f"{identity.allowed:g}"
+        table.add_row(signs[identity.ok], escape(identity.name), error, allowed)
+    failed = dict.fromkeys(point for identity in identities if identity.ok is False for point in identity.points)
+    return Group(
+        table, f"[red]refused: {', '.join(failed)}[/]" if failed else "every identity that can be examined holds"
+    )
+
+
+def doctor_table(checks: Sequence[Check]) -> Table:
+    """What was examined, what was found, and what to do."""
+    table = Table("", "what", "found", "what to do")
+    for check in checks:
+        table.add_row(_SIGNS[check.ok], check.name, escape(check.found), escape(check.remedy or ""))
+    return table
+
+
+def tasks_table(entries: Iterable[Entry]) -> Table:
+    """Each task by its name, with what its config says of itself."""
+    table = Table("task", "what it is", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.name, escape((entry.config.__doc__ or "").split("\n\n")[0]))
+    return table
+
+
+def task_table(entry: Entry) -> Table:
+    """The keys of a task's section in a config, with their defaults."""
+    table = Table("key", "default", "what it says", box=None, pad_edge=False)
+    for key, field in entry.config.model_fields.items():
+        default = "(needed)" if field.is_required() else json.dumps(field.default, default=str, ensure_ascii=False)
+        table.add_row(key, escape(default), escape(field.description or ""))
+    return table

@@ -1,0 +1,77 @@
+"""Records that are made on request: other methods beside inversion, and what a language model proposed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from inversescope import files
+from inversescope.cli.tables.cells import estimated, number, small
+from inversescope.report.arena import amount, load_arena
+from inversescope.report.findings import interval
+
+
+def arena_table(folder: Path) -> Group:
+    """Each method over all sites and features, best first, in 80 columns."""
+    records = load_arena(folder)
+    table = Table(box=None, pad_edge=False)
+    for column in ("method", "identified", "corrected", "train s", "samples/s"):
+        table.add_column(column, no_wrap=True)
+    for name in records.methods:
+        row, cost = records.results[name, None, None], records.competitor(name)
+        seen = "†" if cost["supervised"] else ""
+        estimates = (escape(interval(row, measure)) for measure in ("accuracy", "corrected"))
+        table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
+    targets = f"{records.study['targets']} targets, {len(records.study['sites'])} sites"
+    return Group(
+        f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
+    )
+
+
+def disentangle_table(run: Path) -> Group:
+    """Of each way to intervene, the site where it disentangles best over all attributes."""
+    rows = pq.read_table(run / "disentangle" / "results.parquet").to_pylist()
+    asked = files.read_json(run / "disentangle" / "questions.json")["attributes"]
+    table = Table(box=None, pad_edge=False)
+    for column in ("activation of", "site", "Cause", "Isolate", "Disentangle"):
+        table.add_column(column, no_wrap=True)
+    over_all = [row for row in rows if row["attribute"] is None]
+    for method in dict.fromkeys(row["method"] for row in over_all):
+        here = [row for row in over_all if row["method"] == method]
+        row = max(here, key=lambda row: -1 if row["disentangle"] is None else row["disentangle"])
+        table.add_row(method, row["site"], *(estimated(row, name) for name in ("cause", "isolate", "disentangle")))
+    counts = ", ".join(f"{escape(name)} {count['right']} of {count['questions']}" for name, count in asked.items())
+    head = "each at its best site, mean over attributes \\[95% interval over targets]"
+    return Group(head, table, f"[dim]questions answered right as they are: {counts}[/]")
+
+
+def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
+    """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
+    rows = pq.read_table(run / "propose" / "proposals.parquet").to_pylist()
+    mine = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
+    usage = files.read_json(run / "propose" / "usage.json")
+    table, rest = Table(box=None, pad_edge=False), []
+    for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for row in sorted(mine, key=surest):
+        words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
+        if row["status"] == "scored":
+            estimate = f"{number(row['corrected'])} \\[{number(row['corrected_low'])} {number(row['corrected_high'])}]"
+            table.add_row(words, estimate, number(row["shuffled"]), small(row["q_value"]), str(row["targets"]))
+        else:
+            rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
+    if usage["stopped"]:
+        rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
+    counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"
+    foot = f"[dim]{usage['calls']} calls answered until now; this time {counts}[/]"
+    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
+
+
+def surest(row: dict) -> float:
+    """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
+    return math.inf if row["corrected_low"] is None else -row["corrected_low"]

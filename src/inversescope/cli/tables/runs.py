@@ -1,0 +1,157 @@
+"""What a run found, and what to plan a larger one with: each step's records as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy import ndarray
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from inversescope import files
+from inversescope.cli.tables.cells import estimated, interval, number, recorded, share, small
+from inversescope.score.mine import LEVEL
+from inversescope.sites import Site
+from inversescope.stats import statistics
+
+RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
+SHOWN = 3  # hypotheses of a site
+SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
+TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
+_COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
+
+
+def summary_table(run: Path) -> Group:
+    """Each feature at the generator's deepest site, in 80 columns: at the smallest bandwidth, and at the smallest one
+    where the reference can be relied on."""
+    scores = files.read_json(run / "score" / "results.json")["scores"]
+    generated = {row["site"] for row in scores if row["source"] == "generator"}
+    if not generated:
+        return Group("no feature was scored")
+    deepest = max(generated, key=lambda site: Site.parse(site).depth)
+    rows = {(row["source"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
+    table = Table(box=None, pad_edge=False)
+    for column in ("feature", "h", "generator", "q", "reference", "nearest", "chance"):
+        table.add_column(column, no_wrap=column != "feature")
+    foot = ""
+    for feature in dict.fromkeys(row["feature"] for row in rows.values()):
+        bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
+        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE][:1]
+        for h in dict.fromkeys([bandwidths[0], *reliable]):
+            generator = rows["generator", feature, h]
+            others = [rows["reference", feature, h], rows["nearest", feature, None]]
+            first = (escape(feature), f"{h:g}", estimated(generator), small(generator["q_value"]))
+            table.add_row(*first, *map(estimated, others), share(generator["chance"]))
+        if reliable:
+            foot = f"[dim]reference: effective sample size {RELIABLE} or more from h = {reliable[0]:g} on[/]"
+    return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
+
+
+def power_table(rate: float, alike: float, width: float) -> Group:
+    """The half width of a rate's interval by targets and samples, and what is needed for `width`."""
+    table = Table("samples of a target", *map(str, TARGETS), f"targets for ± {width:g}", box=None, pad_edge=False)
+    needed = {samples: statistics.targets_needed(rate, alike, samples, width) for samples in SAMPLES}
+    for samples, targets in needed.items():
+        widths = [statistics.half_width(rate, alike, n, samples) for n in TARGETS]
+        cells = [f"[green]{value:.3f}[/]" if value <= width else f"{value:.3f}" for value in widths]
+        table.add_row(str(samples), *cells, f"{targets:,}")
+    head = (
+        f"consistency {rate:.2f}, intraclass correlation {alike:.2f}: ± half of the 95% interval, by number of targets"
+    )
+    draws = min(needed, key=lambda samples: (samples * needed[samples], samples))
+    fewest = min(needed, key=lambda samples: (needed[samples], samples))
+    return Group(head, table, *(
+        f"{what}: {needed[samples]:,} targets with {samples} samples each, {samples * needed[samples]:,} draws"
+        for what, samples in (("fewest draws", draws), ("fewest targets", fewest))
+    ), "[dim]of independent samples: weighted ones count by their effective sample size. The corrected score's "
+    "interval is this over (1 − chance)[/]")  # fmt: skip
+
+
+def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray]) -> Group:
+    """Two sets of rates of the same targets, and what one is more than the other."""
+    table = Table("", "consistency", "targets", box=None, pad_edge=False)
+    for name, values in zip(names, rates, strict=True):
+        table.add_row(escape(name), interval(statistics.mean(values, 0, 1)), str(int((~np.isnan(values)).sum())))
+    difference = rates[0] - rates[1]
+    p = statistics.sign_test(difference, np.random.default_rng(0))
+    table.add_row("difference", interval(statistics.paired(*rates)), str(int((~np.isnan(difference)).sum())))
+    tested = "no target tells them apart" if math.isnan(p) else f"sign test p = {p:.3g}"
+    return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested)
+
+
+def verdict_table(run: Path) -> Group:
+    """What the generator's calibration says of every site, by query, and of the prior."""
+    found = files.read_json(run / "calibrate" / "verdicts.json")
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "query", "verdict", "because"):
+        table.add_column(column, no_wrap=column != "because")
+    for site, queries in found["sites"].items():
+        for query, verdict in queries.items():
+            judgement = verdict["judgement"]
+            table.add_row(site, query, f"[{_COLOURS[judgement]}]{judgement}[/]", escape(verdict["reason"]))
+    truth = {"exact": "the exact distribution", "pool": "the reference from the pool: this prior was not enumerated"}
+    return Group(f"compared with {truth[found['truth']]}", table, _prior_line(found["prior"]))
+
+
+def _prior_line(prior: dict) -> str:
+    """What the null condition gives, in a line."""
+    known = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
+    return f"no condition against the prior: {known}two-sample test p = {prior['p_value']:.2f}"
+
+
+def causal_table(run: Path) -> Group:
+    """What runs with other activations say of each site, for the feature of the largest effect there."""
+    rows = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
+        table.add_column(column, no_wrap=column != "feature")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        here = [row for row in rows if row["site"] == site]
+        row = max(here, key=lambda row: -math.inf if row["effect"] is None else row["effect"])
+        if row["reason"]:
+            table.add_row(site, f"[dim]{escape(row['reason'])}[/]")
+            continue
+        kl = " / ".join(number(row[f"kl_{kind}"]) for kind in ("same", "other", "random"))
+        table.add_row(site, escape(row["feature"]), *(recorded(row, name) for name in ("necessity", "sufficiency")), kl)
+    return Group("the feature of the largest effect at each site \\[95% interval over targets]", table)
+
+
+def hypotheses_table(run: Path) -> Group:
+    """The first hypotheses of every site at the largest bandwidth that confirmed any: what is told even from afar."""
+    rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
+    counts = files.read_json(run / "mine" / "search.json")
+    table = Table(box=None, pad_edge=False)
+    for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
+        table.add_column(column, no_wrap=column != "hypothesis")
+    for site in dict.fromkeys(row["site"] for row in rows):
+        found = [row for row in rows if row["site"] == site]
+        h = max(row["bandwidth"] for row in [row for row in found if _confirmed(row)] or found)
+        for row in [row for row in found if row["bandwidth"] == h][:SHOWN]:
+            style = "" if _confirmed(row) else "dim"
+            cells = (estimated(row, "corrected"), number(row["bits"]), number(row["q_value"]))
+            table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
+    halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
+    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {LEVEL}"
+    return Group(head, table, *not_tried(counts["not_tried"]))
+
+
+def not_tried(missing: Mapping[str, str]) -> list[Text]:
+    """A line that says which kinds of candidates were not tried, and what to install; none where all were.
+
+    `missing`: kind -> remedy.
+    """
+    kinds: dict[str, list[str]] = {}
+    for kind, remedy in missing.items():
+        kinds.setdefault(remedy, []).append(kind)
+    lines = "; ".join(f"{', '.join(named)}: {remedy}" for remedy, named in kinds.items())
+    return [Text(f"not tried: {lines}")] if kinds else []
+
+
+def _confirmed(row: dict) -> bool:
+    return row["q_value"] is not None and row["q_value"] <= LEVEL

@@ -1,0 +1,57 @@
+"""P(x; ẑ, s, h) over the pool: exact where the pool is the whole prior, else an estimate as good as its effective size.
+
+Dimensions: `targets` inputs of the pool that stand in for targets, `pool` inputs, `d` coordinates of a site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from inversescope.collect.collect import Store
+from inversescope.sites import Site
+from inversescope.stats.weights import log_kernel, normalise
+
+
+def posterior(
+    store: Store, distances: Float[ndarray, "targets pool"], bandwidth: float
+) -> Float[ndarray, "targets pool"]:
+    """P(x; ẑ, s, h) over the inputs of the pool: exact where the pool is the whole prior, else its estimate."""
+    return normalise(log_prior(store) + log_kernel(distances, bandwidth))
+
+
+def log_prior(store: Store) -> Float[ndarray, " pool"]:
+    """ln P of every input of the pool; zero for draws, which are equally likely."""
+    probability = store.inputs("pool").probability
+    return np.zeros(len(store.inputs("pool"))) if probability is None else np.log(probability)
+
+
+def stand_ins(store: Store, count: int, seed: int) -> list[int]:
+    """Inputs of the pool that stand in for targets, drawn from the prior: the targets themselves stay unseen."""
+    rng, pool = np.random.default_rng([seed, 11]), store.inputs("pool")
+    if pool.probability is None:
+        return rng.permutation(len(pool))[:count].tolist()
+    return rng.choice(len(pool), count, p=pool.probability).tolist()
+
+
+def distances(
+    store: Store, site: Site, targets: Sequence[int], activations: Float[Tensor, "targets d"]
+) -> Float[ndarray, "targets pool"]:
+    """δ of activations of stand-ins, noised or not, to the pool. An input that was drawn does not answer for itself:
+    it would be counted twice. One of the whole prior does.
+    """
+    pool = store.inputs("pool")
+    spread = store.spread(site)
+    one, other = spread.standardize(activations), spread.standardize(store.activations("pool", site))
+    # By matrix products: a hundred times as fast, and off by less than a thousandth of the smallest bandwidth.
+    squares = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
+    found = (squares.clamp_min(0).double() / spread.dimension).sqrt().numpy()
+    if not store.exact:
+        number = {tokens: place for place, tokens in enumerate(pool.tokens)}
+        same = np.array([number[tokens] for tokens in pool.tokens])
+        found[same[list(targets)][:, None] == same[None]] = np.inf
+    return found

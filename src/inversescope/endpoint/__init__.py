@@ -1,8 +1,0 @@
-"""A language model behind an OpenAI-compatible address: what is asked, what it costs, what it answered."""
-
-from inversescope.endpoint.address import Address
-from inversescope.endpoint.budget import Budget, BudgetError, estimate_tokens
-from inversescope.endpoint.client import Endpoint
-from inversescope.endpoint.replies import Replies, Reply, Request
-
-__all__ = ["Address", "Budget", "BudgetError", "Endpoint", "Replies", "Reply", "Request", "estimate_tokens"]

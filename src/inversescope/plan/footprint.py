@@ -1,0 +1,155 @@
+"""How many bytes a run takes, on the disk and in memory: from shapes and counts alone, before anything is run.
+
+What is kept follows exactly from shapes. What a batch takes in passing depends on kernels and allocators; it is
+reckoned from the tensors that stand side by side at the widest place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from inversescope.collect.collect import FLOAT, Store
+from inversescope.config import RunConfig
+from inversescope.generator import Vocabulary
+from inversescope.generator.witnesses import WITNESSES
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.subject.subject import batch_tokens
+from inversescope.tasks.knowledge import CHUNK
+from inversescope.train.train import SCRATCH, untrained
+
+LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/experiments.md)
+A_SAMPLE = 200  # on the disk, of a sample at a site, in the records from `sample` to `report`
+PAGE = 800_000  # on the disk, of what the report's page is without its numbers
+OPTIMIZED = 4  # times a weight that learns: its gradient, running mean and two moments
+# Side by side at the widest place of a block of the subject: stream, norm and sum; gate, up and product.
+STREAMS, HIDDENS = 3, 3
+# What the backward pass of the generator keeps of a token: of each block, of its logits, and bytes of each witness.
+GENERATED, LOGITS, WITNESS = 24, 4, 24
+# When a site is fitted: d x d matrices in float64, and copies of its activations.
+EIGEN, COPIES = 4, 3
+
+
+class Footprint:
+    """Of a run whose inputs are drawn.
+
+    Args:
+        config: what is asked for.
+        whole: the subject's shapes (`untrained.shapes`).
+        store: holds the inputs.
+        sites: for each split, where it is read.
+
+    Attributes:
+        rows: inputs of each split that is read.
+        coordinates: d of all sites of each split together.
+        weights: bytes of the subject's.
+    """
+
+    def __init__(self, config: RunConfig, whole: Subject, store: Store, sites: dict[str, tuple[Site, ...]]):
+        self._config, self._whole, self._sites = config, whole, sites
+        self.rows = {split: len(store.inputs(split)) for split in sites}
+        self.coordinates = {split: sum(map(whole.dimension, of)) for split, of in sites.items()}
+        self.weights = weights_bytes(whole.model, config.subject.bits)
+        inputs, shape = store.inputs("train"), config.generator
+        vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
+        rows = vocabulary.encode(inputs.tokens)
+        known = len(rows) if store.exact else min(shape.known, len(rows))
+        dimensions = {site: whole.dimension(site) for site in sites["train"]}
+        self._generator, _ = untrained(
+            rows, vocabulary, dimensions, dict.fromkeys(dimensions, (0.1, 1.0)), known, shape, config.train, whole,
+            torch.device("meta"),
+        )  # fmt: skip
+        self._generator.tune(backbone=shape.tuning != "frozen", others=True)
+        self._learned = sum(weight.nbytes for weight in self._generator.parameters() if weight.requires_grad)
+
+    @property
+    def activations(self) -> int:
+        """What `collect` writes of them."""
+        read = ("pool", "target") if self._config.collect.train == "all" else tuple(self.rows)
+        return FLOAT * sum(self.rows[split] * self.coordinates[split] for split in read)
+
+    @property
+    def generator(self) -> int:
+        """Its weights, and what it keeps of known inputs and of each site."""
+        return sum(tensor.nbytes for tensor in self._generator.state_dict().values())
+
+    @property
+    def checkpoint(self) -> int:
+        """The generator in training, on the disk until training ends, and in memory while it is written."""
+        return self.generator + 3 * self._learned
+
+    def disk(self, inputs: int) -> dict[str, int]:
+        """What stays there; `inputs` bytes is the table of them."""
+        samples = self._config.sample
+        drawn = len(samples.bandwidths) + 1  # edits are measured at every site, too
+        rows = self.rows["target"] * samples.samples * (drawn * len(self._sites["train"]) + 1)
+        return {
+            "activations": self.activations,
+            "inputs": inputs + 2 * FLOAT * self.coordinates["pool"],
+            "generator": self.generator,
+            "distances": FLOAT * self.rows["pool"] * self.rows["target"] * len(self._sites["pool"]),
+            "records": A_SAMPLE * rows + PAGE,
+        }
+
+    def on_device(self, device: torch.device) -> dict[str, int]:
+        """At the peak, where the subject and the generator are. On the CPU that is all there is."""
+        reading = {"subject": self.weights, "a batch": self._reading(batch_tokens(device))}
+        training = {
+            "subject": self.weights,
+            "generator": self.generator + OPTIMIZED * self._learned,
+            "training inputs": self._examples,
+            "a batch": self._learning,
+        }
+        if device.type == "cpu":
+            reading |= {"a shard": self._shard, "libraries": LIBRARIES}
+            training |= {"checkpoint": self.checkpoint, "libraries": LIBRARIES}
+            training["a batch"] = max(self._learning, self._fitting)
+        return max(reading, training, key=lambda parts: sum(parts.values()))
+
+    def beside(self) -> dict[str, int]:
+        """At the peak, in the machine's memory, where the subject and the generator are on a GPU."""
+        fitting = self.generator + self._examples + self._fitting  # the generator is fitted before it goes there
+        return {"libraries": LIBRARIES, "activations and generator": max(self._shard, fitting, self.checkpoint)}
+
+    @property
+    def _shard(self) -> int:
+        return FLOAT * min(self._config.collect.shard, max(self.rows.values())) * self.coordinates["pool"]
+
+    @property
+    def _examples(self) -> int:
+        return FLOAT * self.rows["train"] * self.coordinates["train"]
+
+    def _reading(self, tokens: int) -> int:
+        """A block's hidden states, or the logits of inputs that are read together, and a copy of them in float32."""
+        shape, size = self._whole.shape, self._whole.dtype.itemsize
+        block = size * tokens * (STREAMS * shape.width + HIDDENS * shape.mlp_width)
+        return max(block, CHUNK * self._whole.model.config.vocab_size * (size + FLOAT))
+
+    @property
+    def _fitting(self) -> int:
+        """What inputs say, all their facts side by side; or of the widest site its covariance and eigenvectors in
+        float64, and its activations in its own units.
+        """
+        rows, widest = self.rows["train"], max(self._whole.dimension(site) for site in self._sites["train"])
+        site = 8 * EIGEN * widest**2 + FLOAT * COPIES * rows * widest
+        return max(site, FLOAT * 2 * rows * sum(self._generator.facts))
+
+    @property
+    def _learning(self) -> int:
+        """What the backward pass keeps of a batch: its hidden states, logits and witnesses."""
+        generator, shape = self._generator, self._generator.backbone.shape
+        states = FLOAT * (GENERATED * shape.layers * shape.width + LOGITS * len(generator.vocabulary))
+        witnesses = WITNESS * WITNESSES if generator.encoder.estimated else 0
+        return self._config.train.batch * generator.positions * (states + witnesses)
+
+
+def weights_bytes(model: PreTrainedModel, bits: int | None) -> int:
+    """Of a model that may have no weights; with `bits`, those of its linear maps, the head aside, are rounded."""
+    whole = sum(weight.nbytes for weight in model.parameters())
+    if bits is None:
+        return whole
+    head = model.get_output_embeddings()
+    linear = [part.weight for part in model.modules() if isinstance(part, nn.Linear) and part is not head]
+    return whole - sum(weight.nbytes - weight.numel() * bits // 8 for weight in linear)

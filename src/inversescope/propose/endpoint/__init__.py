@@ -1,0 +1,8 @@
+"""A language model behind an OpenAI-compatible address: what is asked, what it costs, what it answered."""
+
+from inversescope.propose.endpoint.address import Address
+from inversescope.propose.endpoint.budget import Budget, BudgetError, estimate_tokens
+from inversescope.propose.endpoint.client import Endpoint
+from inversescope.propose.endpoint.replies import Replies, Reply, Request
+
+__all__ = ["Address", "Budget", "BudgetError", "Endpoint", "Replies", "Reply", "Request", "estimate_tokens"]

@@ -1,0 +1,217 @@
+"""A run directory: what was asked, what made it, and what its steps read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from inversescope import __version__, files
+from inversescope.collect.collect import Store
+from inversescope.config import RunConfig
+from inversescope.errors import UserError
+from inversescope.features.featured import add_features
+from inversescope.features.user import fingerprint
+from inversescope.run.provenance import provenance
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.subject.identities import require as require_identities
+from inversescope.subject.projections import load_projection
+from inversescope.tasks import Task, load_task
+
+CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"
+
+
+class RunDirectory:
+    """A run directory. Made by `create` (new) or `open` (existing).
+
+    Attributes:
+        folder: the directory.
+        config: what was asked for.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig):
+        self.folder = folder
+        self.config = config
+
+    @classmethod
+    def create(cls, folder: Path | str, config_text: str) -> Self:
+        """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
+
+        Raises:
+            UserError: the folder is in use, the config cannot be used with its subject, or a site of it does not prove
+                to be what it is called.
+        """
+        folder = Path(folder)
+        if not _free(folder, config_text):
+            raise UserError(
+                "the folder is not empty",
+                given=folder,
+                allowed="a folder that is missing or empty",
+                remedy="another folder, or --resume to go on with the run in it",
+            )
+        run = cls(folder, RunConfig.parse(config_text, CONFIG))
+        require_identities(run.subject, run.sites["pool"])
+        resolved = run.resolved()
+        for name, feature in run.config.features.items():
+            feature.reader(name)  # one that cannot be loaded leaves no run behind
+        files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
+        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed, run.functions | run.annotated))
+        files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
+        return run
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Self:
+        """A run that was created before.
+
+        Raises:
+            UserError: it is not a run directory, or one of another version.
+        """
+        folder = Path(folder)
+        for name in (CONFIG, PROVENANCE, RESOLVED):
+            if not (folder / name).exists():
+                raise UserError(
+                    "this is not a run directory",
+                    given=f"{folder} (no {name})",
+                    remedy="inversescope run CONFIG --out RUN",
+                )
+        made_by = files.read_json(folder / PROVENANCE)["inversescope"]
+        if made_by != __version__:
+            raise UserError(
+                "the run was made by another version of InverseScope",
+                given=f"{folder}: version {made_by}",
+                allowed=f"version {__version__}",
+                remedy=f"start a new run, or install inversescope=={made_by}",
+            )
+        return cls(folder, RunConfig.read(folder / CONFIG))
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole config, with what its words mean for this subject.
+
+        Raises:
+            UserError: the config cannot be used with its subject.
+        """
+        sites, subject = self.sites, self.subject
+        resolved = self.config.model_dump(mode="json")
+        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
+        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
+        resolved["subject"] |= {
+            "device": str(subject.device),
+            "dtype": str(subject.dtype).removeprefix("torch."),
+            "shape": asdict(subject.shape),
+            "prefix": list(subject.prefix),
+        }
+        return resolved
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The subject, loaded on first use.
+
+        Raises:
+            UserError: it cannot be loaded, or is not the one that the run was started with.
+        """
+        wanted, path = self.config.subject, self.folder / PROVENANCE
+        made_by = files.read_json(path) if path.exists() else None
+        dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
+        subject = Subject.load(
+            wanted.model,
+            device=wanted.device,
+            dtype=dtype,
+            revision=wanted.revision,
+            bits=wanted.bits,
+            attention=wanted.attention,
+        )
+        subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
+        if made_by:
+            known = made_by["subject"]
+            _require_same(f"subject {subject.name!r}", subject.fingerprint, known["fingerprint"])
+            for name, projection in subject.projections.items():
+                _require_same(f"projection {name!r}", projection.fingerprint, known["projections"][name])
+        return subject
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, for the subject's tokenizer, with the config's features.
+
+        Raises:
+            UserError: it or a feature cannot be loaded, or a function or an annotator's model is not the one that the
+                run was started with.
+        """
+        path = self.folder / PROVENANCE
+        if path.exists():
+            known = files.read_json(path)["features"]
+            for name, found in self.functions.items():
+                _require_same(f"function of feature {name!r}", found, known[name])
+            for name, found in self.annotated.items():
+                _require_annotated_by(name, found, known[name])
+        return add_features(load_task(self.config.task, self.subject), self.config.features, self.subject)
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """The features given by a function, with the hash of the file that it stands in."""
+        return {
+            name: fingerprint(feature.function)
+            for name, feature in self.config.features.items()
+            if feature.function is not None
+        }
+
+    @property
+    def annotated(self) -> dict[str, str]:
+        """The features whose expressions ask an annotator, with its library, model and versions."""
+        named = {name: feature.annotated_by for name, feature in self.config.features.items()}
+        return {name: made_by for name, made_by in named.items() if made_by is not None}
+
+    @cached_property
+    def store(self) -> Store:
+        """What `collect` wrote."""
+        return Store(self.folder / "collect")
+
+    @cached_property
+    def sites(self) -> dict[str, tuple[Site, ...]]:
+        """Where each split is read: train at the generator's sites, pool and targets at all.
+
+        Raises:
+            UserError: a site does not exist, or the generator's sites are not among those collected.
+        """
+        everywhere = self.subject.sites(self.config.collect.sites)
+        generator = self.subject.sites(self.config.generator.sites)
+        missing = [str(site) for site in generator if site not in everywhere]
+        if missing:
+            raise UserError(
+                "generator.sites must be among collect.sites",
+                given=", ".join(missing[:5]),
+                allowed=", ".join(self.config.collect.sites),
+            )
+        return {"train": generator, "pool": everywhere, "target": everywhere}
+
+
+def _require_same(what: str, found: str, known: str) -> None:
+    if found != known:
+        raise UserError(
+            f"the {what} is not the one that this run was made with",
+            given=f"fingerprint {found[:16]}",
+            allowed=f"fingerprint {known[:16]}",
+            remedy="start a new run",
+        )
+
+
+def _require_annotated_by(feature: str, found: str, known: str) -> None:
+    if found != known:
+        raise UserError(
+            f"feature {feature!r} was labelled by another version or model in this run",
+            given=found,
+            allowed=known,
+            remedy="install that one, or start a new run",
+        )
+
+
+def _free(folder: Path, config_text: str) -> bool:
+    """Whether a run of this config may be created here; what an earlier attempt wrote that was killed may be there."""
+    if not folder.is_dir():
+        return not folder.exists()
+    found = {path.name for path in folder.iterdir() if path.suffix != ".part"}
+    if not found:
+        return True
+    begun = CONFIG in found and found <= {CONFIG, PROVENANCE}
+    return begun and (folder / CONFIG).read_bytes() == config_text.encode()

@@ -1,0 +1,57 @@
+"""A run that is collected, asked for more: more inputs, more sites. What is there is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inversescope import files
+from inversescope.config import RunConfig
+from inversescope.errors import UserError
+from inversescope.run.directory import CONFIG, RESOLVED
+from inversescope.run.pipeline import STEPS, Run
+
+_LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
+
+
+def extend(folder: Path | str, config_text: str) -> Run:
+    """Give a run a config (TOML text) that asks for more; its step `collect` then reads what is missing.
+
+    Raises:
+        UserError: steps after `collect` have begun, or the config differs in more than what it asks for.
+    """
+    run = Run.open(folder)
+    grown = Run(run.folder, RunConfig.parse(config_text, CONFIG))
+    _nothing_stands_on_it(run)
+    _asks_for_more(run, grown)
+    resolved = grown.resolved()
+    (run.folder / "collect" / files.MANIFEST).unlink(missing_ok=True)  # not done any more
+    files.write(run.folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
+    files.write_json(run.folder / RESOLVED, resolved)
+    return grown
+
+
+def _nothing_stands_on_it(run: Run) -> None:
+    later = [step for step in _LATER if (run.folder / step).exists()]
+    if later:
+        raise UserError(
+            "steps of this run stand on what is collected, and would no longer be true",
+            given=", ".join(later),
+            remedy=f"delete these folders of {run.folder}, or extend a copy of it",
+        )
+
+
+def _asks_for_more(run: Run, grown: Run) -> None:
+    for name in ("seed", "subject", "task", "features"):
+        old, new = getattr(run.config, name), getattr(grown.config, name)
+        if old != new:
+            raise UserError(f"an extended run keeps its {name}", given=new, allowed=old, remedy="start a new run")
+    for name in ("train", "pool", "targets"):
+        old, new = getattr(run.config.collect, name), getattr(grown.config.collect, name)
+        if old != new and ("all" in (old, new) or new < old):
+            allowed = old if old == "all" else f"{old} or more"
+            raise UserError("an extended run keeps its inputs", given=f"collect.{name} = {new}", allowed=allowed)
+    lost = [str(site) for site in run.sites["pool"] if site not in grown.sites["pool"]]
+    if lost:
+        raise UserError(
+            "an extended run keeps its sites", given=f"collect.sites without {lost[0]}", allowed="more than before"
+        )

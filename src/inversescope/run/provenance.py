@@ -1,0 +1,70 @@
+"""What made a run: versions, commit, machine, device, seed, subject."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from inversescope import __version__
+from inversescope.subject import Subject
+
+
+def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[str, Any]:
+    """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project.
+
+    `features` say by feature what labels inputs: the hash of a function of the user's, an annotator's library
+    and model.
+    """
+    commit, dirty = _commit()
+    return {
+        "inversescope": __version__,
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "transformers": metadata.version("transformers"),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": str(subject.device),
+        "dtype": str(subject.dtype).removeprefix("torch."),
+        "seed": seed,
+        "subject": {
+            "name": subject.name,
+            "fingerprint": subject.fingerprint,
+            "projections": {name: projection.fingerprint for name, projection in subject.projections.items()},
+        },
+        "features": features,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {},
+    }
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit of the checkout that this package runs from, and whether tracked files differ from it."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None, None
+    git = ["git", "-C", str(root)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        status = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True)
+    except FileNotFoundError:  # no git on this machine
+        return None, None
+    return (commit.stdout.strip() or None, bool(status.stdout.strip())) if commit.returncode == 0 else (None, None)
+
+
+def _processor() -> str:
+    """The processor's name and how many of its cores may be used."""
+    import os
+
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"

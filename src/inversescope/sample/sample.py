@@ -1,0 +1,144 @@
+"""Draw inputs from the generator for every target, site and bandwidth, and from its prior; and edit the targets.
+
+Records: one Parquet file a site, one row a sample: `producer`, `site` (null: no condition, or an edit, which knows of
+no site), `bandwidth`, `target`, `sample`, `tokens` (null where the sample never ended), `log_q` in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inversescope import files
+from inversescope.collect.collect import Store
+from inversescope.config import SampleConfig
+from inversescope.generator import Generator
+from inversescope.sample.edits import perturb
+from inversescope.sites import Site
+
+ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
+
+SCHEMA = pa.schema(
+    [
+        ("producer", pa.string()),
+        ("site", pa.string()),
+        ("bandwidth", pa.float64()),
+        ("target", pa.int32()),
+        ("sample", pa.int32()),
+        ("tokens", pa.list_(pa.int32())),
+        ("log_q", pa.float64()),
+    ]
+)
+
+
+def sample(
+    folder: Path,
+    store: Store,
+    generator: Generator,
+    config: SampleConfig,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> list[Path]:
+    """Draw `config.samples` for every target at each site and bandwidth, as many for each target unconditionally, and
+    edit each target's source input as often.
+
+    What is drawn already is kept. The random numbers of a site follow from the seed and its place alone.
+    """
+    paths = []
+    jobs: list[Site | None] = [*generator.sites, None]
+    for index, site in enumerate(jobs):
+        path = folder / f"part-{index:05d}.parquet"
+        if not path.exists():
+            rng = torch.Generator(next(generator.parameters()).device).manual_seed(
+                seed * 1_000_003 + 500_000_007 + index
+            )
+            files.write_table(path, _draw_site(store, generator, site, config, rng))
+        paths.append(path)
+        progress(index + 1, len(jobs) + 1)
+    path = folder / f"part-{len(jobs):05d}.parquet"
+    if not path.exists():
+        files.write_table(path, _edit(store, config.samples, np.random.default_rng([seed, 19])))
+    progress(len(jobs) + 1, len(jobs) + 1)
+    return [*paths, path]
+
+
+def draw(
+    generator: Generator,
+    site: Site,
+    activations: Float[Tensor, "m d"],
+    bandwidth: float,
+    samples: int,
+    rng: torch.Generator,
+) -> tuple[list[tuple[int, ...] | None], list[float]]:
+    """`samples` inputs for each of the activations, those of one target together, and their ln q."""
+    device = next(generator.parameters()).device
+    with torch.inference_mode():
+        bandwidths = torch.full((len(activations),), bandwidth, device=device)
+        condition = generator.condition(site, activations.to(device), bandwidths)
+    return draw_from(generator, condition, samples, rng)
+
+
+def draw_from(
+    generator: Generator, condition: Float[Tensor, "n condition"], samples: int, rng: torch.Generator
+) -> tuple[list[tuple[int, ...] | None], list[float]]:
+    """`samples` inputs for each of the conditions, those of one together, and their ln q."""
+    tokens: list[tuple[int, ...] | None] = []
+    log_q: list[float] = []
+    for part in condition.split(max(1, ROWS // samples)):
+        drawn, nats = generator.draw(part, rng, samples)
+        tokens += drawn
+        log_q += nats.double().tolist()
+    return tokens, log_q
+
+
+def _draw_site(
+    store: Store, generator: Generator, site: Site | None, config: SampleConfig, rng: torch.Generator
+) -> pa.Table:
+    targets = len(store.inputs("target"))
+    if site is None:
+        with torch.inference_mode():
+            condition = generator.no_condition(targets)
+        drawn = draw_from(generator, condition, config.samples, rng)
+        return _table("no condition", None, None, targets, config.samples, *drawn)
+    activations = store.activations("target", site)
+    return pa.concat_tables(
+        _table(
+            "generator", site, h, targets, config.samples, *draw(generator, site, activations, h, config.samples, rng)
+        )
+        for h in config.bandwidths
+    )
+
+
+def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
+    """Edits of every target's source input. What they are to a site is known once they are read there."""
+    sources = store.inputs("target").tokens
+    edits = [tokens for each in perturb(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
+    return _table("perturbation", None, None, len(sources), samples, edits, [None] * len(edits))
+
+
+def _table(
+    producer: str,
+    site: Site | None,
+    bandwidth: float | None,
+    targets: int,
+    samples: int,
+    tokens: list[tuple[int, ...] | None],
+    log_q: Sequence[float | None],
+) -> pa.Table:
+    n = targets * samples
+    columns = {
+        "producer": [producer] * n,
+        "site": [None if site is None else str(site)] * n,
+        "bandwidth": [bandwidth] * n,
+        "target": [target for target in range(targets) for _ in range(samples)],
+        "sample": list(range(samples)) * targets,
+        "tokens": [None if row is None else list(row) for row in tokens],
+        "log_q": log_q,
+    }
+    return pa.table(columns, schema=SCHEMA)

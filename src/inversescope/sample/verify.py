@@ -1,0 +1,165 @@
+"""Run every sample back through the subject: its true distance, its weight, and the labels read off it.
+
+A distinct input is run once, however many samples drew it and at however many sites they are to be read. One that was
+collected is not run again: its activations are in the store.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from inversescope import files
+from inversescope.collect.collect import Store
+from inversescope.collect.inputs import SPLITS
+from inversescope.sites import Site
+from inversescope.stats.weights import ACCEPTED, importance_weights, log_posterior
+from inversescope.subject import Subject
+from inversescope.tasks import Task, Tokens
+
+CHUNK = 2048  # distinct inputs read at once: bounds the memory, and what an interruption can cost
+
+
+def verify(
+    folder: Path,
+    drawn: Sequence[Path],
+    store: Store,
+    task: Task,
+    subject: Subject,
+    progress: Callable[[int, int], None],
+) -> Path:
+    """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`."""
+    table = _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
+    distances = _distances(folder, table, store, subject, progress)
+    verified = _describe(table, distances, store, task, subject)
+    path = folder / "samples.parquet"
+    files.write_table(path, verified)
+    return path
+
+
+def _at_every_site(table: pa.Table) -> pa.Table:
+    """The samples, with a row of each edit for every site of the generator: an edit is of none, and measured at all."""
+    edited = pc.field("producer") == "perturbation"
+    edits, draws = table.filter(edited), table.filter(~edited)
+    place = table.column_names.index("site")
+    sites = draws["site"].drop_null().unique().to_pylist()
+    rows = [edits.set_column(place, "site", pa.array([site] * len(edits), pa.string())) for site in sites]
+    return pa.concat_tables([draws, *rows])
+
+
+def _distances(
+    folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Callable[[int, int], None]
+) -> Float[ndarray, " n"]:
+    """δ of every row to the activation of its target; NaN where there is nothing to measure."""
+    drawn = _Drawn(table, store)
+    found = np.full(len(table), np.nan)
+    for split in SPLITS:  # what was run when collecting need not be run again
+        at = {tokens: row for row, tokens in enumerate(store.inputs(split).tokens) if tokens in drawn.unread}
+        rows, distances = drawn.measure(list(at), lambda site: store.activations(split, site)[list(at.values())])  # noqa: B023
+        found[rows] = distances
+    distinct = sorted(drawn.unread)  # inputs that share their beginnings stand together
+    for start in range(0, len(distinct), CHUNK):
+        part = folder / f"part-{start // CHUNK:05d}.parquet"
+        if not part.exists():
+            chunk = distinct[start : start + CHUNK]
+            captured = subject.capture(chunk, list(drawn.sites), progress=_shifted(progress, start, len(distinct)))
+            rows, distances = drawn.measure(chunk, captured.activations.__getitem__)
+            files.write_table(part, pa.table({"row": rows, "distance": distances}))
+        measured = pq.read_table(part)
+        found[measured["row"].to_numpy()] = measured["distance"].to_numpy()
+        progress(min(start + CHUNK, len(distinct)), len(distinct))
+    return found
+
+
+class _Drawn:
+    """Which rows drew an input, and what their distances are once its activations are known."""
+
+    def __init__(self, table: pa.Table, store: Store):
+        self.rows = table.select(["site", "target", "tokens"]).to_pydict()
+        self.unread: dict[Tokens, list[int]] = {}  # the rows that drew each input that is still to be read
+        for row, (site, tokens) in enumerate(zip(self.rows["site"], self.rows["tokens"], strict=True)):
+            if site is not None and tokens is not None:
+                self.unread.setdefault(tuple(tokens), []).append(row)
+        self.sites = [Site.parse(site) for site in sorted({site for site in self.rows["site"] if site is not None})]
+        self.spreads = {site: store.spread(site) for site in self.sites}
+        self.targets = {site: store.activations("target", site) for site in self.sites}
+
+    def measure(
+        self, inputs: Sequence[Tokens], activations: Callable[[Site], Float[Tensor, "inputs d"]]
+    ) -> tuple[Int[ndarray, " rows"], Float[ndarray, " rows"]]:
+        """The rows that drew these inputs, and their δ; the inputs are read then."""
+        drew = [(place, row) for place, tokens in enumerate(inputs) for row in self.unread.pop(tokens)]
+        distances = np.empty(len(drew))
+        for site in self.sites:
+            at = [index for index, (_, row) in enumerate(drew) if self.rows["site"][row] == str(site)]
+            if at:
+                mine = activations(site)[[drew[index][0] for index in at]]
+                theirs = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
+                gap = self.spreads[site].standardize(mine) - self.spreads[site].standardize(theirs)
+                distances[at] = ((gap**2).sum(1) / self.spreads[site].dimension).sqrt().double().numpy()
+        return np.array([row for _, row in drew], dtype=int), distances
+
+
+def _shifted(progress: Callable[[int, int], None], done: int, total: int) -> Callable[[int], None]:
+    def count(batch: int) -> None:
+        nonlocal done
+        done += batch
+        progress(done, total)
+
+    return count
+
+
+def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, task: Task, subject: Subject) -> pa.Table:
+    """The table with what is known of each sample now; columns as docs/run-directory.md lists them."""
+    tokens: list[Tokens | None] = [None if row is None else tuple(row) for row in table["tokens"].to_pylist()]
+    distinct = {row for row in tokens if row is not None}
+    text = {row: subject.show(row) for row in distinct}
+    labels = {row: task.labels(row) for row in distinct}
+    prior = {row: task.log_prior(row) for row in distinct}
+    train = set(store.inputs("train").tokens)
+    bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
+    log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
+    generated = table["producer"].to_numpy() == "generator"  # the others have no target, or no q that is known
+    weights = np.full(len(table), np.nan)
+    weights[generated] = _weights(
+        table.filter(pc.field("producer") == "generator"),
+        [row for row, mine in zip(tokens, generated, strict=True) if mine],
+        log_posterior(distances, bandwidth, log_prior)[generated],
+    )
+    accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
+    columns = {
+        **{name: table[name] for name in ("producer", "site", "bandwidth", "target", "sample", "tokens")},
+        "text": pa.array([None if row is None else text[row] for row in tokens], pa.string()),
+        "log_q": table["log_q"],
+        "log_prior": pa.array([None if row is None else prior[row] for row in tokens], pa.float64()),
+        "verified": pa.array([row is not None for row in tokens]),
+        "distance": pa.array(distances, mask=np.isnan(distances)),
+        "weight": pa.array(weights, mask=np.isnan(distances) | ~generated),
+        "accepted": pa.array(accepted),
+        "in_train": pa.array([row in train for row in tokens]),
+    }
+    for feature in task.features:
+        values = [None if row is None else labels[row][feature] for row in tokens]
+        columns[f"label.{feature}"] = pa.array(values, pa.string())
+    return pa.table(columns)
+
+
+def _weights(
+    table: pa.Table, tokens: Sequence[Tokens | None], log_posterior: Float[ndarray, " n"]
+) -> Float[ndarray, " n"]:
+    """Weights that sum to one over the samples of a target at a site and bandwidth; 0 where nothing was measured."""
+    log_q = table["log_q"].to_numpy()
+    site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    keys = np.stack([site, *(table[name].to_numpy(zero_copy_only=False) for name in ("bandwidth", "target"))], axis=1)
+    groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
+    parts = (slice(start, end) for start, end in itertools.pairwise(groups.tolist()))
+    return np.concatenate([importance_weights(log_posterior[part], log_q[part], tokens[part])[0] for part in parts])

@@ -1,0 +1,1 @@
+"""Score what the draws share: features, controls, diagnostics, mined hypotheses."""

@@ -1,0 +1,75 @@
+"""Specificity: how often an input shares a target's label, by how far its activation is from the target's.
+
+No kernel and no generator: the inputs of the pool, in bins of δ. Far from the target it must not be above chance.
+Dimensions: `pool` inputs, `targets`, `bins`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int, Shaped
+from numpy import ndarray
+
+from inversescope.score.methods import Feature
+from inversescope.sites import Site
+from inversescope.stats import statistics
+from inversescope.stats.statistics import defined, fields
+
+WIDTH = 0.1  # of a bin: the nearest one holds what would be accepted
+BINS = 20  # unrelated inputs are about √2 apart; the last bin is open, and holds what is farther than 1.9
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("site", "feature")),
+        *((name, pa.float64()) for name in ("low", "high")),
+        *((name, pa.int64()) for name in ("targets", "pairs")),
+        *((name, pa.float64()) for name in ("fcr", "fcr_low", "fcr_high", "chance")),
+    ]
+)
+
+
+def specificity(
+    site: Site,
+    distances: Float[ndarray, "pool targets"],
+    features: Sequence[Feature],
+    probability: Float[ndarray, " pool"],
+    exact: bool,
+) -> Iterator[dict[str, Any]]:
+    """One row for each feature and bin that holds an input with a label; a whole prior holds the target itself, which
+    is left out.
+    """
+    by_target = distances.T
+    cells = np.minimum((by_target / WIDTH).astype(int), BINS - 1) + BINS * np.arange(len(by_target))[:, None]
+    others = np.ones(by_target.shape, dtype=bool)
+    if exact:
+        np.put_along_axis(others, by_target.argmin(1, keepdims=True), False, axis=1)
+    for feature in features:
+        decided = others & (feature.pool >= 0) & (feature.targets >= 0)[:, None]
+        same = decided & (feature.pool == feature.targets[:, None])
+        pairs, total, shared = (
+            _sums(cells, weights) for weights in (decided, decided * probability, same * probability)
+        )
+        fcr = np.divide(shared, total, out=np.full_like(total, np.nan), where=total > 0)
+        chance = np.where(np.isnan(fcr), np.nan, feature.chance[:, None])
+        for place in np.flatnonzero(pairs.any(0)).tolist():
+            yield {
+                "site": str(site),
+                "feature": feature.name,
+                "low": WIDTH * place,
+                "high": WIDTH * (place + 1) if place < BINS - 1 else None,
+                "targets": int((total[:, place] > 0).sum()),
+                "pairs": int(pairs[:, place].sum()),
+                **fields("fcr", statistics.mean(fcr[:, place], 0, 1)),
+                "chance": defined(float(np.nanmean(chance[:, place]))),
+            }
+
+
+def _sums(
+    cells: Int[ndarray, "targets pool"], weights: Shaped[ndarray, "targets pool"]
+) -> Float[ndarray, "targets bins"]:
+    """The weights of the inputs in each target's bins."""
+    return np.bincount(cells.ravel(), weights.ravel(), len(cells) * BINS).reshape(-1, BINS)

@@ -1,0 +1,116 @@
+"""How good the samples are: acceptance, distinct inputs, novelty, effective sample size, distances.
+
+Dimensions: `pool` inputs, `targets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope.sites import Site
+from inversescope.stats.weights import (
+    COLLAPSED,
+    effective_sample_size,
+    importance_weights,
+    largest_reliable_shape,
+    log_kernel,
+    log_posterior,
+    normalise,
+)
+
+BINS = 48  # of the histograms, from 0 to the largest distance
+
+
+def diagnose(
+    site: Site,
+    table: pa.Table,
+    edits: pa.Table,
+    distances: Float[ndarray, "pool targets"],
+    probability: Float[ndarray, " pool"],
+) -> Iterator[dict[str, Any]]:
+    """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs,
+    `distances` and `probability` those of the pool.
+    """
+    edited = edits.filter(edits["verified"])
+    for h in sorted(table["bandwidth"].unique().to_pylist()):
+        part = table.filter(pc.field("bandwidth") == h)
+        verified = part.filter(part["verified"])
+        accepted = part.filter(part["accepted"])
+        targets = len(part["target"].unique())
+        weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
+        sizes = effective_sample_size(weights)
+        pool_sizes = effective_sample_size(normalise(np.log(probability) + log_kernel(distances.T.astype(float), h)))
+        known = verified["in_train"].to_numpy()
+        yield {
+            "site": str(site),
+            "point": site.series,
+            "layer": site.layer,
+            "head": site.head,
+            "bandwidth": h,
+            "draws": len(part),
+            "unverified": len(part) - len(verified),
+            "acceptance": len(accepted) / len(part),
+            "distinct": _distinct(verified),
+            "distinct_accepted": _distinct(accepted),
+            "novel": None if not len(known) else float((~known).mean()),
+            "ess": float(np.median(sizes)),
+            "collapsed": int((sizes < COLLAPSED).sum()),
+            **_tails(part, h, targets),
+            "reference_ess": float(np.median(pool_sizes)),
+            "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
+            "prior_median_distance": float(np.median(distances)),
+            "perturbation_acceptance": float(edits["accepted"].to_numpy().mean()),
+            "perturbation_median_distance": None
+            if not len(edited)
+            else float(np.median(edited["distance"].to_numpy())),
+        }
+
+
+def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
+    """Shares of distances in equal bins: the prior's (the pool to the targets), and the samples' at each bandwidth."""
+    measured = table.filter(table["distance"].is_valid())
+    groups: list[tuple[str, float | None, Any]] = [("prior", None, distances.ravel())]
+    for h in sorted(measured["bandwidth"].unique().to_pylist()):
+        groups.append(("generator", h, measured.filter(pc.field("bandwidth") == h)["distance"].to_numpy()))
+    edges = np.linspace(0, max(float(values.max()) for _, _, values in groups), BINS + 1)
+    for producer, h, values in groups:
+        counts, _ = np.histogram(values, edges)
+        for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
+            yield {
+                "site": str(site),
+                "producer": producer,
+                "bandwidth": h,
+                "low": low,
+                "high": high,
+                "share": count / len(values),
+            }
+
+
+def _tails(part: pa.Table, h: float, targets: int) -> dict[str, float | int | None]:
+    """What the tails of the targets' weights say; None where no target has a tail to fit."""
+    names = ("distance", "log_prior", "log_q")
+    distances, log_prior, log_q = (part[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
+    logs = log_posterior(distances, h, log_prior).reshape(targets, -1)
+    tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
+    n = logs.shape[1]
+    drawn = (tokens[start : start + n] for start in range(0, len(tokens), n))
+    shapes = np.array(
+        [importance_weights(*each)[1] for each in zip(logs, log_q.reshape(targets, n), drawn, strict=True)]
+    )
+    defined = shapes[~np.isnan(shapes)]
+    if not len(defined):
+        return {"pareto_k": None, "unreliable": None}
+    unreliable = defined > largest_reliable_shape(n)
+    return {"pareto_k": float(np.median(defined)), "unreliable": int(unreliable.sum())}
+
+
+def _distinct(table: pa.Table) -> int:
+    """Different pairs of target and input."""
+    return len(set(zip(table["target"].to_pylist(), map(tuple, table["tokens"].to_pylist()), strict=True)))

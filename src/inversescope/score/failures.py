@@ -1,0 +1,107 @@
+"""The targets that a site's generator answers worst, and why, by stated rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope.sites import Site
+from inversescope.stats.statistics import defined
+from inversescope.stats.weights import (
+    ACCEPTED,
+    COLLAPSED,
+    effective_sample_size,
+    importance_weights,
+    largest_reliable_shape,
+    log_posterior,
+)
+
+WORST = 3  # targets of a site
+HALF = 0.5  # share of the draws that are most of them
+
+SCHEMA = pa.schema(
+    [
+        ("site", pa.string()),
+        ("bandwidth", pa.float64()),
+        *((name, pa.int32()) for name in ("target", "draws", "unverified")),
+        *((name, pa.float64()) for name in ("acceptance", "nearest")),
+        ("nearest_text", pa.string()),
+        *((name, pa.float64()) for name in ("pool_nearest", "copied", "ess", "pareto_k")),
+        ("reasons", pa.list_(pa.string())),
+    ]
+)
+
+
+def failures(
+    site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"], undertrained: str | None, whole: bool
+) -> Iterator[dict[str, Any]]:
+    """A row for each of the targets with the fewest accepted draws at the smallest bandwidth, the worst first.
+
+    Args:
+        undertrained: why the calibration finds the site undertrained, if it does.
+        whole: the pool is the whole prior, and holds the targets themselves.
+    """
+    h = min(table["bandwidth"].unique().to_pylist())
+    part = table.filter(pc.field("bandwidth") == h)
+    pool_nearest = np.sort(distances, axis=0)[int(whole)].tolist()
+    rows = []
+    for target, other in enumerate(pool_nearest):
+        draws = part.filter(pc.field("target") == target)
+        known = {"site": str(site), "bandwidth": h, "target": target, "pool_nearest": other}
+        rows.append(known | _draws(draws, h, whole))
+    rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
+    for row in rows[:WORST]:
+        yield row | {"reasons": reasons(row, undertrained)}
+
+
+def reasons(row: dict[str, Any], undertrained: str | None) -> list[str]:
+    """Every rule that holds for a target of which fewer than half of the draws are accepted, with what was measured."""
+    if row["acceptance"] >= HALF:
+        return []
+    draws, far = row["draws"], row["nearest"] is not None and row["nearest"] > ACCEPTED
+    found = []
+    if row["unverified"] >= HALF * draws:
+        found.append(f"{row['unverified']} of {draws} draws never ended")
+    if undertrained is not None:
+        found.append(f"the site is undertrained: {undertrained}")
+    if row["pool_nearest"] > ACCEPTED:
+        found.append(f"no other input of the pool is that near: the nearest is at δ = {row['pool_nearest']:.2f}")
+    if far and row["copied"] is not None and row["copied"] >= HALF:
+        found.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws is near")
+    if row["ess"] < COLLAPSED:
+        found.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")
+    if row["pareto_k"] is not None and row["pareto_k"] > largest_reliable_shape(draws):
+        found.append(f"the weights have a heavy tail: k̂ = {row['pareto_k']:.2f}")
+    return found or ["none of the rules: others are that near, and the generator draws them too rarely"]
+
+
+def _draws(draws: pa.Table, h: float, whole: bool) -> dict[str, Any]:
+    """What is known of one target's draws."""
+    verified = draws.filter(draws["verified"]).sort_by("distance")
+    weights = np.nan_to_num(draws["weight"].to_numpy(zero_copy_only=False))
+    first = verified.slice(0, 1).to_pylist()
+    copied = float(verified["in_train"].to_numpy().mean()) if first and not whole else None
+    return {
+        "draws": len(draws),
+        "unverified": len(draws) - len(verified),
+        "acceptance": float(draws["accepted"].to_numpy().mean()),
+        "nearest": first[0]["distance"] if first else None,
+        "nearest_text": first[0]["text"] if first else None,
+        "copied": copied,
+        "ess": float(effective_sample_size(weights)),
+        "pareto_k": defined(_shape(draws, h)),
+    }
+
+
+def _shape(draws: pa.Table, h: float) -> float:
+    """k̂ of the weights of one target's draws; NaN where there is no tail to fit."""
+    names = ("distance", "log_prior", "log_q")
+    distances, log_prior, log_q = (draws[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
+    tokens = [None if row is None else tuple(row) for row in draws["tokens"].to_pylist()]
+    return importance_weights(log_posterior(distances, h, log_prior), log_q, tokens)[1]

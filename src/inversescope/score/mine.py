@@ -1,0 +1,317 @@
+"""Find hypotheses: of everything that could be said of inputs like these, what the verified samples agree on.
+
+Targets are halved. On one half (discovery) every candidate is scored and ranked; the best go to the other half
+(confirmation), where everything that is reported of them is computed afresh. Dimensions: `candidates`, `targets`, `n`
+samples of a target, `inputs` that are distinct in text and labels, `pool`. Records as docs/run-directory.md lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from inversescope import files
+from inversescope.features import annotators
+from inversescope.features.candidates import RARE, Candidate, candidates
+from inversescope.stats import statistics
+from inversescope.stats.statistics import Estimate, defined, fields
+from inversescope.stats.weights import COLLAPSED, effective_sample_size
+
+CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
+DECIDED = 0.5  # share of the pool that a candidate must decide
+LEVEL = 0.05  # q up to which a hypothesis counts as confirmed
+EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
+
+Row = tuple[str | None, ...]  # the text of an input, and its labels
+Asked = Callable[[Row], str | None]
+
+HYPOTHESES, SEARCH = "hypotheses.parquet", "search.json"
+_ESTIMATES = tuple(f"{name}{end}" for name in ("corrected", "bits") for end in ("", "_low", "_high"))
+SCHEMA = pa.schema(
+    [
+        ("site", pa.string()),
+        ("bandwidth", pa.float64()),
+        ("rank", pa.int32()),
+        ("hypothesis", pa.string()),
+        ("words", pa.string()),
+        *((name, pa.float64()) for name in ("discovery", "discovery_low", "chance", *_ESTIMATES, "p_value", "q_value")),
+        ("targets", pa.int32()),
+        ("merged", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The candidates that tell inputs of the prior apart, with the code of each one's label of every distinct input.
+
+    `codes` are −1 where undecided. `pool` and `targets` are places among the inputs; `probability` is of the pool's.
+    `same`: for each candidate those that part the pool alike, and are less simple.
+    """
+
+    candidates: list[Candidate]
+    same: list[list[str]]
+    codes: Int[ndarray, "candidates inputs"]
+    pool: Int[ndarray, " pool"]
+    probability: Float[ndarray, " pool"]
+    targets: Int[ndarray, " targets"]
+    tried: int
+    prior: list[Float[ndarray, " labels"]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shares = [_prior(codes[self.pool], self.probability, int(codes.max()) + 1) for codes in self.codes]
+        object.__setattr__(self, "prior", shares)
+
+    @property
+    def chance(self) -> Float[ndarray, "candidates targets"]:
+        """The prior's share of each target's own label; NaN where it is undecided."""
+        own = self.codes[:, self.targets]
+        shares = np.array([np.append(prior, np.nan)[codes] for prior, codes in zip(self.prior, own, strict=True)])
+        return shares.reshape(own.shape)  # −1 is the last place, which is NaN
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of every target at a site and bandwidth: places among the inputs, and weights (0: unverified)."""
+
+    places: Int[ndarray, "targets n"]
+    weights: Float[ndarray, "targets n"]
+
+    @property
+    def sizes(self) -> Float[ndarray, " targets"]:
+        """Effective sample size of each target; NaN where the weights have collapsed."""
+        sizes = effective_sample_size(self.weights)
+        return np.where(sizes >= min(COLLAPSED, self.weights.shape[1]), sizes, np.nan)
+
+    def consistency(self, labelled: Labelled) -> Float[ndarray, "candidates targets"]:
+        """The weight of each target's samples that share its label, of those decided; NaN where undefined."""
+        found = np.full((len(labelled.codes), len(self.places)), np.nan)
+        for row, codes in zip(found, labelled.codes, strict=True):
+            labels, own = codes[self.places], codes[labelled.targets]
+            decided = (self.weights * (labels >= 0)).sum(1)
+            agreeing = (self.weights * (labels == own[:, None])).sum(1)
+            used = (decided > 0) & (own >= 0) & ~np.isnan(self.sizes)
+            np.divide(agreeing, decided, out=row, where=used)
+        return found
+
+
+def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> None:
+    """Write `hypotheses.parquet` and `search.json` in the folder `mine`.
+
+    `progress` is called with how much is done, of how much, and of what.
+
+    Raises:
+        UserError: the model of an annotator cannot be loaded.
+    """
+    inputs, samples = _inputs(run), _samples(run)
+    texts = _Texts([*inputs.values(), samples])
+    annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
+    # One more than there are: the search is still to come.
+    annotators.learn(annotated, lambda done: progress(done, len(annotated) + 1, "texts annotated"))
+    labelled = _labelled(texts, inputs)
+    discovery = np.zeros(len(labelled.targets), dtype=bool)
+    order = np.random.default_rng([seed, 5]).permutation(len(discovery))
+    discovery[order[: len(order) // 2]] = True
+    merger = _Merger(labelled)
+    sites = list(dict.fromkeys(samples["site"].to_pylist()))
+    rows: list[dict[str, Any]] = []
+    for done, site in enumerate(sites, start=1):
+        at_site = samples.filter(pc.field("site") == site)
+        for h in sorted(set(at_site["bandwidth"].to_pylist())):
+            drawn = _drawn(at_site.filter(pc.field("bandwidth") == h), texts, len(discovery))
+            found = _search(labelled, drawn, discovery, merger)
+            rng = np.random.default_rng([seed, *f"{site} {h}".encode()])
+            for rank, each in enumerate(found, start=1):
+                confirmed = _confirm(labelled, drawn, each.place, ~discovery, seed, rng)
+                rows.append({"site": site, "bandwidth": h, "rank": rank, **each.fields(labelled), **confirmed})
+        progress(done, len(sites), "sites")
+    q_values = statistics.q_values(np.array([row["p_value"] for row in rows], dtype=float))
+    for row, q in zip(rows, q_values.tolist(), strict=True):
+        row["q_value"] = defined(q)
+    files.write_table(run / "mine" / HYPOTHESES, pa.Table.from_pylist(rows, schema=SCHEMA))
+    halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
+    counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
+    files.write_json(run / "mine" / SEARCH, counts | halves | _annotated())
+
+
+def _annotated() -> dict[str, dict[str, str]]:
+    """What labelled texts beyond our own words, and what could not, with what to install."""
+    there = [each for each in annotators.ANNOTATORS if each.missing() is None]
+    return {"annotators": {each.name: each.made_by() for each in there}, "not_tried": annotators.missing()}
+
+
+def _inputs(run: Path) -> dict[str, pa.Table]:
+    table = pq.read_table(run / "collect" / "inputs.parquet")
+    return {split: table.filter(pc.field("split") == split).sort_by("row") for split in ("pool", "target")}
+
+
+def _samples(run: Path) -> pa.Table:
+    samples = pq.read_table(run / "verify" / "samples.parquet")
+    return samples.filter((pc.field("producer") == "generator") & pc.field("site").is_valid())
+
+
+class _Texts:
+    """The inputs of several tables that are distinct in text or labels, numbered as they come."""
+
+    def __init__(self, tables: Sequence[pa.Table]):
+        self.labels = [name for name in tables[0].column_names if name.startswith("label.")]
+        self.numbers: dict[Row, int] = {}
+        for table in tables:
+            self.places(table)
+
+    def places(self, table: pa.Table) -> Int[ndarray, " rows"]:
+        """The number of each row; a sample that never ended has one too."""
+        rows = zip(*(table[name].to_pylist() for name in ("text", *self.labels)), strict=True)
+        numbers = self.numbers
+        return np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=int)
+
+
+def _labelled(texts: _Texts, inputs: dict[str, pa.Table]) -> Labelled:
+    """Every candidate's labels, without those that say too little of the pool, and of those that say the same only the
+    simplest."""
+    pool, targets = texts.places(inputs["pool"]), texts.places(inputs["target"])
+    known = inputs["pool"]["probability"].to_numpy()
+    probability = np.full(len(pool), 1 / len(pool)) if np.isnan(known).any() else known
+    distinct, rows, place = list(texts.numbers), *np.unique(pool, return_inverse=True)
+    seen = [distinct[row] for row in rows]
+    kept: dict[bytes, tuple[Candidate, Asked, list[str]]] = {}  # by how they part the pool
+    tried = 0
+    for candidate, asked in _all(texts, inputs["pool"]["text"].to_pylist()):
+        tried += 1
+        codes = _codes(map(asked, seen))
+        if not _tells(codes[place], probability):
+            continue
+        if codes.tobytes() in kept:
+            kept[codes.tobytes()][2].append(candidate.source)
+        else:
+            kept[codes.tobytes()] = (candidate, asked, [])
+    found = list(kept.values())
+    codes = np.array([_codes(map(asked, distinct)) for _, asked, _ in found], dtype=int)
+    names, same = [candidate for candidate, _, _ in found], [same for _, _, same in found]
+    return Labelled(names, same, codes.reshape(len(found), len(distinct)), pool, probability, targets, tried)
+
+
+def _all(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, Asked]]:
+    """The task's own features, and every expression, with what gives the label of an input."""
+    for place, name in enumerate(texts.labels, start=1):
+        feature = name.removeprefix("label.")
+        yield Candidate(feature, f"the task's “{feature}”"), itemgetter(place)
+    for candidate in candidates(pool):
+        label = candidate.label
+        yield candidate, lambda row, label=label: None if row[0] is None else label(row[0])
+
+
+def _codes(labels: Iterable[str | None]) -> Int[ndarray, " n"]:
+    """Labels numbered as they first come; −1 where undecided."""
+    numbers: dict[str | None, int] = {None: -1}
+    return np.array([numbers.setdefault(label, len(numbers) - 1) for label in labels], dtype=int)
+
+
+def _prior(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"], count: int) -> Float[ndarray, " labels"]:
+    """The prior's share of each of `count` labels, of which some may be of the samples alone."""
+    return statistics.shares(codes[None], probability[None], count)[0]
+
+
+def _tells(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> bool:
+    """Whether a candidate decides enough of the pool, and has two labels that are not rare."""
+    decided = codes >= 0
+    if probability[decided].sum() < DECIDED * probability.sum():
+        return False
+    shares = np.sort(_prior(codes, probability, int(codes.max()) + 1))
+    return len(shares) > 1 and bool(shares[-2] >= RARE)
+
+
+def _drawn(table: pa.Table, texts: _Texts, targets: int) -> Drawn:
+    """The samples of a site and bandwidth, which stand sorted by target, as many of each."""
+    weights = np.nan_to_num(table["weight"].to_numpy(zero_copy_only=False).astype(float))
+    return Drawn(texts.places(table).reshape(targets, -1), weights.reshape(targets, -1))
+
+
+@dataclass
+class _Found:
+    """A candidate that goes to confirmation: its place, its score on discovery, and what was merged into it."""
+
+    place: int
+    score: Estimate
+    merged: list[str]
+
+    def fields(self, labelled: Labelled) -> dict[str, Any]:
+        candidate = labelled.candidates[self.place]
+        return {
+            "hypothesis": candidate.source,
+            "words": candidate.words,
+            "discovery": self.score.value,
+            "discovery_low": self.score.low,
+            "merged": [*labelled.same[self.place], *self.merged],
+        }
+
+
+def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merger) -> list[_Found]:
+    """The best on the discovery targets by the lower end of the corrected score, which must be above chance. What a
+    better one explains is merged into that."""
+    consistency, chance = drawn.consistency(labelled)[:, discovery], labelled.chance[:, discovery]
+    scores = [statistics.corrected(own, prior) for own, prior in zip(consistency, chance, strict=True)]
+    ranked = sorted((-score.low, place) for place, score in enumerate(scores) if score.low > 0)
+    found: list[_Found] = []
+    for _, place in ranked:
+        better = next((each for each in found if merger.explains(each.place, place)), None)
+        if better is not None:
+            better.merged += [labelled.candidates[place].source, *labelled.same[place]]
+        elif len(found) < CONFIRMED:
+            found.append(_Found(place, scores[place], []))
+    return found
+
+
+class _Merger:
+    """Which candidates leave nothing to be said by another one."""
+
+    def __init__(self, labelled: Labelled):
+        self._codes = labelled.codes[:, labelled.pool] + 1  # undecided is a label like any other here
+        self._probability = labelled.probability
+
+    @cache  # noqa: B019 - as long as the search
+    def explains(self, better: int, worse: int) -> bool:
+        """Whether I(better; worse) / H(worse) over the pool is at least `EXPLAINED`.
+
+        The entropies are corrected for the size of the pool, so that many labels do not explain by their number.
+        """
+        joint = self._codes[better] * (self._codes[worse].max() + 1) + self._codes[worse]
+        mutual = self._entropy(self._codes[better]) + self._entropy(self._codes[worse]) - self._entropy(joint)
+        return bool(mutual >= EXPLAINED * self._entropy(self._codes[worse]))
+
+    def _entropy(self, codes: Int[ndarray, " pool"]) -> float:
+        shares = np.bincount(codes, self._probability)
+        return float(statistics.entropy(shares[None] / shares.sum(), np.array([float(len(codes))]))[0])
+
+
+def _confirm(
+    labelled: Labelled, drawn: Drawn, place: int, chosen: ndarray, seed: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """What the chosen targets say of one candidate, among which it was not found."""
+    codes, sizes = labelled.codes[place], drawn.sizes[chosen]
+    own, chance = codes[labelled.targets[chosen]], labelled.chance[place, chosen]
+    expected = labelled.prior[place]
+    shares = statistics.shares(codes[drawn.places[chosen]], drawn.weights[chosen], len(expected))
+    shares = np.where(np.isnan(sizes)[:, None], np.nan, shares)
+    consistency = np.where(own >= 0, shares[np.arange(len(own)), own], np.nan)
+    decided = float((codes[labelled.pool] >= 0).sum())
+    prior = statistics.entropy(expected[None], np.array([decided]))[0]
+    bits = prior - np.where(np.isnan(consistency), np.nan, statistics.entropy(shares, sizes))
+    return {
+        "targets": int((~np.isnan(consistency)).sum()),
+        "chance": defined(statistics.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
+        **fields("corrected", statistics.corrected(consistency, chance)),
+        **fields("bits", statistics.mean(bits, prior - np.log2(len(expected)), prior)),
+        "p_value": defined(statistics.shuffle_test(shares, own, seed, rng)),
+    }

@@ -1,0 +1,138 @@
+"""How good the samples are as inputs: distinct, alike, near to what the generator was trained on, told from real ones.
+
+Everything stands beside the same for real inputs of the same neighbourhood: the pool's, resampled by the kernel.
+Dimensions: `pool` inputs, `targets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float
+from numpy import ndarray
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist, cpdist
+
+from inversescope.sites import Site
+from inversescope.stats import statistics
+from inversescope.stats.statistics import defined, fields
+from inversescope.stats.two_sample import told_apart
+from inversescope.stats.weights import COLLAPSED, effective_sample_size, log_kernel, normalise, systematic
+from inversescope.tasks import Tokens
+from inversescope.verdicts import ENOUGH
+
+COMPARED = 32  # inputs of a target that the classifier sees of each side, at most
+LOOKED_UP = 128  # inputs of a site and bandwidth whose nearest training input is looked for
+ROWS = 256  # inputs compared with all training inputs at once
+_FIRST = 0x10000  # from here on, every number is a character: a token sequence as a string, which compares fast
+
+SCHEMA = pa.schema(
+    [
+        ("site", pa.string()),
+        ("bandwidth", pa.float64()),
+        *((f"{side}{name}", pa.float64()) for name in ("distinct",) for side in ("", "pool_")),
+        *((f"{side}similarity{end}", pa.float64()) for side in ("", "pool_") for end in ("", "_low", "_high")),
+        *((name, pa.float64()) for name in ("nearest_train", "pool_nearest_train")),
+        ("compared", pa.int64()),
+        *((name, pa.float64()) for name in ("auc", "auc_low", "auc_high", "p_value")),
+    ]
+)
+
+
+class Quality:
+    """Compares samples with the inputs of the pool, and both with those that the generator was trained on."""
+
+    def __init__(
+        self,
+        pool: Sequence[Tokens],
+        train: Iterable[Tokens],
+        probability: Float[ndarray, " pool"],
+        exact: bool,
+        seed: int,
+    ):
+        self.pool = pool
+        self.train = set(train)
+        self.log_prior = np.log(probability)
+        self.enough = 0.0 if exact else ENOUGH  # effective sample size from which the pool has real neighbours
+        self.seed = seed
+        self._known = sorted(map(_spell, self.train))
+        self._nearest: dict[Tokens, float] = {}
+
+    def rows(self, site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
+        """One row for each bandwidth at which the site was sampled."""
+        for h in sorted(table["bandwidth"].unique().to_pylist()):
+            part, rng = table.filter(pc.field("bandwidth") == h), np.random.default_rng([self.seed, 23])
+            weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(distances.shape[1], -1)
+            draws = weights.shape[1]
+            tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
+            by_target = [tokens[start : start + draws] for start in range(0, len(tokens), draws)]
+            drawn = [[x for x in each if x is not None] for each in by_target]
+            neighbours = normalise(self.log_prior + log_kernel(distances.T.astype(float), h))
+            near = effective_sample_size(neighbours) >= self.enough
+            real = [
+                _resampled(each, self.pool, draws, rng) if many else []
+                for each, many in zip(neighbours, near, strict=True)
+            ]
+            usable = np.flatnonzero(near & (effective_sample_size(weights) >= COLLAPSED)).tolist()
+            n = min(draws, COMPARED)
+            weighted = [_resampled(weights[target], by_target[target], n, rng) for target in usable]
+            auc, p_value = told_apart(weighted, [real[target][:n] for target in usable], self.seed)
+            yield {
+                "site": str(site),
+                "bandwidth": h,
+                "distinct": _distinct(drawn),
+                "pool_distinct": _distinct(real),
+                **fields("similarity", _similarity(drawn)),
+                **fields("pool_similarity", _similarity(real)),
+                "nearest_train": self._nearest_train(drawn, rng),
+                "pool_nearest_train": self._nearest_train(real, rng),
+                "compared": len(usable),
+                **fields("auc", auc),
+                "p_value": defined(p_value),
+            }
+
+    def _nearest_train(self, inputs: Sequence[Sequence[Tokens]], rng: np.random.Generator) -> float | None:
+        """The normalised edit distance to the nearest training input, median over the inputs that are none."""
+        novel = sorted({x for each in inputs for x in each} - self.train)
+        chosen = [novel[place] for place in rng.permutation(len(novel))[:LOOKED_UP]]
+        unknown = [x for x in chosen if x not in self._nearest]
+        for start in range(0, len(unknown), ROWS):
+            part = unknown[start : start + ROWS]
+            found = cdist([_spell(x) for x in part], self._known, scorer=Levenshtein.normalized_distance)
+            self._nearest |= dict(zip(part, found.min(1).tolist(), strict=True))
+        return float(np.median([self._nearest[x] for x in chosen])) if chosen else None
+
+
+def _resampled(
+    weights: Float[ndarray, " inputs"], inputs: Sequence[Tokens | None], n: int, rng: np.random.Generator
+) -> list[Tokens]:
+    """`n` inputs by weight, in random order; what never ended is None and weighs nothing."""
+    chosen = [inputs[place] for place in rng.permutation(systematic(weights, n, rng))]
+    return [tokens for tokens in chosen if tokens is not None]
+
+
+def _distinct(inputs: Sequence[Sequence[Tokens]]) -> float | None:
+    """The share of the inputs of a target that are distinct, over all targets."""
+    total = sum(map(len, inputs))
+    return sum(len(set(each)) for each in inputs) / total if total else None
+
+
+def _similarity(inputs: Sequence[Sequence[Tokens]]) -> statistics.Estimate:
+    """How alike two inputs of one target are: 1 less the share of tokens to be edited, mean over pairs and targets.
+
+    Each input is paired with the next one, as they stand in no order.
+    """
+    found = np.full(len(inputs), np.nan)
+    for target, each in enumerate(inputs):
+        if len(each) > 1:
+            spelled = [_spell(x) for x in each]
+            found[target] = cpdist(spelled, spelled[1:] + spelled[:1], scorer=Levenshtein.normalized_similarity).mean()
+    return statistics.mean(found, 0, 1)
+
+
+def _spell(tokens: Tokens) -> str:
+    return "".join(chr(_FIRST + token) for token in tokens)

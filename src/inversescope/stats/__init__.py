@@ -1,0 +1,1 @@
+"""Statistics on arrays: intervals, tests, weights. No files, no torch."""

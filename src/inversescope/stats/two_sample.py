@@ -1,0 +1,102 @@
+"""Can a reader tell two sets of inputs apart? A classifier two-sample test (Lopez-Paz and Oquab, arXiv 1610.06545).
+
+A ridge classifier over which tokens occur, and which at which place, is fitted on some targets and asked about others.
+Dimensions: `targets`, `n` inputs of one side of a target, `both` sides, `indicators`, `sides` that are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy import stats
+
+from inversescope.stats import statistics
+from inversescope.stats.statistics import Estimate
+
+Tokens = tuple[int, ...]
+FOLDS = 5  # of the cross-validation, by target
+FEWEST = 10  # targets: of fewer, the sides can be swapped in too few ways, and classifiers learn from too few
+INDICATORS = 512  # that vary most within targets; the classifier's cost is the cube of their number
+PERMUTATIONS = 199
+
+
+def told_apart(
+    some: Sequence[Sequence[Tokens]], others: Sequence[Sequence[Tokens]], seed: int
+) -> tuple[Estimate, float]:
+    """How well two sets of inputs can be told apart, `n` of each for each target.
+
+    Gives back the area under the curve on targets that the classifier was not fitted to (1/2: not at all), with its
+    interval over them, and the p-value: how often it is as large when the two sets of each target are swapped at
+    random. Both are NaN for fewer than ten targets.
+    """
+    if len(some) < FEWEST:
+        return statistics.UNDEFINED, np.nan
+    rng, targets = np.random.default_rng([seed, 29]), len(some)
+    sides = np.c_[np.ones(targets), rng.choice([-1.0, 1.0], (targets, PERMUTATIONS))]
+    areas = _areas(_indicators(some, others), sides)
+    found = areas.mean(0)
+    p_value = (1 + (found[1:] >= found[0]).sum()) / (1 + PERMUTATIONS)
+    return _widened(statistics.mean(areas[:, 0])), float(p_value)
+
+
+def _widened(estimate: Estimate) -> Estimate:
+    """The interval for classifiers that were fitted to each other's targets, and so err together: the variance is
+    larger by the ratio of (1/J + n_tested/n_fitted) to 1/J for J folds (Nadeau and Bengio 2003, Machine Learning 52).
+    """
+    value, low, high = estimate
+    wider = (1 + FOLDS / (FOLDS - 1)) ** 0.5
+    return Estimate(value, max(0.0, value - wider * (value - low)), min(1.0, value + wider * (high - value)))
+
+
+def _areas(inputs: Float[ndarray, "targets both indicators"], sides: Float[ndarray, "targets sides"]) -> ndarray:
+    """The area under the curve of each target, [targets, sides]. Of the inputs of a target the first half is on the
+    side that `sides` says (1 or -1), the second half on the other.
+
+    Least squares is linear in what it is fitted to, so all sides are tried for the price of one.
+    """
+    targets, both, count = inputs.shape
+    half = both // 2
+    between = inputs[:, :half].sum(1) - inputs[:, half:].sum(1)
+    fold = np.arange(targets) % FOLDS
+    squares = np.stack([_square(inputs[fold == k].reshape(-1, count)) for k in range(FOLDS)])
+    areas = np.empty_like(sides)
+    for k in range(FOLDS):
+        here, rest = fold == k, fold != k
+        known = squares.sum(0) - squares[k]
+        ridge = max(np.trace(known) / count, 1e-9) * np.eye(count)  # as strong as what varies as much as the mean
+        weights = np.linalg.solve(known + ridge, between[rest].T @ sides[rest])
+        ranks = stats.rankdata(np.round(inputs[here] @ weights, 9), axis=1)
+        won = (ranks[:, :half].sum(1) - half * (half + 1) / 2) / half**2
+        areas[here] = np.where(sides[here] > 0, won, 1 - won)
+    return areas
+
+
+def _square(inputs: Float[ndarray, "inputs indicators"]) -> Float[ndarray, "indicators indicators"]:
+    return inputs.T @ inputs
+
+
+def _indicators(
+    some: Sequence[Sequence[Tokens]], others: Sequence[Sequence[Tokens]]
+) -> Float[ndarray, "targets both indicators"]:
+    """Which tokens each input has, and which at which place, less the mean of its target: only what varies within
+    targets tells the sets apart.
+    """
+    inputs = [tokens for pair in zip(some, others, strict=True) for side in pair for tokens in side]
+    said = [[*enumerate(tokens), *((None, token) for token in set(tokens))] for tokens in inputs]
+    number = {indicator: column for column, indicator in enumerate(dict.fromkeys(chain.from_iterable(said)))}
+    column = np.array([number[indicator] for each in said for indicator in each])
+    row = np.repeat(np.arange(len(inputs)), [len(each) for each in said])
+    targets, both = len(some), len(some[0]) + len(others[0])
+    counts = np.bincount(row // both * len(number) + column, minlength=targets * len(number))
+    mean = counts.reshape(targets, -1) / both
+    chosen = np.argsort(-(mean * (1 - mean)).sum(0), kind="stable")[:INDICATORS]
+    place = np.full(len(number), -1)
+    place[chosen] = np.arange(len(chosen))
+    kept = place[column] >= 0
+    found = np.zeros((len(inputs), len(chosen)))
+    found[row[kept], place[column[kept]]] = 1
+    return found.reshape(targets, both, -1) - mean[:, None, chosen]

@@ -1,0 +1,1 @@
+"""Train the generator: next-token loss on noised activations."""

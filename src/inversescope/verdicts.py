@@ -1,0 +1,82 @@
+"""What measurements of a generator say about it, by stated rules: calibrated, undertrained, or cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from inversescope.stats.statistics import Estimate
+
+CLOSE = 0.1  # nats: the mean divergence from the exact distribution, over a site's questions, of a calibrated generator
+FAR = 0.5  # nats: the divergence of any one question up to which it is calibrated
+SMALL = 0.05  # the calibration gap up to which a feature's consistency is right
+ENOUGH = 30.0  # effective sample size from which a reference from draws is trusted as the truth
+ENCODED = 0.1  # corrected score from which a site encodes a feature
+USED = 0.1  # necessity from which the subject uses it
+
+Judgement = Literal["calibrated", "undertrained", "cannot tell"]
+
+
+class Verdict(NamedTuple):
+    """A judgement, and the measurement that decided it, in words."""
+
+    judgement: Judgement
+    reason: str
+
+
+class Measured(NamedTuple):
+    """How one kind of question was answered. The divergence is NaN where the truth is not known."""
+
+    where: str  # in words
+    size: float  # the effective sample size of the reference, median over targets
+    divergence: Estimate
+    gaps: Mapping[str, Estimate]  # by feature
+    exact: bool
+    outside: bool  # the bandwidth is not one that the generator was trained for
+
+
+def of_question(measured: Measured) -> Verdict:
+    """The verdict on one kind of question: a site, a bandwidth, a query."""
+    if measured.outside:
+        return Verdict("cannot tell", f"{measured.where} lies outside the bandwidths it was trained for")
+    if not measured.exact and measured.size < ENOUGH:
+        return Verdict("cannot tell", f"the pool is too small at {measured.where}: effective size {measured.size:.0f}")
+    divergence, gaps = measured.divergence, {name: gap for name, gap in measured.gaps.items() if gap.value == gap.value}
+    if measured.exact and divergence.low > FAR:
+        return Verdict("undertrained", f"KL {divergence.value:.2f} nats at {measured.where}")
+    beyond = {name: gap for name, gap in gaps.items() if gap.low > SMALL or gap.high < -SMALL}
+    if beyond:
+        return Verdict("undertrained", _worst(beyond, measured.where))
+    if measured.exact and not divergence.value <= FAR:
+        return Verdict("cannot tell", f"KL {divergence.value:.2f} nats at {measured.where}, from too few targets")
+    large = {name: gap for name, gap in gaps.items() if abs(gap.value) > SMALL}
+    if large:
+        return Verdict("cannot tell", f"{_worst(large, measured.where)}, from too few targets")
+    if not measured.exact and not gaps:
+        return Verdict("cannot tell", "no feature can be compared")
+    return Verdict("calibrated", _worst(gaps, measured.where) if gaps else f"KL {divergence.value:.2f} nats")
+
+
+def of_site(questions: Sequence[Measured]) -> Verdict:
+    """The verdict on a site: as good as the worst of its questions that can be told."""
+    verdicts = [of_question(measured) for measured in questions]
+    for verdict in verdicts:
+        if verdict.judgement == "undertrained":
+            return verdict
+    known = [m.divergence for m, v in zip(questions, verdicts, strict=True) if m.exact and not m.outside]
+    mean = sum(estimate.value for estimate in known) / len(known) if known else 0.0
+    if mean > CLOSE:
+        return Verdict("undertrained", f"KL {mean:.2f} nats over all its questions")
+    told = [v for m, v in zip(questions, verdicts, strict=True) if m.exact or m.size >= ENOUGH]
+    unclear = [verdict for verdict in told or verdicts if verdict.judgement == "cannot tell"]
+    if unclear:
+        return unclear[0]
+    if known:
+        return Verdict("calibrated", f"KL {mean:.2f} nats from the exact distribution over {len(known)} questions")
+    return Verdict("calibrated", f"agrees with the reference in {len(told)} of {len(questions)} questions")
+
+
+def _worst(gaps: Mapping[str, Estimate], where: str) -> str:
+    name = max(gaps, key=lambda feature: abs(gaps[feature].value))
+    gap = gaps[name]
+    return f"{name} {gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] at {where}"
