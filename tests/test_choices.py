@@ -69,8 +69,8 @@ def conditions(made: Generator, n: int) -> Tensor:
 every_way = pytest.mark.parametrize(
     ("encoder", "conditioning", "backbone"),
     [
-        *itertools.product(("estimates",), CONDITIONINGS, BACKBONES),
-        *itertools.product(("residual", "identity"), ("adaptive",), ("scratch", "llama")),
+        *itertools.product(("regression",), CONDITIONINGS, BACKBONES),
+        *itertools.product(("residual", "identity"), ("adaln",), ("scratch", "llama")),
         ("residual", "slot", "scratch"),
         ("identity", "prefix", "gpt2"),
     ],
@@ -149,12 +149,12 @@ def test_the_identity_encoder_starts_as_the_identity():
 
 
 def test_a_control_layer_takes_other_things_for_other_hidden_states():
-    made = generator("estimates", "control", "scratch")
+    made = generator("regression", "control", "scratch")
     assert isinstance(made.conditioning, Control)
     prepared = made.conditioning.prepare(torch.randn(1, 32))
     weights = made.conditioning.weights(prepared, 0, torch.randn(1, 8, 32))[0]
     assert (weights.std(0) > 1e-2).all()
-    untrained = generator("estimates", "control", "scratch", shaken=False)
+    untrained = generator("regression", "control", "scratch", shaken=False)
     hidden = torch.randn(1, 8, 32)
     assert torch.equal(
         untrained.conditioning.steer(untrained.conditioning.prepare(torch.randn(1, 32)), 0, hidden), hidden
@@ -202,7 +202,7 @@ def of_backbone(made: Generator) -> set[str]:
 
 
 @pytest.mark.parametrize("backbone", ["scratch", "subject"])
-@pytest.mark.parametrize("conditioning", ["adaptive", "control"])
+@pytest.mark.parametrize("conditioning", ["adaln", "control"])
 def test_a_frozen_backbone_learns_first_and_then_no_more(
     backbone: str, conditioning: str, store: Store, subject: Subject, tmp_path: Path
 ):
@@ -275,8 +275,8 @@ def test_a_whole_run_on_the_subject_as_its_own_backbone(tmp_path: Path):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ('conditioning = "magic"', "'adaptive', 'control', 'slot' or 'prefix'"),
-        ('encoder = "magic"', "'estimates', 'residual' or 'identity'"),
+        ('conditioning = "magic"', "'adaln', 'control', 'slot' or 'prefix'"),
+        ('encoder = "magic"', "'regression', 'residual' or 'identity'"),
         ('tuning = "magic"', "'full', 'frozen' or 'lora'"),
         ("width = 10\nheads = 4", "width 10 is not a multiple of heads 4"),
         ('tuning = "lora"', "'lora' needs a pretrained backbone"),

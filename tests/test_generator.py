@@ -15,8 +15,8 @@ from scipy import stats
 from torch import Tensor
 
 from inversescope.generator import IGNORED, Generator, Vocabulary, content
-from inversescope.generator.encoding.estimates import SiteEncoder
-from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.encoding.regression import SiteEncoder
+from inversescope.generator.site_channel import Neighbourhood
 from inversescope.sites import Site
 from inversescope.train.checkpoint import load_generator, save_generator
 from inversescope.units import Spread
@@ -37,8 +37,8 @@ def generator(seed: int = 0) -> Generator:
     shape = {
         "known": 20,
         "facts": says.sizes,
-        "encoder": "estimates",
-        "conditioning": "adaptive",
+        "encoder": "regression",
+        "conditioning": "adaln",
         "backbone": (16, 2, 2),
     }
     made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, BANDWIDTHS, **shape)

@@ -213,7 +213,7 @@ def generator(store: Store) -> Generator:
     made = Generator(
         vocabulary, encoded.shape[1],
         {site: z.shape[1] for site, z in activations.items()}, dict.fromkeys(SITES, (0.02, 2.0)),
-        known=len(encoded), facts=says.sizes, encoder="estimates", conditioning="adaptive", backbone=(16, 1, 2),
+        known=len(encoded), facts=says.sizes, encoder="regression", conditioning="adaln", backbone=(16, 1, 2),
     )  # fmt: skip
     spreads = {site: Spread.of(z) for site, z in activations.items()}
     made.fit(activations, spreads, says, torch.arange(len(encoded)))

@@ -72,15 +72,16 @@ class GeneratorConfig(_Section):
     known: PositiveInt = Field(
         default=4096, description="training inputs kept at each site; a whole prior is kept whole"
     )
-    encoder: Literal["estimates", "residual", "identity"] = Field(
-        default="estimates",
-        description="what an activation becomes: two estimates of what the input says, or what a residual network or "
-        "a linear map learns",
+    encoder: Literal["regression", "residual", "identity"] = Field(
+        default="regression",
+        description="`regression`: linear (Wiener) and kernel (Nadaraya-Watson) regression of the input's principal "
+        "components, fitted in closed form; `residual`: a learned residual network; `identity`: a learned linear map",
     )
-    conditioning: Literal["adaptive", "control", "slot", "prefix"] = Field(
-        default="adaptive",
-        description="how that reaches the backbone: its norms, control layers after its blocks, a slot in its "
-        "attention, or embeddings before the first token",
+    conditioning: Literal["adaln", "control", "slot", "prefix"] = Field(
+        default="adaln",
+        description="how the encoded activation enters the backbone. `adaln`: scale, shift and gate of every sublayer; "
+        "`control`: cross-attention after every block; `slot`: a key and a value in every attention; `prefix`: "
+        "embeddings before the first token",
     )
     backbone: str = Field(
         default="scratch",

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.expectation import Expected, Hinted, Hints, Written
+from inversescope.generator.token_bias import Expected, Hinted, Hints, Written
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from inversescope.generator.backbone import Backbone, Cache
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.expectation import Hints
+from inversescope.generator.token_bias import Hints
 
 KeyAndValue = tuple[Tensor, Tensor]  # each [batch, heads, positions, head width]
 

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from inversescope.generator.backbone import Cache
 from inversescope.generator.conditioning import CONDITIONINGS, Prepared
-from inversescope.generator.content import Content
 from inversescope.generator.decoder import Decoder
 from inversescope.generator.encoding import Encoder, EstimatesEncoder, IdentityEncoder, ResidualEncoder
-from inversescope.generator.expectation import Hinted
-from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.input_pca import Content
+from inversescope.generator.neighbour_lm import Witnesses
 from inversescope.generator.pretrained import Borrowed, Pretrained
+from inversescope.generator.site_channel import Neighbourhood
+from inversescope.generator.token_bias import Hinted
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
-from inversescope.generator.witnesses import Witnesses
 from inversescope.sites import Site
 from inversescope.units import Spread
 
@@ -41,7 +41,7 @@ class Generator(nn.Module):
         bandwidths: the range that each site is trained for.
         known: inputs whose activations are kept with each site.
         facts: how many facts of each kind the content speaks of (`Content`).
-        encoder: "estimates", "residual" or "identity": what an activation becomes.
+        encoder: "regression", "residual" or "identity": what an activation becomes.
         conditioning: a name in `CONDITIONINGS`: how that reaches the backbone.
         backbone: a pretrained model, or the width, layers and heads of a decoder from scratch.
     """
@@ -80,7 +80,7 @@ class Generator(nn.Module):
 
     def _encoder(self, name: str) -> Encoder:
         dimensions = [neighbourhood.dimension for neighbourhood in self._all()]
-        if name == "estimates":
+        if name == "regression":
             return EstimatesEncoder(
                 dimensions,
                 self.width,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from inversescope.generator.backbone import Backbone, Cache
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.expectation import Hints
+from inversescope.generator.token_bias import Hints
 
 
 @runtime_checkable

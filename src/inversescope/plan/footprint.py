@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from inversescope.collect.collect import FLOAT, Store
 from inversescope.config import RunConfig
 from inversescope.generator import Vocabulary
-from inversescope.generator.witnesses import WITNESSES
+from inversescope.generator.neighbour_lm import WITNESSES
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.subject import batch_tokens

@@ -20,7 +20,7 @@ from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
 from inversescope.generator import Generator, Vocabulary, content
 from inversescope.generator.conditioning import CONDITIONINGS
-from inversescope.generator.content import Content
+from inversescope.generator.input_pca import Content
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.borrowed import Borrowed, lender

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.content import Content
-from inversescope.generator.expectation import Expected
-from inversescope.generator.neighbourhood import Neighbourhood
-from inversescope.generator.witnesses import Witnesses
+from inversescope.generator.input_pca import Content
+from inversescope.generator.neighbour_lm import Witnesses
+from inversescope.generator.site_channel import Neighbourhood
+from inversescope.generator.token_bias import Expected
 
 
 class Encoder(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.content import Content
 from inversescope.generator.encoding.encoder import Encoder
 from inversescope.generator.fourier import FEATURES, fourier
-from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.input_pca import Content
+from inversescope.generator.site_channel import Neighbourhood
 
 
 class IdentityEncoder(Encoder):

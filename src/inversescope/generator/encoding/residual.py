@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from inversescope.generator.encoding.encoder import Encoder
 from inversescope.generator.fourier import FEATURES, fourier
-from inversescope.generator.neighbourhood import Neighbourhood
+from inversescope.generator.site_channel import Neighbourhood
 
 LAYERS = 6
 SITE = 16  # numbers that say which site

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from inversescope.generator.witnesses import WITNESSES, Witnesses, summoned
+from inversescope.generator.neighbour_lm import WITNESSES, Witnesses, summoned
 
 # Three witnesses of one condition: 0 1 2 0, 0 1 1 0, 0 2 0 0.
 INPUTS = torch.tensor([[[0, 1, 2, 0], [0, 1, 1, 0], [0, 2, 0, 0]]])

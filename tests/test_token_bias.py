@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from inversescope.generator.content import content
-from inversescope.generator.expectation import KINDS, Expectation, Expected, Written
+from inversescope.generator.input_pca import content
+from inversescope.generator.token_bias import KINDS, Expectation, Expected, Written
 
 # The generator's own tokens; 0 begins and ends, and fills up behind the end.
 ROWS = torch.tensor(

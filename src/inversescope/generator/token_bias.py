@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.content import Content, Facts
+from inversescope.generator.input_pca import Content, Facts
 from inversescope.generator.vocabulary import BOUNDARY
 
 # An estimate is not trusted to exclude a token by more than this factor of its prior probability, or a repetition by

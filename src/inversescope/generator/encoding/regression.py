@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.content import Content
 from inversescope.generator.encoding.encoder import Encoder
-from inversescope.generator.expectation import DOUBT, KINDS, Expectation, Expected
 from inversescope.generator.fourier import FEATURES, fourier
-from inversescope.generator.neighbourhood import Neighbourhood
-from inversescope.generator.witnesses import WITNESSES, Witnesses, summoned
+from inversescope.generator.input_pca import Content
+from inversescope.generator.neighbour_lm import WITNESSES, Witnesses, summoned
+from inversescope.generator.site_channel import Neighbourhood
+from inversescope.generator.token_bias import DOUBT, KINDS, Expectation, Expected
 
 # Directions with less of the standardized variance than this are rounding errors of the activations.
 NEGLIGIBLE_VARIANCE = 1e-6
