@@ -19,7 +19,8 @@ from inversescope import files
 from inversescope.collect.collect import Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator, Vocabulary, content
-from inversescope.sample.sample import SCHEMA, sample, verify
+from inversescope.sample import verify
+from inversescope.sample.sample import SCHEMA, sample
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
