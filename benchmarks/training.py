@@ -18,7 +18,7 @@ from settings import configured, trained
 from inversescope.calibrate.divergence import Calibration
 from inversescope.run.pipeline import Run
 from inversescope.stats.statistics import Estimate
-from inversescope.verdicts import ENOUGH
+from inversescope.verdicts import TRUSTED
 
 TARGETS = 120
 DRAWS = 16
@@ -36,7 +36,7 @@ def main() -> None:
         for h in config.calibrate.bandwidths or config.sample.bandwidths:
             for query in config.calibrate.queries:
                 found = calibration.ask(generator, site, h, query).measured(outside=not generator.serves(site, h))
-                if found.exact or found.size >= ENOUGH:
+                if found.exact or found.size >= TRUSTED:
                     gaps += [gap.value for gap in found.gaps.values()]
                     cells = map(_with_margin, (found.divergence, *found.gaps.values()))
                     table.add_row(str(site), f"{h:g}", query, f"{found.size:.0f}", *cells)

@@ -21,7 +21,6 @@ from inversescope.run.pipeline import Run
 from inversescope.sample.sample import draw
 from inversescope.sites import Site
 from inversescope.stats.weights import (
-    ACCEPTED,
     effective_sample_size,
     importance_weights,
     largest_reliable_shape,
@@ -30,6 +29,7 @@ from inversescope.stats.weights import (
 )
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
+from inversescope.verdicts import ACCEPTED
 
 if TYPE_CHECKING:
     import pandas

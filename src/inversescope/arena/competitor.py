@@ -19,7 +19,7 @@ from inversescope.arena.setting import Setting
 from inversescope.score.methods import Evidence, Feature
 from inversescope.sites import Site
 from inversescope.stats import statistics
-from inversescope.stats.weights import COLLAPSED
+from inversescope.verdicts import COLLAPSED
 
 # Called as work goes on: what is done, of how much, and a remark.
 Progress = Callable[[int, int, str], None]

@@ -18,7 +18,7 @@ from scipy import stats
 from inversescope.arena.record import Answered, Question
 from inversescope.stats import statistics
 from inversescope.stats.statistics import UNDEFINED, Estimate, fields
-from inversescope.verdicts import ENOUGH
+from inversescope.verdicts import TRUSTED
 
 BINS = 10  # of the calibration error
 RESAMPLES = 1000
@@ -128,7 +128,7 @@ def _gap(answered: Answered, reference: Answered | None) -> Estimate:
 
 
 def _gaps(answered: Answered, reference: Answered | None) -> Float[ndarray, " targets"]:
-    if reference is None or not np.nanmedian(np.append(reference.ess, 0.0)) >= ENOUGH:
+    if reference is None or not np.nanmedian(np.append(reference.ess, 0.0)) >= TRUSTED:
         return np.full(len(answered.hit), np.nan)
     return np.where(answered.silent | reference.silent, np.nan, answered.share - reference.share)
 

@@ -23,7 +23,7 @@ from inversescope.stats import statistics
 from inversescope.stats.statistics import fields
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.trainer import Check, Standing
-from inversescope.verdicts import ENOUGH, Measured, of_question, of_site
+from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
 
 QUICK_POINTS = 16  # inputs at which probabilities are compared in the middle of training
 IN_RANGE = 5  # bandwidths of a site's range
@@ -116,7 +116,7 @@ def _standing(queries: Sequence[Sequence[Measured]]) -> Standing:
     if questions[0].exact:
         lag = np.mean([measured.divergence.value for measured in questions])
     else:
-        gaps = [gap.value for measured in questions if measured.size >= ENOUGH for gap in measured.gaps.values()]
+        gaps = [gap.value for measured in questions if measured.size >= TRUSTED for gap in measured.gaps.values()]
         known = np.abs([gap for gap in gaps if not np.isnan(gap)])
         lag = known.mean() if len(known) else np.nan
     return Standing(float(lag), calibrated)

@@ -17,12 +17,11 @@ from numpy import ndarray
 from inversescope.sites import Site
 from inversescope.stats import statistics
 from inversescope.stats.statistics import UNDEFINED, Estimate
+from inversescope.verdicts import MOVES, MOVES_TIMES
 
 # Whose activation takes the place of the source's: its own, for the rounding; of a random input; of one with the same
 # label, or another.
 OWN, RANDOM, SAME, OTHER = "own", "random", "same", "other"
-LEAST = 0.01  # nats: what a random input's activation moves the next token by, at least, where a site matters
-ROUNDING = 3.0  # and at least this many times what putting back the own activation does
 NOTHING = "a random input's activation hardly moves the next token"
 
 RUNS = pa.schema(
@@ -108,7 +107,7 @@ class _Compared:
         """Why there is no effect to be divided up; None if there is one."""
         if not self.targets:
             return "no target has donors of its label and of another"
-        if kl[RANDOM].mean() <= max(LEAST, ROUNDING * kl[OWN].mean()):
+        if kl[RANDOM].mean() <= max(MOVES, MOVES_TIMES * kl[OWN].mean()):
             return NOTHING
         return None
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.causal.effects import NOTHING
-from inversescope.score.mine import HYPOTHESES, LEVEL
-from inversescope.verdicts import ENCODED, ENOUGH, USED
+from inversescope.score.mine import HYPOTHESES
+from inversescope.verdicts import ENCODED, SIGNIFICANT, TRUSTED, USED
 
 MINED = "mined"  # the source of a hypothesis' score
 ASKED = 3  # hypotheses of a site, whether the subject uses them
@@ -59,7 +59,7 @@ def usage(run: Path) -> None:
 def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
     """The first expressions of each site that were confirmed at a bandwidth; what says a feature is none."""
     rows = pq.read_table(
-        run / "mine" / HYPOTHESES, filters=(pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= LEVEL)
+        run / "mine" / HYPOTHESES, filters=(pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= SIGNIFICANT)
     )
     found: dict[str, list[str]] = {}
     for row in rows.sort_by("rank").to_pylist():
@@ -90,7 +90,7 @@ def of_place(score: Row | None, effect: Row) -> tuple[str, str]:
 def _trusted(scores: Sequence[Row | None], exact: bool) -> Row | None:
     """The first score that can be heard; None where none is defined."""
     defined = [row for row in scores if row is not None and row["corrected"] is not None]
-    return next((row for row in defined if row["source"] != "reference" or exact or (row["ess"] or 0) >= ENOUGH), None)
+    return next((row for row in defined if row["source"] != "reference" or exact or (row["ess"] or 0) >= TRUSTED), None)
 
 
 def _beyond(row: Row, name: str, limit: float) -> bool | None:

@@ -24,7 +24,8 @@ from inversescope.run.pipeline import Run
 from inversescope.sites import Site
 from inversescope.stats import statistics
 from inversescope.stats.statistics import UNDEFINED, Estimate
-from inversescope.stats.weights import COLLAPSED, effective_sample_size
+from inversescope.stats.weights import effective_sample_size
+from inversescope.verdicts import COLLAPSED
 
 SUPPORT = 3  # samples shown for a hypothesis
 KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming ones

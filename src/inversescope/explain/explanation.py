@@ -9,8 +9,7 @@ from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.stats.statistics import Estimate
-
-CHANCE = 0.05  # of false findings among those that count as above chance (q)
+from inversescope.verdicts import SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Finding:
     @property
     def above_chance(self) -> bool:
         """Whether the activation says more of it than the prior does, by its interval and over all that was tested."""
-        return self.corrected.low > 0 and self.q_value <= CHANCE
+        return self.corrected.low > 0 and self.q_value <= SIGNIFICANT
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope.causal.effects import LEAST, ROUNDING
 from inversescope.explain.prior import Hypothesis
 from inversescope.inverter import Inversion
 from inversescope.run.pipeline import Run
@@ -19,6 +18,7 @@ from inversescope.stats import statistics
 from inversescope.stats.statistics import FEWEST, UNDEFINED, Estimate
 from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
+from inversescope.verdicts import MOVES, MOVES_TIMES
 
 RANDOM = 32  # random inputs: every ratio at a site stands on what they do
 OTHERS = 8  # inputs of the pool, where the samples do not have another label
@@ -56,7 +56,7 @@ class Replaced:
 
         The source is one, so its donors are the independent units of the intervals.
         """
-        if not len(self.random) or not self.random.mean() > max(LEAST, ROUNDING * self.own):
+        if not len(self.random) or not self.random.mean() > max(MOVES, MOVES_TIMES * self.own):
             return UNDEFINED, UNDEFINED
         labels = {x: hypothesis.label(x) for x in self._samples}
         same = [x for x, label in labels.items() if label == hypothesis.value]

@@ -21,7 +21,8 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.sites import Site
-from inversescope.stats.weights import COLLAPSED, effective_sample_size, systematic
+from inversescope.stats.weights import effective_sample_size, systematic
+from inversescope.verdicts import COLLAPSED
 
 SHOWN = 6  # targets shown at most; at most half of those that have samples
 _SAMPLES = ("producer", "site", "bandwidth", "target", "text", "verified", "weight")

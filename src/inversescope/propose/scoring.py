@@ -16,7 +16,7 @@ from numpy import ndarray
 from inversescope.propose.material import Blind
 from inversescope.stats import statistics
 from inversescope.stats.statistics import Estimate
-from inversescope.stats.weights import COLLAPSED
+from inversescope.verdicts import COLLAPSED
 
 Labels = Mapping[str, str | None]
 

@@ -13,10 +13,10 @@ from markupsafe import Markup, escape
 from inversescope import files
 from inversescope.report.findings import number
 from inversescope.report.targets import differences
+from inversescope.verdicts import SIGNIFICANT
 
 Row = Mapping[str, Any]
 SHOWN = 12  # hypotheses of a site
-CHANCE = 0.05  # q up to which a hypothesis is above chance
 
 
 def write_explanation(record: Row, path: Path) -> None:
@@ -57,7 +57,7 @@ def render(record: Row) -> str:
 def above(finding: Row) -> bool:
     """Whether a finding is above chance: by its interval, and over all that was tested."""
     low, q = finding["corrected"][1], finding["q_value"]
-    return low is not None and q is not None and low > 0 and q <= CHANCE
+    return low is not None and q is not None and low > 0 and q <= SIGNIFICANT
 
 
 def interval(estimate: Sequence[float | None]) -> str:

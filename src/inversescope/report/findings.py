@@ -8,11 +8,8 @@ from dataclasses import dataclass
 
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance, share
-from inversescope.verdicts import ENOUGH, SMALL
+from inversescope.verdicts import ACCEPTED, DETERMINED, GAP, SMALLEST_Q, TRUSTED
 
-ACCEPTED = 0.1  # delta up to which a sample is accepted
-SURE = 0.001  # q below which it is not told more closely
-DETERMINED = 0.75  # lower limit of the corrected score from which the headline says "determines"
 UNDERTRAINED = "undertrained: absence here is not evidence"
 UNCHECKED = "nothing tells whether the generator is calibrated here: absence is not evidence"
 _RULE = "Rule: the highest lower limit of the corrected score"
@@ -68,7 +65,7 @@ class Index:
     """The score rows by (source, site, feature, bandwidth), and what the calibration says of their places."""
 
     def __init__(self, records: Records):
-        self.enough = 0.0 if records.exact else ENOUGH
+        self.enough = 0.0 if records.exact else TRUSTED
         self._rows = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in records.scores}
         clean = [row for row in records.calibration if row["query"] == "clean"]
         self._asked = {(row["site"], row["bandwidth"]): row["verdict"] for row in clean}
@@ -131,9 +128,9 @@ def verdict(row: Row, reference: Row | None, enough: float) -> str:
     gap, low, high = row["gap"], row["gap_low"], row["gap_high"]
     if gap is None or reference is None or (reference["ess"] or 0) < enough:
         return "unchecked"
-    if low is not None and high is not None and (high < -SMALL or low > SMALL):
+    if low is not None and high is not None and (high < -GAP or low > GAP):
         return "undertrained"
-    return "agrees" if abs(gap) <= SMALL else "unclear"
+    return "agrees" if abs(gap) <= GAP else "unclear"
 
 
 def headline(records: Records) -> Headline:
@@ -143,9 +140,9 @@ def headline(records: Records) -> Headline:
     weighted = [row for row in scored if row["source"] == "weighted"]
     agreeing = [row for row in weighted if index.verdict(row) == "agrees"]
     trusted = [row for row in scored if row["source"] == "reference" and (row["ess"] or 0) >= index.enough]
-    reference = f"references with an effective sample size of {ENOUGH:.0f} or more"
+    reference = f"references with an effective sample size of {TRUSTED:.0f} or more"
     for rows, among in (
-        (agreeing, f"weighted samples where the reference confirms the generator (gap at most {SMALL})"),
+        (agreeing, f"weighted samples where the reference confirms the generator (gap at most {GAP})"),
         (trusted, "exact references" if records.exact else reference),
         (weighted, "weighted samples; no reference is good enough to check them"),
     ):
@@ -280,7 +277,8 @@ def tested(row: Row) -> str:
     """The q-value of a row in words."""
     if row["q_value"] is None:
         return "not tested against shuffled targets"
-    return f"against shuffled targets q {'<' if row['q_value'] < SURE else '='}\u00a0{max(row['q_value'], SURE):.3f}"
+    sign = "<" if row["q_value"] < SMALLEST_Q else "="
+    return f"against shuffled targets q {sign}\u00a0{max(row['q_value'], SMALLEST_Q):.3f}"
 
 
 def proposals(records: Records) -> list[Row]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from inversescope.report.findings import ACCEPTED, Figure, Headline, Index, number, tested
+from inversescope.report.findings import Figure, Headline, Index, number, tested
 from inversescope.report.records import Records, Row
+from inversescope.verdicts import ACCEPTED
 
 CONTROLS = {
     "no condition": "no condition",

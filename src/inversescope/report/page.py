@@ -31,7 +31,7 @@ from inversescope.report.records import (
 )
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ENCODED, USED
+from inversescope.verdicts import ACCEPTED, ENCODED, GAP, TRUSTED, USED
 
 _SCRIPTS = (
     "figures.js",
@@ -78,6 +78,7 @@ def render(records: Records) -> str:
         failures=findings.failures(records),
         proposals=findings.proposals(records),
         words=findings,
+        thresholds={"accepted": ACCEPTED, "gap": GAP, "trusted": TRUSTED},
         task=records.config.get("task", {}),
         provenance=_flat(records.provenance),
         config=json.dumps(records.config, indent=2, ensure_ascii=False),
@@ -101,8 +102,8 @@ def page_data(records: Records) -> dict[str, Any]:
         "sources": findings.SOURCES,
         "start": {name: first.get(name) for name in ("site", "feature", "bandwidth")},
         "enough": index.enough,
-        "small": findings.SMALL,
-        "accepted": findings.ACCEPTED,
+        "small": GAP,
+        "accepted": ACCEPTED,
         "undertrained": findings.UNDERTRAINED,
         "unchecked": findings.UNCHECKED,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},

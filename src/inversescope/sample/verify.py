@@ -22,9 +22,10 @@ from inversescope import files
 from inversescope.collect.collect import Store
 from inversescope.collect.inputs import SPLITS
 from inversescope.sites import Site
-from inversescope.stats.weights import ACCEPTED, importance_weights, log_posterior
+from inversescope.stats.weights import importance_weights, log_posterior
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
+from inversescope.verdicts import ACCEPTED
 
 CHUNK = 2048  # distinct inputs read at once: bounds the memory, and what an interruption can cost
 

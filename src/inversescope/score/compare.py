@@ -15,7 +15,8 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.stats import statistics
-from inversescope.stats.weights import COLLAPSED, effective_sample_size
+from inversescope.stats.weights import effective_sample_size
+from inversescope.verdicts import COLLAPSED
 
 SOURCES = ("weighted", "generator")
 

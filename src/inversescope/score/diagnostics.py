@@ -16,7 +16,6 @@ from numpy import ndarray
 
 from inversescope.sites import Site
 from inversescope.stats.weights import (
-    COLLAPSED,
     effective_sample_size,
     importance_weights,
     largest_reliable_shape,
@@ -24,6 +23,7 @@ from inversescope.stats.weights import (
     log_posterior,
     normalise,
 )
+from inversescope.verdicts import COLLAPSED
 
 BINS = 48  # of the histograms, from 0 to the largest distance
 

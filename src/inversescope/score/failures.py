@@ -14,16 +14,14 @@ from numpy import ndarray
 from inversescope.sites import Site
 from inversescope.stats.statistics import defined
 from inversescope.stats.weights import (
-    ACCEPTED,
-    COLLAPSED,
     effective_sample_size,
     importance_weights,
     largest_reliable_shape,
     log_posterior,
 )
+from inversescope.verdicts import ACCEPTED, COLLAPSED, MOST
 
 WORST = 3  # targets of a site
-HALF = 0.5  # share of the draws that are most of them
 
 SCHEMA = pa.schema(
     [
@@ -62,17 +60,17 @@ def failures(
 
 def reasons(row: dict[str, Any], undertrained: str | None) -> list[str]:
     """Every rule that holds for a target of which fewer than half of the draws are accepted, with what was measured."""
-    if row["acceptance"] >= HALF:
+    if row["acceptance"] >= MOST:
         return []
     draws, far = row["draws"], row["nearest"] is not None and row["nearest"] > ACCEPTED
     found = []
-    if row["unverified"] >= HALF * draws:
+    if row["unverified"] >= MOST * draws:
         found.append(f"{row['unverified']} of {draws} draws never ended")
     if undertrained is not None:
         found.append(f"the site is undertrained: {undertrained}")
     if row["pool_nearest"] > ACCEPTED:
         found.append(f"no other input of the pool is that near: the nearest is at δ = {row['pool_nearest']:.2f}")
-    if far and row["copied"] is not None and row["copied"] >= HALF:
+    if far and row["copied"] is not None and row["copied"] >= MOST:
         found.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws is near")
     if row["ess"] < COLLAPSED:
         found.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")

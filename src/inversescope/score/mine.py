@@ -26,11 +26,11 @@ from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.stats import statistics
 from inversescope.stats.statistics import Estimate, defined, fields
-from inversescope.stats.weights import COLLAPSED, effective_sample_size
+from inversescope.stats.weights import effective_sample_size
+from inversescope.verdicts import COLLAPSED
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
-LEVEL = 0.05  # q up to which a hypothesis counts as confirmed
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
 
 Row = tuple[str | None, ...]  # the text of an input, and its labels

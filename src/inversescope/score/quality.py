@@ -21,9 +21,9 @@ from inversescope.sites import Site
 from inversescope.stats import statistics
 from inversescope.stats.statistics import defined, fields
 from inversescope.stats.two_sample import told_apart
-from inversescope.stats.weights import COLLAPSED, effective_sample_size, log_kernel, normalise, systematic
+from inversescope.stats.weights import effective_sample_size, log_kernel, normalise, systematic
 from inversescope.tasks import Tokens
-from inversescope.verdicts import ENOUGH
+from inversescope.verdicts import COLLAPSED, TRUSTED
 
 COMPARED = 32  # inputs of a target that the classifier sees of each side, at most
 LOOKED_UP = 128  # inputs of a site and bandwidth whose nearest training input is looked for
@@ -57,7 +57,7 @@ class Quality:
         self.pool = pool
         self.train = set(train)
         self.log_prior = np.log(probability)
-        self.enough = 0.0 if exact else ENOUGH  # effective sample size from which the pool has real neighbours
+        self.enough = 0.0 if exact else TRUSTED  # effective sample size from which the pool has real neighbours
         self.seed = seed
         self._known = sorted(map(_spell, self.train))
         self._nearest: dict[Tokens, float] = {}

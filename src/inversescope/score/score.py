@@ -41,8 +41,8 @@ from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import statistics
 from inversescope.stats.statistics import Estimate, defined, fields
-from inversescope.stats.weights import COLLAPSED
 from inversescope.tasks import Tokens
+from inversescope.verdicts import COLLAPSED
 
 TESTED = ("generator", "weighted", "reference")  # against their own samples, dealt out to other targets
 

@@ -11,10 +11,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import stats
 
-# A target whose weights are worth fewer samples than this has collapsed: it is counted, and left out of the average.
-COLLAPSED = 4.0
-ACCEPTED = 0.1  # δ at which a sample counts as accepted: InversionView's neighbourhood (arXiv 2405.17653)
-
 RARE = -60.0  # ln q below which no number of draws is large
 TAIL = 5  # weights that the fit of a tail needs (Vehtari et al.)
 RESOLUTION = 1e-4  # weights that differ by a smaller share are equal: their logs come from single precision

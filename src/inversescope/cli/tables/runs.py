@@ -16,11 +16,10 @@ from rich.text import Text
 
 from inversescope import files
 from inversescope.cli.tables.cells import estimated, interval, number, recorded, share, small
-from inversescope.score.mine import LEVEL
 from inversescope.sites import Site
 from inversescope.stats import statistics
+from inversescope.verdicts import SIGNIFICANT, TRUSTED
 
-RELIABLE = 30  # effective sample size from which the reference is the truth that the generator must reproduce
 SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
 TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
@@ -42,14 +41,14 @@ def summary_table(run: Path) -> Group:
     foot = ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
-        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= RELIABLE][:1]
+        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= TRUSTED][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
             generator = rows["generator", feature, h]
             others = [rows["reference", feature, h], rows["nearest", feature, None]]
             first = (escape(feature), f"{h:g}", estimated(generator), small(generator["q_value"]))
             table.add_row(*first, *map(estimated, others), share(generator["chance"]))
         if reliable:
-            foot = f"[dim]reference: effective sample size {RELIABLE} or more from h = {reliable[0]:g} on[/]"
+            foot = f"[dim]reference: effective sample size {TRUSTED:g} or more from h = {reliable[0]:g} on[/]"
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
 
 
@@ -137,7 +136,9 @@ def hypotheses_table(run: Path) -> Group:
             cells = (estimated(row, "corrected"), number(row["bits"]), number(row["q_value"]))
             table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
-    head = f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {LEVEL}"
+    head = (
+        f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {SIGNIFICANT}"
+    )
     return Group(head, table, *not_tried(counts["not_tried"]))
 
 
@@ -154,4 +155,4 @@ def not_tried(missing: Mapping[str, str]) -> list[Text]:
 
 
 def _confirmed(row: dict) -> bool:
-    return row["q_value"] is not None and row["q_value"] <= LEVEL
+    return row["q_value"] is not None and row["q_value"] <= SIGNIFICANT

@@ -1,4 +1,4 @@
-"""What measurements of a generator say about it, by stated rules: calibrated, undertrained, or cannot tell."""
+"""Verdicts on a generator: calibrated, undertrained, or cannot tell; per question and per site."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from inversescope.stats.statistics import Estimate
-
-CLOSE = 0.1  # nats: the mean divergence from the exact distribution, over a site's questions, of a calibrated generator
-FAR = 0.5  # nats: the divergence of any one question up to which it is calibrated
-SMALL = 0.05  # the calibration gap up to which a feature's consistency is right
-ENOUGH = 30.0  # effective sample size from which a reference from draws is trusted as the truth
-ENCODED = 0.1  # corrected score from which a site encodes a feature
-USED = 0.1  # necessity from which the subject uses it
+from inversescope.verdicts.thresholds import GAP, KL_ANY, KL_MEAN, TRUSTED
 
 Judgement = Literal["calibrated", "undertrained", "cannot tell"]
 
@@ -39,17 +33,17 @@ def of_question(measured: Measured) -> Verdict:
     """The verdict on one kind of question: a site, a bandwidth, a query."""
     if measured.outside:
         return Verdict("cannot tell", f"{measured.where} lies outside the bandwidths it was trained for")
-    if not measured.exact and measured.size < ENOUGH:
+    if not measured.exact and measured.size < TRUSTED:
         return Verdict("cannot tell", f"the pool is too small at {measured.where}: effective size {measured.size:.0f}")
     divergence, gaps = measured.divergence, {name: gap for name, gap in measured.gaps.items() if gap.value == gap.value}
-    if measured.exact and divergence.low > FAR:
+    if measured.exact and divergence.low > KL_ANY:
         return Verdict("undertrained", f"KL {divergence.value:.2f} nats at {measured.where}")
-    beyond = {name: gap for name, gap in gaps.items() if gap.low > SMALL or gap.high < -SMALL}
+    beyond = {name: gap for name, gap in gaps.items() if gap.low > GAP or gap.high < -GAP}
     if beyond:
         return Verdict("undertrained", _worst(beyond, measured.where))
-    if measured.exact and not divergence.value <= FAR:
+    if measured.exact and not divergence.value <= KL_ANY:
         return Verdict("cannot tell", f"KL {divergence.value:.2f} nats at {measured.where}, from too few targets")
-    large = {name: gap for name, gap in gaps.items() if abs(gap.value) > SMALL}
+    large = {name: gap for name, gap in gaps.items() if abs(gap.value) > GAP}
     if large:
         return Verdict("cannot tell", f"{_worst(large, measured.where)}, from too few targets")
     if not measured.exact and not gaps:
@@ -65,9 +59,9 @@ def of_site(questions: Sequence[Measured]) -> Verdict:
             return verdict
     known = [m.divergence for m, v in zip(questions, verdicts, strict=True) if m.exact and not m.outside]
     mean = sum(estimate.value for estimate in known) / len(known) if known else 0.0
-    if mean > CLOSE:
+    if mean > KL_MEAN:
         return Verdict("undertrained", f"KL {mean:.2f} nats over all its questions")
-    told = [v for m, v in zip(questions, verdicts, strict=True) if m.exact or m.size >= ENOUGH]
+    told = [v for m, v in zip(questions, verdicts, strict=True) if m.exact or m.size >= TRUSTED]
     unclear = [verdict for verdict in told or verdicts if verdict.judgement == "cannot tell"]
     if unclear:
         return unclear[0]

@@ -1,0 +1,24 @@
+"""Thresholds of all verdicts, each with its meaning and where it comes from. Nothing else repeats them."""
+
+# The generator, against the exact distribution or the reference.
+KL_MEAN = 0.1  # nats: mean divergence from the exact distribution over a site's questions, up to which it is calibrated
+KL_ANY = 0.5  # nats: divergence of any one question, up to which its site is calibrated
+GAP = 0.05  # calibration gap of a feature's consistency up to which generator and reference agree
+TRUSTED = 30.0  # effective sample size from which a reference made of draws counts as the truth
+
+# Samples and their weights.
+ACCEPTED = 0.1  # δ up to which a sample is accepted: InversionView's neighbourhood (arXiv 2405.17653)
+FAIR_SHARE = 0.1  # share of the reference that is accepted, from which acceptance has a meaning at a bandwidth
+COLLAPSED = 4.0  # effective sample size below which a target's weights have collapsed: it is left out of means
+MOST = 0.5  # share of a target's draws that counts as most of them
+
+# Scores and tests.
+SIGNIFICANT = 0.05  # q up to which a finding counts: share of false ones among those at least as sure
+SMALLEST_Q = 0.001  # q below which its size is not printed
+DETERMINED = 0.75  # lower limit of the corrected score from which a site determines a feature
+
+# Encoded and used.
+ENCODED = 0.1  # corrected score from which a site encodes a feature
+USED = 0.1  # necessity from which the subject uses it
+MOVES = 0.01  # nats: divergence of the next token under a random input's activation, from which a site matters
+MOVES_TIMES = 3.0  # the same, in multiples of the divergence under the site's own activation (rounding)
