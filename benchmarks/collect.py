@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inversescope import files
-from inversescope.tasks.literature import NAMES, OBJECTS, PLACES
+from inversescope.tasks.ioi_words import NAMES, OBJECTS, PLACES
 
 LENGTH = 64
 CONFIG = """\

@@ -10,7 +10,7 @@ import pyarrow as pa
 from toy_world import write_store
 
 from inversescope import files
-from inversescope.arena.setting import Setting
+from inversescope.arena.study import Setting
 from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
 from inversescope.run.directory import PROVENANCE, RunDirectory

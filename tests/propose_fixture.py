@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from inversescope.propose import Limits
-from inversescope.propose.material import Case, Material
+from inversescope.propose.split import Case, Material
 
 COLOURS, ANIMALS = ("red", "blue", "green", "white"), ("cat", "dog", "owl", "fox")
 LIMITS = Limits(hypotheses=6, samples=4, prior=24)

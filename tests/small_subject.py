@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from inversescope.cli import main
 from inversescope.subject.loading import quiet
-from inversescope.tasks.literature import NAMES, OBJECTS, PLACES, TEMPLATES
+from inversescope.tasks.ioi_words import NAMES, OBJECTS, PLACES, TEMPLATES
 
 SPECIAL = ["<pad>", "<s>", "</s>"]
 

@@ -11,7 +11,7 @@ from subject_fixture import LAYERS, VARIANTS, tiny_model
 
 from inversescope.errors import UserError
 from inversescope.sites import POINTS, Site
-from inversescope.subject import Subject, identities
+from inversescope.subject import Subject, site_checks
 from inversescope.subject.architecture import Architecture
 from inversescope.subject.architectures import ARCHITECTURES, architecture_of, may_pack
 
@@ -25,7 +25,7 @@ def subject_of(kind: str, **options: Any) -> Subject:
 
 @pytest.mark.parametrize("kind", (*ARCHITECTURES, *VARIANTS, *UNKNOWN))
 def test_every_identity_holds_to_float32_accuracy(kind: str):
-    examined = identities.examine(subject_of(kind))
+    examined = site_checks.examine(subject_of(kind))
     assert [identity for identity in examined if identity.ok is not True or identity.error > 1e-5] == []
 
 
@@ -63,7 +63,7 @@ def test_a_variant_with_norms_on_the_stream_is_not_taken_for_the_usual_one(kind:
     variant = {"opt": {"do_layer_norm_before": False}, "bloom": {"apply_residual_connection_post_layernorm": True}}
     subject = subject_of(kind, **variant[kind])
     assert "attn_out" not in subject.points
-    assert all(identity.ok for identity in identities.examine(subject))
+    assert all(identity.ok for identity in site_checks.examine(subject))
 
 
 # A wrong entry, and the points that must not be offered then.
@@ -88,14 +88,14 @@ def test_a_wrong_entry_is_found_out_and_its_points_are_refused(fault: str, monke
     monkeypatch.setitem(ARCHITECTURES, kind, wrong)
     if fault == "another module's input":
         with pytest.raises((UserError, RuntimeError)):
-            identities.examine(subject)
+            site_checks.examine(subject)
         return
-    failed = {point for identity in identities.examine(subject) if identity.ok is False for point in identity.points}
+    failed = {point for identity in site_checks.examine(subject) if identity.ok is False for point in identity.points}
     assert points <= failed
     for point in points:
         address = ".".join([point, *"0" * len(subject.shape.numbers(point))])
         with pytest.raises(UserError, match=rf"point {point} of this subject is not what it should be(.|\n)*doctor"):
-            identities.require(subject, subject.sites([address]))
+            site_checks.require(subject, subject.sites([address]))
 
 
 def test_only_models_that_take_positions_and_masks_as_given_share_rows():
@@ -114,6 +114,6 @@ def test_a_heads_contributions_add_up_with_the_multiplier_of_the_stream():
 
 
 def test_the_drift_of_half_precision_is_reported_and_judged_by_nobody():
-    drift = identities.drift(subject_of("llama"))
+    drift = site_checks.drift(subject_of("llama"))
     assert drift.ok is None and drift.error is not None and 1e-4 < drift.error < 0.1
     assert f"resid_post.{LAYERS - 1}" in drift.name

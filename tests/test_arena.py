@@ -13,11 +13,11 @@ from arena_fixture import ABSENT, COLOURS, PRESENT, SIZES, planted
 from scipy import stats
 from small_subject import save_subject
 
-from inversescope.arena.competitors import COMPETITORS
 from inversescope.arena.cost import Cost, Memory
 from inversescope.arena.decoding import PROMPT, WRITINGS, WRITTEN, _continuations, _named, _read_out
 from inversescope.arena.latents import best, trained
 from inversescope.arena.measure import calibration_error, causal_agreement, chosen, results
+from inversescope.arena.methods import COMPETITORS
 from inversescope.arena.pairs import pairs, sign_flips
 from inversescope.arena.record import SCHEMA, Answered, Question, read, rows
 from inversescope.score.methods import Feature

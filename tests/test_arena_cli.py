@@ -13,8 +13,8 @@ from run_contract import differences
 from small_subject import World, call, world_in
 
 from inversescope import files
-from inversescope.arena import contest
-from inversescope.arena.competitors import COMPETITORS
+from inversescope.arena import run as arena_run
+from inversescope.arena.methods import COMPETITORS
 from inversescope.arena.pairs import TIE
 
 
@@ -61,8 +61,8 @@ def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFi
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the competitors that are asked from now on."""
     names: list[str] = []
-    ask = contest._ask
-    monkeypatch.setattr(contest, "_ask", lambda *given: (names.append(given[2].name), ask(*given))[1])
+    ask = arena_run._ask
+    monkeypatch.setattr(arena_run, "_ask", lambda *given: (names.append(given[2].name), ask(*given))[1])
     return names
 
 
@@ -70,18 +70,18 @@ FEW = ("--only", "reference", "--only", "linear probe", "--only", "nearest")
 
 
 def test_it_goes_on_after_an_interruption(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    ask = contest._ask
+    ask = arena_run._ask
 
     def interrupted(*given: object) -> None:
         if given[2].name == "nearest":
             raise KeyboardInterrupt
         ask(*given)
 
-    monkeypatch.setattr(contest, "_ask", interrupted)
+    monkeypatch.setattr(arena_run, "_ask", interrupted)
     assert call("arena", run, *FEW) == 130
     assert f"start it again: inversescope arena {run}" in capsys.readouterr().err
     assert not files.finished(run / "arena") and files.finished(run / "arena" / "reference")
-    monkeypatch.setattr(contest, "_ask", ask)
+    monkeypatch.setattr(arena_run, "_ask", ask)
     names = asked(monkeypatch)
     assert call("arena", run, *FEW) == 0
     assert names == ["nearest", "linear probe"]

@@ -25,7 +25,7 @@ from inversescope.generator.conditioning.control import Control
 from inversescope.generator.encoding import IdentityEncoder
 from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.subject.borrowed import Borrowed, lender
+from inversescope.subject.trimmed_copy import Borrowed, lender
 from inversescope.train.checkpoint import LOSSES, load_generator, save_generator
 from inversescope.train.train import Progress, train
 from inversescope.units import Spread

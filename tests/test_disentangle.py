@@ -18,8 +18,8 @@ from subject_fixture import tiny_model
 
 from inversescope import files
 from inversescope.disentangle import disentangle as step
+from inversescope.disentangle.interventions import class_means
 from inversescope.disentangle.metric import MATCHED, MEANS, METHODS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED, results
-from inversescope.disentangle.sources import class_means
 from inversescope.errors import UserError
 from inversescope.run.directory import RunDirectory
 from inversescope.sites import Site

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from linguistics import use_models
 
 from inversescope.errors import UserError
-from inversescope.features import parse, vocabulary
-from inversescope.features.vocabulary import FUNCTIONS, NAMES, NEEDED, PATIENCE
-from inversescope.features.words import split
+from inversescope.features import functions, parse
+from inversescope.features.functions import FUNCTIONS, NAMES, NEEDED, PATIENCE
+from inversescope.features.word_splitting import split
 
 DOCS = (Path(__file__).parents[1] / "docs" / "features.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^\| `(.+?)` \| `(.*?)` \| (?:`(.*?)`|undecided) \|$", DOCS, re.M)
@@ -116,7 +116,7 @@ def test_what_is_not_in_the_language_is_refused(expression: str, parts: list[str
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(?R)", "(?:a{1,1000}){1,1000}b", "(?:aaaaaaaaaaaa){e<=9}c"])
 def test_no_regular_expression_hangs(pattern: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(vocabulary, "SECONDS", 0.02)
+    monkeypatch.setattr(functions, "SECONDS", 0.02)
     expression = parse(f"matches({pattern!r})")
     hard = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!" * 200
     start = time.perf_counter()

@@ -12,8 +12,8 @@ from small_subject import World, call, config_text, world_in
 
 from inversescope import UserError
 from inversescope.config import RunConfig
-from inversescope.features.featured import add_features
-from inversescope.features.user import FeatureConfig
+from inversescope.features.feature_config import FeatureConfig
+from inversescope.features.on_task import add_features
 from inversescope.inverter import Inverter
 from inversescope.run.pipeline import Run
 from inversescope.tasks import IOIConfig, Task, TextsConfig, load_task

@@ -24,7 +24,7 @@ from inversescope.plan.estimate import _Clock
 from inversescope.plan.footprint import LIBRARIES, Footprint, weights_bytes
 from inversescope.plan.needs import needs
 from inversescope.run.pipeline import Run
-from inversescope.subject import Subject, untrained
+from inversescope.subject import Subject, shapes
 
 CPU = torch.device("cpu")
 
@@ -110,7 +110,7 @@ def test_shapes_are_those_that_are_published(preset: str, tmp_path: Path):
     published = PUBLISHED[preset]
     assert f'model = "{published.model}"' in shipped()[preset]
     folder = save_shapes(tmp_path, preset, tokenizer())
-    subject = untrained.shapes(folder, published.model, torch.bfloat16)
+    subject = shapes.without_weights(folder, published.model, torch.bfloat16)
     assert sum(weight.numel() for weight in subject.model.parameters()) == published.parameters
     assert weights_bytes(subject.model, None) == 2 * published.parameters
     assert all(weight.is_meta for weight in subject.model.parameters())
@@ -121,7 +121,7 @@ def test_shapes_are_those_that_are_published(preset: str, tmp_path: Path):
 
 
 def test_rounded_weights_take_less(tmp_path: Path):
-    subject = untrained.shapes(save_shapes(tmp_path, "icl-llama-3-8b", tokenizer()), "llama", torch.bfloat16)
+    subject = shapes.without_weights(save_shapes(tmp_path, "icl-llama-3-8b", tokenizer()), "llama", torch.bfloat16)
     linear = 32 * (4096 * (4096 + 1024 + 1024 + 4096) + 3 * 4096 * 14336)
     whole = 2 * PUBLISHED["icl-llama-3-8b"].parameters
     assert weights_bytes(subject.model, 8) == whole - linear
@@ -188,7 +188,7 @@ def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
     )
     config = RunConfig.parse(text, "wide")
     with Memory(CPU) as measured:
-        subject = untrained.stand_in(tmp_path / "model", "wide", torch.float32, CPU, 8)
+        subject = shapes.stand_in(tmp_path / "model", "wide", torch.float32, CPU, 8)
         run = Run(tmp_path / "run", config)
         run.subject = subject
         run.folder.mkdir()
@@ -197,7 +197,7 @@ def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
         files.finish(run.folder / "task", [], step="task", made_from={})
         run.do("collect")
         run.do("train")
-    whole = untrained.shapes(tmp_path / "model", "wide", torch.float32)
+    whole = shapes.without_weights(tmp_path / "model", "wide", torch.float32)
     said = Footprint(config, whole, run.store, run.sites).on_device(CPU)
     predicted = sum(said.values()) - said["libraries"]
     assert 0.5 < predicted / measured.bytes < 2, (said, measured.bytes)
@@ -207,12 +207,12 @@ def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
 
 
 def test_random_weights_have_the_shapes_and_can_be_read(shapes_alone: Path, world: World):
-    subject = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
+    subject = shapes.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
     real = Subject.load(str(world.model), device="cpu", dtype="float32")
     assert subject.shape == real.shape and subject.prefix == real.prefix
     sizes = {name: weight.shape for name, weight in real.model.named_parameters()}
     assert {name: weight.shape for name, weight in subject.model.named_parameters()} == sizes
-    again = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
+    again = shapes.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
     sites = subject.sites(["resid_post.*"])
     inputs = [subject.encode("Then, James and John went to the store.")]
     for site, rows in subject.capture(inputs, sites).activations.items():
@@ -226,8 +226,8 @@ def test_a_stand_in_of_fewer_layers_can_be_read(model_type: str, tmp_path: Path)
     small = replace_config(preset, narrow | {"vocab_size": 700} | ({} if model_type == "gpt2" else HEADS))
     folder = tmp_path / "model"
     save_with(small, folder)
-    whole = untrained.shapes(folder, "small", torch.float32)
-    subject = untrained.stand_in(folder, "small", torch.float32, CPU, 2)
+    whole = shapes.without_weights(folder, "small", torch.float32)
+    subject = shapes.stand_in(folder, "small", torch.float32, CPU, 2)
     assert whole.shape.layers > 2 and subject.shape == replace(whole.shape, layers=2)
     read = subject.capture([subject.encode("The store.")], subject.sites(["resid_post.*", "z.*.*"]))
     assert all(rows.isfinite().all() for rows in read.activations.values())
@@ -252,8 +252,8 @@ def test_what_stands_in_for_more_layers_is_scaled(shapes_alone: Path):
     for name in ("layer_types", "architectures"):
         settings.pop(name, None)
     (shapes_alone / "config.json").write_text(json.dumps(settings))
-    whole = untrained.shapes(shapes_alone, "small", torch.float32)
-    two = untrained.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
+    whole = shapes.without_weights(shapes_alone, "small", torch.float32)
+    two = shapes.stand_in(shapes_alone, "small", torch.float32, CPU, 2)
     run = Run(shapes_alone, RunConfig.parse(config_text(shapes_alone), "small"))
     run.subject = whole
     sites = whole.sites(["z.0.*", "resid_post.4"])
@@ -276,11 +276,11 @@ def test_a_model_that_does_not_fit_is_measured_in_part(shapes_alone: Path, monke
 
 @pytest.mark.parametrize("shards, whole", [({"a"}, False), ({"a", "b"}, True)])
 def test_weights_are_there_if_every_shard_is(tmp_path: Path, shards: set[str], whole: bool):
-    assert not untrained.has_weights(tmp_path)
+    assert not shapes.has_weights(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "a", "y": "b", "z": "a"}}))
     for name in shards:
         (tmp_path / name).touch()
-    assert untrained.has_weights(tmp_path) == whole
+    assert shapes.has_weights(tmp_path) == whole
 
 
 # The command

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from inversescope.errors import UserError
 from inversescope.files import read_json
-from inversescope.subject import Subject, identities, loading
+from inversescope.subject import Subject, loading, site_checks
 
 INPUTS = [(1, 5, 9, 30), (1, 5, 9, 31), (1, 7)]
 
@@ -42,8 +42,8 @@ def test_a_rounded_subject_is_what_its_sites_are_called(wide: Path, bits: int, d
     subject, exact = (Subject.load(str(wide), dtype=dtype, bits=b) for b in (bits, None))
     assert subject.rounded and not exact.rounded
     assert subject.fingerprint != exact.fingerprint
-    assert [identity.name for identity in identities.examine(subject) if identity.ok is False] == []
-    assert identities.drift(subject) is None and identities.drift(exact) is not None
+    assert [identity.name for identity in site_checks.examine(subject) if identity.ok is False] == []
+    assert site_checks.drift(subject) is None and site_checks.drift(exact) is not None
     sites = subject.sites(["resid_post.*", "result.1.*"])
     near, true = (each.capture(INPUTS, sites).activations for each in (subject, exact))
     for site in sites:
@@ -89,7 +89,7 @@ def test_a_subject_over_several_devices_reads_the_same(folder: Path, tmp_path: P
         found, true = (each.capture(INPUTS, sites, logits=logits) for each in (split, whole))
         for site in sites:
             torch.testing.assert_close(found.activations[site], true.activations[site])
-    assert identities.drift(split) is None
+    assert site_checks.drift(split) is None
 
 
 @pytest.mark.parametrize(

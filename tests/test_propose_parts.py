@@ -17,13 +17,13 @@ from propose_fixture import ANIMAL, COLOUR, RED, planted, texts
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.features import parse
-from inversescope.features.vocabulary import FUNCTIONS, NAMES, NEEDED
+from inversescope.features.functions import FUNCTIONS, NAMES, NEEDED
 from inversescope.propose import read_material
 from inversescope.propose.judge import probes
-from inversescope.propose.material import Blind
 from inversescope.propose.parsing import LABELS, read_answers, read_proposals
 from inversescope.propose.prompts import GUIDE, LONGEST, judge_request, propose_request
 from inversescope.propose.scoring import score
+from inversescope.propose.split import Blind
 from inversescope.stats import statistics
 
 HOSTILE = [

@@ -16,7 +16,7 @@ from transformers import BertConfig, LlamaConfig, LlamaForSequenceClassification
 
 from inversescope.errors import UserError
 from inversescope.position import cut
-from inversescope.subject import Subject, bundled, loading, untrained
+from inversescope.subject import Subject, bundled, loading, shapes
 
 WORDS = ["<pad>", "<s>", "</s>", "the", "cat", "sat"]
 
@@ -124,7 +124,7 @@ def gated_folder(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
 
 
-@pytest.mark.parametrize("read", [Subject.load, untrained.locate])
+@pytest.mark.parametrize("read", [Subject.load, shapes.locate])
 def test_a_gated_model_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object]):
     gated_folder(monkeypatch, hub_says(GatedRepoError, 403))
     says = r"gated repo(.|\n)*accept the model's licence at https://huggingface.co/some/model with(.|\n)*HF_TOKEN"

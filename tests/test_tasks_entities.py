@@ -19,7 +19,7 @@ from scipy.stats import chisquare
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.tasks.cities import CONTEXTS, QUESTIONS, Cities, CitiesConfig, _cities
-from inversescope.tasks.knowledge import answer_tokens, choices
+from inversescope.tasks.known_answers import answer_tokens, choices
 from inversescope.tasks.ravel import Ravel, RavelConfig
 
 KNOWN = ("Tokyo", "Lima", "Mexico City", "Paris", "Buenos Aires")

@@ -18,8 +18,8 @@ from scipy.stats import chisquare
 
 from inversescope.errors import UserError
 from inversescope.tasks import IOI, IOIConfig, TaskSection, load_task, require
-from inversescope.tasks.frames import FEATURES
-from inversescope.tasks.literature import NAMES, OBJECTS, PLACES, TEMPLATES
+from inversescope.tasks.ioi_templates import FEATURES
+from inversescope.tasks.ioi_words import NAMES, OBJECTS, PLACES, TEMPLATES
 
 CUTS = ("END", "S2", "S1+1")
 GO = "Then, [B] and [A] went to the [PLACE]. [B] gave a [OBJECT] to [A]"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from inversescope.errors import UserError
-from inversescope.features.user import FeatureConfig
+from inversescope.features.feature_config import FeatureConfig
 from inversescope.tasks import IOIConfig, TaskSection, config_of
 
 Query = Literal["clean", "noisy"]

@@ -14,8 +14,8 @@ import torch
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.features.featured import with_readers
-from inversescope.features.user import reader
+from inversescope.features.feature_config import reader
+from inversescope.features.on_task import with_readers
 from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.run.pipeline import Run
 from inversescope.sample.sample import draw

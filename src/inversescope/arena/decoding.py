@@ -17,9 +17,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope.arena.competitor import Answer, Kind, Progress, classified
 from inversescope.arena.cost import Cost
-from inversescope.arena.setting import Setting
+from inversescope.arena.method import Answer, Kind, Progress, classified
+from inversescope.arena.study import Setting
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inversescope import files
-from inversescope.arena.competitor import Answer, Kind, Progress, counted
 from inversescope.arena.cost import Cost
-from inversescope.arena.setting import Setting
+from inversescope.arena.method import Answer, Kind, Progress, counted
+from inversescope.arena.study import Setting
 from inversescope.calibrate.calibrate import check
 from inversescope.config import RunConfig
 from inversescope.generator import Generator

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from inversescope.arena.competitor import Answer, Kind, Progress, counted
 from inversescope.arena.cost import Cost
-from inversescope.arena.setting import Setting
+from inversescope.arena.method import Answer, Kind, Progress, counted
+from inversescope.arena.study import Setting
 from inversescope.score.methods import from_pool
 
 

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope.arena.competitor import Answer, Kind, Progress, classified
 from inversescope.arena.cost import Cost
-from inversescope.arena.setting import Setting
+from inversescope.arena.method import Answer, Kind, Progress, classified
+from inversescope.arena.study import Setting
 
 HELD = 0.2  # of the inputs with a label: what hyperparameters are chosen on
 

@@ -47,9 +47,9 @@ def arena(
     folder = out or run / "arena"
     with interruptible(f"start it again: inversescope arena {study}"):
         with screen.status("starting"):
-            from inversescope.arena.competitors import chosen
-            from inversescope.arena.contest import contest
-            from inversescope.arena.setting import Setting
+            from inversescope.arena.methods import chosen
+            from inversescope.arena.run import contest
+            from inversescope.arena.study import Setting
             from inversescope.cli.progress import shown
             from inversescope.run.directory import RunDirectory
 

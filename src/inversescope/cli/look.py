@@ -76,7 +76,7 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
     with screen.status("loading the model"):
         from inversescope.cli.tables.looking import identities_table
         from inversescope.subject import Subject
-        from inversescope.subject.identities import drift, examine
+        from inversescope.subject.site_checks import drift, examine
 
         subject = Subject.load(model, dtype=dtype, device=device, bits=bits, attention=attention)
     with screen.status("examining it"):

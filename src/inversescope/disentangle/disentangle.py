@@ -17,9 +17,9 @@ from torch import Tensor
 
 from inversescope import files
 from inversescope.causal.causal import Label, World
-from inversescope.disentangle.asking import Asked, Questions
+from inversescope.disentangle.interventions import Change, Intervention, Sources
 from inversescope.disentangle.metric import MATCHED, RUNS, SHUFFLED, results
-from inversescope.disentangle.sources import Change, Intervention, Sources
+from inversescope.disentangle.questions import Asked, Questions
 from inversescope.errors import UserError
 from inversescope.run.directory import RunDirectory
 from inversescope.sites import Site

@@ -12,7 +12,7 @@ import numpy as np
 
 from inversescope.features.annotators import SENTIMENT, SPEECH, TOPICS, topics
 from inversescope.features.language import parse
-from inversescope.features.words import split
+from inversescope.features.word_splitting import split
 
 RARE = 0.02  # share of the texts below which (or above 1 − which) a word is too rare (or too common) to tell them apart
 NGRAM = 3  # words of the longest phrase

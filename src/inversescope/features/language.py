@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from inversescope.errors import UserError
 from inversescope.features.annotators import Annotator, require
 from inversescope.features.annotators.speech import TAGS
-from inversescope.features.vocabulary import (
+from inversescope.features.functions import (
     FUNCTIONS,
     GROUP,
     LIMIT,
@@ -33,7 +33,7 @@ from inversescope.features.vocabulary import (
     Pattern,
     Value,
 )
-from inversescope.features.words import split
+from inversescope.features.word_splitting import split
 
 LONGEST, DEEPEST, LARGEST = 500, 20, 1_000_000  # characters, parts within parts, a written number
 UNDECIDED = "undecided"

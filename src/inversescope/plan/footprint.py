@@ -17,7 +17,7 @@ from inversescope.generator.neighbour_lm import WITNESSES
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.subject import batch_tokens
-from inversescope.tasks.knowledge import CHUNK
+from inversescope.tasks.known_answers import CHUNK
 from inversescope.train.train import SCRATCH, untrained
 
 LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/experiments.md)
@@ -37,7 +37,7 @@ class Footprint:
 
     Args:
         config: what is asked for.
-        whole: the subject's shapes (`untrained.shapes`).
+        whole: the subject's shapes (`shapes.without_weights`).
         store: holds the inputs.
         sites: for each split, where it is read.
 

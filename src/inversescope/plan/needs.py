@@ -21,7 +21,7 @@ from inversescope.plan.estimate import estimate
 from inversescope.plan.footprint import Footprint, weights_bytes
 from inversescope.run.pipeline import Run
 from inversescope.sites import SubjectShape
-from inversescope.subject import Subject, bundled, loading, untrained
+from inversescope.subject import Subject, bundled, loading, shapes
 from inversescope.subject.projections import load_projection
 from inversescope.tasks import entries
 from inversescope.tasks.entities import EntityTask
@@ -74,8 +74,8 @@ def needs(config_text: str, name: str) -> Needs:
     wanted = config.subject
     device = _device(wanted.device)
     dtype = loading.choose_dtype(wanted.dtype, device)
-    folder = untrained.locate(wanted.model, wanted.revision)
-    whole = untrained.shapes(folder, wanted.model, dtype)
+    folder = shapes.locate(wanted.model, wanted.revision)
+    whole = shapes.without_weights(folder, wanted.model, dtype)
     reader, measured = _reader(wanted, folder, whole, device)
     with tempfile.TemporaryDirectory() as temporary:
         run = Run(Path(temporary), config)
@@ -116,7 +116,7 @@ def _reader(wanted: SubjectConfig, folder: Path, whole: Subject, device: torch.d
     if device.type == "cuda" and not torch.cuda.is_available():
         return None, "not measured: there is no GPU here"
     dtype, layers = whole.dtype, whole.shape.layers
-    if untrained.has_weights(folder):
+    if shapes.has_weights(folder):
         model = wanted.model if wanted.model == bundled.NAME else str(folder)
         subject = Subject.load(
             model, device=wanted.device, dtype=str(dtype).removeprefix("torch."), bits=wanted.bits,
@@ -128,7 +128,7 @@ def _reader(wanted: SubjectConfig, folder: Path, whole: Subject, device: torch.d
     fits = weights_bytes(whole.model, None) <= FITS * _free(device)
     layers = layers if fits else min(LAYERS, layers)
     part = "" if layers == whole.shape.layers else f" of {layers} of {whole.shape.layers} layers, and scaled"
-    subject = untrained.stand_in(folder, wanted.model, dtype, device, layers)
+    subject = shapes.stand_in(folder, wanted.model, dtype, device, layers)
     return subject, f"measured on random weights{part}"
 
 

@@ -1,8 +1,8 @@
 """Hypotheses in words, proposed by a language model, judged blind, and scored like every other."""
 
-from inversescope.propose.material import Material, read_material
 from inversescope.propose.proposing import Limits, Outcome, Plan, propose
 from inversescope.propose.records import cost, replies, require_same, write
+from inversescope.propose.split import Material, read_material
 
 __all__ = [
     "Limits",

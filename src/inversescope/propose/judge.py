@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inversescope.propose.endpoint import Endpoint, Request
-from inversescope.propose.material import Blind
 from inversescope.propose.parsing import LABELS, read_answers
 from inversescope.propose.prompts import has_word, judge_request, negated
+from inversescope.propose.split import Blind
 
 BATCH = 16  # texts in one request
 PROBES, PROBED = 4, 8  # questions of known answer, and texts of either answer for each

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from inversescope.propose.endpoint import Request
-from inversescope.propose.material import Case, Material
+from inversescope.propose.split import Case, Material
 
 LONGEST = 1500  # characters of a text that are sent: the last ones, which end at the position that is read
 SAMPLES = 6  # distinct samples of a target that are shown, the heaviest

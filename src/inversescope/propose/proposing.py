@@ -12,10 +12,10 @@ import numpy as np
 from inversescope.features import parse
 from inversescope.propose.endpoint import BudgetError, Endpoint, Reply, Request
 from inversescope.propose.judge import Answers, Judge, Judged, Known, distrust, most_requests
-from inversescope.propose.material import Blind, Material
 from inversescope.propose.parsing import LABELS, Hypothesis, Proposed, read_proposals
 from inversescope.propose.prompts import GUIDE, propose_request, repair_request
 from inversescope.propose.scoring import Labels, score
+from inversescope.propose.split import Blind, Material
 
 ALL = 10**6
 QUESTION = 300  # characters of a question at most

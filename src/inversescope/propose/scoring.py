@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from inversescope.propose.material import Blind
+from inversescope.propose.split import Blind
 from inversescope.stats import statistics
 from inversescope.stats.statistics import Estimate
 from inversescope.verdicts import COLLAPSED

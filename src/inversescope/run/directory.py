@@ -11,13 +11,13 @@ from inversescope import __version__, files
 from inversescope.collect.collect import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
-from inversescope.features.featured import add_features
-from inversescope.features.user import fingerprint
+from inversescope.features.feature_config import fingerprint
+from inversescope.features.on_task import add_features
 from inversescope.run.provenance import provenance
 from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.subject.identities import require as require_identities
 from inversescope.subject.projections import load_projection
+from inversescope.subject.site_checks import require as require_identities
 from inversescope.tasks import Task, load_task
 
 CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"

@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 from numpy.random import Generator
 
 from inversescope.errors import UserError
-from inversescope.tasks.knowledge import choices
+from inversescope.tasks.known_answers import choices
 from inversescope.tasks.task import Accuracy, Labels, Question, TaskSubject, Tokens
 
 SLOT = "%s"  # where the entity stands in a prompt

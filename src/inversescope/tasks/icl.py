@@ -22,7 +22,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from inversescope.errors import UserError
 from inversescope.tasks.icl_words import KIND_OF, PAIRS
-from inversescope.tasks.knowledge import answer_tokens
+from inversescope.tasks.known_answers import answer_tokens
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Accuracy, Labels, TaskConfig, TaskSubject, Tokens
 

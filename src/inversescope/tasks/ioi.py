@@ -30,7 +30,7 @@ from numpy.random import Generator
 from pydantic import Field, model_validator
 
 from inversescope.errors import UserError
-from inversescope.tasks.frames import (
+from inversescope.tasks.ioi_templates import (
     FEATURES,
     IO,
     OBJECT,
@@ -43,7 +43,7 @@ from inversescope.tasks.frames import (
     make_frame,
     read,
 )
-from inversescope.tasks.literature import NAMES, OBJECTS, PLACES, TEMPLATES
+from inversescope.tasks.ioi_words import NAMES, OBJECTS, PLACES, TEMPLATES
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Accuracy, Labels, TaskConfig, TaskSubject, Tokens
 

@@ -21,8 +21,8 @@ from pydantic import Field, PositiveInt, StrictInt, computed_field, model_valida
 from inversescope.errors import UserError
 from inversescope.position import LAST, cut, keep_last
 from inversescope.tasks.registry import register
-from inversescope.tasks.rows import read_dataset, read_file
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject, Tokens
+from inversescope.tasks.text_files import read_dataset, read_file
 
 
 class TextsConfig(TaskConfig):

@@ -15,7 +15,7 @@ from inversescope import files
 from inversescope.generator import Generator, Vocabulary
 from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
-from inversescope.subject.borrowed import Borrowed
+from inversescope.subject.trimmed_copy import Borrowed
 
 LOSSES = "losses.parquet"
 CHECKPOINT = "checkpoint.pt"

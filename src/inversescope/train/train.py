@@ -23,7 +23,7 @@ from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.input_pca import Content
 from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.subject.borrowed import Borrowed, lender
+from inversescope.subject.trimmed_copy import Borrowed, lender
 from inversescope.train.bandwidth_range import supported
 from inversescope.train.checkpoint import save_checkpoint, save_generator
 from inversescope.train.pairs import Examples

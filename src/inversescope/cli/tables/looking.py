@@ -15,7 +15,7 @@ from inversescope.plan.doctor import Check
 from inversescope.sites import SubjectShape
 
 if TYPE_CHECKING:
-    from inversescope.subject.identities import Identity
+    from inversescope.subject.site_checks import Identity
     from inversescope.tasks import Entry
 
 _SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}

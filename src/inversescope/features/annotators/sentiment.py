@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from inversescope.features.annotators.annotator import INSTALL, installed, version
-from inversescope.features.words import split
+from inversescope.features.word_splitting import split
 
 FELT = 0.05  # |compound| from which a text is positive or negative, by VADER's authors
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from inversescope.errors import UserError
 from inversescope.features.annotators.annotator import INSTALL, installed, version
-from inversescope.features.words import split, starts
+from inversescope.features.word_splitting import split, starts
 
 VARIABLE, DEFAULT = "INVERSESCOPE_SPACY", "en_core_web_sm"
 UNUSED = ["parser", "ner", "lemmatizer", "senter", "textcat"]

@@ -20,7 +20,7 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.features.annotators.annotator import INSTALL, installed, version
-from inversescope.features.words import split
+from inversescope.features.word_splitting import split
 
 VARIABLE, DEFAULT = "INVERSESCOPE_EMBEDDINGS", "minishlab/potion-base-8M"
 WEIGHTS = "model.safetensors"

@@ -14,7 +14,7 @@ import regex
 
 from inversescope.errors import UserError
 from inversescope.features.annotators import SENTIMENT, SPEECH, TOPICS, Annotator, sentiment, speech, topics
-from inversescope.features.words import split
+from inversescope.features.word_splitting import split
 
 Value = bool | int | str | None
 YES_NO, NUMBER, TEXT = "yes or no", "number", "text"

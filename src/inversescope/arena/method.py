@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.arena.cost import Cost
-from inversescope.arena.setting import Setting
+from inversescope.arena.study import Setting
 from inversescope.score.methods import Evidence, Feature
 from inversescope.sites import Site
 from inversescope.stats import statistics

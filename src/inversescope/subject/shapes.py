@@ -50,7 +50,7 @@ def has_weights(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _WEIGHTS)
 
 
-def shapes(folder: Path, name: str, dtype: torch.dtype) -> Subject:
+def without_weights(folder: Path, name: str, dtype: torch.dtype) -> Subject:
     """The model without any weights: its sites, its sizes and its tokenizer are known, and it cannot be run.
 
     Raises:

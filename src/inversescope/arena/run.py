@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inversescope import files
-from inversescope.arena.competitor import Competitor, Progress
 from inversescope.arena.cost import Cost, Memory
 from inversescope.arena.measure import RESULTS, Answers, results
+from inversescope.arena.method import Competitor, Progress
 from inversescope.arena.pairs import PAIRS, pairs
 from inversescope.arena.record import SCHEMA, read, rows
-from inversescope.arena.setting import Setting
+from inversescope.arena.study import Setting
 from inversescope.errors import UserError
 from inversescope.report.arena import write_arena
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from inversescope.errors import UserError
-from inversescope.features.user import FeatureConfig, Reader
+from inversescope.features.feature_config import FeatureConfig, Reader
 from inversescope.tasks import Labels, Task, TaskSubject
 
 

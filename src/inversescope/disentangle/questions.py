@@ -14,7 +14,7 @@ from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.patching import Patches, Source
 from inversescope.tasks import AskingTask, Question, Tokens
-from inversescope.tasks.knowledge import decode, spellings
+from inversescope.tasks.known_answers import decode, spellings
 
 
 class Asked:

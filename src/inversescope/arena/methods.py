@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inversescope.arena import latents, probes
-from inversescope.arena.competitor import Competitor
 from inversescope.arena.decoding import LogitLens, SelfDecoding
 from inversescope.arena.generated import Edited, Free, Generated
+from inversescope.arena.method import Competitor
 from inversescope.arena.retrieval import Retrieved
 from inversescope.arena.supervised import Supervised, one_by_one
 from inversescope.errors import UserError
