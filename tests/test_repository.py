@@ -42,10 +42,11 @@ def tracked_texts() -> list[tuple[Path, str]]:
     return [(path.relative_to(ROOT), content.decode("utf-8")) for path, content in contents if b"\0" not in content]
 
 
-def tree_in_readme() -> set[str]:
-    """The files named in the README's tree: two spaces a level, and a folder ends with a slash."""
-    block = re.search(r"```text\nsrc/inversescope/\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
-    assert block, "the README has no file tree of src/inversescope/"
+def files_in_the_tree() -> set[str]:
+    """The files named in the tree of docs/architecture.md: two spaces a level, and a folder ends with a slash."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = re.search(r"```text\nsrc/inversescope/\n(.*?)```", page, re.S)
+    assert block, "docs/architecture.md has no file tree of src/inversescope/"
     files, folders = set(), []
     for line in block[1].splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
@@ -56,13 +57,13 @@ def tree_in_readme() -> set[str]:
     return files
 
 
-def test_the_readme_has_the_file_tree():
+def test_architecture_lists_every_file():
     files = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert tree_in_readme() == files
+    assert files_in_the_tree() == files
 
 
 def test_help_answers_at_once():
