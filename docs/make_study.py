@@ -55,7 +55,7 @@ def profile(run: Path, h: float) -> str:
         for r in rows(run / "score" / "results.parquet")
         if (r["source"], r["bandwidth"]) == (SOURCE, h)
     }
-    usage = {(r["site"], r["feature"]): r["verdict"] for r in rows(run / "score" / "usage.parquet")}
+    usage = {(r["site"], r["feature"]): r["verdict"] for r in rows(run / "causal" / "used.parquet")}
     features = list(dict.fromkeys(feature for (_, feature), row in scores.items() if row["corrected"] is not None))
 
     def line(site: str) -> list[str]:

@@ -84,11 +84,11 @@ def all_scores(runs: Runs) -> list[Row]:
 
 
 def known_verdicts(runs: Runs) -> list[tuple[str, Row]]:
-    """The rows of `score/usage.parquet` of which the truth is known: `used`, `unused` or `erased`."""
+    """The rows of `causal/used.parquet` of which the truth is known: `used`, `unused` or `erased`."""
     return [
         (name, row)
         for (world, _), run in runs.items()
-        for row in pq.read_table(run / "score" / "usage.parquet").to_pylist()
+        for row in pq.read_table(run / "causal" / "used.parquet").to_pylist()
         for name in ("used", "unused", "erased")
         if row["feature"] in getattr(world, name).get(row["site"], ())
     ]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from inversescope import files
 from inversescope.calibrate.calibrate import SCHEMAS
 from inversescope.causal.effects import EFFECTS, RUNS
-from inversescope.causal.used import usage
+from inversescope.causal.used import used
 from inversescope.score.by_distance import SCHEMA as SPECIFICITY
 from inversescope.score.failures import SCHEMA as FAILURES
 from inversescope.score.mine import SCHEMA as HYPOTHESES
@@ -124,7 +124,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
     for name, rows, schema in (("runs", [], RUNS), ("effects", _effects(shape), EFFECTS)):
         files.write_table(run / "causal" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
-    usage(run)
+    used(run)
     files.write_json(
         run / "score" / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
     )

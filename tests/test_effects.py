@@ -13,7 +13,7 @@ from scipy.stats import ttest_ind
 
 from inversescope import files
 from inversescope.causal.effects import EFFECTS, NOTHING, effects
-from inversescope.causal.used import confirmed, of_place, usage
+from inversescope.causal.used import confirmed, of_place, used
 from inversescope.score.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
 from inversescope.stats.statistics import FEWEST, ratio, ratio_of_means
@@ -213,7 +213,7 @@ def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp
     scored = {"source": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
     files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
     files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
-    usage(tmp_path)
-    judged, undefined = pq.read_table(tmp_path / "score" / "usage.parquet").to_pylist()
+    used(tmp_path)
+    judged, undefined = pq.read_table(tmp_path / "causal" / "used.parquet").to_pylist()
     assert (judged["source"], judged["verdict"], judged["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
     assert (undefined["source"], undefined["verdict"]) == (None, "cannot tell")

@@ -103,7 +103,7 @@ def test_what_is_no_extension_is_refused(collected: Path, config, capsys, change
 def test_a_run_with_later_steps_is_not_extended(world: World, config, capsys):
     assert call("extend", world.run, config(*MORE)) == 2
     message = capsys.readouterr().err
-    assert "given:   train, calibrate, sample, verify, reference, mine, causal, score, report" in message
+    assert "given:   reference, train, calibrate, sample, verify, score, mine, causal, report" in message
     assert "delete these folders" in message and files.finished(world.run / "collect")
 
 

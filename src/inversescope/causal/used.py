@@ -35,8 +35,8 @@ SCHEMA = pa.schema(
 Row = Mapping[str, Any]
 
 
-def usage(run: Path) -> None:
-    """Write `score/usage.parquet`, from the records of `causal`, `mine` and `score`."""
+def used(run: Path) -> None:
+    """Write `causal/used.parquet`, from the records of `causal`, `mine` and `score`."""
     effects = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
     scores = pq.read_table(run / "score" / "results.parquet").to_pylist()
     mined = pq.read_table(run / "mine" / HYPOTHESES).to_pylist()
@@ -53,7 +53,7 @@ def usage(run: Path) -> None:
         if score is not None:
             measured |= {name: score[name] for name in SCHEMA.names if name.startswith(("source", "corrected"))}
         rows.append(measured)
-    files.write_table(run / "score" / "usage.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
+    files.write_table(run / "causal" / "used.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
@@ -77,12 +77,12 @@ def of_place(score: Row | None, effect: Row) -> tuple[str, str]:
         return "cannot tell", "no score is defined here"
     scored, moved = _told(score, "corrected", "score"), effect["reason"] or _told(effect, "necessity", "necessity")
     encoded = _beyond(score, "corrected", ENCODED)
-    used = False if effect["reason"] == NOTHING else _beyond(effect, "necessity", USED)
-    if encoded is None or used is None:
+    moves = False if effect["reason"] == NOTHING else _beyond(effect, "necessity", USED)
+    if encoded is None or moves is None:
         return "cannot tell", scored if encoded is None else moved
     if encoded:
-        return "encoded and used" if used else "encoded, unused", moved
-    if used:  # its neighbours do not tell the label, and yet another one moves the next token
+        return "encoded and used" if moves else "encoded, unused", moved
+    if moves:  # its neighbours do not tell the label, and yet another one moves the next token
         return "cannot tell", f"{scored}, yet {moved}"
     return "neither", scored
 

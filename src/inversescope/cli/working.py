@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 STEPS = {
     "task": "Measure how well the subject does the task; refuse one that it cannot do.",
     "collect": "Draw inputs from the prior and store their activations.",
+    "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
     "train": "Train the generator, from its last checkpoint if there is one.",
     "calibrate": "Compare the generator with the exact distribution, or with the reference: a verdict on every site.",
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
-    "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
+    "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
     "causal": "Run the sources with other activations in place of their own: is what a site says used?",
-    "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
     "report": "Write the report: one HTML file that works from disk.",
 }
 

@@ -31,7 +31,7 @@ DIAGNOSTIC_FIELDS = (
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
     *("perturbation_acceptance", "perturbation_median_distance"),
 )
-# Of score/usage.parquet, and of causal/effects.parquet what the other lacks.
+# Of causal/used.parquet, and of causal/effects.parquet what the other lacks.
 USAGE_FIELDS = (
     *("site", "feature", "bandwidth", "source", "verdict", "reason"),
     *(f"{name}{end}" for name in ("corrected", "necessity", "sufficiency", "effect") for end in ("", "_low", "_high")),
@@ -162,7 +162,7 @@ def load(run: Path) -> Records:
 
 def _usage(run: Path) -> list[Row]:
     """The verdict on each site and feature, beside what was measured."""
-    verdicts = _table(run / "score" / "usage.parquet", USAGE_FIELDS).to_pylist()
+    verdicts = _table(run / "causal" / "used.parquet", USAGE_FIELDS).to_pylist()
     effects = _table(run / "causal" / "effects.parquet", ("site", "feature", *EFFECT_FIELDS)).to_pylist()
     measured = {(row["site"], row["feature"]): {name: row[name] for name in EFFECT_FIELDS} for row in effects}
     return [row | measured[row["site"], row["feature"]] for row in verdicts]

@@ -14,7 +14,7 @@ import numpy as np
 from inversescope import files
 from inversescope.calibrate.calibrate import calibrate, check
 from inversescope.causal.causal import Label, World, causal
-from inversescope.causal.used import confirmed, usage
+from inversescope.causal.used import confirmed, used
 from inversescope.collect.collect import collect
 from inversescope.collect.reference import reference
 from inversescope.errors import UserError
@@ -186,6 +186,7 @@ def _causal(run: Run, folder: Path, progress: Progress) -> None:
         config.seed,
         lambda done, total: progress(done, total, "sites x targets"),
     )
+    used(run.folder)
 
 
 def _mined(run: Run, bandwidth: float) -> dict[Site, dict[str, Label]]:
@@ -208,7 +209,6 @@ def _mine(run: Run, folder: Path, progress: Progress) -> None:
 
 def _score(run: Run, folder: Path, progress: Progress) -> None:
     score(run.folder, run.config.seed, lambda done, total: progress(done, total, "sites"))
-    usage(run.folder)
 
 
 def _report(run: Run, folder: Path, progress: Progress) -> None:
@@ -218,14 +218,14 @@ def _report(run: Run, folder: Path, progress: Progress) -> None:
 STEPS: dict[str, Callable[[Run, Path, Progress], None]] = {
     "task": _task,
     "collect": _collect,
+    "reference": _reference,
     "train": _train,
     "calibrate": _calibrate,
     "sample": _sample,
     "verify": _verify,
-    "reference": _reference,
+    "score": _score,
     "mine": _mine,
     "causal": _causal,
-    "score": _score,
     "report": _report,
 }
 
