@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy import ndarray
 
-from inversescope.stats import statistics
+from inversescope.stats import intervals, resampling
 
 
 def main() -> None:
@@ -29,11 +29,11 @@ def main() -> None:
     hits = {name: identified(folder, name, features, chosen) for name in (one, other)}
     sites = list(hits[one])
     differences = [hits[one][site] - hits[other][site] for site in sites]
-    p_values = np.array([statistics.sign_test(each, np.random.default_rng(0)) for each in differences])
+    p_values = np.array([resampling.sign_test(each, np.random.default_rng(0)) for each in differences])
     print(f"| site | {one} | {other} | difference | q |\n|---|---|---|---|---|")
-    for site, each, q in zip(sites, differences, statistics.q_values(p_values), strict=True):
-        means = [words(statistics.mean(hits[name][site], 0, 1)) for name in (one, other)]
-        print(f"| `{site}` | {means[0]} | {means[1]} | {words(statistics.mean(each, -1, 1))} | {value(q)} |")
+    for site, each, q in zip(sites, differences, resampling.q_values(p_values), strict=True):
+        means = [words(intervals.mean(hits[name][site], 0, 1)) for name in (one, other)]
+        print(f"| `{site}` | {means[0]} | {means[1]} | {words(intervals.mean(each, -1, 1))} | {value(q)} |")
 
 
 def identified(folder: Path, method: str, features: list[str], chosen: dict) -> dict[str, ndarray]:
@@ -55,7 +55,7 @@ def value(q: float) -> str:
     return "–" if np.isnan(q) else "< 0.001" if q < 0.001 else f"{q:.3f}"
 
 
-def words(estimate: statistics.Estimate) -> str:
+def words(estimate: intervals.Estimate) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 

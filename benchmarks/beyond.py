@@ -23,7 +23,7 @@ from rich.table import Table
 from safetensors.numpy import load_file
 
 from inversescope.collect.reference import DISTANCES
-from inversescope.stats import statistics
+from inversescope.stats import intervals
 from inversescope.stats.weights import effective_sample_size, log_kernel
 
 NEEDED = 10.0  # effective sample size, of the inputs that differ in GIVEN
@@ -47,7 +47,7 @@ def main() -> None:
         rates = np.where(sizes >= NEEDED, share(weights, same), np.nan)
         used = ~np.isnan(rates) & ~np.isnan(chance)
         if 2 * used.sum() >= len(rates):
-            score = statistics.corrected(rates, chance)
+            score = intervals.corrected(rates, chance)
             text = f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"
             table.add_row(site, f"{np.median(sizes[used]):.0f}", str(used.sum()), text, f"{chance[used].mean():.2f}")
     Console(width=110).print(table)

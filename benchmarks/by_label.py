@@ -18,8 +18,8 @@ from rich.progress import track
 from inversescope.collect.collect import Store
 from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import Estimate
+from inversescope.stats import intervals
+from inversescope.stats.intervals import Estimate
 from inversescope.stats.weights import log_kernel, normalise
 
 STANDING_IN = 40
@@ -50,7 +50,7 @@ def score(store: Store, site: Site, pool: ndarray, label: str, bandwidth: float)
     weights = normalise(np.where(pool == None, -np.inf, log_kernel(distances, bandwidth)))  # noqa: E711 - elementwise
     consistency = (weights * (pool == label)).sum(1)
     chance = ((pool == label).sum() - 1) / ((pool != None).sum() - 1)  # noqa: E711
-    return statistics.corrected(consistency, np.full(len(places), chance))
+    return intervals.corrected(consistency, np.full(len(places), chance))
 
 
 if __name__ == "__main__":

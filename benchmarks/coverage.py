@@ -19,7 +19,8 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from inversescope.stats.statistics import Estimate, corrected, mean, ratio_of_means, shuffle_test
+from inversescope.stats.intervals import Estimate, corrected, mean, ratio_of_means
+from inversescope.stats.resampling import shuffle_test
 
 TARGETS, SAMPLES = (10, 50, 200), (1, 5, 20, 100)
 RATES = {"0.3 to 0.7": (0.3, 0.7), "0.8 to 0.97": (0.8, 0.97), "0.05 to 0.2": (0.05, 0.2)}

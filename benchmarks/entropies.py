@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import digamma
 
-from inversescope.stats.statistics import entropy
+from inversescope.stats.labels import entropy
 
 TARGETS, SAMPLES = 3000, (4, 8, 16, 32)
 LABELS = {

@@ -16,7 +16,7 @@ from inversescope.config import RunConfig
 from inversescope.generator import Generator
 from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.stats.statistics import mean
+from inversescope.stats.intervals import mean
 from inversescope.train.train import Progress, train
 
 TRIED = 12  # steps that tell how many there is time for

@@ -17,7 +17,7 @@ from settings import configured, trained
 
 from inversescope.calibrate.divergence import Calibration
 from inversescope.run.pipeline import Run
-from inversescope.stats.statistics import Estimate
+from inversescope.stats.intervals import Estimate
 from inversescope.verdicts import TRUSTED
 
 TARGETS = 120

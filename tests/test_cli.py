@@ -23,7 +23,7 @@ from inversescope.cli.working import STEPS
 from inversescope.config import RunConfig
 from inversescope.plan.estimate import estimate
 from inversescope.run.pipeline import Run
-from inversescope.stats.statistics import targets_needed
+from inversescope.stats.design import targets_needed
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
 

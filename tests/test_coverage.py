@@ -13,20 +13,10 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
-from inversescope.stats.statistics import (
-    Estimate,
-    corrected,
-    entropy,
-    half_width,
-    intraclass_correlation,
-    mean,
-    paired,
-    q_values,
-    shares,
-    shuffle_test,
-    sign_test,
-    targets_needed,
-)
+from inversescope.stats.design import half_width, intraclass_correlation, targets_needed
+from inversescope.stats.intervals import Estimate, corrected, mean, paired
+from inversescope.stats.labels import entropy, label_shares
+from inversescope.stats.resampling import q_values, shuffle_test, sign_test
 
 GRID = [(targets, samples) for targets in (10, 50, 200) for samples in (1, 2, 5, 20, 100)]
 RATES = {"moderate": (0.3, 0.7), "nearly always": (0.8, 0.97), "seldom": (0.05, 0.2)}
@@ -123,7 +113,7 @@ def test_intervals_of_bits_cover_where_there_are_samples_enough_to_tell_an_entro
 
     def once() -> tuple[Estimate, float]:
         drawn = rng.random((targets, samples)) > rng.beta(0.6, 0.6, targets)[:, None]
-        table = shares(drawn.astype(int), np.ones(drawn.shape), 2)
+        table = label_shares(drawn.astype(int), np.ones(drawn.shape), 2)
         left = entropy(table, np.full(targets, float(samples)))
         return mean(1 - left, 0, 1), truth
 

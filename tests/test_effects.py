@@ -16,7 +16,8 @@ from inversescope.causal.effects import EFFECTS, NOTHING, effects
 from inversescope.causal.used import confirmed, of_place, used
 from inversescope.score.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
-from inversescope.stats.statistics import FEWEST, ratio, ratio_of_means
+from inversescope.stats.intervals import FEWEST, ratio_of_means
+from inversescope.stats.resampling import ratio
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}

@@ -20,7 +20,7 @@ from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
-from inversescope.stats.statistics import FEWEST, UNDEFINED, ratio_of_means
+from inversescope.stats.intervals import FEWEST, UNDEFINED, ratio_of_means
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 

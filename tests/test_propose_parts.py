@@ -24,7 +24,7 @@ from inversescope.propose.parsing import LABELS, read_answers, read_proposals
 from inversescope.propose.prompts import GUIDE, LONGEST, judge_request, propose_request
 from inversescope.propose.scoring import score
 from inversescope.propose.split import Blind
-from inversescope.stats import statistics
+from inversescope.stats import intervals
 
 HOSTILE = [
     "[]", "null", "{", '{"hypotheses": {}}', '{"hypotheses": [[], null, 3, "a"]}', "[" * 50_000, '{"a":' * 50_000,
@@ -135,7 +135,7 @@ def test_the_interval_allows_for_the_few_inputs_that_chance_comes_from():
     for _ in range(400):
         draw = lambda *shape: np.where(rng.random(shape) < 0.85, "yes", "no").tolist()  # noqa: E731
         found = score(Blind(list(range(20)), draw(20), draw(20, 8), draw(48)), {"yes": "yes", "no": "no"}, 0)
-        estimate: statistics.Estimate = found["corrected"]
+        estimate: intervals.Estimate = found["corrected"]
         covered.append(estimate.low <= 0 <= estimate.high)
         width.append(estimate.high - estimate.low)
     assert np.mean(covered) >= 0.93 and np.mean(width) < 1

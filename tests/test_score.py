@@ -13,7 +13,8 @@ from score_fixture import SITE, Draws, scored, write_records
 from toy_world import write_store
 
 from inversescope.collect.reference import reference
-from inversescope.stats.statistics import paired, q_values
+from inversescope.stats.intervals import paired
+from inversescope.stats.resampling import q_values
 from inversescope.stats.weights import pareto_smoothed
 from inversescope.tasks import Tokens
 

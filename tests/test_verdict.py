@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inversescope.stats.statistics import UNDEFINED, Estimate
+from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.verdicts import Measured, Verdict, of_question, of_site
 
 

@@ -16,8 +16,8 @@ from numpy import ndarray
 from scipy import stats
 
 from inversescope.arena.record import Answered, Question
-from inversescope.stats import statistics
-from inversescope.stats.statistics import UNDEFINED, Estimate, fields
+from inversescope.stats import intervals
+from inversescope.stats.intervals import UNDEFINED, Estimate, fields
 from inversescope.verdicts import TRUSTED
 
 BINS = 10  # of the calibration error
@@ -113,9 +113,9 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
         "targets": int((~np.isnan(hit)).sum()),
         "answers": int(sum(answered.asked.sum() for answered in answers)),
         "silent": int(sum((answered.silent & answered.asked).sum() for answered in answers)),
-        **fields("accuracy", statistics.mean(hit, 0, 1)),
-        **fields("corrected", statistics.corrected(share, chance)),
-        "chance": statistics.defined(statistics.mean(chance).value),
+        **fields("accuracy", intervals.mean(hit, 0, 1)),
+        **fields("corrected", intervals.corrected(share, chance)),
+        "chance": intervals.defined(intervals.mean(chance).value),
         "ess": float(np.median(known)) if len(known) else None,
     }
 
@@ -124,7 +124,7 @@ def _gap(answered: Answered, reference: Answered | None) -> Estimate:
     """How much oftener the target's own label is said than by the reference at the same bandwidth, where that is worth
     30 inputs or more.
     """
-    return statistics.mean(_gaps(answered, reference), -1, 1)
+    return intervals.mean(_gaps(answered, reference), -1, 1)
 
 
 def _gaps(answered: Answered, reference: Answered | None) -> Float[ndarray, " targets"]:

@@ -18,7 +18,7 @@ from inversescope.arena.cost import Cost
 from inversescope.arena.study import Setting
 from inversescope.score.methods import Evidence, Feature
 from inversescope.sites import Site
-from inversescope.stats import statistics
+from inversescope.stats.labels import label_shares
 from inversescope.verdicts import COLLAPSED
 
 # Called as work goes on: what is done, of how much, and a remark.
@@ -85,7 +85,7 @@ def counted(evidence: Evidence, features: Sequence[Feature]) -> Iterator[Answer]
     """Weighted inputs as answers: the share of each label among those of a target; nothing where weights collapsed."""
     for feature in features:
         labels, sizes = evidence.labels[feature.name], evidence.sizes
-        shares = statistics.shares(labels, evidence.weights, len(feature.values))
+        shares = label_shares(labels, evidence.weights, len(feature.values))
         shares[sizes < min(COLLAPSED, labels.shape[1])] = np.nan
         yield Answer(feature, evidence.site, evidence.bandwidth, shares, sizes)
 

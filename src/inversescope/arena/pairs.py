@@ -15,8 +15,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.arena.measure import Answers, by_target, chosen, groups
-from inversescope.stats import statistics
-from inversescope.stats.statistics import defined, fields
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import defined, fields
 
 FLIPS = 9_999
 ROUNDING = 1e-9  # sums that differ by less are equal
@@ -43,7 +43,7 @@ def pairs(methods: Mapping[str, Answers], seed: int) -> list[dict[str, Any]]:
     if not rows:
         return []
     p_values = sign_flips(np.stack(differences), seed)
-    for row, p, q in zip(rows, p_values, statistics.q_values(p_values), strict=True):
+    for row, p, q in zip(rows, p_values, resampling.q_values(p_values), strict=True):
         row |= {"p": defined(p), "q": defined(q)}
     return rows
 
@@ -83,7 +83,7 @@ def _numbers(answers: Answers) -> _Numbers:
 def _compare(one: str, other: str, numbers: Mapping[str, _Numbers]) -> Iterator[dict[str, Any]]:
     for key, mine in numbers[one].items():
         theirs = numbers[other][key]
-        estimate = statistics.paired(mine, theirs)
+        estimate = intervals.paired(mine, theirs)
         low, high = estimate.low, estimate.high
         ahead = None if np.isnan(low) else one if low > 0 else other if high < 0 else TIE
         yield {

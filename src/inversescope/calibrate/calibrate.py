@@ -19,8 +19,8 @@ from inversescope.collect.collect import Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import fields
+from inversescope.stats import intervals
+from inversescope.stats.intervals import fields
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.trainer import Check, Standing
 from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
@@ -137,7 +137,7 @@ def _row(answer: Answer, measured: Measured) -> dict[str, Any]:
         "ess": measured.size,
         **fields("kl", measured.divergence),
         "kl_worst": float(known.max()) if len(known) else None,
-        **fields("tv", statistics.mean(answer.variation, 0, 1)),
+        **fields("tv", intervals.mean(answer.variation, 0, 1)),
         "verdict": verdict.judgement,
         "reason": verdict.reason,
     }

@@ -21,7 +21,7 @@ from inversescope.config import Query
 from inversescope.generator import Generator
 from inversescope.sample.sample import draw_from
 from inversescope.sites import Site
-from inversescope.stats import statistics
+from inversescope.stats import intervals
 from inversescope.stats.weights import effective_sample_size
 from inversescope.tasks import Labels, Tokens
 from inversescope.verdicts import Measured
@@ -51,8 +51,8 @@ class Answer:
         return Measured(
             where=f"h = {self.bandwidth:.3g}, {_WORDS[self.query]}",
             size=float(np.median(self.sizes)),
-            divergence=statistics.mean(self.divergence),
-            gaps={feature: statistics.mean(gap, -1, 1) for feature, gap in self.gaps.items()},
+            divergence=intervals.mean(self.divergence),
+            gaps={feature: intervals.mean(gap, -1, 1) for feature, gap in self.gaps.items()},
             exact=self.exact,
             outside=outside,
         )

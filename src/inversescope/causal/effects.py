@@ -15,8 +15,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import UNDEFINED, Estimate
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.verdicts import MOVES, MOVES_TIMES
 
 # Whose activation takes the place of the source's: its own, for the rounding; of a random input; of one with the same
@@ -88,15 +88,15 @@ class _Compared:
         kl = {kind: self._numbers(kind, "kl") for kind in (OWN, *_KINDS)}
         reason = unsettable or self._nothing(kl)
         ratios = dict.fromkeys(_RATIOS, UNDEFINED) if reason else dict(self._ratios(kl, seed))
-        means = {f"kl_{kind}": statistics.mean(kl[kind], 0) for kind in _KINDS}
-        means["effect"] = statistics.mean(kl[OTHER] - kl[SAME])
+        means = {f"kl_{kind}": intervals.mean(kl[kind], 0) for kind in _KINDS}
+        means["effect"] = intervals.mean(kl[OTHER] - kl[SAME])
         return {
             "targets": self.targets,
             "from_pool": sum(run["drawn_from"] == "pool" for run in self._runs[OTHER]),
             **{
                 column: value
                 for name, estimate in (ratios | means).items()
-                for column, value in statistics.fields(name, estimate).items()
+                for column, value in intervals.fields(name, estimate).items()
             },
             "kl_own": _mean(kl[OWN]),
             **{f"distance_{kind}": _mean(self._numbers(kind, "distance")) for kind in _KINDS},
@@ -113,11 +113,11 @@ class _Compared:
 
     def _ratios(self, kl: Mapping[str, Float[ndarray, " targets"]], seed: int) -> Iterator[tuple[str, Estimate]]:
         """Sufficiency and necessity, and how much of the logit difference is kept with donors of each kind."""
-        yield "sufficiency", statistics.ratio(kl[RANDOM] - kl[SAME], kl[RANDOM], seed)
-        yield "necessity", statistics.ratio(kl[OTHER] - kl[SAME], kl[RANDOM], seed)
+        yield "sufficiency", resampling.ratio(kl[RANDOM] - kl[SAME], kl[RANDOM], seed)
+        yield "necessity", resampling.ratio(kl[OTHER] - kl[SAME], kl[RANDOM], seed)
         undisturbed = self._numbers(OWN, "undisturbed")
         for kind in _KINDS:
-            yield f"kept_{kind}", statistics.ratio(self._numbers(kind, "logit_difference"), undisturbed, seed)
+            yield f"kept_{kind}", resampling.ratio(self._numbers(kind, "logit_difference"), undisturbed, seed)
 
     def _numbers(self, kind: str, name: str) -> Float[ndarray, " targets"]:
         return np.array([run[name] for run in self._runs[kind]], dtype=float)

@@ -151,16 +151,16 @@ def _variation(
 ) -> tuple[float, float]:
     """The rate of consistency of a run's samples, and how alike those of one target are."""
     from inversescope.score.compare import consistency
-    from inversescope.stats import statistics
+    from inversescope.stats import design, intervals
 
     if site is None or feature is None or bandwidth is None:
         raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")
     found = consistency(run, source, site, feature, bandwidth)
-    alike = statistics.intraclass_correlation(*found)
+    alike = design.intraclass_correlation(*found)
     if alike != alike:
         raise UserError(
             "these samples do not say how targets vary",
-            given=f"consistency {statistics.mean(found.rates).value:.2f} over {len(found.rates)} targets",
+            given=f"consistency {intervals.mean(found.rates).value:.2f} over {len(found.rates)} targets",
             remedy="another site or bandwidth, or --fcr and --icc without RUN",
         )
-    return statistics.mean(found.rates).value, alike
+    return intervals.mean(found.rates).value, alike

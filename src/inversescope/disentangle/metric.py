@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.stats import statistics
+from inversescope.stats import intervals
 
 # Where the activation is from that takes the place of the question's own. The last four are controls.
 SAMPLES, POOL = "samples", "pool"
@@ -95,7 +95,7 @@ class _Measured:
             **{
                 column: value
                 for name, values in both.items()
-                for column, value in statistics.fields(name, statistics.mean(values, 0, 1)).items()
+                for column, value in intervals.fields(name, intervals.mean(values, 0, 1)).items()
             },
         }
 
@@ -107,7 +107,7 @@ class _Measured:
         return [
             {
                 **{"asked": asked, "targets": len(here), "pairs": sum(run["pairs"] for run in here)},
-                **statistics.fields("isolate", statistics.mean(self._mean(here, "base"), 0, 1)),
+                **intervals.fields("isolate", intervals.mean(self._mean(here, "base"), 0, 1)),
             }
             for asked, here in of_asked.items()
         ]

@@ -22,8 +22,9 @@ from inversescope.inverter import Inversion, Inverter
 from inversescope.position import LAST, Messages, Position
 from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import UNDEFINED, Estimate
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import UNDEFINED, Estimate
+from inversescope.stats.labels import entropy, label_shares
 from inversescope.stats.weights import effective_sample_size
 from inversescope.verdicts import COLLAPSED
 
@@ -161,7 +162,7 @@ def _share(hypothesis: Hypothesis, inversion: Inversion) -> Estimate:
     alike, size = _counts(hypothesis, inversion)
     if np.isnan(size):
         return UNDEFINED
-    tails = (1 - statistics.CONFIDENCE) / 2, (1 + statistics.CONFIDENCE) / 2
+    tails = (1 - intervals.CONFIDENCE) / 2, (1 + intervals.CONFIDENCE) / 2
     low, high = stats.beta.ppf(tails, alike + 0.5, size - alike + 0.5)
     # The interval never leaves out what was seen.
     return Estimate(alike / size, float(min(low, alike / size)), float(max(high, alike / size)))
@@ -191,7 +192,7 @@ def _bits(hypothesis: Hypothesis, inversion: Inversion) -> float:
         label: code for code, label in enumerate(dict.fromkeys([*hypothesis.shares, *_labels(hypothesis, inversion)]))
     }
     codes = np.array([[-1 if label is None else names[label] for label in _labels(hypothesis, inversion)]])
-    drawn = statistics.entropy(statistics.shares(codes, weights, len(names)), np.array([size]))[0]
+    drawn = entropy(label_shares(codes, weights, len(names)), np.array([size]))[0]
     shares = np.array(list(hypothesis.shares.values()))
     return float(-(shares * np.log2(shares)).sum() - drawn)
 
@@ -199,7 +200,7 @@ def _bits(hypothesis: Hypothesis, inversion: Inversion) -> float:
 def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]:
     """The findings of each site, with q-values over all of them."""
     p_values = np.array([finding.p_value for found in findings for finding in found])
-    q_values = iter(statistics.q_values(p_values).tolist())
+    q_values = iter(resampling.q_values(p_values).tolist())
     return [[replace(finding, q_value=next(q_values)) for finding in found] for found in findings]
 
 

@@ -8,7 +8,7 @@ from math import isnan
 from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
-from inversescope.stats.statistics import Estimate
+from inversescope.stats.intervals import Estimate
 from inversescope.verdicts import SIGNIFICANT
 
 

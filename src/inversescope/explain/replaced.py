@@ -14,8 +14,8 @@ from inversescope.explain.prior import Hypothesis
 from inversescope.inverter import Inversion
 from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import FEWEST, UNDEFINED, Estimate
+from inversescope.stats import intervals
+from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
 from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
 from inversescope.verdicts import MOVES, MOVES_TIMES
@@ -66,8 +66,8 @@ class Replaced:
         if not same or not other:
             return UNDEFINED, UNDEFINED
         kept, moved = (np.array([self._effects[x] for x in donors]) for donors in (same, other))
-        sufficiency = statistics.ratio_of_means([self.random, kept], [1, -1], [1, 0])
-        necessity = statistics.ratio_of_means([self.random, moved, kept], [0, 1, -1], [1, 0, 0])
+        sufficiency = intervals.ratio_of_means([self.random, kept], [1, -1], [1, 0])
+        necessity = intervals.ratio_of_means([self.random, moved, kept], [0, 1, -1], [1, 0, 0])
         return sufficiency._replace(high=min(sufficiency.high, 1.0)), necessity  # no divergence is below 0
 
     def _others(self, hypothesis: Hypothesis) -> list[Tokens]:

@@ -15,8 +15,8 @@ from inversescope import files
 from inversescope.errors import UserError
 from inversescope.propose.endpoint import Address, Replies
 from inversescope.propose.proposing import Outcome, Plan, Scored
-from inversescope.stats import statistics
-from inversescope.stats.statistics import Estimate, defined
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import Estimate, defined
 
 FOLDER = "propose"
 _ASKED = [("site", pa.string()), ("bandwidth", pa.float64()), ("model", pa.string())]
@@ -77,7 +77,7 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
         "judged": [*_others(folder, "judged", asked, "question", plan.questions), *judged],
     }
     found = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float)
-    for row, q in zip(tables["proposals"], statistics.q_values(found).tolist(), strict=True):
+    for row, q in zip(tables["proposals"], resampling.q_values(found).tolist(), strict=True):
         row["q_value"] = defined(q)
     for name, rows in tables.items():
         files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=SCHEMAS[name]))
@@ -94,7 +94,7 @@ def cost(tokens: tuple[int, int], prices: tuple[float, float] | None) -> float |
 
 def _proposal(number: int, each: Scored, plan: Plan, outcome: Outcome) -> dict[str, Any]:
     known = outcome.known if each.hypothesis.kind == "question" else None
-    scores = dict.fromkeys(("targets", "samples", "undecided", "chance", "p_value", *_fields(statistics.UNDEFINED)))
+    scores = dict.fromkeys(("targets", "samples", "undecided", "chance", "p_value", *_fields(intervals.UNDEFINED)))
     for name, value in each.scores.items():
         scores |= _fields(value, name) if isinstance(value, Estimate) else {name: _number(value)}
     return {

@@ -14,8 +14,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from inversescope.propose.split import Blind
-from inversescope.stats import statistics
-from inversescope.stats.statistics import Estimate
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import Estimate
+from inversescope.stats.labels import entropy, label_shares
 from inversescope.verdicts import COLLAPSED
 
 Labels = Mapping[str, str | None]
@@ -27,25 +28,25 @@ def score(blind: Blind, labels: Labels, seed: int) -> dict[str, Any]:
     targets = _codes(blind.sources, labels, values)
     samples = np.stack([_codes(texts, labels, values) for texts in blind.samples])
     prior = _codes(blind.prior, labels, values)
-    shares = statistics.shares(samples, np.ones(samples.shape), len(values))
-    free = statistics.shares(prior[None], np.ones((1, len(prior))), len(values))
+    shares = label_shares(samples, np.ones(samples.shape), len(values))
+    free = label_shares(prior[None], np.ones((1, len(prior))), len(values))
     own = np.where((targets >= 0) & ~np.isnan(shares).any(1), targets, -1)
     consistency = _of_target(shares, own)
     chance = _of_target(np.repeat(free, len(own), axis=0), own)
-    corrected = _widened(statistics.corrected(consistency, chance), own, prior)
+    corrected = _widened(intervals.corrected(consistency, chance), own, prior)
     decided = (samples >= 0).sum(1).astype(float)
-    most = float(statistics.entropy(free, np.array([float((prior >= 0).sum())]))[0])
-    left = np.where((own >= 0) & (decided >= COLLAPSED), statistics.entropy(shares, decided), np.nan)
+    most = float(entropy(free, np.array([float((prior >= 0).sum())]))[0])
+    left = np.where((own >= 0) & (decided >= COLLAPSED), entropy(shares, decided), np.nan)
     return {
         "targets": int((own >= 0).sum()),
         "samples": int(samples.size),
         "undecided": int((samples < 0).sum()),
-        "fcr": statistics.mean(consistency, 0, 1),
-        "chance": statistics.mean(chance).value,
+        "fcr": intervals.mean(consistency, 0, 1),
+        "chance": intervals.mean(chance).value,
         "corrected": corrected,
-        "bits": statistics.mean(most - left, most - np.log2(max(1, len(values))), most),
-        "shuffled": statistics.mean(_shuffled(shares, own), 0, 1),
-        "p_value": statistics.shuffle_test(shares, own, seed, np.random.default_rng([seed, 5])),
+        "bits": intervals.mean(most - left, most - np.log2(max(1, len(values))), most),
+        "shuffled": intervals.mean(_shuffled(shares, own), 0, 1),
+        "p_value": resampling.shuffle_test(shares, own, seed, np.random.default_rng([seed, 5])),
     }
 
 

@@ -16,8 +16,8 @@ from numpy import ndarray
 
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import defined, fields
+from inversescope.stats import intervals
+from inversescope.stats.intervals import defined, fields
 
 WIDTH = 0.1  # of a bin: the nearest one holds what would be accepted
 BINS = 20  # unrelated inputs are about √2 apart; the last bin is open, and holds what is farther than 1.9
@@ -63,7 +63,7 @@ def specificity(
                 "high": WIDTH * (place + 1) if place < BINS - 1 else None,
                 "targets": int((total[:, place] > 0).sum()),
                 "pairs": int(pairs[:, place].sum()),
-                **fields("fcr", statistics.mean(fcr[:, place], 0, 1)),
+                **fields("fcr", intervals.mean(fcr[:, place], 0, 1)),
                 "chance": defined(float(np.nanmean(chance[:, place]))),
             }
 

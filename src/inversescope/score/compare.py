@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.stats import statistics
+from inversescope.stats.labels import label_shares
 from inversescope.stats.weights import effective_sample_size
 from inversescope.verdicts import COLLAPSED
 
@@ -64,7 +64,7 @@ def _of(samples: pa.Table, own: list[Any], source: str, feature: str) -> Consist
     column = samples["weight" if source == "weighted" else "verified"]
     weights = np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float)).reshape(len(own), -1)
     sizes = effective_sample_size(weights)
-    shares = statistics.shares(labels.reshape(len(own), -1), weights, max(1, len(values)))
+    shares = label_shares(labels.reshape(len(own), -1), weights, max(1, len(values)))
     codes = np.array([values.get(label, -1) for label in own])
     used = (codes >= 0) & (sizes >= min(COLLAPSED, weights.shape[1]))
     return Consistency(np.where(used, shares[np.arange(len(own)), codes], np.nan), sizes)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.stats.statistics import defined
+from inversescope.stats.intervals import defined
 from inversescope.stats.weights import (
     effective_sample_size,
     importance_weights,

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.stats import statistics
+from inversescope.stats.labels import label_shares
 from inversescope.stats.weights import effective_sample_size, log_kernel, normalise
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
@@ -51,7 +51,7 @@ class Feature:
     prior: Float[ndarray, " labels"] = field(init=False)
 
     def __post_init__(self) -> None:
-        shares = statistics.shares(self.pool[None], self.probability[None], len(self.values))
+        shares = label_shares(self.pool[None], self.probability[None], len(self.values))
         object.__setattr__(self, "prior", shares[0])
 
     @property

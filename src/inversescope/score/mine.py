@@ -24,8 +24,9 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
-from inversescope.stats import statistics
-from inversescope.stats.statistics import Estimate, defined, fields
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import Estimate, defined, fields
+from inversescope.stats.labels import entropy, label_shares
 from inversescope.stats.weights import effective_sample_size
 from inversescope.verdicts import COLLAPSED
 
@@ -136,7 +137,7 @@ def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> Non
                 confirmed = _confirm(labelled, drawn, each.place, ~discovery, seed, rng)
                 rows.append({"site": site, "bandwidth": h, "rank": rank, **each.fields(labelled), **confirmed})
         progress(done, len(sites), "sites")
-    q_values = statistics.q_values(np.array([row["p_value"] for row in rows], dtype=float))
+    q_values = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
     files.write_table(run / "mine" / HYPOTHESES, pa.Table.from_pylist(rows, schema=SCHEMA))
@@ -220,7 +221,7 @@ def _codes(labels: Iterable[str | None]) -> Int[ndarray, " n"]:
 
 def _prior(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"], count: int) -> Float[ndarray, " labels"]:
     """The prior's share of each of `count` labels, of which some may be of the samples alone."""
-    return statistics.shares(codes[None], probability[None], count)[0]
+    return label_shares(codes[None], probability[None], count)[0]
 
 
 def _tells(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> bool:
@@ -261,7 +262,7 @@ def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merge
     """The best on the discovery targets by the lower end of the corrected score, which must be above chance. What a
     better one explains is merged into that."""
     consistency, chance = drawn.consistency(labelled)[:, discovery], labelled.chance[:, discovery]
-    scores = [statistics.corrected(own, prior) for own, prior in zip(consistency, chance, strict=True)]
+    scores = [intervals.corrected(own, prior) for own, prior in zip(consistency, chance, strict=True)]
     ranked = sorted((-score.low, place) for place, score in enumerate(scores) if score.low > 0)
     found: list[_Found] = []
     for _, place in ranked:
@@ -292,7 +293,7 @@ class _Merger:
 
     def _entropy(self, codes: Int[ndarray, " pool"]) -> float:
         shares = np.bincount(codes, self._probability)
-        return float(statistics.entropy(shares[None] / shares.sum(), np.array([float(len(codes))]))[0])
+        return float(entropy(shares[None] / shares.sum(), np.array([float(len(codes))]))[0])
 
 
 def _confirm(
@@ -302,16 +303,16 @@ def _confirm(
     codes, sizes = labelled.codes[place], drawn.sizes[chosen]
     own, chance = codes[labelled.targets[chosen]], labelled.chance[place, chosen]
     expected = labelled.prior[place]
-    shares = statistics.shares(codes[drawn.places[chosen]], drawn.weights[chosen], len(expected))
+    shares = label_shares(codes[drawn.places[chosen]], drawn.weights[chosen], len(expected))
     shares = np.where(np.isnan(sizes)[:, None], np.nan, shares)
     consistency = np.where(own >= 0, shares[np.arange(len(own)), own], np.nan)
     decided = float((codes[labelled.pool] >= 0).sum())
-    prior = statistics.entropy(expected[None], np.array([decided]))[0]
-    bits = prior - np.where(np.isnan(consistency), np.nan, statistics.entropy(shares, sizes))
+    prior = entropy(expected[None], np.array([decided]))[0]
+    bits = prior - np.where(np.isnan(consistency), np.nan, entropy(shares, sizes))
     return {
         "targets": int((~np.isnan(consistency)).sum()),
-        "chance": defined(statistics.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
-        **fields("corrected", statistics.corrected(consistency, chance)),
-        **fields("bits", statistics.mean(bits, prior - np.log2(len(expected)), prior)),
-        "p_value": defined(statistics.shuffle_test(shares, own, seed, rng)),
+        "chance": defined(intervals.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
+        **fields("corrected", intervals.corrected(consistency, chance)),
+        **fields("bits", intervals.mean(bits, prior - np.log2(len(expected)), prior)),
+        "p_value": defined(resampling.shuffle_test(shares, own, seed, rng)),
     }

@@ -18,8 +18,8 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist, cpdist
 
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import defined, fields
+from inversescope.stats import intervals
+from inversescope.stats.intervals import defined, fields
 from inversescope.stats.two_sample import told_apart
 from inversescope.stats.weights import effective_sample_size, log_kernel, normalise, systematic
 from inversescope.tasks import Tokens
@@ -121,7 +121,7 @@ def _distinct(inputs: Sequence[Sequence[Tokens]]) -> float | None:
     return sum(len(set(each)) for each in inputs) / total if total else None
 
 
-def _similarity(inputs: Sequence[Sequence[Tokens]]) -> statistics.Estimate:
+def _similarity(inputs: Sequence[Sequence[Tokens]]) -> intervals.Estimate:
     """How alike two inputs of one target are: 1 less the share of tokens to be edited, mean over pairs and targets.
 
     Each input is paired with the next one, as they stand in no order.
@@ -131,7 +131,7 @@ def _similarity(inputs: Sequence[Sequence[Tokens]]) -> statistics.Estimate:
         if len(each) > 1:
             spelled = [_spell(x) for x in each]
             found[target] = cpdist(spelled, spelled[1:] + spelled[:1], scorer=Levenshtein.normalized_similarity).mean()
-    return statistics.mean(found, 0, 1)
+    return intervals.mean(found, 0, 1)
 
 
 def _spell(tokens: Tokens) -> str:

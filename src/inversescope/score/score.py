@@ -39,8 +39,9 @@ from inversescope.score.methods import (
 from inversescope.score.quality import SCHEMA as QUALITY
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
-from inversescope.stats import statistics
-from inversescope.stats.statistics import Estimate, defined, fields
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import Estimate, defined, fields
+from inversescope.stats.labels import entropy, label_shares
 from inversescope.tasks import Tokens
 from inversescope.verdicts import COLLAPSED
 
@@ -166,7 +167,7 @@ def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) ->
     consistencies: dict[tuple[str, float | None], Float[ndarray, " targets"]] = {}
     for item in evidence:
         labels, sizes = item.labels[feature.name], item.sizes
-        shares = statistics.shares(labels, item.weights, len(feature.values))
+        shares = label_shares(labels, item.weights, len(feature.values))
         used = (sizes >= min(COLLAPSED, labels.shape[1])) & (feature.targets >= 0)
         consistency = np.where(used, of_target(shares, feature.targets), np.nan)
         consistencies[item.source, item.bandwidth] = consistency
@@ -185,9 +186,9 @@ def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) ->
             "samples": int(weighed.sum()),
             "undecided": int((weighed & (labels < 0)).sum()),
             "unverified": item.unverified,
-            **fields("fcr", statistics.mean(consistency, 0, 1)),
-            "chance": defined(statistics.mean(np.where(np.isnan(consistency), np.nan, feature.chance)).value),
-            **fields("corrected", statistics.corrected(consistency, feature.chance)),
+            **fields("fcr", intervals.mean(consistency, 0, 1)),
+            "chance": defined(intervals.mean(np.where(np.isnan(consistency), np.nan, feature.chance)).value),
+            **fields("corrected", intervals.corrected(consistency, feature.chance)),
             **fields("bits", _bits(feature, counted, sizes)),
             "p_value": _shuffle_test(item, feature, counted, seed) if item.source in TESTED else None,
             "ess": defined(float(np.median(sizes))),
@@ -198,16 +199,16 @@ def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) ->
 def _gap(item: Evidence, consistency: Float[ndarray, " targets"], known: dict) -> Estimate:
     """The calibration gap: the generator's draws minus the reference, over the targets where both are defined."""
     if item.source != "generator":
-        return statistics.UNDEFINED
-    return statistics.paired(consistency, known["reference", item.bandwidth])
+        return intervals.UNDEFINED
+    return intervals.paired(consistency, known["reference", item.bandwidth])
 
 
 def _bits(feature: Feature, shares: Float[ndarray, "targets labels"], sizes: Float[ndarray, " targets"]) -> Estimate:
     """The drop in the feature's entropy; samples too few to tell an entropy from are left out."""
     decided = np.array([float((feature.pool >= 0).sum())])
-    prior = statistics.entropy(feature.prior[None], decided)[0]
-    left = np.where(sizes >= COLLAPSED, statistics.entropy(shares, sizes), np.nan)
-    return statistics.mean(prior - left, prior - np.log2(len(feature.values)), prior)
+    prior = entropy(feature.prior[None], decided)[0]
+    left = np.where(sizes >= COLLAPSED, entropy(shares, sizes), np.nan)
+    return intervals.mean(prior - left, prior - np.log2(len(feature.values)), prior)
 
 
 def _shuffle_test(
@@ -216,13 +217,13 @@ def _shuffle_test(
     """p of a source's own samples against those of shuffled targets; ties are broken by what names the row."""
     row = f"{item.source} {item.site} {feature.name} {item.bandwidth}"
     rng = np.random.default_rng([seed, *row.encode()])
-    return defined(statistics.shuffle_test(shares, feature.targets, seed, rng))
+    return defined(resampling.shuffle_test(shares, feature.targets, seed, rng))
 
 
 def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
     """Into every row, over all that one source was tested for: sites, features and bandwidths."""
     for source in {row["source"] for row in results}:
         rows = [row for row in results if row["source"] == source]
-        found = statistics.q_values(np.array([row["p_value"] for row in rows], dtype=float))
+        found = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
         for row, value in zip(rows, found.tolist(), strict=True):
             row["q_value"] = defined(value)

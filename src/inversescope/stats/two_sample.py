@@ -14,8 +14,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-from inversescope.stats import statistics
-from inversescope.stats.statistics import Estimate
+from inversescope.stats import intervals
+from inversescope.stats.intervals import Estimate
 
 Tokens = tuple[int, ...]
 FOLDS = 5  # of the cross-validation, by target
@@ -34,13 +34,13 @@ def told_apart(
     random. Both are NaN for fewer than ten targets.
     """
     if len(some) < FEWEST:
-        return statistics.UNDEFINED, np.nan
+        return intervals.UNDEFINED, np.nan
     rng, targets = np.random.default_rng([seed, 29]), len(some)
     sides = np.c_[np.ones(targets), rng.choice([-1.0, 1.0], (targets, PERMUTATIONS))]
     areas = _areas(_indicators(some, others), sides)
     found = areas.mean(0)
     p_value = (1 + (found[1:] >= found[0]).sum()) / (1 + PERMUTATIONS)
-    return _widened(statistics.mean(areas[:, 0])), float(p_value)
+    return _widened(intervals.mean(areas[:, 0])), float(p_value)
 
 
 def _widened(estimate: Estimate) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from inversescope.stats.statistics import Estimate
+from inversescope.stats.intervals import Estimate
 from inversescope.verdicts.thresholds import GAP, KL_ANY, KL_MEAN, TRUSTED
 
 Judgement = Literal["calibrated", "undertrained", "cannot tell"]

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 
 from rich.markup import escape
 
-from inversescope.stats.statistics import Estimate
+from inversescope.stats.intervals import Estimate
 
 
 def number(value: float | None) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 from inversescope import files
 from inversescope.cli.tables.cells import estimated, interval, number, recorded, share, small
 from inversescope.sites import Site
-from inversescope.stats import statistics
+from inversescope.stats import design, intervals, resampling
 from inversescope.verdicts import SIGNIFICANT, TRUSTED
 
 SHOWN = 3  # hypotheses of a site
@@ -55,9 +55,9 @@ def summary_table(run: Path) -> Group:
 def power_table(rate: float, alike: float, width: float) -> Group:
     """The half width of a rate's interval by targets and samples, and what is needed for `width`."""
     table = Table("samples of a target", *map(str, TARGETS), f"targets for ± {width:g}", box=None, pad_edge=False)
-    needed = {samples: statistics.targets_needed(rate, alike, samples, width) for samples in SAMPLES}
+    needed = {samples: design.targets_needed(rate, alike, samples, width) for samples in SAMPLES}
     for samples, targets in needed.items():
-        widths = [statistics.half_width(rate, alike, n, samples) for n in TARGETS]
+        widths = [design.half_width(rate, alike, n, samples) for n in TARGETS]
         cells = [f"[green]{value:.3f}[/]" if value <= width else f"{value:.3f}" for value in widths]
         table.add_row(str(samples), *cells, f"{targets:,}")
     head = (
@@ -76,10 +76,10 @@ def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray
     """Two sets of rates of the same targets, and what one is more than the other."""
     table = Table("", "consistency", "targets", box=None, pad_edge=False)
     for name, values in zip(names, rates, strict=True):
-        table.add_row(escape(name), interval(statistics.mean(values, 0, 1)), str(int((~np.isnan(values)).sum())))
+        table.add_row(escape(name), interval(intervals.mean(values, 0, 1)), str(int((~np.isnan(values)).sum())))
     difference = rates[0] - rates[1]
-    p = statistics.sign_test(difference, np.random.default_rng(0))
-    table.add_row("difference", interval(statistics.paired(*rates)), str(int((~np.isnan(difference)).sum())))
+    p = resampling.sign_test(difference, np.random.default_rng(0))
+    table.add_row("difference", interval(intervals.paired(*rates)), str(int((~np.isnan(difference)).sum())))
     tested = "no target tells them apart" if math.isnan(p) else f"sign test p = {p:.3g}"
     return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested)
 

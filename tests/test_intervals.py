@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy import ndarray
 from scipy import stats
 
-from inversescope.stats.statistics import corrected, entropy, mean, paired, shares
+from inversescope.stats.intervals import corrected, mean, paired
+from inversescope.stats.labels import entropy, label_shares
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -118,6 +119,6 @@ def test_shares_are_what_counting_gives(data: st.DataObject, targets: int, n: in
         return data.draw(st.lists(st.lists(elements, min_size=n, max_size=n), min_size=targets, max_size=targets))
 
     labels, weights = table(st.integers(-1, count - 1)), table(st.sampled_from([0.0, 0.25, 1.0, 3.0]))
-    found: ndarray = shares(np.array(labels), np.array(weights), count)
+    found: ndarray = label_shares(np.array(labels), np.array(weights), count)
     expected = [counted(*row, count) for row in zip(labels, weights, strict=True)]
     assert found == pytest.approx(np.array(expected), nan_ok=True)
