@@ -27,6 +27,7 @@ from inversescope.stats.weights import (
     log_posterior,
     systematic,
 )
+from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
 from inversescope.verdicts import ACCEPTED
@@ -98,7 +99,7 @@ class Inversion:
         weights = np.array([sample.weight or 0.0 for sample in self.samples])
         if not weights.any():
             raise UserError("no sample has any weight", remedy="draw more, or ask at a larger bandwidth")
-        return tuple(self.samples[i] for i in systematic(weights, n, np.random.default_rng(seed)))
+        return tuple(self.samples[i] for i in systematic(weights, n, Stream.RESAMPLE.rng(seed)))
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row a sample, one column a feature (needs the extra `notebook`)."""
@@ -216,7 +217,7 @@ class Inverter:
         whole = cut(subject, text, position)
         source = keep_last(whole, subject.prefix, subject.longest)
         target = subject.capture([source], [where]).activations[where]
-        rng = torch.Generator(subject.device).manual_seed(seed)
+        rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
         tokens, log_q = draw(self.generator, where, target, bandwidth, n, rng)
         distances = self._distances(where, tokens, target)
         prior = np.array([-np.inf if row is None else task.log_prior(row) for row in tokens], dtype=float)

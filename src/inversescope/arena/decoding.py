@@ -22,6 +22,7 @@ from inversescope.arena.method import Answer, Kind, Progress, classified
 from inversescope.arena.study import Setting
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
+from inversescope.streams import TorchStream
 from inversescope.subject import Subject
 from inversescope.subject.architectures import architecture_of
 from inversescope.subject.hooks import hook
@@ -117,7 +118,7 @@ def _continuations(subject: Subject, site: Site, activations: Float[Tensor, "n d
     module = subject.model.base_model.get_submodule(tap.module)
     texts: list[list[str]] = []
     with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(seed)
+        torch.manual_seed(TorchStream.ARENA.seed(seed))
         for part in activations.split(max(1, ROWS // WRITINGS)):
             values = (part / tap.scale).repeat_interleave(WRITINGS, 0)
 

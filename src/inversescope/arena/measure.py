@@ -18,6 +18,7 @@ from scipy import stats
 from inversescope.arena.record import Answered, Question
 from inversescope.stats import intervals
 from inversescope.stats.intervals import UNDEFINED, Estimate, fields
+from inversescope.streams import Stream
 from inversescope.verdicts import TRUSTED
 
 BINS = 10  # of the calibration error
@@ -204,7 +205,7 @@ def causal_agreement(
 def _bootstrapped(measure: Any, targets: int, seed: int) -> Estimate:
     """A measure of how often each target counts, with the percentiles that it has over resamples of the targets."""
     value = float(measure(np.ones((1, targets), dtype=int))[0])
-    counts = np.random.default_rng([seed, 23]).multinomial(targets, np.full(targets, 1 / targets), size=RESAMPLES)
+    counts = Stream.ARENA_RESAMPLES.rng(seed).multinomial(targets, np.full(targets, 1 / targets), size=RESAMPLES)
     found = measure(counts)
     found = found[~np.isnan(found)]
     if targets < 2 or not len(found) or np.isnan(value):

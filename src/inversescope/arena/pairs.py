@@ -17,6 +17,7 @@ from numpy import ndarray
 from inversescope.arena.measure import Answers, by_target, chosen, groups
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import defined, fields
+from inversescope.streams import Stream
 
 FLIPS = 9_999
 ROUNDING = 1e-9  # sums that differ by less are equal
@@ -53,7 +54,7 @@ def sign_flips(differences: Float[ndarray, "pairs targets"], seed: int) -> Float
     target's sign is drawn anew (Fisher 1935). NaN is left out; a row without a difference at all has p = 1.
     """
     known = np.nan_to_num(differences)
-    flips = np.random.default_rng([seed, 29]).choice([-1.0, 1.0], (FLIPS, known.shape[1]))
+    flips = Stream.ARENA_SIGNS.rng(seed).choice([-1.0, 1.0], (FLIPS, known.shape[1]))
     found = np.abs(known.sum(1))
     as_far = [
         (np.abs(part @ flips.T) >= found[start : start + len(part), None] - ROUNDING).sum(1)

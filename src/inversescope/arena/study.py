@@ -21,6 +21,7 @@ from inversescope.errors import UserError
 from inversescope.run.directory import PROVENANCE, RunDirectory
 from inversescope.score.methods import Feature, encode, read_features
 from inversescope.sites import Site
+from inversescope.streams import TorchStream
 from inversescope.tasks import Tokens
 
 NEEDED = ("collect", "train", "sample", "verify", "reference", "score")
@@ -135,7 +136,7 @@ class Setting:
 
     def generator(self) -> torch.Generator:
         """Random numbers that follow from the seed."""
-        return torch.Generator().manual_seed(self.seed)
+        return torch.Generator().manual_seed(TorchStream.ARENA.seed(self.seed))
 
 
 def _spent(run: RunDirectory, step: str) -> float:

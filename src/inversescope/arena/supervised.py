@@ -19,6 +19,7 @@ from torch import Tensor
 from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, Progress, classified
 from inversescope.arena.study import Setting
+from inversescope.streams import TorchStream
 
 HELD = 0.2  # of the inputs with a label: what hyperparameters are chosen on
 
@@ -61,7 +62,7 @@ class Supervised:
         counts = {feature.name: len(feature.values) for feature in setting.features}
         left = setting.budget
         for done, site in enumerate(setting.sites):
-            rng = torch.Generator().manual_seed(setting.seed * 1_000_003 + done)
+            rng = torch.Generator().manual_seed(TorchStream.TRAINING.seed(setting.seed, done))
             started = time.monotonic()
             with cost.train():
                 activations = setting.standardized("train", site)

@@ -23,6 +23,7 @@ from inversescope.sample.sample import draw_from
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.weights import effective_sample_size
+from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.verdicts import Measured
 
@@ -82,7 +83,7 @@ class Calibration:
     def ask(self, generator: Generator, site: Site, bandwidth: float, query: Query, *, draw: bool = True) -> Answer:
         """One kind of question about every stand-in; features are compared where inputs are drawn."""
         device = next(generator.parameters()).device
-        rng = torch.Generator().manual_seed(self.seed)
+        rng = torch.Generator().manual_seed(TorchStream.CALIBRATION.seed(self.seed))
         activations = self.store.activations("pool", site)[self.targets].to(device)
         bandwidths = torch.full((len(activations),), bandwidth, device=device)
         if query == "noisy":
@@ -90,7 +91,7 @@ class Calibration:
         weights = posterior(self.store, distances(self.store, site, self.targets, activations.cpu()), bandwidth)
         with torch.inference_mode():
             condition = generator.condition(site, activations, bandwidths)
-        rng = torch.Generator(device).manual_seed(self.seed)
+        rng = torch.Generator(device).manual_seed(TorchStream.CALIBRATION.seed(self.seed))
         drawn = draw_from(generator, condition, self.draws, rng)[0] if draw else []
         gaps = self._gaps(weights, drawn) if draw else {}
         undefined = np.full(len(self.targets), np.nan)
@@ -104,7 +105,7 @@ class Calibration:
         """
         with torch.inference_mode():
             condition = generator.no_condition(1)
-        rng = torch.Generator(condition.device).manual_seed(self.seed)
+        rng = torch.Generator(condition.device).manual_seed(TorchStream.CALIBRATION.seed(self.seed))
         drawn, _ = draw_from(generator, condition, COMPARED, rng)
         inputs = [self.pool.tokens[place] for place in stand_ins(self.store, COMPARED, self.seed + 1)]
         p_value = two_sample([tokens or () for tokens in drawn], inputs, self.seed)
@@ -122,7 +123,7 @@ class Calibration:
         points: int,
     ) -> tuple[Float[ndarray, " targets"], Float[ndarray, " targets"]]:
         """KL(P ‖ q) = E_P[ln P − ln q] and total variation = E_P[max(0, 1 − q/P)], both unbiased."""
-        rng = np.random.default_rng([self.seed, 13])
+        rng = Stream.DIVERGENCE.rng(self.seed)
         chosen = [inclusion(row, points, rng) for row in weights]
         target = np.repeat(np.arange(len(weights)), [len(places) for places, _ in chosen])
         places = np.concatenate([places for places, _ in chosen])
@@ -188,7 +189,7 @@ def two_sample(some: Sequence[Tokens], others: Sequence[Tokens], seed: int) -> f
     kernel = np.exp(-(rows[:, None] != rows[None]).sum(2, dtype=float))
     np.fill_diagonal(kernel, 0)
     side = np.r_[np.full(len(some), 1 / len(some)), np.full(len(others), -1 / len(others))]
-    rng = np.random.default_rng(seed)
+    rng = Stream.PERMUTATIONS.rng(seed)
     sides = np.stack([side, *(rng.permutation(side) for _ in range(PERMUTATIONS))])
     statistic = ((sides @ kernel) * sides).sum(1)
     return float((1 + (statistic[1:] >= statistic[0]).sum()) / (1 + PERMUTATIONS))

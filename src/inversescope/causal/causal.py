@@ -30,6 +30,7 @@ from inversescope.collect.collect import Store
 from inversescope.collect.inputs import SPLITS
 from inversescope.config import CausalConfig
 from inversescope.sites import Site
+from inversescope.streams import Stream
 from inversescope.subject import Subject
 from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens
@@ -163,7 +164,7 @@ class Donors:
         rows = [row for row, tokens in enumerate(self._pool.tokens) if tokens != self._targets[target]]
         known = self._pool.probability
         shares = None if known is None else known[rows] / known[rows].sum()
-        rng = np.random.default_rng([self._seed, 4, target])
+        rng = Stream.DONORS.rng(self._seed, target)
         return rng.choice(rows, min(self._most, len(rows)), replace=False, p=shares).tolist()
 
     def _of_pool(self, row: int, distances: Float[ndarray, " pool"]) -> Donor:

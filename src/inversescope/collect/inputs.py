@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from inversescope import files
 from inversescope.config import CollectConfig
 from inversescope.errors import UserError
+from inversescope.streams import Stream
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
 
@@ -38,7 +39,7 @@ def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject
     if held and all(held[split] == size for split, size in wanted.items()):
         return
     kept = {split: _tokens(path, split) if held else [] for split in wanted}
-    rng = np.random.default_rng([seed, 1, sum(held.values())] if held else [seed, 1])
+    rng = Stream.INPUTS.rng(seed, *([sum(held.values())] if held else []))
     new = _draw(wanted, kept, task, rng)
     if config.pool == "all" and not held:
         new["pool"] = sorted(tokens for tokens, _ in task.enumerate())

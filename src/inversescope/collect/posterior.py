@@ -15,6 +15,7 @@ from torch import Tensor
 from inversescope.collect.collect import Store
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
+from inversescope.streams import Stream
 
 
 def posterior(
@@ -32,7 +33,7 @@ def log_prior(store: Store) -> Float[ndarray, " pool"]:
 
 def stand_ins(store: Store, count: int, seed: int) -> list[int]:
     """Inputs of the pool that stand in for targets, drawn from the prior: the targets themselves stay unseen."""
-    rng, pool = np.random.default_rng([seed, 11]), store.inputs("pool")
+    rng, pool = Stream.STAND_INS.rng(seed), store.inputs("pool")
     if pool.probability is None:
         return rng.permutation(len(pool))[:count].tolist()
     return rng.choice(len(pool), count, p=pool.probability).tolist()

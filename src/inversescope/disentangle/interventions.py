@@ -8,7 +8,6 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
@@ -19,6 +18,7 @@ from inversescope.causal.causal import World, activations
 from inversescope.config import CausalConfig
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
 from inversescope.sites import Site
+from inversescope.streams import Stream
 from inversescope.tasks import Tokens
 
 
@@ -97,7 +97,7 @@ class Sources:
         """The verified samples of a site: the target's own in the order of drawing, then those of others, shuffled."""
         drawn = self._drawn[str(site)]
         others = list(dict.fromkeys(x for number, inputs in drawn.items() if number != target for x in inputs))
-        order = np.random.default_rng([self._seed, 6, target]).permutation(len(others))
+        order = Stream.INTERVENTION_SAMPLES.rng(self._seed, target).permutation(len(others))
         found = dict.fromkeys([*drawn.get(target, ()), *(others[i] for i in order)])
         return [x for x in found if x != self._targets[target]]
 
@@ -105,7 +105,7 @@ class Sources:
     def _random(self, target: int) -> list[Tokens]:
         """Distinct inputs of the pool, drawn one after the other."""
         known, count = self._pool.probability, len(self._pool)
-        rng = np.random.default_rng([self._seed, 7, target])
+        rng = Stream.INTERVENTION_INPUTS.rng(self._seed, target)
         order = rng.choice(count, count, replace=False, p=None if known is None else known / known.sum())
         drawn = dict.fromkeys(self._pool.tokens[row] for row in order)
         return [x for x in drawn if x != self._targets[target]]

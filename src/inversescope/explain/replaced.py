@@ -16,6 +16,7 @@ from inversescope.run.pipeline import Run
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
+from inversescope.streams import Stream
 from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
 from inversescope.verdicts import MOVES, MOVES_TIMES
@@ -47,7 +48,7 @@ class Replaced:
         others = [row for row, tokens in enumerate(run.store.inputs("pool").tokens) if tokens != inversion.tokens]
         probability = run.store.inputs("pool").probability
         shares = None if probability is None else probability[others] / probability[others].sum()
-        chosen = np.random.default_rng([seed, 5]).choice(others, min(RANDOM, len(others)), replace=False, p=shares)
+        chosen = Stream.EXPLANATION_DONORS.rng(seed).choice(others, min(RANDOM, len(others)), replace=False, p=shares)
         self.own = float(self._kl(activations[:1])[0])
         self.random = self._kl(pool[chosen.tolist()])
 

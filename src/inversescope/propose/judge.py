@@ -17,6 +17,7 @@ from inversescope.propose.endpoint import Endpoint, Request
 from inversescope.propose.parsing import LABELS, read_answers
 from inversescope.propose.prompts import has_word, judge_request, negated
 from inversescope.propose.split import Blind
+from inversescope.streams import Stream
 
 BATCH = 16  # texts in one request
 PROBES, PROBED = 4, 8  # questions of known answer, and texts of either answer for each
@@ -77,7 +78,7 @@ class Judge:
     def known(self, texts: Sequence[str]) -> Known:
         """The judge's own error, on questions whose answer is known: whether a word occurs in a text."""
         right: dict[str, list[bool]] = {"yes": [], "no": []}
-        for word, asked in probes(texts, np.random.default_rng([self.seed, 3])):
+        for word, asked in probes(texts, Stream.JUDGE_PROBES.rng(self.seed)):
             for text, answer in self.answers("known", has_word(word), list(asked), asked).items():
                 if answer is not None:
                     right[asked[text]].append(answer == asked[text])
@@ -95,7 +96,7 @@ class Judge:
 
     def _either(self, answers: Answers) -> list[str]:
         """A request's worth of texts that were answered, half of them with yes if there are so many."""
-        rng = np.random.default_rng([self.seed, 4])
+        rng = Stream.JUDGE_REPEATS.rng(self.seed)
         groups = [[text for text in sorted(answers) if answers[text] == label] for label in ("yes", "no")]
         few = min(BATCH // 2, *map(len, groups))
         sizes = [min(len(group), BATCH - few) for group in groups]
@@ -103,7 +104,7 @@ class Judge:
 
     def _batches(self, kind: str, texts: Sequence[str]) -> Iterator[list[str]]:
         """The texts in an order that says nothing, and is another one for another kind."""
-        order = np.random.default_rng([self.seed, *kind.encode()]).permutation(len(texts))
+        order = Stream.JUDGE_ORDER.rng(self.seed, *kind.encode()).permutation(len(texts))
         shuffled = [texts[int(i)] for i in order]
         for start in range(0, len(shuffled), BATCH):
             yield shuffled[start : start + BATCH]

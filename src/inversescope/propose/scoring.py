@@ -17,6 +17,7 @@ from inversescope.propose.split import Blind
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import entropy, label_shares
+from inversescope.streams import Stream
 from inversescope.verdicts import COLLAPSED
 
 Labels = Mapping[str, str | None]
@@ -46,7 +47,7 @@ def score(blind: Blind, labels: Labels, seed: int) -> dict[str, Any]:
         "corrected": corrected,
         "bits": intervals.mean(most - left, most - np.log2(max(1, len(values))), most),
         "shuffled": intervals.mean(_shuffled(shares, own), 0, 1),
-        "p_value": resampling.shuffle_test(shares, own, seed, np.random.default_rng([seed, 5])),
+        "p_value": resampling.shuffle_test(shares, own, seed, Stream.PROPOSAL_SHUFFLES.rng(seed)),
     }
 
 

@@ -22,6 +22,7 @@ from inversescope import files
 from inversescope.errors import UserError
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, systematic
+from inversescope.streams import Stream
 from inversescope.verdicts import COLLAPSED
 
 SHOWN = 6  # targets shown at most; at most half of those that have samples
@@ -77,7 +78,7 @@ class Material:
 
     def blind(self, targets: int, samples: int, prior: int) -> Blind:
         """At most so many held-out targets, samples of each, and inputs of the prior; the same at every call."""
-        rng = np.random.default_rng([self.seed, 1])
+        rng = Stream.JUDGED.rng(self.seed)
         count = min(prior, len(self.prior))
         alike = bool(np.ptp(self.probability) == 0)  # draws from the prior: each once; of a whole prior: as they come
         chosen = rng.choice(len(self.prior), count, replace=not alike, p=self.probability)
@@ -88,7 +89,7 @@ class Material:
 
     def examples(self, n: int) -> list[str]:
         """`n` inputs of the prior to be shown beside the samples."""
-        rng = np.random.default_rng([self.seed, 2])
+        rng = Stream.PROPOSAL_EXAMPLES.rng(self.seed)
         return [self.prior[i] for i in rng.choice(len(self.prior), n, p=self.probability)]
 
 
@@ -109,7 +110,7 @@ def read_material(run: Path, site: str, bandwidth: float | None = None) -> Mater
     sources = _split(inputs, "target")["text"].to_pylist()
     cases = _cases(pq.read_table(run / "verify" / "samples.parquet", columns=list(_SAMPLES)), site, bandwidth, sources)
     h, usable = _at(cases, bandwidth, len(sources))
-    rng = np.random.default_rng([seed, 0])
+    rng = Stream.PROPOSAL_SPLIT.rng(seed)
     order = [usable[i] for i in rng.permutation(len(usable))]
     shown = min(SHOWN, len(usable) // 2)
     if len(usable) < 4:

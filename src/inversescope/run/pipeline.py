@@ -9,8 +9,6 @@ from dataclasses import asdict, fields
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from inversescope import files
 from inversescope.calibrate.calibrate import calibrate, check
 from inversescope.causal.causal import Label, World, causal
@@ -26,6 +24,7 @@ from inversescope.sample.verify import verify
 from inversescope.score.mine import mine
 from inversescope.score.score import score
 from inversescope.sites import Site
+from inversescope.streams import Stream
 from inversescope.subject.capture import enough_memory
 from inversescope.tasks import Accuracy, require
 from inversescope.train.checkpoint import load_generator
@@ -90,7 +89,7 @@ class Run(RunDirectory):
 
 
 def _task(run: Run, folder: Path, progress: Progress) -> None:
-    accuracy = run.task.accuracy(run.subject, ACCURACY_PROMPTS, np.random.default_rng([run.config.seed, 0]))
+    accuracy = run.task.accuracy(run.subject, ACCURACY_PROMPTS, Stream.ACCURACY.rng(run.config.seed))
     measured = dict.fromkeys(each.name for each in fields(Accuracy)) if accuracy is None else asdict(accuracy)
     files.write_json(folder / "accuracy.json", {"defined": accuracy is not None, **measured})
     if accuracy is None:

@@ -21,6 +21,7 @@ from inversescope.config import SampleConfig
 from inversescope.generator import Generator
 from inversescope.sample.edits import perturb
 from inversescope.sites import Site
+from inversescope.streams import Stream, TorchStream
 
 ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
 
@@ -55,15 +56,14 @@ def sample(
     for index, site in enumerate(jobs):
         path = folder / f"part-{index:05d}.parquet"
         if not path.exists():
-            rng = torch.Generator(next(generator.parameters()).device).manual_seed(
-                seed * 1_000_003 + 500_000_007 + index
-            )
+            device = next(generator.parameters()).device
+            rng = torch.Generator(device).manual_seed(TorchStream.SAMPLES.seed(seed, index))
             files.write_table(path, _draw_site(store, generator, site, config, rng))
         paths.append(path)
         progress(index + 1, len(jobs) + 1)
     path = folder / f"part-{len(jobs):05d}.parquet"
     if not path.exists():
-        files.write_table(path, _edit(store, config.samples, np.random.default_rng([seed, 19])))
+        files.write_table(path, _edit(store, config.samples, Stream.EDITS.rng(seed)))
     progress(len(jobs) + 1, len(jobs) + 1)
     return [*paths, path]
 

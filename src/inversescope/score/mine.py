@@ -28,6 +28,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy, label_shares
 from inversescope.stats.weights import effective_sample_size
+from inversescope.streams import Stream
 from inversescope.verdicts import COLLAPSED
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
@@ -122,7 +123,7 @@ def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> Non
     annotators.learn(annotated, lambda done: progress(done, len(annotated) + 1, "texts annotated"))
     labelled = _labelled(texts, inputs)
     discovery = np.zeros(len(labelled.targets), dtype=bool)
-    order = np.random.default_rng([seed, 5]).permutation(len(discovery))
+    order = Stream.HALVES.rng(seed).permutation(len(discovery))
     discovery[order[: len(order) // 2]] = True
     merger = _Merger(labelled)
     sites = list(dict.fromkeys(samples["site"].to_pylist()))
@@ -132,7 +133,7 @@ def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> Non
         for h in sorted(set(at_site["bandwidth"].to_pylist())):
             drawn = _drawn(at_site.filter(pc.field("bandwidth") == h), texts, len(discovery))
             found = _search(labelled, drawn, discovery, merger)
-            rng = np.random.default_rng([seed, *f"{site} {h}".encode()])
+            rng = Stream.ROWS.rng(seed, *f"{site} {h}".encode())
             for rank, each in enumerate(found, start=1):
                 confirmed = _confirm(labelled, drawn, each.place, ~discovery, seed, rng)
                 rows.append({"site": site, "bandwidth": h, "rank": rank, **each.fields(labelled), **confirmed})

@@ -22,6 +22,7 @@ from inversescope.stats import intervals
 from inversescope.stats.intervals import defined, fields
 from inversescope.stats.two_sample import told_apart
 from inversescope.stats.weights import effective_sample_size, log_kernel, normalise, systematic
+from inversescope.streams import Stream
 from inversescope.tasks import Tokens
 from inversescope.verdicts import COLLAPSED, TRUSTED
 
@@ -65,7 +66,7 @@ class Quality:
     def rows(self, site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
         """One row for each bandwidth at which the site was sampled."""
         for h in sorted(table["bandwidth"].unique().to_pylist()):
-            part, rng = table.filter(pc.field("bandwidth") == h), np.random.default_rng([self.seed, 23])
+            part, rng = table.filter(pc.field("bandwidth") == h), Stream.QUALITY.rng(self.seed)
             weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(distances.shape[1], -1)
             draws = weights.shape[1]
             tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]

@@ -42,6 +42,7 @@ from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy, label_shares
+from inversescope.streams import Stream
 from inversescope.tasks import Tokens
 from inversescope.verdicts import COLLAPSED
 
@@ -216,7 +217,7 @@ def _shuffle_test(
 ) -> float | None:
     """p of a source's own samples against those of shuffled targets; ties are broken by what names the row."""
     row = f"{item.source} {item.site} {feature.name} {item.bandwidth}"
-    rng = np.random.default_rng([seed, *row.encode()])
+    rng = Stream.ROWS.rng(seed, *row.encode())
     return defined(resampling.shuffle_test(shares, feature.targets, seed, rng))
 
 

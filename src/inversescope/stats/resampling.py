@@ -13,6 +13,7 @@ from numpy import ndarray
 from scipy import stats
 
 from inversescope.stats.intervals import UNDEFINED, Estimate, t_quantile
+from inversescope.streams import Stream
 
 SHUFFLES = 9_999
 ROUNDING = 1e-9  # sums that differ by less are equal
@@ -80,7 +81,7 @@ def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], 
     value = float(numbers[0].sum() / numbers[1].sum())
     if n == 1:
         return Estimate(value, np.nan, np.nan)
-    counts = np.random.default_rng([seed, n]).multinomial(n, np.full(n, 1 / n), size=1000)
+    counts = Stream.TARGETS.rng(seed, n).multinomial(n, np.full(n, 1 / n), size=1000)
     resampled, sums = numbers @ counts.T
     tail = 100 * stats.norm.cdf(-((n / (n - 1)) ** 0.5) * t_quantile(n - 1))
     low, high = np.percentile(resampled[sums > 0] / sums[sums > 0], [tail, 100 - tail])
@@ -91,4 +92,4 @@ def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], 
 def _shuffles(n: int, seed: int) -> Int[ndarray, "shuffles n"]:
     """Permutations that deal samples out to `n` targets, as places in a flattened [n, n] table."""
     others = np.tile(np.arange(n), (SHUFFLES, 1))
-    return np.arange(n) * n + np.random.default_rng([seed, n]).permuted(others, axis=1)
+    return np.arange(n) * n + Stream.TARGETS.rng(seed, n).permuted(others, axis=1)

@@ -16,6 +16,7 @@ from scipy import stats
 
 from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate
+from inversescope.streams import Stream
 
 Tokens = tuple[int, ...]
 FOLDS = 5  # of the cross-validation, by target
@@ -35,7 +36,7 @@ def told_apart(
     """
     if len(some) < FEWEST:
         return intervals.UNDEFINED, np.nan
-    rng, targets = np.random.default_rng([seed, 29]), len(some)
+    rng, targets = Stream.TWO_SAMPLE.rng(seed), len(some)
     sides = np.c_[np.ones(targets), rng.choice([-1.0, 1.0], (targets, PERMUTATIONS))]
     areas = _areas(_indicators(some, others), sides)
     found = areas.mean(0)

@@ -22,6 +22,7 @@ from inversescope.generator import Generator, Vocabulary, content
 from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.input_pca import Content
 from inversescope.sites import Site
+from inversescope.streams import TorchStream
 from inversescope.subject import Subject
 from inversescope.subject.trimmed_copy import Borrowed, lender
 from inversescope.train.bandwidth_range import supported
@@ -108,7 +109,7 @@ def prepare(
     vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
     rows = vocabulary.encode(inputs.tokens)
     probability = None if inputs.probability is None else torch.tensor(inputs.probability).float()
-    torch.manual_seed(seed)
+    torch.manual_seed(TorchStream.WEIGHTS.seed(seed))
     activations = {site: store.activations("train", site) for site in sites}
     spreads = {site: store.spread(site) for site in sites}
     known = torch.randperm(len(rows))[: shape.known if probability is None else None]
@@ -117,7 +118,7 @@ def prepare(
     generator, says = untrained(rows, vocabulary, dimensions, bandwidths, len(known), shape, config, subject)
     generator.fit(activations, spreads, says, known, probability)
     examples = [Examples(generator, site, read, known, probability) for site, read in activations.items()]
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(TorchStream.EXPLAINED.seed(seed))
     return Material(generator, examples, rows, [each.told(says.components, rng) for each in examples])
 
 

@@ -20,6 +20,7 @@ from inversescope.errors import UserError
 from inversescope.generator import IGNORED, Generator
 from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
+from inversescope.streams import TorchStream
 from inversescope.train.checkpoint import load_checkpoint
 from inversescope.train.ema import Average
 from inversescope.train.muon import Muon
@@ -119,7 +120,7 @@ class Training:
 
     def step(self) -> int:
         """One update; how many tokens it was made of."""
-        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)
+        rng = torch.Generator().manual_seed(TorchStream.TRAINING.seed(self.seed, self.done))
         if self.done < self.config.pretrain:
             answers = self.examples[0].rows(self.config.batch, rng)
             condition = self.generator.no_condition(self.config.batch)
