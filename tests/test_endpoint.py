@@ -67,6 +67,7 @@ def test_the_environment_names_the_endpoint_and_ours_come_first():
         ({}, "not set: INVERSESCOPE_BASE_URL or OPENAI_BASE_URL, INVERSESCOPE_MODEL"),
         ({"OPENAI_API_KEY": KEY, "INVERSESCOPE_MODEL": "m"}, "not set: INVERSESCOPE_BASE_URL or OPENAI_BASE_URL"),
         ({"INVERSESCOPE_BASE_URL": "127.0.0.1:8080", "INVERSESCOPE_MODEL": "m"}, "given:   127.0.0.1:8080"),
+        ({"INVERSESCOPE_BASE_URL": "http://x.test:99999/v1", "INVERSESCOPE_MODEL": "m"}, "address cannot be used"),
         ({"INVERSESCOPE_BASE_URL": "http://[x", "INVERSESCOPE_MODEL": "m"}, "address cannot be used"),
         ({"INVERSESCOPE_BASE_URL": f"http://{KEY}:{KEY}@x.test/v1", "INVERSESCOPE_MODEL": "m"}, "...@x.test/v1"),
     ],
@@ -166,6 +167,14 @@ def test_a_refusal_is_told_in_the_servers_words_but_for_the_key(server: Server, 
     with pytest.raises(UserError, match=r"status 401: 'no such key: \*\*\*'") as caught:
         connect().ask(request(1))
     assert KEY not in str(caught.value) and len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [301, 307, 404])
+def test_a_wrong_address_is_refused_and_no_redirect_is_followed(server: Server, connect: Connect, status: int):
+    server.faults.append(Fault(status, {"Location": f"{server.url}/elsewhere"}))
+    with pytest.raises(UserError, match=f"refuses the request\n  given:   status {status}"):
+        connect().ask(request(1))
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_the_key_is_nowhere_in_the_run(run: Path, server: Server, monkeypatch: p
 
 def test_the_extra_is_only_needed_to_propose(run: Path, server: Server):
     program = (
-        "import sys\nsys.modules['tenacity'] = None\nfrom inversescope.cli import main\n"
+        "import sys\nsys.modules['openai'] = None\nfrom inversescope.cli import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as stop:\n    print('code', stop.code)"
     )
     for arguments, said in ((["propose", str(run), *SITE, "--yes"], "code 2"), (["doctor", "--help"], "code 0")):

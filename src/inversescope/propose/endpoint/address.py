@@ -32,6 +32,7 @@ class Address:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.base_url)
+            _ = parts.port  # read, for it is checked no earlier
         except ValueError:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:

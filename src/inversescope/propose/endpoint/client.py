@@ -1,4 +1,7 @@
-"""Asking the endpoint: time-outs, repeated attempts, a bound on what is read, and every reply kept."""
+"""Requests to the endpoint by the `openai` client: time-outs, repeated attempts, bounded bodies, every reply kept.
+
+The client's own retries are off: a repeated attempt counts against the budget, and an interruption ends the wait for it.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from inversescope.propose.endpoint.budget import Budget, estimate_tokens
 from inversescope.propose.endpoint.replies import Replies, Reply, Request
 
 try:
-    import httpx2
-    import tenacity
+    import httpx2  # the transport of `openai`
+    import openai
 except ImportError as error:
-    problem, remedy = "asking a language model needs httpx2 and tenacity", 'pip install "inversescope[endpoint]"'
+    problem, remedy = "asking a language model needs openai", 'pip install "inversescope[endpoint]"'
     raise UserError(problem, given=str(error), remedy=remedy) from error
 
 ATTEMPTS = 5  # of one request
@@ -38,12 +41,12 @@ class _BusyError(Exception):
 
 
 class Endpoint:
-    """A language model that is asked one request at a time, or several beside each other; to be closed, or used `with`.
+    """A language model that is sent one request at a time, or several beside each other; to be closed, or used `with`.
 
     Attributes:
-        address: where it is.
-        replies: what it has answered, on disk.
-        budget: what may still be sent.
+        address: its address, model and key.
+        replies: its replies, on disk.
+        budget: calls and tokens that are left.
     """
 
     def __init__(self, address: Address, replies: Replies, budget: Budget, *, timeout: float = 120, parallel: int = 4):
@@ -52,8 +55,13 @@ class Endpoint:
         self.budget = budget
         self._timeout = timeout  # seconds for a whole reply
         self._parallel = parallel
-        headers = {"Authorization": f"Bearer {address.key}"} if address.key else {}
-        self._client = httpx2.Client(headers=headers, timeout=timeout)
+        self._client = openai.OpenAI(
+            base_url=address.base_url,
+            api_key=address.key or "none",  # the client needs one; without a key no header is sent
+            timeout=timeout,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(timeout=timeout, follow_redirects=False),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -66,16 +74,16 @@ class Endpoint:
         self._client.close()
 
     def ask(self, request: Request) -> Reply:
-        """The answer to a request, from disk where it was given before.
+        """The reply to a request, from disk where there is one.
 
         Raises:
-            BudgetError: asking would go beyond the budget.
+            BudgetError: the request would go beyond the budget.
             UserError: the endpoint refuses the request, or does not answer.
         """
         return self.ask_all([request], lambda done, total: None)[0]
 
     def ask_all(self, requests: Sequence[Request], progress: Callable[[int, int], None]) -> list[Reply]:
-        """The answers in order. Where one fails or the user interrupts, those on their way are still waited for."""
+        """The replies in order. Where one fails or the user interrupts, requests on their way are still waited for."""
         stopped = threading.Event()
         with ThreadPoolExecutor(self._parallel) as pool:
             futures = [pool.submit(self._answer, request, stopped) for request in requests]
@@ -94,69 +102,74 @@ class Endpoint:
         key = self.replies.key(self.address.base_url, body)
         if known := self.replies.get(key):
             return known
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_BusyError),
-            stop=tenacity.stop_any(tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_when_event_set(stopped)),
-            wait=_wait,
-            sleep=tenacity.sleep_using_event(stopped),
-            reraise=True,
-        )
-        try:
-            content = retrying(self._send, body, request.tokens)
-        except _BusyError as busy:
-            attempts = retrying.statistics["attempt_number"]
-            given = f"{busy} ({attempts} attempts at {self.address.base_url})"
-            raise UserError("the language model does not answer", given=given, remedy=AGAIN) from busy
-        reply = _read(content, retrying.statistics["attempt_number"], request)
+        content, attempts = self._attempt(body, request.tokens, stopped)
+        reply = _read(content, attempts, request)
         self.budget.settle(request.tokens, reply.prompt_tokens + reply.reply_tokens)
         self.replies.put(key, body, reply)
         return reply
 
+    def _attempt(self, body: dict[str, Any], tokens: int, stopped: threading.Event) -> tuple[bytes, int]:
+        """The body of the response, and the number of attempts it took."""
+        attempt = 1
+        while True:
+            try:
+                return self._send(body, tokens), attempt
+            except _BusyError as busy:
+                wait = min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT) if busy.seconds is None else busy.seconds
+                if attempt == ATTEMPTS or stopped.wait(wait):
+                    given = f"{busy} ({attempt} attempts at {self.address.base_url})"
+                    raise UserError("the language model does not answer", given=given, remedy=AGAIN) from busy
+            attempt += 1
+
     def _send(self, body: dict[str, Any], tokens: int) -> bytes:
-        """One attempt; the body of the response. One that may have been paid for stays counted as if it had been."""
+        """One attempt; the body of the response. An attempt that may have been paid for stays counted as if it had been.
+
+        Raises:
+            BudgetError: it would go beyond the budget.
+            UserError: the endpoint refuses the request.
+            _BusyError: another attempt may succeed.
+        """
         self.budget.take(tokens)
         try:
-            status, headers, content = self._post(body)
-        except httpx2.ConnectError as error:
+            return self._post(body)
+        except openai.APIStatusError as error:
             self.budget.settle(tokens, 0)
-            raise _BusyError(f"no connection: {error}") from error
-        except httpx2.TransportError as error:
-            raise _BusyError(f"{type(error).__name__}: {error}") from error
-        if status == 200:
-            return content
-        self.budget.settle(tokens, 0)
-        if status in (408, 409, 425, 429) or status >= 500:
-            raise _BusyError(f"status {status}", _asked_for(headers.get("retry-after")))
-        said = self.address.hide(content[:300].decode("utf-8", "replace"))
-        allowed = f"the chat completions of an OpenAI-compatible server that has the model {self.address.model!r}"
-        raise UserError("the endpoint refuses the request", given=f"status {status}: {said!r}", allowed=allowed)
+            raise self._refused(error.response) from error
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            reason = error.__cause__ or error
+            if not isinstance(reason, httpx2.ConnectError):
+                raise _BusyError(f"{type(reason).__name__}: {reason}") from error
+            self.budget.settle(tokens, 0)
+            raise _BusyError(f"no connection: {reason}") from error
 
-    def _post(self, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
-        """Status, headers, and what of the body is read: one that drips or never ends is cut off."""
+    def _post(self, body: dict[str, Any]) -> bytes:
+        """The body of a response, as far as it is read: one that drips or never ends is cut off."""
         end, content = time.monotonic() + self._timeout, b""
-        with self._client.stream("POST", f"{self.address.base_url}/chat/completions", json=body) as response:
+        headers = {} if self.address.key else {"Authorization": openai.Omit()}
+        create = self._client.chat.completions.with_streaming_response.create
+        with create(**body, extra_headers=headers) as response:
             for part in response.iter_bytes():
                 content += part
                 if len(content) > LARGEST_REPLY:
                     break
                 if time.monotonic() > end:
                     raise httpx2.ReadTimeout(f"no whole reply in {self._timeout:g} s")
-            return response.status_code, response.headers, content
+        return content
+
+    def _refused(self, response: httpx2.Response) -> UserError | _BusyError:
+        status = response.status_code
+        if status in (408, 409, 425, 429) or status >= 500:
+            return _BusyError(f"status {status}", _retry_after(response.headers.get("retry-after")))
+        text = self.address.hide(response.content[:300].decode("utf-8", "replace"))
+        allowed = f"the chat completions of an OpenAI-compatible server that has the model {self.address.model!r}"
+        return UserError("the endpoint refuses the request", given=f"status {status}: {text!r}", allowed=allowed)
 
 
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Seconds until the next attempt: what the server asked for, else doubling from the first."""
-    busy = state.outcome and state.outcome.exception()
-    if isinstance(busy, _BusyError) and busy.seconds is not None:
-        return busy.seconds
-    return min(FIRST_WAIT * 2 ** (state.attempt_number - 1), LONGEST_WAIT)
-
-
-def _asked_for(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given in seconds or as a date; None where it says nothing.
+def _retry_after(header: str | None) -> float | None:
+    """Seconds of a Retry-After header, a number or a date; None where it has neither.
 
     Raises:
-        UserError: it asks for more than is waited for.
+        UserError: more than is waited for.
     """
     if header is None:
         return None
@@ -175,20 +188,20 @@ def _until(when: datetime) -> float:
 
 
 def _read(content: bytes, attempts: int, request: Request) -> Reply:
-    """The reply in a response body. What is no chat completion is a reply without text, and says why."""
+    """The reply in a response body. A body that is no chat completion is a reply without text, with the problem."""
     try:
         answer = json.loads(content) if len(content) <= LARGEST_REPLY else None
     except (ValueError, RecursionError):
         answer = None
     match answer:
-        case {"choices": [{"message": {"content": str(said)}}, *_]}:
-            text, problem = said.encode("utf-8", "replace").decode(), None
+        case {"choices": [{"message": {"content": str(written)}}, *_]}:
+            text, problem = written.encode("utf-8", "replace").decode(), None
         case None:
             text, problem = None, f"no JSON of at most {LARGEST_REPLY:,} bytes"
         case _:
             text, problem = None, "no chat completion"
     match answer:
-        case {"usage": {"prompt_tokens": int(asked), "completion_tokens": int(written)}} if min(asked, written) >= 0:
-            return Reply(text, problem, attempts, asked, written, False)
-    asked = request.tokens - request.reply_tokens
-    return Reply(text, problem, attempts, asked, estimate_tokens(text or ""), True)
+        case {"usage": {"prompt_tokens": int(prompt), "completion_tokens": int(reply)}} if min(prompt, reply) >= 0:
+            return Reply(text, problem, attempts, prompt, reply, False)
+    prompt = request.tokens - request.reply_tokens
+    return Reply(text, problem, attempts, prompt, estimate_tokens(text or ""), True)
