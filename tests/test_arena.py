@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -18,8 +19,12 @@ from inversescope.arena.decoding import PROMPT, WRITINGS, WRITTEN, _continuation
 from inversescope.arena.latents import best, trained
 from inversescope.arena.measure import calibration_error, causal_agreement, chosen, results
 from inversescope.arena.methods import COMPETITORS
+from inversescope.arena.methods import chosen as named
 from inversescope.arena.pairs import pairs, sign_flips
+from inversescope.arena.probes import linear
 from inversescope.arena.record import SCHEMA, Answered, Question, read, rows
+from inversescope.arena.supervised import Part
+from inversescope.errors import UserError
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject
@@ -68,6 +73,31 @@ def test_a_probe_is_ahead_of_a_guess_where_there_is_something_to_know(answers: d
 def test_comparison_is_deterministic_for_a_seed(answers: dict):
     assert list(results(answers, {}, 3)) == list(results(answers, {}, 3))
     assert pairs(answers, 3) == pairs(answers, 3)
+
+
+def part(y: list[int], held: list[int], count: int) -> Part:
+    rng = torch.Generator().manual_seed(0)
+    x, held_x = (
+        F.one_hot(torch.tensor(each), count) * 3 + torch.randn(len(each), count, generator=rng) for each in (y, held)
+    )
+    return Part(x, torch.tensor(y), held_x, torch.tensor(held), count)
+
+
+def test_a_linear_probe_gives_probabilities_of_every_label_also_of_one_it_never_saw():
+    given = part([0, 2] * 50, [0, 1, 2] * 5, 3)
+    found = linear(given, torch.Generator(), np.inf)(given.held_x)
+    assert torch.allclose(found.sum(1), torch.ones(15)) and (found[:, 1] == 0).all()
+    assert (found[given.held_y == 0, 0] > 0.5).all() and (found[given.held_y == 2, 2] > 0.5).all()
+    constant = linear(part([1] * 8, [1], 3), torch.Generator(), np.inf)(given.held_x)
+    assert constant.tolist() == [[0, 1, 0]] * 15
+
+
+def test_the_extra_is_only_needed_for_the_linear_probe(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    assert [method.name for method in named(["mlp probe", "reference"])] == ["reference", "mlp probe"]
+    for names in ([], ["linear probe"]):
+        with pytest.raises(UserError, match=r"needs scikit-learn\n(.|\n)*inversescope\[arena\]"):
+            named(names)
 
 
 # An autoencoder

@@ -12,6 +12,7 @@ from inversescope.arena.retrieval import Retrieved
 from inversescope.arena.supervised import Supervised, one_by_one
 from inversescope.errors import UserError
 
+LINEAR = "linear probe"
 # InversionView's decoder (arXiv 2405.17653) knows no noise: it is trained on activations as they are, that is at a
 # width too small to matter, nearly always with a condition, by the optimizers that ours has: faster than its AdamW.
 INVERSIONVIEW = (
@@ -35,7 +36,7 @@ COMPETITORS: dict[str, Competitor] = {
         Retrieved("nearest"),
         Free(),
         Edited(),
-        Supervised("linear probe", one_by_one(probes.linear)),
+        Supervised(LINEAR, one_by_one(probes.linear)),
         Supervised("mlp probe", one_by_one(probes.network)),
         Supervised("difference of means", one_by_one(probes.means)),
         Supervised("sae latents", latents.learn),
@@ -49,9 +50,12 @@ def chosen(names: Sequence[str]) -> list[Competitor]:
     """The competitors of these names, or all where none is given, in the order of the tables.
 
     Raises:
-        UserError: there is no competitor of a name.
+        UserError: there is no competitor of a name, or its library is missing.
     """
     for name in names:
         if name not in COMPETITORS:
             raise UserError("there is no such competitor", given=name, allowed=", ".join(COMPETITORS))
-    return [competitor for name, competitor in COMPETITORS.items() if not names or name in names]
+    found = [competitor for name, competitor in COMPETITORS.items() if not names or name in names]
+    if any(competitor.name == LINEAR for competitor in found):
+        probes.regression()  # missing now rather than after the training of the others
+    return found

@@ -1,4 +1,6 @@
-"""Probes: logistic regression, a network of one hidden layer, and the difference of means.
+"""Probes: logistic regression (scikit-learn's), a network of one hidden layer, and the difference of means.
+
+The network is written here, for scikit-learn's `MLPClassifier` cannot end when the seconds of the budget are over.
 
 Dimensions: `n` inputs, `d` coordinates of a site, `labels` of a feature.
 """
@@ -7,16 +9,20 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from inversescope.arena.supervised import Classifier, Part
+from inversescope.errors import UserError
 
 PENALTIES = (1.0, 0.1, 0.01, 1e-3, 1e-4)  # of the squared weights, beside a mean loss; strongest first
-ITERATIONS = 50  # of L-BFGS for each
+ITERATIONS = 100  # of L-BFGS for each, at most
 HIDDEN = 256
 BATCH, RATE, DECAY = 256, 1e-3, 1e-2
 PATIENCE = 5  # epochs without a better loss on what is held out
@@ -25,19 +31,38 @@ TEMPERATURES = torch.logspace(-3, 1, 17)  # of the difference of means, over the
 
 
 def linear(part: Part, rng: torch.Generator, end: float) -> Classifier:
-    """Multinomial logistic regression; the penalty is the one with the least loss on what is held out."""
-    layer = nn.Linear(part.x.shape[1], part.count)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    best, least = copy.deepcopy(layer), torch.inf
-    for penalty in PENALTIES:  # each starts where the stronger one ended
-        _minimise(layer, part, penalty)
-        loss = _loss(layer, part)
-        if loss < least:
-            best, least = copy.deepcopy(layer), loss
+    """Multinomial logistic regression by scikit-learn; the penalty is the one with the least loss on held-out inputs."""
+    x, y = part.x.numpy(), part.y.numpy()
+    if len(np.unique(y)) == 1:  # nothing to fit, which the library refuses
+        return lambda x: F.one_hot(part.y[:1], part.count).float().expand(len(x), -1)
+    best, least = None, np.inf
+    model = regression()(warm_start=True, max_iter=ITERATIONS)  # each fit starts where the stronger penalty ended
+    for penalty in PENALTIES:
+        model.set_params(C=1 / (penalty * len(y)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # not converged within the iterations
+            model.fit(x, y)
+        fitted = copy.deepcopy(model)
+        loss = float(_nats(_probabilities(fitted, part.held_x, part.count).log(), part))
+        if best is None or loss < least:
+            best, least = fitted, loss
         if time.monotonic() > end:
             break
-    return lambda x: best(x).softmax(-1)
+    return lambda x: _probabilities(best, x, part.count)
+
+
+def regression() -> Any:
+    """The class `LogisticRegression`.
+
+    Raises:
+        UserError: scikit-learn is missing.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        remedy = 'pip install "inversescope[arena]", or name the other methods with --only'
+        raise UserError("the linear probe needs scikit-learn", given=str(error), remedy=remedy) from error
+    return LogisticRegression
 
 
 def network(part: Part, rng: torch.Generator, end: float) -> Classifier:
@@ -68,7 +93,7 @@ def means(part: Part, rng: torch.Generator, end: float) -> Classifier:
     counts = one_hot.sum(0)
     centres = one_hot.T @ part.x / counts[:, None].clamp_min(1)
     spread = float(((part.x - centres[part.y]) ** 2).sum(1).mean())
-    frequent = (counts / counts.sum()).log()  # a label that was never seen is never said
+    frequent = (counts / counts.sum()).log()  # −∞ for a label that the training inputs never had
 
     def classify(x: Float[Tensor, "n d"], temperature: Tensor) -> Float[Tensor, "n labels"]:
         return (frequent - torch.cdist(x, centres) ** 2 / (2 * temperature * max(spread, 1e-12))).log_softmax(-1)
@@ -78,16 +103,11 @@ def means(part: Part, rng: torch.Generator, end: float) -> Classifier:
     return lambda x: classify(x, chosen).exp()
 
 
-def _minimise(layer: nn.Linear, part: Part, penalty: float) -> None:
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=ITERATIONS, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        found = F.cross_entropy(layer(part.x), part.y) + penalty / 2 * (layer.weight**2).sum()
-        found.backward()
-        return found
-
-    optimizer.step(loss)
+def _probabilities(model: Any, x: Float[Tensor, "n d"], count: int) -> Float[Tensor, "n labels"]:
+    """The probability of every label; 0 for a label that the training inputs never had."""
+    found = torch.zeros(len(x), count)
+    found[:, model.classes_] = torch.from_numpy(model.predict_proba(x.numpy())).float()
+    return found
 
 
 @torch.no_grad()
@@ -96,5 +116,5 @@ def _loss(model: nn.Module, part: Part) -> float:
 
 
 def _nats(log_probability: Float[Tensor, "held labels"], part: Part) -> Tensor:
-    """Mean loss; a label that the training part never showed counts as a small probability."""
+    """Mean loss; a label that the training inputs never had counts as a small probability."""
     return F.nll_loss(log_probability.clamp_min(-20), part.held_y)
