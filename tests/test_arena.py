@@ -78,7 +78,7 @@ def test_comparison_is_deterministic_for_a_seed(answers: dict):
 def part(y: list[int], held: list[int], count: int) -> Part:
     rng = torch.Generator().manual_seed(0)
     x, held_x = (
-        F.one_hot(torch.tensor(each), count) * 3 + torch.randn(len(each), count, generator=rng) for each in (y, held)
+        F.one_hot(torch.tensor(each), count) * 8 + torch.randn(len(each), count, generator=rng) for each in (y, held)
     )
     return Part(x, torch.tensor(y), held_x, torch.tensor(held), count)
 

@@ -31,7 +31,7 @@ TEMPERATURES = torch.logspace(-3, 1, 17)  # of the difference of means, over the
 
 
 def linear(part: Part, rng: torch.Generator, end: float) -> Classifier:
-    """Multinomial logistic regression by scikit-learn; the penalty is the one with the least loss on held-out inputs."""
+    """Multinomial logistic regression by scikit-learn, with the penalty of the least loss on held-out inputs."""
     x, y = part.x.numpy(), part.y.numpy()
     if len(np.unique(y)) == 1:  # nothing to fit, which the library refuses
         return lambda x: F.one_hot(part.y[:1], part.count).float().expand(len(x), -1)

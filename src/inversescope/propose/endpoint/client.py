@@ -1,6 +1,6 @@
 """Requests to the endpoint by the `openai` client: time-outs, repeated attempts, bounded bodies, every reply kept.
 
-The client's own retries are off: a repeated attempt counts against the budget, and an interruption ends the wait for it.
+The retries of the client are off: every attempt counts against the budget, and an interruption ends a wait between two.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Endpoint:
             attempt += 1
 
     def _send(self, body: dict[str, Any], tokens: int) -> bytes:
-        """One attempt; the body of the response. An attempt that may have been paid for stays counted as if it had been.
+        """One attempt; the body of the response. One that may have been paid for stays counted.
 
         Raises:
             BudgetError: it would go beyond the budget.
