@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 from inversescope import files
 from inversescope.score.score import score
 from inversescope.sites import Site
+from inversescope.stats.intervals import defined
+from inversescope.stats.weights import pareto_smoothed
 
 SITE = Site("resid_post", 0)
 Label = str | None
@@ -66,7 +68,8 @@ def write_records(
         ("site", pa.string()), ("bandwidth", pa.float64()), ("target", pa.int32()), ("sample", pa.int32()),
         ("tokens", pa.list_(pa.int32())), ("log_q", pa.float64()), ("log_prior", pa.float64()),
         ("verified", pa.bool_()), ("distance", pa.float64()),
-        ("weight", pa.float64()), ("accepted", pa.bool_()), ("in_train", pa.bool_()), ("label.f", pa.string()),
+        ("weight", pa.float64()), ("pareto_k", pa.float64()),
+        ("accepted", pa.bool_()), ("in_train", pa.bool_()), ("label.f", pa.string()),
     ])  # fmt: skip
     files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist(rows, schema=schema))
     folder = run / "reference"
@@ -89,6 +92,7 @@ def _rows(draws: Draws) -> list[dict]:
     weights = draws.weights or [1 / sum(ended) if sum(ended) else 0.0] * len(ended)
     conditioned, generated = draws.producer != "no condition", draws.producer == "generator"
     measured = [good and conditioned for good in ended]
+    shape = defined(pareto_smoothed(np.array(weights) * ended)[1])
     return [
         {
             "producer": draws.producer, "text": label if ended[i] else None,
@@ -99,7 +103,7 @@ def _rows(draws: Draws) -> list[dict]:
             if draws.bandwidth and ended[i] else None,
             "verified": ended[i],
             "distance": draws.distance if measured[i] else None,
-            "weight": weights[i] if measured[i] and generated else None,
+            "weight": weights[i] if measured[i] and generated else None, "pareto_k": shape if generated else None,
             "accepted": measured[i] and draws.distance <= 0.1, "in_train": False,
             "label.f": label if ended[i] else None,
         }

@@ -22,6 +22,7 @@ from inversescope.generator import Generator, Vocabulary, content
 from inversescope.sample import verify
 from inversescope.sample.sample import SCHEMA, sample
 from inversescope.sites import Site
+from inversescope.stats.weights import importance_weights
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
 from inversescope.units import Spread
@@ -143,6 +144,20 @@ def test_weights_are_prior_times_kernel_over_the_chance_of_being_drawn(verified:
             for row in group for tokens in [tuple(row["tokens"])]
         ]  # fmt: skip
         assert [row["weight"] for row in group] == pytest.approx(np.array(raw) / sum(raw))
+
+
+def test_the_tail_of_a_targets_weights_is_stored_with_each_of_its_samples():
+    rng, n = np.random.default_rng(0), 100
+    log_posterior = np.r_[rng.normal(0, 3, n), np.zeros(n)]  # the second target's weights have no tail
+    table = pa.table({
+        "log_q": np.full(2 * n, -30.0), "site": ["resid_post.0"] * 2 * n,
+        "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
+    })  # fmt: skip
+    weights, shapes = verify._weights(table, [(i,) for i in range(2 * n)], log_posterior)
+    expected = importance_weights(log_posterior[:n], np.full(n, -30.0), range(n))
+    assert weights[:n].tolist() == expected[0].tolist()
+    assert set(shapes[:n]) == {expected[1]}
+    assert np.isnan(shapes[n:]).all()
 
 
 def test_what_never_ended_is_unverified_and_undefined(verified: list[dict]):

@@ -130,8 +130,8 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
     generated = table["producer"].to_numpy() == "generator"  # the others have no target, or no q that is known
-    weights = np.full(len(table), np.nan)
-    weights[generated] = _weights(
+    weights, shapes = np.full((2, len(table)), np.nan)
+    weights[generated], shapes[generated] = _weights(
         table.filter(pc.field("producer") == "generator"),
         [row for row, mine in zip(tokens, generated, strict=True) if mine],
         log_posterior(distances, bandwidth, log_prior)[generated],
@@ -145,6 +145,7 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
         "verified": pa.array([row is not None for row in tokens]),
         "distance": pa.array(distances, mask=np.isnan(distances)),
         "weight": pa.array(weights, mask=np.isnan(distances) | ~generated),
+        "pareto_k": pa.array(shapes, mask=np.isnan(shapes)),
         "accepted": pa.array(accepted),
         "in_train": pa.array([row in train for row in tokens]),
     }
@@ -156,11 +157,14 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
 
 def _weights(
     table: pa.Table, tokens: Sequence[Tokens | None], log_posterior: Float[ndarray, " n"]
-) -> Float[ndarray, " n"]:
-    """Weights that sum to one over the samples of a target at a site and bandwidth; 0 where nothing was measured."""
+) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
+    """Weights that sum to one over the samples of a target at a site and bandwidth, 0 where nothing was measured; and
+    the shape k̂ of the tail of those weights, the same for all samples of the target.
+    """
     log_q = table["log_q"].to_numpy()
     site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     keys = np.stack([site, *(table[name].to_numpy(zero_copy_only=False) for name in ("bandwidth", "target"))], axis=1)
-    groups = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    parts = (slice(start, end) for start, end in itertools.pairwise(groups.tolist()))
-    return np.concatenate([importance_weights(log_posterior[part], log_q[part], tokens[part])[0] for part in parts])
+    ends = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
+    groups = (slice(start, end) for start, end in itertools.pairwise(ends.tolist()))
+    parts = [importance_weights(log_posterior[group], log_q[group], tokens[group]) for group in groups]
+    return np.concatenate([weights for weights, _ in parts]), np.repeat([shape for _, shape in parts], np.diff(ends))

@@ -17,10 +17,8 @@ from numpy import ndarray
 from inversescope.sites import Site
 from inversescope.stats.weights import (
     effective_sample_size,
-    importance_weights,
     largest_reliable_shape,
     log_kernel,
-    log_posterior,
     normalise,
 )
 from inversescope.verdicts import COLLAPSED
@@ -62,7 +60,7 @@ def diagnose(
             "novel": None if not len(known) else float((~known).mean()),
             "ess": float(np.median(sizes)),
             "collapsed": int((sizes < COLLAPSED).sum()),
-            **_tails(part, h, targets),
+            **_tails(part, targets),
             "reference_ess": float(np.median(pool_sizes)),
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(distances)),
@@ -93,21 +91,13 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
             }
 
 
-def _tails(part: pa.Table, h: float, targets: int) -> dict[str, float | int | None]:
-    """What the tails of the targets' weights say; None where no target has a tail to fit."""
-    names = ("distance", "log_prior", "log_q")
-    distances, log_prior, log_q = (part[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
-    logs = log_posterior(distances, h, log_prior).reshape(targets, -1)
-    tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
-    n = logs.shape[1]
-    drawn = (tokens[start : start + n] for start in range(0, len(tokens), n))
-    shapes = np.array(
-        [importance_weights(*each)[1] for each in zip(logs, log_q.reshape(targets, n), drawn, strict=True)]
-    )
-    defined = shapes[~np.isnan(shapes)]
+def _tails(part: pa.Table, targets: int) -> dict[str, float | int | None]:
+    """Median k̂ over the targets, and how many have one that is too large; None where no target has a tail to fit."""
+    shapes = part["pareto_k"].to_numpy(zero_copy_only=False).astype(float).reshape(targets, -1)
+    defined = shapes[:, 0][~np.isnan(shapes[:, 0])]
     if not len(defined):
         return {"pareto_k": None, "unreliable": None}
-    unreliable = defined > largest_reliable_shape(n)
+    unreliable = defined > largest_reliable_shape(shapes.shape[1])
     return {"pareto_k": float(np.median(defined)), "unreliable": int(unreliable.sum())}
 
 

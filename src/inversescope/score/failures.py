@@ -12,12 +12,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.sites import Site
-from inversescope.stats.intervals import defined
 from inversescope.stats.weights import (
     effective_sample_size,
-    importance_weights,
     largest_reliable_shape,
-    log_posterior,
 )
 from inversescope.verdicts import ACCEPTED, COLLAPSED, MOST
 
@@ -52,7 +49,7 @@ def failures(
     for target, other in enumerate(pool_nearest):
         draws = part.filter(pc.field("target") == target)
         known = {"site": str(site), "bandwidth": h, "target": target, "pool_nearest": other}
-        rows.append(known | _draws(draws, h, whole))
+        rows.append(known | _draws(draws, whole))
     rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
     for row in rows[:WORST]:
         yield row | {"reasons": reasons(row, undertrained)}
@@ -79,7 +76,7 @@ def reasons(row: dict[str, Any], undertrained: str | None) -> list[str]:
     return found or ["none of the rules: others are that near, and the generator draws them too rarely"]
 
 
-def _draws(draws: pa.Table, h: float, whole: bool) -> dict[str, Any]:
+def _draws(draws: pa.Table, whole: bool) -> dict[str, Any]:
     """What is known of one target's draws."""
     verified = draws.filter(draws["verified"]).sort_by("distance")
     weights = np.nan_to_num(draws["weight"].to_numpy(zero_copy_only=False))
@@ -93,13 +90,5 @@ def _draws(draws: pa.Table, h: float, whole: bool) -> dict[str, Any]:
         "nearest_text": first[0]["text"] if first else None,
         "copied": copied,
         "ess": float(effective_sample_size(weights)),
-        "pareto_k": defined(_shape(draws, h)),
+        "pareto_k": draws["pareto_k"][0].as_py(),
     }
-
-
-def _shape(draws: pa.Table, h: float) -> float:
-    """k̂ of the weights of one target's draws; NaN where there is no tail to fit."""
-    names = ("distance", "log_prior", "log_q")
-    distances, log_prior, log_q = (draws[name].to_numpy(zero_copy_only=False).astype(float) for name in names)
-    tokens = [None if row is None else tuple(row) for row in draws["tokens"].to_pylist()]
-    return importance_weights(log_posterior(distances, h, log_prior), log_q, tokens)[1]
