@@ -17,12 +17,10 @@ from small_subject import World, call, config_text, world_in
 
 from inversescope import files
 from inversescope.cli import progress
-from inversescope.cli.configs import demo_config, shipped
+from inversescope.cli.configs import shipped
 from inversescope.cli.tables.runs import summary_table
 from inversescope.cli.working import STEPS
 from inversescope.config import RunConfig
-from inversescope.plan.estimate import estimate
-from inversescope.run.pipeline import Run
 from inversescope.stats.design import targets_needed
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
@@ -272,7 +270,7 @@ def test_a_config_that_ships_is_run_by_its_name(world: World, tmp_path: Path, mo
 
 
 def test_the_demo_configs_agree():
-    small, full = (RunConfig.parse(demo_config(full), "demo") for full in (False, True))
+    small, full = (RunConfig.parse(shipped()[name], name) for name in ("demo", "demo-full"))
     assert full.generator.sites == full.collect.sites == small.collect.sites
     assert full.train.sites_per_step == 16
     assert full.train.steps == 30 * small.train.steps  # in proportion to their sites: 300 against 10
@@ -281,66 +279,20 @@ def test_the_demo_configs_agree():
 
 
 def test_the_demo_prints_its_config(capsys: pytest.CaptureFixture[str]):
-    for options in ([], ["--full"]):
-        assert call("demo", "--print-config", *options) == 0
-        assert capsys.readouterr().out == demo_config(bool(options))
+    assert call("demo", "--print-config") == 0
+    assert capsys.readouterr().out == shipped()["demo"]
 
 
 @pytest.fixture
 def small_demo(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inversescope.cli.runs.demo_config", lambda full: config_text(world.model, steps=6))
+    monkeypatch.setattr("inversescope.cli.runs.shipped", lambda: {"demo": config_text(world.model, steps=6)})
 
 
 def test_the_demo_runs_once(small_demo: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("demo", "--out", tmp_path / "demo") == 0
-    assert "of all" not in capsys.readouterr().err
+    capsys.readouterr()
     assert call("demo", "--out", tmp_path / "demo") == 0
     assert "this run is finished" in capsys.readouterr().err
-
-
-def test_the_full_demo_says_how_long_it_takes_before_it_starts(
-    small_demo: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    assert call("demo", "--full", "--out", tmp_path / "demo") == 0
-    said = capsys.readouterr().err
-    assert re.search(
-        r"one generator for 3 sites: about \d+ \w+ \(collect \d+ \w+, train \d+ \w+, calibrate \d+ \w+, "
-        r"sample \d+ \w+, verify \d+ \w+, causal \d+ \w+\)\n"
-        r"(.|\n)*train +6/6",
-        said,
-    ), said
-    shutil.rmtree(tmp_path / "demo" / "report")
-    assert call("demo", "--full", "--out", tmp_path / "demo") == 0
-    assert "about" not in capsys.readouterr().err  # there is nothing left that takes long
-
-
-def test_the_estimate_grows_with_the_work(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A hundred times the steps and the samples, at the same measured speed."""
-    clock = "inversescope.plan.estimate._Clock.generator"  # setup, step, sample
-    monkeypatch.setattr(clock, lambda *_: (3.0, 0.5, 0.25))
-    text = config_text(world.model, steps=200)
-    more = text.replace("steps = 200", "steps = 20000").replace("samples = 6", "samples = 600")
-    monkeypatch.setattr("inversescope.plan.estimate._Clock.token", lambda *_: 0.125)
-    monkeypatch.setattr("inversescope.plan.estimate._Clock.patch", lambda *_: 0.5)
-    few, many = (estimate(Run.create(tmp_path / str(i), config)) for i, config in enumerate((text, more)))
-    assert set(few) == {"collect", "train", "calibrate", "sample", "verify", "causal"}
-    drawn = 3 * 2 * 32 * 32  # sites, bandwidths, stand-ins for targets, draws
-    assert few["calibrate"] == many["calibrate"] == 0.25 * drawn
-    assert few["train"] == 3 + 0.5 * 200  # no check before the last step
-    assert many["train"] == 3 + 0.5 * 20000 + 0.25 * 99 * drawn / 2
-    # Three sites of four targets: the source itself, four random donors, and all six draws or four of each kind.
-    read = few["causal"] - 12 * (1 + 4 + 6) * 0.5
-    assert 0 < read <= 12 * 6 * 0.125 * 24  # tokens of the longest input, more or less
-    assert many["sample"] == 100 * few["sample"] > 0
-    assert many["collect"] == few["collect"] > 0
-    assert few["verify"] <= many["verify"] < 5 * few["verify"]  # the prior has 48 inputs, however often they are drawn
-
-
-def test_the_estimate_leaves_out_what_is_done(world: World, tmp_path: Path):
-    run = tmp_path / "run"
-    assert call("run", world.config, "--out", run, "--until", "collect") == 0
-    assert set(estimate(Run.open(run))) == {"train", "calibrate", "sample", "verify", "causal"}
-    assert estimate(Run.open(world.run)) == {}
 
 
 def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest.CaptureFixture[str]):

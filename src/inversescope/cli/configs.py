@@ -15,10 +15,6 @@ def shipped() -> dict[str, str]:
     return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in found if path.name.endswith(".toml")}
 
 
-def demo_config(full: bool) -> str:
-    return shipped()["demo-full" if full else "demo"]
-
-
 def read_config(path: Path) -> str:
     """The text of a config: a file, or one that ships with the package, by its name."""
     from inversescope.config import RunConfig

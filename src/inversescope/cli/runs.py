@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from inversescope.cli.configs import demo_config, read_config
+from inversescope.cli.configs import read_config, shipped
 from inversescope.cli.shared import Resume, RunFolder, app, interruptible, screen
 from inversescope.cli.working import STEPS, do, open_run, show, work
 from inversescope.errors import UserError
@@ -18,24 +18,19 @@ from inversescope.errors import UserError
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the run goes.")] = Path("runs/demo"),
-    full: Annotated[
-        bool, typer.Option("--full", help="One generator for all 300 sites. Says how long that takes before it starts.")
-    ] = False,
     resume: Resume = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the demo's config and stop.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --full: start without asking.")] = False,
 ) -> None:
     """Explain activations of the bundled subject on indirect object identification, and write a report.
 
     A finished demo is not run again: the report's path is printed.
     """
-    config = demo_config(full)
+    config = shipped()["demo"]
     if print_config:
         typer.echo(config, nl=False)
         return
-    out = out.with_name(f"{out.name}-full") if full and out == Path("runs/demo") else out
     resume = resume or (out / "config.toml").exists()
-    work(out, config, resume=resume, until="report", announce=full, yes=yes)
+    work(out, config, resume=resume, until="report")
 
 
 @app.command()
@@ -53,7 +48,7 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Start nothing: say what disk, memory and time the whole run will need. The model's weights need not "
+            help="Start nothing: say what disk and memory the whole run will need. The model's weights need not "
             "be here, and are not downloaded.",
         ),
     ] = False,

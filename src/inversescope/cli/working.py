@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
 from inversescope.cli.shared import interruptible, screen
@@ -30,7 +28,7 @@ STEPS = {
 }
 
 
-def work(folder: Path, config: str, *, resume: bool, until: str, announce: bool = False, yes: bool = False) -> None:
+def work(folder: Path, config: str, *, resume: bool, until: str) -> None:
     """Do what is left of a run up to a step, and show what there is."""
     if resume and is_finished(folder):
         require_same_config(folder, config)
@@ -39,8 +37,6 @@ def work(folder: Path, config: str, *, resume: bool, until: str, announce: bool 
         return
     with interruptible(f"go on with --resume (folder {folder})"):
         run = open_run(folder, config, resume)
-        if announce and not run.finished("train"):
-            _announce(run, yes)
         for step in STEPS:
             if not run.finished(step):
                 do(run, step)
@@ -105,17 +101,3 @@ def refresh_report(folder: Path) -> None:
         from inversescope.run.pipeline import Run
 
         Run.open(folder).do("report")
-
-
-def _announce(run: Run, yes: bool) -> None:
-    """Say how long what is left of the run takes, from measurements on this machine, and ask."""
-    from inversescope.cli.tables.needs import minutes
-    from inversescope.plan.estimate import estimate
-
-    with screen.status("measuring this machine: a quarter of a minute"):
-        seconds = estimate(run)
-    parts = ", ".join(f"{step} {minutes(value)}" for step, value in seconds.items())
-    number = len(run.sites["train"])
-    screen.print(f"one generator for {number} sites: about {minutes(sum(seconds.values()))} ({parts})", soft_wrap=True)
-    if not yes and sys.stdin.isatty() and not typer.confirm("start?", default=True):
-        raise typer.Exit(0)

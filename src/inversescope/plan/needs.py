@@ -1,7 +1,6 @@
-"""What a run will need before it starts: disk, memory and time, of a subject whose weights need not be there.
+"""Disk and memory of a run before it starts, from shapes alone: the subject's weights need not be there.
 
-Sizes follow from shapes, and from the inputs, which are drawn as the run would draw them. Seconds are measured: on the
-subject's own weights where they are there, else on random ones of the same shapes.
+Sizes follow from shapes, and from the inputs, which are drawn as the run would draw them.
 """
 
 from __future__ import annotations
@@ -11,28 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 
 from inversescope.collect.collect import INPUTS
 from inversescope.collect.inputs import write_inputs
-from inversescope.config import RunConfig, SubjectConfig
-from inversescope.plan.estimate import estimate
-from inversescope.plan.footprint import Footprint, weights_bytes
+from inversescope.config import RunConfig
+from inversescope.plan.footprint import Footprint
 from inversescope.run.pipeline import Run
 from inversescope.sites import SubjectShape
-from inversescope.subject import Subject, bundled, loading, shapes
+from inversescope.subject import loading, shapes
 from inversescope.subject.projections import load_projection
 from inversescope.tasks import entries
 from inversescope.tasks.entities import EntityTask
 
-FITS = 0.5  # of the memory that is free: no more than that may the weights of a stand-in take
-LAYERS = 2  # of a stand-in for a subject that is larger
-
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run will need. Bytes and seconds, by step or by what takes them.
+    """Bytes that a run takes, by step or by what takes them.
 
     Attributes:
         subject, shape, parameters: its name, its shape, how many weights it has.
@@ -44,8 +38,6 @@ class Needs:
         checkpoint: what is on the disk beside it until training ends.
         memory: on the device, at the peak; on the CPU, all of it.
         beside: the machine's, where the device is a GPU.
-        seconds: of the steps that take minutes; None: not measured.
-        measured: on what, or why not.
     """
 
     subject: str
@@ -60,8 +52,6 @@ class Needs:
     checkpoint: int
     memory: Mapping[str, int]
     beside: Mapping[str, int] | None
-    seconds: Mapping[str, float] | None
-    measured: str
 
 
 def needs(config_text: str, name: str) -> Needs:
@@ -76,12 +66,10 @@ def needs(config_text: str, name: str) -> Needs:
     dtype = loading.choose_dtype(wanted.dtype, device)
     folder = shapes.locate(wanted.model, wanted.revision)
     whole = shapes.without_weights(folder, wanted.model, dtype)
-    reader, measured = _reader(wanted, folder, whole, device)
     with tempfile.TemporaryDirectory() as temporary:
         run = Run(Path(temporary), config)
-        run.subject = whole if reader is None or reader.untrained else reader
-        for subject in (whole, run.subject, *([reader] if reader else [])):
-            subject.projections = {key: load_projection(path) for key, path in wanted.projections.items()}
+        whole.projections = {key: load_projection(path) for key, path in wanted.projections.items()}
+        run.subject = whole
         table = run.folder / "collect" / INPUTS
         table.parent.mkdir()
         write_inputs(table, config.collect, run.task, run.subject, config.seed)
@@ -99,8 +87,6 @@ def needs(config_text: str, name: str) -> Needs:
             checkpoint=footprint.checkpoint,
             memory=footprint.on_device(device),
             beside=None if device.type == "cpu" else footprint.beside(),
-            seconds=None if reader is None else estimate(run, reader),
-            measured=measured,
         )
 
 
@@ -111,34 +97,8 @@ def _device(wanted: str) -> torch.device:
     return loading.choose_device(wanted)
 
 
-def _reader(wanted: SubjectConfig, folder: Path, whole: Subject, device: torch.device) -> tuple[Subject | None, str]:
-    """What is timed in the subject's place, and what that is, in words; None where nothing can be."""
-    if device.type == "cuda" and not torch.cuda.is_available():
-        return None, "not measured: there is no GPU here"
-    dtype, layers = whole.dtype, whole.shape.layers
-    if shapes.has_weights(folder):
-        model = wanted.model if wanted.model == bundled.NAME else str(folder)
-        subject = Subject.load(
-            model, device=wanted.device, dtype=str(dtype).removeprefix("torch."), bits=wanted.bits,
-            attention=wanted.attention,
-        )  # fmt: skip
-        return subject, "measured on its weights"
-    if wanted.bits is not None or wanted.device == loading.ALL:
-        return None, "not measured: the weights are not here, and random ones are neither rounded nor spread"
-    fits = weights_bytes(whole.model, None) <= FITS * _free(device)
-    layers = layers if fits else min(LAYERS, layers)
-    part = "" if layers == whole.shape.layers else f" of {layers} of {whole.shape.layers} layers, and scaled"
-    subject = shapes.stand_in(folder, wanted.model, dtype, device, layers)
-    return subject, f"measured on random weights{part}"
-
-
-def _free(device: torch.device) -> int:
-    """Bytes of memory that nothing takes."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-
-
 def _bounds(run: Run) -> str | None:
     task = next(entry.task for entry in entries().values() if entry.config is type(run.config.task))
-    if run.subject.untrained and isinstance(task, type) and issubclass(task, EntityTask):
+    if isinstance(task, type) and issubclass(task, EntityTask):
         return "at most, as if it knew every entity: what it knows can be asked of its weights alone"
     return None

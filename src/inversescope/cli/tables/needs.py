@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def needs_table(needs: Needs) -> Group:
-    """What a run will need: of what, on the disk, in memory, and how long."""
+    """Disk and memory that a run will need."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -35,21 +35,9 @@ def needs_table(needs: Needs) -> Group:
     table.add_row("memory" if needs.beside is None else f"on {needs.device}", _parts(needs.memory))
     if needs.beside is not None:
         table.add_row("memory", _parts(needs.beside))
-    seconds = needs.seconds
-    steps = "" if seconds is None else ", ".join(f"{step} {minutes(value)}" for step, value in seconds.items())
-    table.add_row("time", needs.measured if seconds is None else f"about {minutes(sum(seconds.values()))}: {steps}")
-    if seconds is not None:
-        table.add_row("", f"[dim]{needs.measured}; not counted: task, reference, mine, score, report[/]")
     return Group(table)
 
 
 def _parts(parts: Mapping[str, int]) -> str:
     """Bytes in all, and what they are made of."""
     return f"{decimal(sum(parts.values()))}: " + ", ".join(f"{name} {decimal(size)}" for name, size in parts.items())
-
-
-def minutes(seconds: float) -> str:
-    """Seconds, minutes or hours, in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
