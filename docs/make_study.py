@@ -104,12 +104,12 @@ def head_maps(scores: Sequence[Row], path: Path, h: float) -> None:
     figure.savefig(path, bbox_inches="tight", metadata=UNNAMED)
 
 
-def contest(folder: Path) -> str:
+def arena(folder: Path) -> str:
     """Methods by what they identify; then site by site."""
     arena = load_arena(folder)
     overall = [
         [
-            f"**{name}**" if name.startswith("ours") else name + (" †" if arena.competitor(name)["supervised"] else ""),
+            f"**{name}**" if name.startswith("ours") else name + (" †" if arena.method(name)["supervised"] else ""),
             *(cell(arena.results[name, None, None], column) for column in ("accuracy", "corrected")),
             cell(arena.results[name, None, None], "causal_agreement"),
             f"{arena.results[name, None, None]['silent'] / arena.results[name, None, None]['answers']:.0%}",
@@ -174,7 +174,7 @@ def main() -> None:
         head_maps(by_head, path.with_stem(f"{path.stem}-heads"), h)
         print(best_heads(by_head))
     if len(sys.argv) > 4:
-        print(contest(Path(sys.argv[4])))
+        print(arena(Path(sys.argv[4])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pyarrow as pa
 from toy_world import write_store
 
 from inversescope import files
-from inversescope.arena.study import Setting
+from inversescope.arena.study import Study
 from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
 from inversescope.run.directory import PROVENANCE, RunDirectory
@@ -36,7 +36,7 @@ def read(tokens: Tokens) -> Mapping[Site, Sequence[float]]:
     return {PRESENT: noise[0].tolist(), ABSENT: noise[1].tolist()}
 
 
-def planted(folder: Path, seed: int = 0) -> Setting:
+def planted(folder: Path, seed: int = 0) -> Study:
     """The study, as far as those that neither draw nor decode read it."""
     rng = np.random.default_rng(seed)
     numbers = iter(range(sum(SIZES.values())))
@@ -49,4 +49,4 @@ def planted(folder: Path, seed: int = 0) -> Setting:
     nothing = pa.table({"label.colour": pa.array([], pa.string()), "producer": pa.array([], pa.string())})
     files.write_table(folder / "verify" / "samples.parquet", nothing)
     files.write_json(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
-    return Setting(run, budget=10.0, seed=seed)
+    return Study(run, budget=10.0, seed=seed)

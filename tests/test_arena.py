@@ -1,4 +1,4 @@
-"""The arena's competitors on planted truths, and the arithmetic that compares them."""
+"""The arena's methods on planted truths, and the arithmetic that compares them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from inversescope.arena.cost import Cost, Memory
 from inversescope.arena.decoding import PROMPT, WRITINGS, WRITTEN, _continuations, _named, _read_out
 from inversescope.arena.latents import best, trained
 from inversescope.arena.measure import calibration_error, causal_agreement, chosen, results
-from inversescope.arena.methods import COMPETITORS
+from inversescope.arena.methods import METHODS
 from inversescope.arena.methods import chosen as named
 from inversescope.arena.pairs import pairs, sign_flips
 from inversescope.arena.probes import linear
 from inversescope.arena.record import SCHEMA, Answered, Question, read, rows
-from inversescope.arena.supervised import Part
+from inversescope.arena.supervised import Labelled
 from inversescope.errors import UserError
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
@@ -35,10 +35,10 @@ INFORMED = ("reference", "nearest", "linear probe", "mlp probe", "difference of 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What each method that neither draws nor decodes says of the planted study."""
-    setting = planted(tmp_path_factory.mktemp("planted"), seed=1)
+    study = planted(tmp_path_factory.mktemp("planted"), seed=1)
     found = {}
     for name in INFORMED:
-        given = COMPETITORS[name].answer(setting, Path(), Cost(), lambda *_: None)
+        given = METHODS[name].answer(study, Path(), Cost(), lambda *_: None)
         records = [row for a in given for row in rows(a.feature, str(a.site), a.bandwidth, a.shares, a.sizes)]
         found[name] = read(table(records), SIZES["target"])
     return found
@@ -75,20 +75,20 @@ def test_comparison_is_deterministic_for_a_seed(answers: dict):
     assert pairs(answers, 3) == pairs(answers, 3)
 
 
-def part(y: list[int], held: list[int], count: int) -> Part:
+def labelled(y: list[int], held: list[int], count: int) -> Labelled:
     rng = torch.Generator().manual_seed(0)
     x, held_x = (
         F.one_hot(torch.tensor(each), count) * 8 + torch.randn(len(each), count, generator=rng) for each in (y, held)
     )
-    return Part(x, torch.tensor(y), held_x, torch.tensor(held), count)
+    return Labelled(x, torch.tensor(y), held_x, torch.tensor(held), count)
 
 
 def test_a_linear_probe_gives_probabilities_of_every_label_also_of_one_it_never_saw():
-    given = part([0, 2] * 50, [0, 1, 2] * 5, 3)
+    given = labelled([0, 2] * 50, [0, 1, 2] * 5, 3)
     found = linear(given, torch.Generator(), np.inf)(given.held_x)
     assert torch.allclose(found.sum(1), torch.ones(15)) and (found[:, 1] == 0).all()
     assert (found[given.held_y == 0, 0] > 0.5).all() and (found[given.held_y == 2, 2] > 0.5).all()
-    constant = linear(part([1] * 8, [1], 3), torch.Generator(), np.inf)(given.held_x)
+    constant = linear(labelled([1] * 8, [1], 3), torch.Generator(), np.inf)(given.held_x)
     assert constant.tolist() == [[0, 1, 0]] * 15
 
 

@@ -14,7 +14,7 @@ from small_subject import World, call, world_in
 
 from inversescope import files
 from inversescope.arena import run as arena_run
-from inversescope.arena.methods import COMPETITORS
+from inversescope.arena.methods import METHODS
 from inversescope.arena.pairs import TIE
 
 
@@ -37,32 +37,32 @@ def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFi
     files.write_table(run / "causal" / "effects.parquet", pa.Table.from_pylist(effects))
     assert call("arena", run, "--budget", 1) == 0
     shown = capsys.readouterr()
-    assert all(name in shown.out for name in COMPETITORS) and f"arena: {run / 'arena' / 'arena.html'}" in shown.err
+    assert all(name in shown.out for name in METHODS) and f"arena: {run / 'arena' / 'arena.html'}" in shown.err
     assert max(map(len, shown.out.splitlines())) <= 80
     assert [line for line in differences(run) if line.startswith("arena")] == []
-    study = files.read_json(run / "arena" / "competitors.json")
+    study = files.read_json(run / "arena" / "methods.json")
     results = pq.read_table(run / "arena" / "results.parquet").to_pylist()
     cells = {(row["method"], row["site"], row["feature"]) for row in results if row["chosen"]}
-    assert len(cells) == len(COMPETITORS) * (1 + len(study["sites"])) * (1 + len(study["features"]))
+    assert len(cells) == len(METHODS) * (1 + len(study["sites"])) * (1 + len(study["features"]))
     assert all(row["accuracy"] is not None and row["accuracy_low"] <= row["accuracy"] for row in results)
     overall = {row["method"]: row for row in results if row["site"] is None and row["feature"] is None}
     assert -1 <= overall["ours"]["causal_agreement_low"] <= overall["ours"]["causal_agreement"] <= 1
     page = (run / "arena" / "arena.html").read_text()
-    assert "http" not in page.replace("http-equiv", "") and all(f">{name}" in page for name in COMPETITORS)
-    assert (run / "arena" / "arena.tex").read_text().count(r"\\") == len(COMPETITORS) + 1
+    assert "http" not in page.replace("http-equiv", "") and all(f">{name}" in page for name in METHODS)
+    assert (run / "arena" / "arena.tex").read_text().count(r"\\") == len(METHODS) + 1
     for row in pq.read_table(run / "arena" / "pairs.parquet").to_pylist():
         level = row["difference_low"] <= 0 <= row["difference_high"]
         assert row["ahead"] == TIE if level else row["ahead"] in (row["one"], row["other"])
     # A budget that is not the run's own means a generator of its own.
-    ours = next(each for each in study["competitors"] if each["name"] == "ours")
+    ours = next(each for each in study["methods"] if each["name"] == "ours")
     assert 0.5 < ours["training"] < 4 and ours["verified"] is not None
 
 
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the competitors that are asked from now on."""
+def run_from_now_on(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the methods that are run from now on."""
     names: list[str] = []
-    ask = arena_run._ask
-    monkeypatch.setattr(arena_run, "_ask", lambda *given: (names.append(given[2].name), ask(*given))[1])
+    answer = arena_run._answer
+    monkeypatch.setattr(arena_run, "_answer", lambda *given: (names.append(given[2].name), answer(*given))[1])
     return names
 
 
@@ -70,19 +70,19 @@ FEW = ("--only", "reference", "--only", "linear probe", "--only", "nearest")
 
 
 def test_it_goes_on_after_an_interruption(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    ask = arena_run._ask
+    answer = arena_run._answer
 
     def interrupted(*given: object) -> None:
         if given[2].name == "nearest":
             raise KeyboardInterrupt
-        ask(*given)
+        answer(*given)
 
-    monkeypatch.setattr(arena_run, "_ask", interrupted)
+    monkeypatch.setattr(arena_run, "_answer", interrupted)
     assert call("arena", run, *FEW) == 130
     assert f"start it again: inversescope arena {run}" in capsys.readouterr().err
     assert not files.finished(run / "arena") and files.finished(run / "arena" / "reference")
-    monkeypatch.setattr(arena_run, "_ask", ask)
-    names = asked(monkeypatch)
+    monkeypatch.setattr(arena_run, "_answer", answer)
+    names = run_from_now_on(monkeypatch)
     assert call("arena", run, *FEW) == 0
     assert names == ["nearest", "linear probe"]
     files.check(run / "arena")
@@ -101,7 +101,7 @@ def test_a_seed_gives_one_ranking(run: Path, tmp_path: Path):
 def test_another_seed_trains_anew(run: Path, tmp_path: Path):
     assert call("arena", run, "--out", tmp_path / "a", "--seed", 5, "--budget", 2, "--only", "ours") == 0
     assert len(pq.read_table(tmp_path / "a" / "ours" / "samples.parquet"))
-    cost = files.read_json(tmp_path / "a" / "competitors.json")["competitors"][0]
+    cost = files.read_json(tmp_path / "a" / "methods.json")["methods"][0]
     assert 0.5 < cost["training"] < 6 and re.fullmatch(r"[1-9]\d* training steps", cost["notes"][0])
 
 
@@ -109,7 +109,7 @@ def test_another_seed_trains_anew(run: Path, tmp_path: Path):
     ("arguments", "says"),
     [
         (("--budget", 0), ("the budget must be above zero", "given:   0")),
-        (("--only", "oracle"), ("no such competitor", "given:   oracle", "allowed: ours, ours weighted")),
+        (("--only", "oracle"), ("no such method", "given:   oracle", "allowed: ours, ours weighted")),
     ],
 )
 def test_bad_questions_are_refused(run: Path, arguments: tuple, says: tuple, capsys: pytest.CaptureFixture[str]):

@@ -1,4 +1,4 @@
-"""What an answer costs: seconds of training and of answering, memory, and how many verified samples it brought."""
+"""Cost of an answer: seconds of training and of answering, memory, verified samples a second."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TICK = 0.02  # seconds between two looks at the memory
 
 @dataclass
 class Cost:
-    """Of one competitor; None is not measured.
+    """Cost of one method; None is not measured.
 
     Attributes:
         training, answering: seconds.
         memory: the most that was in use beyond what was at the start, bytes; on a GPU what torch had allocated there,
             else the resident memory of the process, seen every 20 ms.
         verified: distinct inputs a second with δ at most 0.1, over the targets and sites, of drawing and verifying.
-        notes: what else is to be known, in words.
-        found: numbers found on the way, one a site, by what they are.
-        measured: whether the work was done here, so that its memory can be seen.
+        notes: remarks in words.
+        diagnostics: one number a site, by name.
+        measured: the work was done in this process, so that its memory could be measured.
     """
 
     training: float | None = 0.0
@@ -35,19 +35,19 @@ class Cost:
     memory: int | None = None
     verified: float | None = None
     notes: list[str] = field(default_factory=list)
-    found: dict[str, list[float]] = field(default_factory=dict)
+    diagnostics: dict[str, list[float]] = field(default_factory=dict)
     measured: bool = True
 
     def spent_by_run(self, training: float, answering: float) -> None:
-        """What it answers with is the run's, which knows how long that took and not how much memory."""
+        """Take over the seconds of the run's own steps, whose memory was not measured."""
         self.training, self.answering, self.measured = training, answering, False
         self.notes.append("the run's own records: seconds of the whole step, memory not measured")
 
     def record(self) -> dict[str, float | int | list[str] | None]:
-        """As it is kept: what was found on the way as its mean over sites."""
+        """Entries of `methods.json`, the diagnostics as means over sites."""
         means = [
             f"{name} {sum(values) / len(values):.2f} (mean of {len(values)} sites)"
-            for name, values in self.found.items()
+            for name, values in self.diagnostics.items()
         ]
         return {
             **{"training": self.training, "answering": self.answering, "memory": self.memory},
@@ -56,21 +56,21 @@ class Cost:
 
     @contextmanager
     def train(self) -> Iterator[None]:
-        """Within, the time is spent on training."""
+        """Count the time of a `with` block as training."""
         started = time.monotonic()
         yield
         self.training = (self.training or 0.0) + time.monotonic() - started
 
     @contextmanager
     def answer(self) -> Iterator[None]:
-        """Within, the time is spent on answering."""
+        """Count the time of a `with` block as answering."""
         started = time.monotonic()
         yield
         self.answering = (self.answering or 0.0) + time.monotonic() - started
 
 
 class Memory:
-    """The most memory that is in use within a `with` block, beyond what was at its start: `bytes` once it has ended."""
+    """Peak of the memory in use within a `with` block, beyond what was at its start: `bytes` once it has ended."""
 
     def __init__(self, device: torch.device):
         self._device = device

@@ -1,6 +1,6 @@
-"""Those that let the subject speak: the logit lens, and its own words about an activation put into a neutral prompt.
+"""Decoders: the logit lens, and the subject's continuation of a neutral prompt that holds the activation.
 
-Both know a feature's values only as words. Dimensions: `n` activations, `d` coordinates of a site, `width` of the
+Both have a feature's values only as words. Dimensions: `n` activations, `d` coordinates of a site, `width` of the
 residual stream, `labels` of a feature.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, Progress, classified
-from inversescope.arena.study import Setting
+from inversescope.arena.study import Study
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
@@ -48,18 +48,18 @@ class LogitLens:
     kind: Kind = "decoder"
     supervised: bool = False
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
-        """Probabilities of the words, where labels differ in their first token."""
-        subject = setting.run.subject
-        words = {feature.name: _first_tokens(feature, subject) for feature in setting.features}
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """Probabilities of the labels' words, if they differ in their first token."""
+        subject = study.run.subject
+        words = {feature.name: _first_tokens(feature, subject) for feature in study.features}
         cost.notes += [f"{name}: the labels' words begin alike" for name, tokens in words.items() if tokens is None]
-        for site in setting.sites:
+        for site in study.sites:
             if not _in_stream(site, subject):
                 cost.notes.append(f"{site} is not in the residual stream")
                 continue
             with cost.answer():
-                logits = _read_out(subject, site, setting.run.store.activations("target", site))
-            for feature in setting.features:
+                logits = _read_out(subject, site, study.run.store.activations("target", site))
+            for feature in study.features:
                 tokens = words[feature.name]
                 if tokens is not None:
                     yield classified(feature, site, logits[:, tokens].double().softmax(1).numpy())
@@ -67,8 +67,8 @@ class LogitLens:
 
 @dataclass(frozen=True)
 class SelfDecoding:
-    """The subject goes on from a neutral prompt in which the activation stands in the last token's place, at its own
-    layer (Patchscopes, Ghandeharioun et al. 2024). The label that each continuation names first counts.
+    """Continuations of a neutral prompt in which the activation replaces that of the last token, at its own layer
+    (Patchscopes, Ghandeharioun et al. 2024). The label that each continuation names first counts.
     """
 
     name: str = "self-decoding"
@@ -76,23 +76,23 @@ class SelfDecoding:
     kind: Kind = "decoder"
     supervised: bool = False
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
-        """Shares of the labels named; a target of which no continuation names one is not answered."""
-        subject = setting.run.subject
-        for done, site in enumerate(setting.sites, start=1):
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """Shares of the labels named; NaN for a target of which no continuation names one."""
+        subject = study.run.subject
+        for done, site in enumerate(study.sites, start=1):
             if site.point not in WHOLE or site.projection or site.parts:
                 cost.notes.append(f"{site} cannot stand in a prompt's place: it is not the residual stream")
                 continue
             with cost.answer():
-                activations = setting.run.store.activations("target", site)
-                texts = _continuations(subject, site, activations, setting.seed)
-            for feature in setting.features:
+                activations = study.run.store.activations("target", site)
+                texts = _continuations(subject, site, activations, study.seed)
+            for feature in study.features:
                 yield classified(feature, site, _named(texts, feature.values))
-            progress(done, len(setting.sites), "sites")
+            progress(done, len(study.sites), "sites")
 
 
 def _first_tokens(feature: Feature, subject: Subject) -> list[int] | None:
-    """The first token of each label's word, after a space; None where they do not tell the labels apart."""
+    """The first token of each label's word, after a space; None where two labels share it."""
     tokens = [subject.encode(f" {value}")[len(subject.prefix)] for value in feature.values]
     return tokens if len(set(tokens)) == len(tokens) else None
 
@@ -112,19 +112,19 @@ def _read_out(subject: Subject, site: Site, activations: Float[Tensor, "n d"]) -
 
 
 def _continuations(subject: Subject, site: Site, activations: Float[Tensor, "n d"], seed: int) -> list[list[str]]:
-    """What the subject writes behind the prompt for each activation, drawn from its distribution."""
+    """Texts that the subject writes after the prompt, `WRITINGS` for each activation, drawn from its distribution."""
     prompt = torch.tensor([subject.encode(PROMPT)], device=subject.device)
     tap = architecture_of(subject.model).tap(site, subject.shape)
     module = subject.model.base_model.get_submodule(tap.module)
     texts: list[list[str]] = []
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(TorchStream.ARENA.seed(seed))
-        for part in activations.split(max(1, ROWS // WRITINGS)):
-            values = (part / tap.scale).repeat_interleave(WRITINGS, 0)
+        for batch in activations.split(max(1, ROWS // WRITINGS)):
+            values = (batch / tap.scale).repeat_interleave(WRITINGS, 0)
 
             def patch(hidden: Tensor, values: Tensor = values) -> Tensor | None:
                 if hidden.numel() // hidden.shape[-1] != len(values) * prompt.shape[1]:
-                    return None  # a token that was written: the prompt is behind it
+                    return None  # a token after the prompt
                 changed = hidden.clone(memory_format=torch.contiguous_format)
                 changed.view(len(values), -1, hidden.shape[-1])[:, -1] = values.to(changed)
                 return changed
@@ -132,8 +132,8 @@ def _continuations(subject: Subject, site: Site, activations: Float[Tensor, "n d
             handle = hook(module, tap.side, patch)
             try:
                 written = subject.model.generate(
-                    prompt.expand(len(part), -1),
-                    attention_mask=torch.ones_like(prompt).expand(len(part), -1),
+                    prompt.expand(len(batch), -1),
+                    attention_mask=torch.ones_like(prompt).expand(len(batch), -1),
                     do_sample=True,
                     top_k=0,
                     temperature=1.0,
@@ -150,14 +150,14 @@ def _continuations(subject: Subject, site: Site, activations: Float[Tensor, "n d
 
 def _named(texts: Sequence[Sequence[str]], values: Sequence[str]) -> Float[ndarray, "targets labels"]:
     """The share of each value among the texts that name one, by the one that comes first; NaN where none does."""
-    place = {value.casefold(): code for code, value in enumerate(values)}
-    longest_first = sorted(place, key=len, reverse=True)
+    codes = {value.casefold(): code for code, value in enumerate(values)}
+    longest_first = sorted(codes, key=len, reverse=True)
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
     shares = np.zeros((len(texts), len(values)))
-    for row, part in zip(shares, texts, strict=True):
-        for text in part:
-            found = pattern.search(text.casefold())
-            if found:
-                row[place[found[0]]] += 1
+    for row, written in zip(shares, texts, strict=True):
+        for text in written:
+            name = pattern.search(text.casefold())
+            if name:
+                row[codes[name[0]]] += 1
     total = shares.sum(1, keepdims=True)
     return np.divide(shares, total, out=np.full_like(shares, np.nan), where=total > 0)

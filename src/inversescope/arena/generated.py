@@ -1,4 +1,4 @@
-"""Those that write inputs: our generator, InversionView's, the prior without a condition, and edits of the source."""
+"""Methods that write inputs: our generator, InversionView's, the prior without a condition, and edits of the source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from inversescope import files
 from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, Progress, counted
-from inversescope.arena.study import Setting
+from inversescope.arena.study import Study
 from inversescope.calibrate.calibrate import check
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
@@ -30,16 +30,16 @@ DRAWN, SAMPLES = "drawn.parquet", "samples.parquet"
 
 @dataclass(frozen=True)
 class Generated:
-    """A conditional generator: the labels of what it draws, verified, as it comes or weighted.
+    """A conditional generator: labels of its verified draws, unweighted or weighted.
 
-    The run's own answers for itself where its seed and budget are those of the arena. Else one is trained as the run's
-    config says, changed by `settings`, for as long as the budget; then it draws what the run drew, and all is verified.
+    The run's own generator where its seed and budget are those of the arena. Else one is trained by the run's config,
+    changed by `settings`, for as long as the budget; then it draws as many samples as the run, and all are verified.
 
     Attributes:
         source: `generator` for draws as they come, `weighted` for the same with their importance weights.
-        settings: what is changed in the run's config, by `section.key`.
-        bandwidths: whether it knows any; else it draws at the smallest it was trained for.
-        beside: the name of the competitor whose draws it shares, if any.
+        settings: changes of the run's config, by `section.key`.
+        bandwidths: it is conditioned on the bandwidth; else it draws at the smallest it was trained for.
+        beside: the name of the method whose draws it shares, if any.
     """
 
     name: str
@@ -51,41 +51,41 @@ class Generated:
     kind: Kind = "samples"
     supervised: bool = False
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of its samples, site by site."""
-        everything = self._found(setting, folder, cost, progress)
+        everything = self._draws(study, folder, cost, progress)
         samples = everything.filter(pc.field("producer") == "generator")
-        found = sorted(samples["bandwidth"].unique().to_pylist())
-        nearest = samples.filter(pc.field("bandwidth") == found[0])
-        cost.verified = _verified(nearest, len(everything), cost.answering)
-        features = setting.features_with(samples)
-        for site in setting.sites:
+        widths = sorted(samples["bandwidth"].unique().to_pylist())
+        nearest = samples.filter(pc.field("bandwidth") == widths[0])
+        cost.verified = _rate(nearest, len(everything), cost.answering)
+        features = study.features_with(samples)
+        for site in study.sites:
             table = samples.filter(pc.field("site") == str(site))
-            for evidence in from_draws(site, table, found, features):
+            for evidence in from_draws(site, table, widths, features):
                 if evidence.source == self.source:
                     for answer in counted(evidence, features):
                         yield answer if self.bandwidths else replace(answer, bandwidth=None)
 
-    def _found(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
-        """Its verified samples: the run's, those of the competitor that it shares them with, or its own."""
-        if setting.as_run and not self.settings:
-            cost.spent_by_run(setting.spent("train"), setting.spent("sample", "verify"))
-            return setting.samples
+    def _draws(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
+        """Its verified samples: the run's, those of the method that it shares them with, or its own."""
+        if study.as_run and not self.settings:
+            cost.spent_by_run(study.spent("train"), study.spent("sample", "verify"))
+            return study.samples
         if self.beside and files.finished(other := folder.parent / self.beside):
             shared = files.check(other)["cost"]
             cost.training, cost.answering, cost.measured = shared["training"], shared["answering"], False
             cost.notes.append(f"the draws of {self.beside}, whose cost is this")
             return pq.read_table(other / SAMPLES)
-        return self._samples(setting, folder, cost, progress)
+        return self._own_draws(study, folder, cost, progress)
 
-    def _samples(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
-        """What a generator trained here draws, verified; kept in the folder."""
-        config = _changed(setting, self.settings)
+    def _own_draws(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
+        """Verified samples of a generator trained here; kept in the folder."""
+        config = _changed(study, self.settings)
         with cost.train():
-            generator = _trained(setting, config, cost, progress)
+            generator = _trained(study, config, cost, progress)
         with cost.answer():
-            files.write_table(folder / DRAWN, _drawn(setting, config, generator, self.bandwidths))
-            run = setting.run
+            files.write_table(folder / DRAWN, _drawn(study, config, generator, self.bandwidths))
+            run = study.run
             note = "distinct samples verified"
             verify(folder, [folder / DRAWN], run.store, run.task, run.subject, lambda a, b: progress(a, b, note))
         return pq.read_table(folder / SAMPLES)
@@ -93,68 +93,68 @@ class Generated:
 
 @dataclass(frozen=True)
 class Free:
-    """The generator conditioned on nothing: the prior, as it was learned."""
+    """The generator without a condition: the learned prior."""
 
     name: str = "no condition"
     sees: str = "nothing"
     kind: Kind = "samples"
     supervised: bool = False
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the run's draws without a condition, the same for every target and site."""
-        cost.spent_by_run(setting.spent("train"), setting.spent("sample"))
-        table = setting.samples.filter(pc.field("producer") == "no condition")
-        for site in setting.sites:
-            yield from counted(without_condition(site, table, setting.features), setting.features)
+        cost.spent_by_run(study.spent("train"), study.spent("sample"))
+        table = study.samples.filter(pc.field("producer") == "no condition")
+        for site in study.sites:
+            yield from counted(without_condition(site, table, study.features), study.features)
 
 
 @dataclass(frozen=True)
 class Edited:
-    """Edits of the source input, verified: near activations without a generator, if one has the source."""
+    """Verified edits of the source input: near activations without a generator, if the source is available."""
 
     name: str = "perturbation"
     sees: str = "the source input, which the others are not given"
     kind: Kind = "samples"
     supervised: bool = False
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
-        """The labels of the edits, weighted by how near they come."""
-        table = setting.samples.filter(pc.field("producer") == self.name)
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """The labels of the edits, weighted by the kernel on their distance."""
+        table = study.samples.filter(pc.field("producer") == self.name)
         if not len(table):
             cost.notes.append("the run has no edits of its source inputs: it was made by an older version")
             return
-        cost.spent_by_run(0.0, setting.spent("sample", "verify"))
-        cost.verified = _verified(table, len(setting.samples), cost.answering)
-        for site in setting.sites:
+        cost.spent_by_run(0.0, study.spent("sample", "verify"))
+        cost.verified = _rate(table, len(study.samples), cost.answering)
+        for site in study.sites:
             edits = table.filter(pc.field("site") == str(site))
-            for evidence in from_edits(site, edits, setting.bandwidths, setting.features):
-                yield from counted(evidence, setting.features)
+            for evidence in from_edits(site, edits, study.bandwidths, study.features):
+                yield from counted(evidence, study.features)
 
 
-def _changed(setting: Setting, settings: tuple[tuple[str, Any], ...]) -> RunConfig:
+def _changed(study: Study, settings: tuple[tuple[str, Any], ...]) -> RunConfig:
     """The run's config with other settings and the arena's seed."""
-    config = setting.run.config.model_dump(mode="json", exclude_unset=True, round_trip=True)
-    config["seed"] = setting.seed
+    config = study.run.config.model_dump(mode="json", exclude_unset=True, round_trip=True)
+    config["seed"] = study.seed
     for path, value in settings:
         section, name = path.split(".")
         config.setdefault(section, {})[name] = value
     return RunConfig.model_validate(config)
 
 
-def _trained(setting: Setting, config: RunConfig, cost: Cost, progress: Progress) -> Generator:
-    """A generator trained for as long as the budget, what it is told before training included; or until calibrated."""
-    started, run = time.monotonic(), setting.run
+def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) -> Generator:
+    """A generator trained for as long as the budget, preparation included; or until calibrated."""
+    started, run = time.monotonic(), study.run
     borrowed = None if config.generator.backbone == "scratch" else run.subject
     sampled = config.sample.bandwidths
-    material = prepare(run.store, setting.sites, config.generator, config.train, config.seed, borrowed, sampled)
+    material = prepare(run.store, study.sites, config.generator, config.train, config.seed, borrowed, sampled)
     training = Training(material, config.generator, config.train, config.seed, run.subject.device)
     checked = check(run.store, run.task.labels, config.calibrate, sampled, config.seed)
     begun = time.monotonic()
     while not training.ended:
         training.step()
         pace = (time.monotonic() - begun) / training.done
-        # The learning rate falls towards the last step, which is where the time will be up at this pace.
-        training.last = max(training.done, round((setting.budget - (begun - started)) / pace))
+        # The learning rate falls towards the last step: the one at which, at this pace, the budget is over.
+        training.last = max(training.done, round((study.budget - (begun - started)) / pace))
         if config.train.clean and training.done % config.train.check == 0 and not training.ended:
             training.judge(checked)
         progress(training.done, training.last, f"training, loss {training.losses[-1]:.2f} nats")
@@ -162,13 +162,13 @@ def _trained(setting: Setting, config: RunConfig, cost: Cost, progress: Progress
     return training.finished().eval()
 
 
-def _drawn(setting: Setting, config: RunConfig, generator: Generator, bandwidths: bool) -> pa.Table:
+def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bool) -> pa.Table:
     """As many samples for each target and site as the run has, at its bandwidths or at the smallest known."""
-    targets, n = len(setting.run.store.inputs("target")), config.sample.samples
-    rng = setting.generator()
+    targets, n = len(study.run.store.inputs("target")), config.sample.samples
+    rng = study.generator()
     parts = []
     for site in generator.sites:
-        activations = setting.run.store.activations("target", site)
+        activations = study.run.store.activations("target", site)
         for h in config.sample.bandwidths if bandwidths else generator.bandwidths[site][:1]:
             tokens, log_q = draw(generator, site, activations, h, n, rng)
             columns = {
@@ -184,7 +184,7 @@ def _drawn(setting: Setting, config: RunConfig, generator: Generator, bandwidths
     return pa.concat_tables(parts)
 
 
-def _verified(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:
+def _rate(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:
     """Distinct inputs a second with δ at most 0.1, over targets and sites, if each draw took equally long."""
     if not seconds or not len(samples):
         return None

@@ -1,4 +1,4 @@
-"""A sparse autoencoder trained on the same activations, and its latents as classifiers.
+"""Sparse autoencoder trained on the same activations, and its latents as classifiers.
 
 The autoencoder is TopK with the auxiliary loss for dead latents (Gao et al. 2024, arXiv 2406.04093). Each label gets
 the latent and the threshold with the best F1 on the train split.
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from inversescope.arena.cost import Cost
-from inversescope.arena.supervised import Classifier, Lesson
+from inversescope.arena.supervised import Classifier, SiteData
 
 EXPANSION = 4  # latents to a coordinate
 ACTIVE = 32  # latents of an input, at most one to four coordinates
@@ -42,7 +42,7 @@ class Autoencoder(nn.Module):
         self.shift, self.bias = nn.Parameter(torch.zeros(latents)), nn.Parameter(torch.zeros(width))
 
     def before(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n latents"]:
-        """What the latents would be if all could be active."""
+        """Latents before the choice of the largest."""
         return (x - self.bias) @ self.encoder.T + self.shift
 
     def encode(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n latents"]:
@@ -54,16 +54,16 @@ class Autoencoder(nn.Module):
         return latents @ self.decoder + self.bias
 
 
-def learn(lesson: Lesson, cost: Cost) -> dict[str, Classifier]:
-    """An autoencoder for the site, and the latents that tell its labels best."""
-    model = trained(lesson.activations, lesson.rng, lesson.seconds)
+def learn(data: SiteData, cost: Cost) -> dict[str, Classifier]:
+    """Train an autoencoder of the site; classify by the latents that fit its labels best."""
+    model = trained(data.activations, data.rng, data.end)
     with torch.inference_mode():
-        latents = model.encode(lesson.activations)
-        left = (lesson.activations - model.decode(latents)).square().sum()
-        explained = 1 - left / (lesson.activations - lesson.activations.mean(0)).square().sum()
-        cost.found.setdefault("explained variance", []).append(float(explained))
-        found = best(latents, {name: torch.from_numpy(codes) for name, codes in lesson.labels.items()}, lesson.counts)
-    return {name: _classifier(model, detectors) for name, detectors in found.items()}
+        latents = model.encode(data.activations)
+        left = (data.activations - model.decode(latents)).square().sum()
+        explained = 1 - left / (data.activations - data.activations.mean(0)).square().sum()
+        cost.diagnostics.setdefault("explained variance", []).append(float(explained))
+        detectors = best(latents, {name: torch.from_numpy(codes) for name, codes in data.labels.items()}, data.counts)
+    return {name: _classifier(model, each) for name, each in detectors.items()}
 
 
 def trained(x: Float[Tensor, "n d"], rng: torch.Generator, end: float) -> Autoencoder:
@@ -97,8 +97,8 @@ def _step(
     loss = error.square().sum(1).mean() / size
     dead = silent > DEAD
     if dead.any():
-        asked = min(int(dead.sum()), max(1, x.shape[1] // 2))
-        spare = _largest(before.masked_fill(~dead, -torch.inf), asked)
+        count = min(int(dead.sum()), max(1, x.shape[1] // 2))
+        spare = _largest(before.masked_fill(~dead, -torch.inf), count)
         loss = loss + AUXILIARY * (error.detach() - spare @ model.decoder).square().sum(1).mean() / size
     loss.backward()
     gradient = model.decoder.grad
@@ -113,8 +113,8 @@ def _step(
 
 @dataclass(frozen=True)
 class Detectors:
-    """For each label the latent that tells it best, above which threshold, and how often the label is there when the
-    latent is above it and when it is not.
+    """For each label the latent and threshold that detect it best, and the frequency of the label above and
+    below the threshold.
     """
 
     latents: Int[Tensor, " labels"]
@@ -145,7 +145,7 @@ def best(
     above = hit[at] / many[at].clamp_min(1)
     below = (total - hit[at]) / (known.sum(0) - many[at]).clamp_min(1)
     parts = (each.split([counts[name] for name in names]) for each in (latent, cuts[row, latent], above, below))
-    return {name: Detectors(*found) for name, *found in zip(names, *parts, strict=True)}
+    return {name: Detectors(*values) for name, *values in zip(names, *parts, strict=True)}
 
 
 def _cuts(latents: Float[Tensor, "n latents"]) -> Float[Tensor, "cuts latents"]:
@@ -154,15 +154,15 @@ def _cuts(latents: Float[Tensor, "n latents"]) -> Float[Tensor, "cuts latents"]:
     silent = (ordered <= 0).sum(0)
     steps = torch.arange(CUTS)[:, None] / CUTS
     places = (silent + steps * (len(latents) - silent)).long().clamp_max(len(latents) - 1)
-    found = ordered.gather(0, places)
-    found[0] = 0
-    return found
+    cuts = ordered.gather(0, places)
+    cuts[0] = 0
+    return cuts
 
 
-def _classifier(model: Autoencoder, found: Detectors) -> Classifier:
+def _classifier(model: Autoencoder, detectors: Detectors) -> Classifier:
     def classify(x: Float[Tensor, "n d"]) -> Float[Tensor, "n labels"]:
-        fires: Bool[Tensor, "n labels"] = model.encode(x)[:, found.latents] > found.thresholds
-        odds = torch.where(fires, found.above, found.below).clamp_min(1e-6)
+        fires: Bool[Tensor, "n labels"] = model.encode(x)[:, detectors.latents] > detectors.thresholds
+        odds = torch.where(fires, detectors.above, detectors.below).clamp_min(1e-6)
         return odds / odds.sum(1, keepdim=True)
 
     return classify

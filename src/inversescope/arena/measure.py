@@ -54,7 +54,7 @@ def chosen(answers: Answers) -> dict[tuple[str, str], Question]:
 
 
 def _speaks(answered: Answered) -> bool:
-    return bool(answered.silent[answered.asked].mean() <= 0.5) if answered.asked.any() else False
+    return bool(answered.silent[answered.labelled].mean() <= 0.5) if answered.labelled.any() else False
 
 
 def results(
@@ -112,8 +112,8 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
     known = size[~np.isnan(size)]
     return {
         "targets": int((~np.isnan(hit)).sum()),
-        "answers": int(sum(answered.asked.sum() for answered in answers)),
-        "silent": int(sum((answered.silent & answered.asked).sum() for answered in answers)),
+        "answers": int(sum(answered.labelled.sum() for answered in answers)),
+        "silent": int(sum((answered.silent & answered.labelled).sum() for answered in answers)),
         **fields("accuracy", intervals.mean(hit, 0, 1)),
         **fields("corrected", intervals.corrected(share, chance)),
         "chance": intervals.defined(intervals.mean(chance).value),
@@ -188,7 +188,7 @@ def causal_agreement(
     share, chance = (
         np.nan_to_num(np.stack([getattr(answers[q], name) for q in known])) for name in ("share", "chance")
     )
-    asked = np.stack([answers[question].asked for question in known])
+    asked = np.stack([answers[question].labelled for question in known])
     above, room = np.where(asked, share - chance, 0), np.where(asked, 1 - chance, 0)
 
     def agreement(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:

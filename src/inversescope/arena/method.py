@@ -1,4 +1,4 @@
-"""What a competitor is: it answers, for each target and site, with a distribution over the labels of each feature.
+"""Interface of a method: for each target and site, a distribution over the labels of each feature.
 
 Dimensions: `targets`, `labels` of a feature.
 """
@@ -15,28 +15,28 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope.arena.cost import Cost
-from inversescope.arena.study import Setting
+from inversescope.arena.study import Study
 from inversescope.score.methods import Evidence, Feature
 from inversescope.sites import Site
 from inversescope.stats.labels import label_shares
 from inversescope.verdicts import COLLAPSED
 
-# Called as work goes on: what is done, of how much, and a remark.
+# Arguments: steps done, steps in all, a remark.
 Progress = Callable[[int, int, str], None]
 Kind = Literal["samples", "classifier", "decoder"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a competitor says of one feature at one site.
+    """A method's distributions of one feature at one site.
 
     Attributes:
         feature: with its values in the order of the shares.
-        site: where.
+        site: the place that was read.
         bandwidth: h; None where it has none.
-        shares: of each label; a row is NaN where nothing is said. What is decided and no known label is not in them, so
-            that a row may sum to less than one.
-        sizes: of the evidence, as an effective sample size; NaN where that has no meaning.
+        shares: of each label; a row is NaN where the method abstains. A decided value that is no known label is not in
+            them, so that a row may sum to less than one.
+        sizes: effective sample sizes behind the shares; NaN where that has no meaning.
     """
 
     feature: Feature
@@ -47,12 +47,12 @@ class Answer:
 
 
 @runtime_checkable
-class Competitor(Protocol):
-    """One way to say what an activation encodes."""
+class Method(Protocol):
+    """One way to find what an activation encodes."""
 
     @property
     def name(self) -> str:
-        """In tables, and of its folder."""
+        """Name in tables, and of its folder."""
         ...
 
     @property
@@ -62,27 +62,27 @@ class Competitor(Protocol):
 
     @property
     def supervised(self) -> bool:
-        """Whether it was shown labels of training inputs."""
+        """True if it learns from labels of training inputs."""
         ...
 
     @property
     def sees(self) -> str:
-        """What it is given beside the target's activation, in words."""
+        """Its inputs beside the target's activation, in words."""
         ...
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
-        """What it says of every feature at every site; what it says nothing of may be left out.
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+        """Its distributions at every site and feature; some may be left out.
 
         Args:
-            setting: what all are given.
-            folder: its own, for what it wants to keep.
-            cost: to be told what is training and what is answering.
+            study: the same for all methods.
+            folder: its own, for files that it keeps.
+            cost: seconds of training and of answering are added to it.
         """
         ...
 
 
 def counted(evidence: Evidence, features: Sequence[Feature]) -> Iterator[Answer]:
-    """Weighted inputs as answers: the share of each label among those of a target; nothing where weights collapsed."""
+    """Weighted inputs as answers: the share of each label among those of a target; NaN where weights collapsed."""
     for feature in features:
         labels, sizes = evidence.labels[feature.name], evidence.sizes
         shares = label_shares(labels, evidence.weights, len(feature.values))

@@ -1,4 +1,4 @@
-"""Who competes, by name, in the order of the tables."""
+"""The methods by name, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inversescope.arena import latents, probes
 from inversescope.arena.decoding import LogitLens, SelfDecoding
 from inversescope.arena.generated import Edited, Free, Generated
-from inversescope.arena.method import Competitor
+from inversescope.arena.method import Method
 from inversescope.arena.retrieval import Retrieved
 from inversescope.arena.supervised import Supervised, one_by_one
 from inversescope.errors import UserError
@@ -26,9 +26,9 @@ INVERSIONVIEW = (
     ("sample.bandwidths", (0.001,)),
 )
 
-COMPETITORS: dict[str, Competitor] = {
-    competitor.name: competitor
-    for competitor in (
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
         Generated("ours", "training inputs with their activations"),
         Generated("ours weighted", "training inputs with their activations", "weighted", beside="ours"),
         Generated("inversionview", "training inputs with their activations", settings=INVERSIONVIEW, bandwidths=False),
@@ -46,16 +46,16 @@ COMPETITORS: dict[str, Competitor] = {
 }
 
 
-def chosen(names: Sequence[str]) -> list[Competitor]:
-    """The competitors of these names, or all where none is given, in the order of the tables.
+def chosen(names: Sequence[str]) -> list[Method]:
+    """The methods of these names, or all where none is given, in the order of the tables.
 
     Raises:
-        UserError: there is no competitor of a name, or its library is missing.
+        UserError: there is no method of a name, or its library is missing.
     """
     for name in names:
-        if name not in COMPETITORS:
-            raise UserError("there is no such competitor", given=name, allowed=", ".join(COMPETITORS))
-    found = [competitor for name, competitor in COMPETITORS.items() if not names or name in names]
-    if any(competitor.name == LINEAR for competitor in found):
+        if name not in METHODS:
+            raise UserError("there is no such method", given=name, allowed=", ".join(METHODS))
+    methods = [method for name, method in METHODS.items() if not names or name in names]
+    if any(method.name == LINEAR for method in methods):
         probes.regression()  # missing now rather than after the training of the others
-    return found
+    return methods

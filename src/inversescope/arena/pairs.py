@@ -1,4 +1,4 @@
-"""Which of two methods is ahead: differences on the same targets, question by question. Knows no subject.
+"""Pairwise comparison of methods: differences on the same targets, question by question. Knows no subject.
 
 Dimensions: `targets`, `pairs`.
 """
@@ -50,14 +50,14 @@ def pairs(methods: Mapping[str, Answers], seed: int) -> list[dict[str, Any]]:
 
 
 def sign_flips(differences: Float[ndarray, "pairs targets"], seed: int) -> Float[ndarray, " pairs"]:
-    """Two-sided p-values of whether differences are zero on average: how often their mean is as far from zero when each
-    target's sign is drawn anew (Fisher 1935). NaN is left out; a row without a difference at all has p = 1.
+    """Two-sided p-values of a mean difference of zero: the share of sign draws with a mean at least as far from zero, a
+    sign for each target (Fisher 1935). NaN is left out; a row without any difference has p = 1.
     """
     known = np.nan_to_num(differences)
     flips = Stream.ARENA_SIGNS.rng(seed).choice([-1.0, 1.0], (FLIPS, known.shape[1]))
-    found = np.abs(known.sum(1))
+    observed = np.abs(known.sum(1))
     as_far = [
-        (np.abs(part @ flips.T) >= found[start : start + len(part), None] - ROUNDING).sum(1)
+        (np.abs(part @ flips.T) >= observed[start : start + len(part), None] - ROUNDING).sum(1)
         for start, part in _parts(known)
     ]
     p_values = (1 + np.concatenate(as_far)) / (FLIPS + 1)
@@ -73,24 +73,24 @@ def _parts(
 
 def _numbers(answers: Answers) -> _Numbers:
     counts = chosen(answers)
-    found: _Numbers = {}
+    numbers: _Numbers = {}
     single = [(site, feature, [question]) for (site, feature), question in counts.items()]
     for site, feature, group in (*groups(counts), *single):
         for measure, name in MEASURES.items():
-            found[site, feature, measure] = by_target([answers[question] for question in group], name)
-    return found
+            numbers[site, feature, measure] = by_target([answers[question] for question in group], name)
+    return numbers
 
 
 def _compare(one: str, other: str, numbers: Mapping[str, _Numbers]) -> Iterator[dict[str, Any]]:
-    for key, mine in numbers[one].items():
-        theirs = numbers[other][key]
-        estimate = intervals.paired(mine, theirs)
+    for key, first in numbers[one].items():
+        second = numbers[other][key]
+        estimate = intervals.paired(first, second)
         low, high = estimate.low, estimate.high
         ahead = None if np.isnan(low) else one if low > 0 else other if high < 0 else TIE
         yield {
             **dict(zip(("one", "other", "site", "feature", "measure"), (one, other, *key), strict=True)),
-            "targets": int((~np.isnan(mine - theirs)).sum()),
+            "targets": int((~np.isnan(first - second)).sum()),
             **fields("difference", estimate),
             "ahead": ahead,
-            "values": mine - theirs,
+            "values": first - second,
         }

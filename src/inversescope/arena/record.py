@@ -1,7 +1,7 @@
-"""A competitor's answers as rows, one a target, and as arrays again; what is not answered falls back on the prior.
+"""Answers of a method as rows, one a target, and as arrays again; where it abstains, the prior stands in.
 
-A method that says nothing of a target leaves one with what is known without it. So every method has an answer to every
-question, and all are compared on the same ones; how often it said nothing is kept. Knows no subject.
+So every method has an answer to every question, and all are compared on the same ones; the share of abstentions
+(`silent`) is kept. Knows no subject.
 
 Dimensions: `targets`, `labels` of a feature.
 """
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 
 
 class Question(NamedTuple):
-    """What is asked: a feature at a site, and at which bandwidth (None: the method has none)."""
+    """A feature at a site and a bandwidth (None: the method has none)."""
 
     site: str
     feature: str
@@ -45,12 +45,12 @@ class Answered:
     """One question's answers. A target whose own label is undecided is NaN throughout.
 
     Attributes:
-        hit: whether the likeliest label is the target's own: 1, 0, or a part where several are equally likely.
+        hit: 1 if the likeliest label is the target's own, else 0; a fraction where several are equally likely.
         share: of the target's own label.
         confidence: share of the likeliest label.
         chance: the prior's share of the target's own label.
-        ess: effective sample size of the evidence; NaN where it has none.
-        silent: where nothing was said, and the prior stands in.
+        ess: effective sample size behind the answer; NaN where it has none.
+        silent: the method abstained, and the prior stands in.
     """
 
     hit: Float[ndarray, " targets"]
@@ -61,7 +61,7 @@ class Answered:
     silent: Bool[ndarray, " targets"]
 
     @property
-    def asked(self) -> Bool[ndarray, " targets"]:
+    def labelled(self) -> Bool[ndarray, " targets"]:
         """The targets that have a label."""
         return ~np.isnan(self.hit)
 
@@ -93,21 +93,21 @@ def rows(
 
 
 def read(table: pa.Table, targets: int) -> dict[Question, Answered]:
-    """The rows of a competitor, by question; `targets` is how many there are."""
+    """The rows of a method, by question; `targets` is how many there are."""
     columns = {name: table[name].to_numpy(zero_copy_only=False) for name in SCHEMA.names}
     keys = [Question(*key) for key in zip(*(table[name].to_pylist() for name in Question._fields), strict=True)]
-    places: dict[Question, list[int]] = {}
+    of_question: dict[Question, list[int]] = {}
     for row, key in enumerate(keys):
-        places.setdefault(key, []).append(row)
-    return {key: _answered(columns, np.array(found), targets) for key, found in places.items()}
+        of_question.setdefault(key, []).append(row)
+    return {key: _answered(columns, np.array(rows), targets) for key, rows in of_question.items()}
 
 
-def _answered(columns: dict[str, ndarray], found: Int[ndarray, " rows"], targets: int) -> Answered:
-    at = columns["target"][found]
+def _answered(columns: dict[str, ndarray], rows: Int[ndarray, " rows"], targets: int) -> Answered:
+    at = columns["target"][rows]
 
     def spread(name: str) -> Float[ndarray, " targets"]:
         values = np.full(targets, np.nan)
-        values[at] = columns[name][found].astype(float)
+        values[at] = columns[name][rows].astype(float)
         return values
 
     numbers = {name: spread(name) for name in ("hit", "share", "confidence", "chance", "ess")}

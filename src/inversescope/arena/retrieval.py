@@ -1,4 +1,4 @@
-"""Those that only look up: the pool weighted by distance, and its nearest inputs."""
+"""Methods that only look up: the pool weighted by distance, and its nearest inputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, Progress, counted
-from inversescope.arena.study import Setting
+from inversescope.arena.study import Study
 from inversescope.score.methods import from_pool
 
 
@@ -23,12 +23,12 @@ class Retrieved:
     kind: Kind = "samples"
     supervised: bool = False
 
-    def answer(self, setting: Setting, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
+    def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the pool's inputs, from the distances that the run measured."""
-        cost.spent_by_run(0.0, setting.spent("reference"))
-        store, features = setting.run.store, setting.features
-        for site in setting.sites:
-            given = (site, setting.distances[site], setting.bandwidths, features, setting.probability, store.exact)
+        cost.spent_by_run(0.0, study.spent("reference"))
+        store, features = study.run.store, study.features
+        for site in study.sites:
+            given = (site, study.distances[site], study.bandwidths, features, study.probability, store.exact)
             for evidence in from_pool(*given):
                 if evidence.source == self.name:
                     yield from counted(evidence, features)

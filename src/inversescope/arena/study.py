@@ -1,4 +1,4 @@
-"""What every competitor is given: the targets of a finished run, its sites, its split of the inputs, and a budget."""
+"""Study that every method runs on: the targets of a finished run, its sites, its split of the inputs, and a budget."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NEEDED = ("collect", "train", "sample", "verify", "reference", "score")
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One study as every competitor meets it.
+class Study:
+    """One study, the same for every method.
 
     Attributes:
         run: finished as far as its scores.
         budget: seconds that each may train.
-        seed: decides whatever is drawn.
+        seed: of everything that is drawn.
     """
 
     run: RunDirectory
@@ -42,7 +42,7 @@ class Setting:
     seed: int
 
     @classmethod
-    def of(cls, run: RunDirectory, budget: float | None, seed: int | None) -> Setting:
+    def of(cls, run: RunDirectory, budget: float | None, seed: int | None) -> Study:
         """The study of a run. The budget is what the run's own generator took where none is given, the seed the run's.
 
         Raises:
@@ -57,22 +57,22 @@ class Setting:
             )
         if budget is not None and not 0 < budget < float("inf"):
             raise UserError("the budget must be above zero", given=f"{budget:g}", allowed="seconds above 0")
-        setting = cls(
+        study = cls(
             run,
             _spent(run, "train") if budget is None else budget,
             run.config.seed if seed is None else seed,
         )
-        if not setting.features:
+        if not study.features:
             raise UserError(
                 "the arena compares how well labels are found, and the inputs of this run have none",
                 given=run.folder,
                 remedy="a task with features, or texts with label columns",
             )
-        return setting
+        return study
 
     @property
     def as_run(self) -> bool:
-        """Whether the run's own generator is what this seed and this budget give."""
+        """True if the run's own generator has this seed and this budget."""
         return self.seed == self.run.config.seed and self.budget == _spent(self.run, "train")
 
     def spent(self, *steps: str) -> float:
@@ -86,7 +86,7 @@ class Setting:
 
     @cached_property
     def samples(self) -> pa.Table:
-        """What the run drew, verified."""
+        """Verified samples of the run."""
         return pq.read_table(self.run.folder / "verify" / "samples.parquet")
 
     @cached_property
@@ -100,26 +100,26 @@ class Setting:
 
     @cached_property
     def probability(self) -> Float[ndarray, " pool"]:
-        """Of the pool's inputs: P where they are the whole prior, else all alike."""
+        """Weights of the pool's inputs: P where they are the whole prior, else uniform."""
         known = self.run.store.inputs("pool").probability
         size = len(self.run.store.inputs("pool"))
         return np.full(size, 1 / size) if known is None else known
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
-        """Those of the run's generator, by depth."""
+        """Sites of the run's generator, by depth."""
         return tuple(sorted(self.run.sites["train"], key=lambda site: site.depth))
 
     @property
     def bandwidths(self) -> Sequence[float]:
-        """Those of the run's samples, rising."""
+        """Bandwidths of the run's samples, rising."""
         return sorted(self.run.config.sample.bandwidths)
 
     @cached_property
     def distances(self) -> dict[Site, Float[ndarray, "pool targets"]]:
         """δ of every input of the pool to every target."""
-        found = load_file(self.run.folder / "reference" / DISTANCES)
-        return {site: found[str(site)] for site in self.sites}
+        distances = load_file(self.run.folder / "reference" / DISTANCES)
+        return {site: distances[str(site)] for site in self.sites}
 
     @property
     def train(self) -> list[Tokens]:

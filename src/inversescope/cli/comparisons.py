@@ -48,14 +48,14 @@ def arena(
     with interruptible(f"start it again: inversescope arena {study}"):
         with screen.status("starting"):
             from inversescope.arena.methods import chosen
-            from inversescope.arena.run import contest
-            from inversescope.arena.study import Setting
+            from inversescope.arena.run import run_methods
+            from inversescope.arena.study import Study
             from inversescope.cli.progress import shown
             from inversescope.run.directory import RunDirectory
 
-            setting = Setting.of(RunDirectory.open(run), budget, seed)
+            on = Study.of(RunDirectory.open(run), budget, seed)
         with shown("arena", screen) as progress:
-            contest(folder, setting, chosen(only or []), progress)
+            run_methods(folder, on, chosen(only or []), progress)
     Console(highlight=False).print(arena_table(folder))
     screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
 

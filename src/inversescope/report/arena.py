@@ -40,12 +40,12 @@ class ArenaRecords:
     @property
     def methods(self) -> list[str]:
         """The methods, best first."""
-        names = [each["name"] for each in self.study["competitors"]]
+        names = [each["name"] for each in self.study["methods"]]
         return sorted(names, key=lambda name: -(self.results[name, None, None]["accuracy"] or 0.0))
 
-    def competitor(self, name: str) -> Row:
+    def method(self, name: str) -> Row:
         """What a method is and what it cost."""
-        return next(each for each in self.study["competitors"] if each["name"] == name)
+        return next(each for each in self.study["methods"] if each["name"] == name)
 
     def against(self, one: str, other: str) -> Row | None:
         """The difference of two methods over all, seen from the first; None for a method and itself."""
@@ -68,7 +68,7 @@ def load_arena(folder: Path) -> ArenaRecords:
         if (row["site"], row["feature"], row["measure"]) == (None, None, "accuracy")
     ]
     return ArenaRecords(
-        files.read_json(folder / "competitors.json"),
+        files.read_json(folder / "methods.json"),
         {(row["method"], row["site"], row["feature"]): row for row in results},
         {(row["one"], row["other"]): row for row in overall},
     )
@@ -122,7 +122,7 @@ def headline(records: ArenaRecords) -> tuple[str, str]:
 def _best_others(records: ArenaRecords) -> list[str]:
     """The best of the others that see no labels, and of those that do."""
     others = [name for name in records.methods if name not in OURS]
-    kinds = {bool(records.competitor(name)["supervised"]): name for name in reversed(others)}
+    kinds = {bool(records.method(name)["supervised"]): name for name in reversed(others)}
     return [kinds[supervised] for supervised in (False, True) if supervised in kinds]
 
 
@@ -136,7 +136,7 @@ def latex(records: ArenaRecords) -> str:
     head = ["Method", *(words.capitalize() for words in COLUMNS.values()), "Verified/s", "Training (s)"]
     lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
     for name in records.methods:
-        row, costs = records.results[name, None, None], records.competitor(name)
+        row, costs = records.results[name, None, None], records.method(name)
         label = name + (r"$^\dagger$" if costs["supervised"] else "")
         cells = [_tex(row, column) for column in COLUMNS] + [amount(costs["verified"]), amount(costs["training"])]
         lines.append(" & ".join([label, *(cell.replace("–", "--") for cell in cells)]) + r" \\")

@@ -23,7 +23,7 @@ def arena_table(folder: Path) -> Group:
     for column in ("method", "identified", "corrected", "train s", "samples/s"):
         table.add_column(column, no_wrap=True)
     for name in records.methods:
-        row, cost = records.results[name, None, None], records.competitor(name)
+        row, cost = records.results[name, None, None], records.method(name)
         seen = "†" if cost["supervised"] else ""
         estimates = (escape(interval(row, measure)) for measure in ("accuracy", "corrected"))
         table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
