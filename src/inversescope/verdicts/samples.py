@@ -1,0 +1,43 @@
+"""Verdicts on the samples of a target: accepted, few of them accepted for which reasons; and where that means anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inversescope.verdicts.thresholds import ACCEPTED, COLLAPSED, FAIR_SHARE, MOST
+
+
+def acceptance_means_something(reference_acceptance: float | None) -> bool:
+    """True where the reference itself would be accepted often enough; else not being accepted is no failure.
+
+    `reference_acceptance`: weight of the reference within the limit of acceptance, mean over targets.
+    """
+    return reference_acceptance is not None and reference_acceptance >= FAIR_SHARE
+
+
+def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: float) -> list[str]:
+    """Every rule that holds for a target of which fewer than half of the draws are accepted, with its measurement.
+
+    Args:
+        row: a row of `score/failures.parquet`, but for its reasons.
+        undertrained: the reason why the calibration finds the site undertrained, if it does.
+        largest_shape: the k̂ up to which so many weights are reliable.
+    """
+    if row["acceptance"] >= MOST:
+        return []
+    draws, far = row["draws"], row["nearest"] is not None and row["nearest"] > ACCEPTED
+    found = []
+    if row["unverified"] >= MOST * draws:
+        found.append(f"{row['unverified']} of {draws} draws never ended")
+    if undertrained is not None:
+        found.append(f"the site is undertrained: {undertrained}")
+    if row["pool_nearest"] > ACCEPTED:
+        found.append(f"no other input of the pool is that near: the nearest is at δ = {row['pool_nearest']:.2f}")
+    if far and row["copied"] is not None and row["copied"] >= MOST:
+        found.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws is near")
+    if row["ess"] < COLLAPSED:
+        found.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")
+    if row["pareto_k"] is not None and row["pareto_k"] > largest_shape:
+        found.append(f"the weights have a heavy tail: k̂ = {row['pareto_k']:.2f}")
+    return found or ["none of the rules: others are that near, and the generator draws them too rarely"]

@@ -1,0 +1,85 @@
+"""Verdicts on a score: undefined for which reason, above chance, and the generator's agreement with the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inversescope.verdicts.thresholds import GAP, SIGNIFICANT, TRUSTED
+
+Row = Mapping[str, Any]
+
+# The generator at a place: its scores agree with the reference's, differ by too much, or neither is certain; or there is
+# no reference.
+AGREES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "undertrained", "unclear", "unchecked"
+
+
+def beyond(row: Row, name: str, limit: float) -> bool | None:
+    """True where the interval lies above a limit, False where below; None where it contains it, or there is none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if low is None or high is None or low <= limit <= high:
+        return None
+    return low > limit
+
+
+def significant(q_value: float | None) -> bool:
+    """True where the test is sure enough, over all that was tested."""
+    return q_value is not None and q_value <= SIGNIFICANT
+
+
+def above_chance(low: float | None, q_value: float | None) -> bool:
+    """True where a corrected score is above chance by its interval, and over all that was tested."""
+    return low is not None and low > 0 and significant(q_value)
+
+
+def trusted(reference: Row | None, exact: bool) -> bool:
+    """True where a row of the reference counts as the truth."""
+    return reference is not None and (exact or (reference["ess"] or 0.0) >= TRUSTED)
+
+
+def why_undefined(row: Row) -> str | None:
+    """The reason why the corrected score of a row is undefined; None if it is defined."""
+    if row["corrected"] is not None:
+        return None
+    if row["chance"] == 1:
+        return "every input of the prior has the same label: there is nothing above chance"
+    if not row["targets"] and row["collapsed"]:
+        return f"the weights of all {row['collapsed']} targets have collapsed"
+    if not row["samples"]:
+        return "there are no samples"
+    if row["undecided"] >= row["samples"]:
+        return f"all {row['samples']} samples are undecided"
+    if not row["targets"]:
+        return "no target has a label for this feature"
+    return "too few targets or decided samples"
+
+
+def agreement(generator: Row, reference: Row | None, exact: bool) -> str:
+    """The verdict of the calibration gap of a generator's row."""
+    gap, low, high = generator["gap"], generator["gap_low"], generator["gap_high"]
+    if gap is None or not trusted(reference, exact):
+        return UNCHECKED
+    if low is not None and high is not None and (high < -GAP or low > GAP):
+        return UNDERTRAINED
+    return AGREES if abs(gap) <= GAP else UNCLEAR
+
+
+def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> list[dict[str, Any]]:
+    """The rows of `score/results.parquet` with two columns more: `verdict` on the generator there, and `reason`.
+
+    Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
+    """
+    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    asked = {(row["site"], row["bandwidth"]): row["verdict"] for row in calibration if row["query"] == "clean"}
+
+    def verdict(row: Row) -> str | None:
+        if row["source"] not in ("generator", "weighted"):
+            return None
+        place = (row["site"], row["feature"], row["bandwidth"])
+        generator, on_others = found.get(("generator", *place)), asked.get((row["site"], row["bandwidth"]))
+        gap = UNCHECKED if generator is None else agreement(generator, found.get(("reference", *place)), exact)
+        if UNDERTRAINED in (gap, on_others):
+            return UNDERTRAINED
+        return AGREES if on_others == "calibrated" and gap == UNCHECKED else gap
+
+    return [{**row, "verdict": verdict(row), "reason": why_undefined(row)} for row in scores]

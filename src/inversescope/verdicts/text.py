@@ -1,0 +1,106 @@
+"""Numbers, intervals and differing words as people read them; undefined is a dash. For report, terminal and notebook."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from typing import Any
+from unicodedata import category
+
+from inversescope.verdicts.thresholds import SMALLEST_Q
+
+DASH, MINUS, SPACE = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
+_WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """`0.86`, with a true minus sign."""
+    return DASH if undefined(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def interval(value: float | None, low: float | None, high: float | None, between: str = ", ") -> str:
+    """`0.86 [0.78, 0.93]`."""
+    if undefined(value):
+        return DASH
+    if undefined(low) or undefined(high):
+        return f"{number(value)} (no interval)"
+    return f"{number(value)} [{number(low)}{between}{number(high)}]"
+
+
+def of_row(row: Mapping[str, Any], name: str, between: str = ", ") -> str:
+    """Three columns of a record as an interval."""
+    return interval(*(row[f"{name}{end}"] for end in ("", "_low", "_high")), between)
+
+
+def short(value: float | None) -> str:
+    """A number up to 1 in three characters, or four with a sign: `.86`."""
+    if undefined(value):
+        return DASH
+    return "1.0" if value >= 0.995 else number(value).replace("0.", ".", 1)
+
+
+def short_of_row(row: Mapping[str, Any], name: str) -> str:
+    """Three columns of a record as a short interval: `.86 [.78 .93]`."""
+    value, low, high = (short(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return value if row[f"{name}_low"] is None else f"{value} [{low} {high}]"
+
+
+def small(value: float | None) -> str:
+    """A q- or p-value in four characters: only its distance from 0 matters."""
+    return "<.01" if not undefined(value) and value < 0.01 else short(value)
+
+
+def equals(value: float | None) -> str:
+    """A q- or p-value after its name: `= 0.031`, `< 0.001`."""
+    if undefined(value):
+        return f"={SPACE}{DASH}"
+    sign = "<" if value < SMALLEST_Q else "="
+    return f"{sign}{SPACE}{max(value, SMALLEST_Q):.3f}"
+
+
+def count(n: int, thing: str) -> str:
+    """`1 target`, `24 targets`."""
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
+def undefined(value: float | None) -> bool:
+    """None, or NaN."""
+    return value is None or math.isnan(value)
+
+
+def pieces(source: str, text: str) -> list[str]:
+    """`text` in pieces, by turns shared with `source` and not, a shared one first; joined they are `text`.
+
+    The first may be empty. Any other empty piece stands where words of `source` are missing.
+    """
+    old, new = _words(source), _words(text)
+    found = [""]
+    for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        run = "".join(new[start:end])
+        if (kind == "equal") != (len(found) % 2 == 1):
+            found.append(run)
+        else:
+            found[-1] += run
+    return found
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, each with the space before it. No letter is parted from its accents, nor an emoji."""
+    words: list[str] = []
+    for piece in _WORD.findall(text):
+        if words and (_joins(piece[0]) or (_joins(words[-1][-1]) and not _ends_a_word(piece[0]))):
+            words[-1] += piece
+        else:
+            words.append(piece)
+    return words
+
+
+def _joins(letter: str) -> bool:
+    """Combining marks, and format characters such as the joiner inside of an emoji."""
+    return not letter.isascii() and (category(letter)[0] == "M" or category(letter) == "Cf")
+
+
+def _ends_a_word(letter: str) -> bool:
+    return category(letter)[0] in "PZC"
