@@ -17,12 +17,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from inversescope import files
 from inversescope.causal import causal as step
 from inversescope.causal.causal import World, causal
-from inversescope.causal.effects import NOTHING
 from inversescope.collect.reference import reference
 from inversescope.config import CausalConfig
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Labels, Tokens
+from inversescope.verdicts import NOTHING
 
 WORDS = 6  # first words are tokens 1 to 6, second words 7 to 12, the answers to the first words 13 to 18
 END = 0

@@ -10,13 +10,13 @@ import pytest
 from score_fixture import SITE, Draws, scored, write_records
 
 from inversescope.score.by_distance import BINS, WIDTH, specificity
-from inversescope.score.failures import reasons
 from inversescope.score.methods import Feature, wrong_sites
 from inversescope.score.quality import SCHEMA, Quality
 from inversescope.score.score import SCHEMAS
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
 from inversescope.tasks import Tokens
+from inversescope.verdicts import reasons
 
 H = 0.1
 DEEP = Site("resid_post", 5)
@@ -204,13 +204,13 @@ ROW = {
     ],
 )
 def test_each_reason_is_given_by_its_rule(values: dict, undertrained: str | None, words: list[str]):
-    found = reasons(ROW | values, undertrained)
+    found = reasons(ROW | values, undertrained, 0.7)
     assert len(found) == len(words)
     assert all(part in reason for reason, part in zip(found, words, strict=True))
 
 
 def test_what_did_not_fail_needs_no_reason():
-    assert reasons(ROW | {"acceptance": 0.5, "ess": 1.0}, "gap") == []
+    assert reasons(ROW | {"acceptance": 0.5, "ess": 1.0}, "gap", 0.7) == []
 
 
 def test_the_worst_targets_are_told_with_their_nearest_sample(tmp_path: Path):

@@ -12,12 +12,13 @@ import pytest
 from scipy.stats import ttest_ind
 
 from inversescope import files
-from inversescope.causal.effects import EFFECTS, NOTHING, effects
-from inversescope.causal.used import confirmed, of_place, used
+from inversescope.causal.effects import EFFECTS, effects
+from inversescope.causal.used import confirmed, used
 from inversescope.score.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
+from inversescope.verdicts import NOTHING, encoded_and_used
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -175,7 +176,7 @@ HIGH, LOW, WIDE = (0.8, 0.6, 0.9), (0.02, -0.02, 0.06), (0.3, -0.1, 0.7)
     ],
 )  # fmt: skip
 def test_verdicts(encoded: dict | None, used: dict, verdict: str, words: str):
-    found, reason = of_place(encoded, used)
+    found, reason = encoded_and_used(encoded, used)
     assert found == verdict
     assert reason.startswith(words)
 

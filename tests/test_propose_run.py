@@ -21,7 +21,7 @@ from small_subject import call, config_text, save_subject
 
 from inversescope import files
 from inversescope.propose.endpoint import Endpoint, client
-from inversescope.report.findings import number
+from inversescope.verdicts.text import number
 
 SITE = ("--site", "resid_post.1", "--bandwidth", "0.5")
 FIRST = "Is Michael named first?"

@@ -325,4 +325,4 @@ def test_imports_no_step_and_no_torch():
     loaded = set(json.loads(done.stdout))
     assert "torch" not in loaded
     ours = {name.split(".")[1] for name in loaded if name.startswith("inversescope.")}
-    assert ours <= {"report", "errors", "files", "sites", "statistics", "verdict"}
+    assert ours <= {"report", "errors", "files", "sites", "stats", "verdicts", "records"}

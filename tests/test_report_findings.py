@@ -13,7 +13,9 @@ from report_fixture import SCORE, Shape, write_run
 from inversescope.report import findings
 from inversescope.report.page import embed, pack
 from inversescope.report.records import Records, load
-from inversescope.report.targets import acceptance, differences, evenly, share
+from inversescope.report.targets import acceptance, evenly, share
+from inversescope.verdicts import agreement, why_undefined
+from inversescope.verdicts.text import pieces
 
 
 def row(source: str = "generator", **values: object) -> dict:
@@ -47,8 +49,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
 )
 def test_verdict(gap: float | None, low: float | None, high: float | None, ess: float | None, expected: str):
     reference = row("reference", ess=ess)
-    assert findings.verdict(row(gap=gap, gap_low=low, gap_high=high), reference, 30) == expected
-    assert findings.verdict(row(gap=gap, gap_low=low, gap_high=high), None, 30) == "unchecked"
+    assert agreement(row(gap=gap, gap_low=low, gap_high=high), reference, exact=False) == expected
+    assert agreement(row(gap=gap, gap_low=low, gap_high=high), None, exact=False) == "unchecked"
 
 
 @pytest.mark.parametrize(
@@ -63,8 +65,8 @@ def test_verdict(gap: float | None, low: float | None, high: float | None, ess: 
     ],
 )
 def test_undefined_scores_have_a_reason(values: dict, words: str):
-    assert words in (findings.why_undefined(row(**values)) or "")
-    assert findings.why_undefined(row(**values, corrected=0.0)) is None
+    assert words in (why_undefined(row(**values)) or "")
+    assert why_undefined(row(**values, corrected=0.0)) is None
 
 
 def estimate(value: float, half: float = 0.1) -> dict:
@@ -189,11 +191,11 @@ def test_share_of_nothing_is_undefined():
 
 @given(st.text(), st.text())
 def test_differences_join_to_the_text(source: str, text: str):
-    assert "".join(differences(source, text)) == text
+    assert "".join(pieces(source, text)) == text
 
 
 @pytest.mark.parametrize(
-    ("source", "text", "pieces"),
+    ("source", "text", "expected"),
     [
         ("नमस्ते दुनिया", "नमस्कार दुनिया", ["", "नमस्कार", " दुनिया"]),
         ("cafe\u0301, now", "cafe, now", ["", "cafe", ", now"]),
@@ -201,19 +203,19 @@ def test_differences_join_to_the_text(source: str, text: str):
         ("שלום עולם", "שלום לך", ["שלום", " לך"]),
     ],
 )
-def test_words_are_marked_whole_in_any_script(source: str, text: str, pieces: list[str]):
-    assert differences(source, text) == pieces
+def test_words_are_marked_whole_in_any_script(source: str, text: str, expected: list[str]):
+    assert pieces(source, text) == expected
 
 
 @given(st.text())
 def test_equal_texts_do_not_differ(text: str):
-    assert differences(text, text) == [text]
+    assert pieces(text, text) == [text]
 
 
 def test_differences_are_marked_by_turns():
-    assert differences("Mary and John went to", "Mary and Anna went to") == ["Mary and", " Anna", " went to"]
-    assert differences("When Mary left", "Then Mary left") == ["", "Then", " Mary left"]
-    assert differences("one two three", "one three") == ["one", "", " three"]
+    assert pieces("Mary and John went to", "Mary and Anna went to") == ["Mary and", " Anna", " went to"]
+    assert pieces("When Mary left", "Then Mary left") == ["", "Then", " Mary left"]
+    assert pieces("one two three", "one three") == ["one", "", " three"]
 
 
 @given(st.lists(st.integers(), unique=True, max_size=50), st.integers(2, 12))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from report_fixture import Shape, write_run
 
-from inversescope.report import findings
 from inversescope.report.findings import Figure, Headline
 from inversescope.report.glance import glance
 from inversescope.report.records import Records, Row, load
+from inversescope.verdicts.text import number
 
 QUESTIONS = [
     "how strong",
@@ -42,12 +42,9 @@ def test_every_question_is_answered_about_the_headlines_own_score(records: Recor
     row = weighted(records)
     answers = about(records, row)
     assert list(answers) == QUESTIONS
-    assert answers["how strong"].value == findings.number(row["corrected"])
-    assert findings.number(row["chance"]) in answers["how strong"].source
-    assert (
-        answers["how sure"].value
-        == f"{findings.number(row['corrected_low'])} to {findings.number(row['corrected_high'])}"
-    )
+    assert answers["how strong"].value == number(row["corrected"])
+    assert number(row["chance"]) in answers["how strong"].source
+    assert answers["how sure"].value == f"{number(row['corrected_low'])} to {number(row['corrected_high'])}"
     assert f"h\u00a0=\u00a0{row['bandwidth']:g}" == answers["at what resolution"].value
 
 
@@ -58,7 +55,7 @@ def test_the_control_is_that_of_the_same_place(records: Records):
         each for each in records.scores
         if each["source"] == "shuffled" and all(each[name] == row[name] for name in place)
     )  # fmt: skip
-    assert about(records, row)["against which control"].value == findings.number(shuffled["fcr"])
+    assert about(records, row)["against which control"].value == number(shuffled["fcr"])
     assert "no condition" in about(records, row)["against which control"].source
 
 

@@ -30,7 +30,7 @@ from inversescope.stats.weights import (
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED
+from inversescope.verdicts import ACCEPTED, text
 
 if TYPE_CHECKING:
     import pandas
@@ -125,20 +125,20 @@ class Inversion:
         body = [
             row(
                 [
-                    number(s.distance),
-                    number(s.weight),
+                    text.number(s.distance),
+                    text.number(s.weight),
                     "yes" if s.accepted else "",
                     f"<bdi>{marked(self.text, s.text)}</bdi>",
                 ]
             )
             for s in self.samples
         ]
-        features = ", ".join(f"{escape(name)} {number(self.shared(name))}" for name in self.labels)
+        features = ", ".join(f"{escape(name)} {text.number(self.shared(name))}" for name in self.labels)
         return (
             f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
             f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
             f"acceptance {self.acceptance:.2f}, effective sample size {self.effective_sample_size:.1f}, "
-            f"Pareto k̂ {number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
+            f"Pareto k̂ {text.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
             f"weight that shares the source's: {features}</p>"
             f"<table>{row(['δ', 'weight', 'accepted', 'sample'], 'th')}{''.join(body)}</table>"
         )
@@ -268,21 +268,8 @@ class Inverter:
         return np.array([np.nan if row is None else found[row] for row in tokens])
 
 
-def number(value: float | None) -> str:
-    """Two significant places after the point, or a dash where undefined."""
-    return "–" if value is None else f"{value:.2f}"
-
-
-def marked(source: str, text: str | None) -> str:
+def marked(source: str, sample: str | None) -> str:
     """The sample as HTML, its words that differ from the source's in bold."""
-    from difflib import SequenceMatcher
-
-    if text is None:
+    if sample is None:
         return "<i>never ended</i>"
-    old, new = source.split(), text.split()
-    parts = []
-    for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        words = escape(" ".join(new[start:end]))
-        if words:
-            parts.append(words if kind == "equal" else f"<b>{words}</b>")
-    return " ".join(parts)
+    return text.marked(source, sample, lambda words: f"<b>{escape(words)}</b>", escape)

@@ -17,12 +17,11 @@ from numpy import ndarray
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import UNDEFINED, Estimate
-from inversescope.verdicts import MOVES, MOVES_TIMES
+from inversescope.verdicts import MOVES, MOVES_TIMES, NOTHING
 
 # Whose activation takes the place of the source's: its own, for the rounding; of a random input; of one with the same
 # label, or another.
 OWN, RANDOM, SAME, OTHER = "own", "random", "same", "other"
-NOTHING = "a random input's activation hardly moves the next token"
 
 RUNS = pa.schema(
     [

@@ -6,7 +6,7 @@ size is enough, else by the weighted samples; of a hypothesis that was mined, by
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inversescope import files
-from inversescope.causal.effects import NOTHING
 from inversescope.score.mine import HYPOTHESES
-from inversescope.verdicts import ENCODED, SIGNIFICANT, TRUSTED, USED
+from inversescope.verdicts import SIGNIFICANT, encoded_and_used, first_trusted
 
 MINED = "mined"  # the source of a hypothesis' score
 ASKED = 3  # hypotheses of a site, whether the subject uses them
@@ -47,8 +46,8 @@ def used(run: Path) -> None:
     rows = []
     for effect in effects:
         place = (effect["site"], effect["feature"], effect["bandwidth"])
-        score = _trusted([found.get((source, *place)) for source in ("reference", "weighted", MINED)], exact)
-        verdict, reason = of_place(score, effect)
+        score = first_trusted([found.get((source, *place)) for source in ("reference", "weighted", MINED)], exact)
+        verdict, reason = encoded_and_used(score, effect)
         measured = {name: effect.get(name) for name in SCHEMA.names} | {"verdict": verdict, "reason": reason}
         if score is not None:
             measured |= {name: score[name] for name in SCHEMA.names if name.startswith(("source", "corrected"))}
@@ -67,42 +66,3 @@ def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[st
         if len(of_site) < ASKED and row["hypothesis"] not in features:
             of_site.append(row["hypothesis"])
     return found
-
-
-def of_place(score: Row | None, effect: Row) -> tuple[str, str]:
-    """The verdict on a site and feature, and the measurement that decided it; a limit that an interval contains decides
-    nothing.
-    """
-    if score is None:
-        return "cannot tell", "no score is defined here"
-    scored, moved = _told(score, "corrected", "score"), effect["reason"] or _told(effect, "necessity", "necessity")
-    encoded = _beyond(score, "corrected", ENCODED)
-    moves = False if effect["reason"] == NOTHING else _beyond(effect, "necessity", USED)
-    if encoded is None or moves is None:
-        return "cannot tell", scored if encoded is None else moved
-    if encoded:
-        return "encoded and used" if moves else "encoded, unused", moved
-    if moves:  # its neighbours do not tell the label, and yet another one moves the next token
-        return "cannot tell", f"{scored}, yet {moved}"
-    return "neither", scored
-
-
-def _trusted(scores: Sequence[Row | None], exact: bool) -> Row | None:
-    """The first score that can be heard; None where none is defined."""
-    defined = [row for row in scores if row is not None and row["corrected"] is not None]
-    return next((row for row in defined if row["source"] != "reference" or exact or (row["ess"] or 0) >= TRUSTED), None)
-
-
-def _beyond(row: Row, name: str, limit: float) -> bool | None:
-    """Whether the interval lies above a limit; None where it contains it, or there is none."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    if low is None or high is None or low <= limit <= high:
-        return None
-    return low > limit
-
-
-def _told(row: Row, name: str, words: str) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if value is None:
-        return f"{words} undefined"
-    return f"{words} {value:.2f}" + (" (no interval)" if low is None else f" [{low:.2f}, {high:.2f}]")

@@ -9,7 +9,7 @@ from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.stats.intervals import Estimate
-from inversescope.verdicts import SIGNIFICANT
+from inversescope.verdicts import above_chance
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Finding:
     @property
     def above_chance(self) -> bool:
         """Whether the activation says more of it than the prior does, by its interval and over all that was tested."""
-        return self.corrected.low > 0 and self.q_value <= SIGNIFICANT
+        return above_chance(self.corrected.low, self.q_value)
 
 
 @dataclass(frozen=True)

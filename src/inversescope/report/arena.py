@@ -15,8 +15,8 @@ import jinja2
 import pyarrow.parquet as pq
 
 from inversescope import files
-from inversescope.report.findings import interval, number
 from inversescope.report.records import Row
+from inversescope.verdicts.text import number, of_row
 
 OURS = ("ours", "ours weighted")
 # What is compared, by its column, with the words above it and the digits that it is worth.
@@ -88,7 +88,7 @@ def page(records: ArenaRecords) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "interval": interval, "amount": amount, "size": size}
+    environment.filters |= {"number": number, "interval": of_row, "amount": amount, "size": size}
     return environment.from_string(_asset("arena.html.j2")).render(
         records=records,
         study=records.study,
@@ -128,7 +128,7 @@ def _best_others(records: ArenaRecords) -> list[str]:
 
 def estimate(records: ArenaRecords, name: str) -> str:
     """A method's accuracy over all, in words."""
-    return interval(records.results[name, None, None], "accuracy")
+    return of_row(records.results[name, None, None], "accuracy")
 
 
 def latex(records: ArenaRecords) -> str:

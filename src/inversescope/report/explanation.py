@@ -11,9 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from inversescope import files
-from inversescope.report.findings import number
-from inversescope.report.targets import differences
-from inversescope.verdicts import SIGNIFICANT
+from inversescope.verdicts import above_chance, text
 
 Row = Mapping[str, Any]
 SHOWN = 12  # hypotheses of a site
@@ -36,10 +34,10 @@ def render(record: Row) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "number": number,
-        "interval": interval,
-        "small": small,
-        "marked": lambda text: marked(record["text"], text),
+        "number": text.number,
+        "interval": lambda estimate: text.interval(*estimate),
+        "equals": text.equals,
+        "marked": lambda sample: marked(record["text"], sample),
     }
     series, places = _places([each["site"] for each in record["sites"]])
     return environment.from_string(_asset("explanation.html.j2")).render(
@@ -55,20 +53,8 @@ def render(record: Row) -> str:
 
 
 def above(finding: Row) -> bool:
-    """Whether a finding is above chance: by its interval, and over all that was tested."""
-    low, q = finding["corrected"][1], finding["q_value"]
-    return low is not None and q is not None and low > 0 and q <= SIGNIFICANT
-
-
-def interval(estimate: Sequence[float | None]) -> str:
-    """A value with its interval: `0.86 [0.78, 0.93]`."""
-    value, low, high = estimate
-    return number(value) if low is None else f"{number(value)} [{number(low)}, {number(high)}]"
-
-
-def small(value: float | None) -> str:
-    """A probability: never 0, which none is."""
-    return "= –" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"
+    """True where a finding is above chance."""
+    return above_chance(finding["corrected"][1], finding["q_value"])
 
 
 def shade(finding: Row | None) -> str:
@@ -84,14 +70,9 @@ def shade(finding: Row | None) -> str:
     )
 
 
-def marked(source: str, text: str) -> Markup:
+def marked(source: str, sample: str) -> Markup:
     """A sample with the words that differ from the source's marked."""
-    pieces = differences(source, text)
-    return Markup("").join(
-        escape(piece) if place % 2 == 0 else Markup("<mark>{}</mark>").format(piece)
-        for place, piece in enumerate(pieces)
-        if piece
-    )
+    return Markup(text.marked(source, sample, Markup("<mark>{}</mark>").format, escape))
 
 
 def _places(sites: Sequence[str]) -> tuple[str, list[str]]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance, share
-from inversescope.verdicts import ACCEPTED, DETERMINED, GAP, SMALLEST_Q, TRUSTED
+from inversescope.verdicts import ACCEPTED, DETERMINED, GAP, TRUSTED, agreement
+from inversescope.verdicts.text import equals, number, of_row
 
 UNDERTRAINED = "undertrained: absence here is not evidence"
 UNCHECKED = "nothing tells whether the generator is calibrated here: absence is not evidence"
 _RULE = "Rule: the highest lower limit of the corrected score"
-_DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 SOURCES = {
     "reference": "reference (pool, no generator)",
@@ -65,6 +65,7 @@ class Index:
     """The score rows by (source, site, feature, bandwidth), and what the calibration says of their places."""
 
     def __init__(self, records: Records):
+        self.exact = records.exact
         self.enough = 0.0 if records.exact else TRUSTED
         self._rows = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in records.scores}
         clean = [row for row in records.calibration if row["query"] == "clean"]
@@ -84,53 +85,11 @@ class Index:
         Two comparisons are heard: the calibration, on stand-ins for the targets, and the gap on the targets themselves.
         """
         generator = self.get("generator", row)
-        gap = "unchecked" if generator is None else verdict(generator, self.get("reference", row), self.enough)
+        gap = "unchecked" if generator is None else agreement(generator, self.get("reference", row), self.exact)
         asked = self._asked.get((row["site"], row["bandwidth"]))
         if "undertrained" in (gap, asked):
             return "undertrained"
         return "agrees" if asked == "calibrated" and gap == "unchecked" else gap
-
-
-def number(value: float | int | None, digits: int = 2) -> str:
-    """The number as printed: a true minus sign, and a dash where it is undefined."""
-    return _DASH if value is None else f"{value:.{digits}f}".replace("-", _MINUS)
-
-
-def interval(row: Row, name: str) -> str:
-    """A value with its interval: `0.86 [0.78, 0.93]`."""
-    if row[f"{name}_low"] is None or row[f"{name}_high"] is None:
-        return f"{number(row[name])} (no interval)"
-    return f"{number(row[name])} [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]"
-
-
-def why_undefined(row: Row) -> str | None:
-    """Why the score of this row is undefined; None if it is defined."""
-    if row["corrected"] is not None:
-        return None
-    if row["chance"] == 1:
-        return "every input of the prior has the same label: there is nothing above chance"
-    if not row["targets"] and row["collapsed"]:
-        return f"the weights of all {row['collapsed']} targets have collapsed"
-    if not row["samples"]:
-        return "there are no samples"
-    if row["undecided"] >= row["samples"]:
-        return f"all {row['samples']} samples are undecided"
-    if not row["targets"]:
-        return "no target has a label for this feature"
-    return "too few targets or decided samples"
-
-
-def verdict(row: Row, reference: Row | None, enough: float) -> str:
-    """What the calibration gap of a generator row says: `agrees`, `unclear`, `undertrained`, or `unchecked`.
-
-    `enough`: the effective sample size from which the reference is trusted.
-    """
-    gap, low, high = row["gap"], row["gap_low"], row["gap_high"]
-    if gap is None or reference is None or (reference["ess"] or 0) < enough:
-        return "unchecked"
-    if low is not None and high is not None and (high < -GAP or low > GAP):
-        return "undertrained"
-    return "agrees" if abs(gap) <= GAP else "unclear"
 
 
 def headline(records: Records) -> Headline:
@@ -247,7 +206,7 @@ def _worst_targets(records: Records) -> dict[str, tuple[int, float]]:
 
 def _sentence(row: Row) -> str:
     verb = "determines" if row["corrected_low"] >= DETERMINED else "partly determines"
-    claim = f"the activation {verb} the {row['feature']}: corrected score {interval(row, 'corrected')}."
+    claim = f"the activation {verb} the {row['feature']}: corrected score {of_row(row, 'corrected')}."
     return f"At {row['site']}, h\u00a0=\u00a0{row['bandwidth']:g}, {claim}"
 
 
@@ -277,8 +236,7 @@ def tested(row: Row) -> str:
     """The q-value of a row in words."""
     if row["q_value"] is None:
         return "not tested against shuffled targets"
-    sign = "<" if row["q_value"] < SMALLEST_Q else "="
-    return f"against shuffled targets q {sign}\u00a0{max(row['q_value'], SMALLEST_Q):.3f}"
+    return f"against shuffled targets q {equals(row['q_value'])}"
 
 
 def proposals(records: Records) -> list[Row]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from inversescope.report.findings import Figure, Headline, Index, number, tested
+from inversescope.report.findings import Figure, Headline, Index, tested
 from inversescope.report.records import Records, Row
 from inversescope.verdicts import ACCEPTED
+from inversescope.verdicts.text import number
 
 CONTROLS = {
     "no condition": "no condition",

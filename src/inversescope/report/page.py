@@ -31,7 +31,7 @@ from inversescope.report.records import (
 )
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ACCEPTED, ENCODED, GAP, TRUSTED, USED
+from inversescope.verdicts import ACCEPTED, ENCODED, GAP, TRUSTED, USED, text, why_undefined
 
 _SCRIPTS = (
     "figures.js",
@@ -68,7 +68,7 @@ def render(records: Records) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = findings.number
+    environment.filters["number"] = text.number
     data, headline = page_data(records), findings.headline(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,
@@ -158,7 +158,7 @@ def _column(name: str, values: list[Any]) -> Any:
 def _explained(row: Row, index: findings.Index) -> dict[str, Any]:
     judged = index.verdict(row) if row["source"] in ("generator", "weighted") else None
     kept = {name: value for name, value in row.items() if name not in _PLACE}
-    return {**kept, "verdict": judged, "reason": findings.why_undefined(row)}
+    return {**kept, "verdict": judged, "reason": why_undefined(row)}
 
 
 def _only(rows: Iterable[Row], fields: Sequence[str]) -> list[Row]:

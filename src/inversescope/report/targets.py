@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, TypeVar
-from unicodedata import category
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from inversescope.report.records import LABEL, Records, Row
+from inversescope.verdicts.text import pieces
 
 TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included
 SITES = 12  # shown in the sections that go site by site, evenly over depth
 UNENDED = "(never ended)"  # stands for the text of a sample that the generator did not finish
 BUDGET = 2_000_000  # characters of sample text that the page carries
-_WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 
 Item = TypeVar("Item")
 
@@ -46,42 +43,6 @@ def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
         row["accepted_sum"] / row["verified_count"] if row["verified_sum"] else None
         for row in rows
     }  # fmt: skip
-
-
-def differences(source: str, text: str) -> list[str]:
-    """`text` in pieces, by turns shared with `source` and not, a shared one first; joined they are `text`.
-
-    The first may be empty. Any other empty piece says that words of `source` are missing there.
-    """
-    ours, theirs = _words(source), _words(text)
-    pieces = [""]
-    for kind, _, _, start, end in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        run = "".join(theirs[start:end])
-        if (kind == "equal") != (len(pieces) % 2 == 1):
-            pieces.append(run)
-        else:
-            pieces[-1] += run
-    return pieces
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text, each with the space before it. No letter is parted from its accents, nor an emoji."""
-    words: list[str] = []
-    for piece in _WORD.findall(text):
-        if words and (_joins(piece[0]) or (_joins(words[-1][-1]) and not _ends_a_word(piece[0]))):
-            words[-1] += piece
-        else:
-            words.append(piece)
-    return words
-
-
-def _joins(letter: str) -> bool:
-    """Combining marks, and format characters such as the joiner inside of an emoji."""
-    return not letter.isascii() and (category(letter)[0] == "M" or category(letter) == "Cf")
-
-
-def _ends_a_word(letter: str) -> bool:
-    return category(letter)[0] in "PZC"
 
 
 def choose(records: Records) -> list[dict[str, Any]]:
@@ -134,7 +95,7 @@ def _group(samples: list[Row], source: str, features: list[str]) -> list[dict[st
         text = UNENDED if sample["text"] is None else sample["text"]
         group = groups.setdefault((text, state), {
             "n": 0, "distance": sample["distance"], "weight": None, "state": state,
-            "text": _differences(source, text), "labels": _labels(sample, features)})  # fmt: skip
+            "text": _pieces(source, text), "labels": _labels(sample, features)})  # fmt: skip
         group["n"] += 1
         if sample["weight"] is not None:
             group["weight"] = (group["weight"] or 0.0) + sample["weight"]
@@ -145,4 +106,4 @@ def _labels(row: Row, features: list[str]) -> list[str | None]:
     return [row.get(LABEL + feature) for feature in features]
 
 
-_differences = lru_cache(maxsize=100_000)(differences)
+_pieces = lru_cache(maxsize=100_000)(pieces)

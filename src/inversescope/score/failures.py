@@ -16,7 +16,7 @@ from inversescope.stats.weights import (
     effective_sample_size,
     largest_reliable_shape,
 )
-from inversescope.verdicts import ACCEPTED, COLLAPSED, MOST
+from inversescope.verdicts import reasons
 
 WORST = 3  # targets of a site
 
@@ -52,28 +52,7 @@ def failures(
         rows.append(known | _draws(draws, whole))
     rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
     for row in rows[:WORST]:
-        yield row | {"reasons": reasons(row, undertrained)}
-
-
-def reasons(row: dict[str, Any], undertrained: str | None) -> list[str]:
-    """Every rule that holds for a target of which fewer than half of the draws are accepted, with what was measured."""
-    if row["acceptance"] >= MOST:
-        return []
-    draws, far = row["draws"], row["nearest"] is not None and row["nearest"] > ACCEPTED
-    found = []
-    if row["unverified"] >= MOST * draws:
-        found.append(f"{row['unverified']} of {draws} draws never ended")
-    if undertrained is not None:
-        found.append(f"the site is undertrained: {undertrained}")
-    if row["pool_nearest"] > ACCEPTED:
-        found.append(f"no other input of the pool is that near: the nearest is at δ = {row['pool_nearest']:.2f}")
-    if far and row["copied"] is not None and row["copied"] >= MOST:
-        found.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws is near")
-    if row["ess"] < COLLAPSED:
-        found.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")
-    if row["pareto_k"] is not None and row["pareto_k"] > largest_reliable_shape(draws):
-        found.append(f"the weights have a heavy tail: k̂ = {row['pareto_k']:.2f}")
-    return found or ["none of the rules: others are that near, and the generator draws them too rarely"]
+        yield row | {"reasons": reasons(row, undertrained, largest_reliable_shape(row["draws"]))}
 
 
 def _draws(draws: pa.Table, whole: bool) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Verdicts: every threshold, and the rules that turn numbers into words. No files, no torch."""
 
 from inversescope.verdicts.calibration import Judgement, Measured, Verdict, of_question, of_site
+from inversescope.verdicts.samples import acceptance_means_something, reasons
+from inversescope.verdicts.scores import above_chance, agreement, judged, significant, trusted, why_undefined
 from inversescope.verdicts.thresholds import (
     ACCEPTED,
     COLLAPSED,
@@ -18,6 +20,7 @@ from inversescope.verdicts.thresholds import (
     TRUSTED,
     USED,
 )
+from inversescope.verdicts.used import NOTHING, encoded_and_used, first_trusted
 
 __all__ = [
     "ACCEPTED",
@@ -31,6 +34,7 @@ __all__ = [
     "MOST",
     "MOVES",
     "MOVES_TIMES",
+    "NOTHING",
     "SIGNIFICANT",
     "SMALLEST_Q",
     "TRUSTED",
@@ -38,6 +42,16 @@ __all__ = [
     "Judgement",
     "Measured",
     "Verdict",
+    "above_chance",
+    "acceptance_means_something",
+    "agreement",
+    "encoded_and_used",
+    "first_trusted",
+    "judged",
     "of_question",
     "of_site",
+    "reasons",
+    "significant",
+    "trusted",
+    "why_undefined",
 ]

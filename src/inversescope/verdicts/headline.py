@@ -1,9 +1,9 @@
 """The headline of a run: the finding that passes its own controls and that a reader of the field would want first.
 
-Rule, in this order. Candidates: scores that count here (a trusted reference, or weighted samples where the generator
-agrees with it), above chance by interval and q-value, and above every control that excludes. Among them first those that
-pass all controls; then features that are used, then those whose use was not excluded; then those with all controls at
-hand; then the change over depth, in the order of `CHANGES`; then the highest lower limit of the corrected score.
+Candidates are scores that count (a trusted reference, or weighted samples where the generator agrees with it), above
+chance by interval and q-value, and above every control that excludes. First come those that pass all controls; then
+features that are used, then those whose use is not excluded; then those with all controls at hand; then the change over
+depth, in the order of `CHANGES`; then the highest lower limit of the corrected score.
 """
 
 from __future__ import annotations
@@ -228,7 +228,9 @@ def _numbers(candidate: _Candidate) -> str:
     """The numbers behind the claim."""
     row, use = candidate.row, candidate.use
     strength = "determines it" if row["corrected_low"] >= DETERMINED else "partly determines it"
-    parts = [f"The activation {strength}: corrected score {of_row(row, 'corrected')}, where 0 is chance and 1 certainty"]
+    parts = [
+        f"The activation {strength}: corrected score {of_row(row, 'corrected')}, where 0 is chance and 1 certainty"
+    ]
     if use is not None and use["necessity"] is not None:
         parts.append(f"necessity {interval(*(use[name] for name in _ends('necessity')))}")
     by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["source"]]

@@ -1,4 +1,4 @@
-"""Verdicts on the samples of a target: accepted, few of them accepted for which reasons; and where that means anything."""
+"""Verdicts on the samples of a target: reasons why few are accepted, and where acceptance has a meaning."""
 
 from __future__ import annotations
 

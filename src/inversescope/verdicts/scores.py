@@ -9,8 +9,7 @@ from inversescope.verdicts.thresholds import GAP, SIGNIFICANT, TRUSTED
 
 Row = Mapping[str, Any]
 
-# The generator at a place: its scores agree with the reference's, differ by too much, or neither is certain; or there is
-# no reference.
+# The generator at a place: its scores agree with the reference's, differ by too much, neither is sure, or no reference.
 AGREES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "undertrained", "unclear", "unchecked"
 
 

@@ -1,10 +1,10 @@
-"""Numbers, intervals and differing words as people read them; undefined is a dash. For report, terminal and notebook."""
+"""Numbers, intervals and differing words as people read them, in report, terminal and notebook; undefined is a dash."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 from unicodedata import category
@@ -17,7 +17,7 @@ _WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 
 def number(value: float | None, digits: int = 2) -> str:
     """`0.86`, with a true minus sign."""
-    return DASH if undefined(value) else f"{value:.{digits}f}".replace("-", MINUS)
+    return DASH if value is None or value != value else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def interval(value: float | None, low: float | None, high: float | None, between: str = ", ") -> str:
@@ -31,12 +31,12 @@ def interval(value: float | None, low: float | None, high: float | None, between
 
 def of_row(row: Mapping[str, Any], name: str, between: str = ", ") -> str:
     """Three columns of a record as an interval."""
-    return interval(*(row[f"{name}{end}"] for end in ("", "_low", "_high")), between)
+    return interval(row[name], row[f"{name}_low"], row[f"{name}_high"], between)
 
 
 def short(value: float | None) -> str:
     """A number up to 1 in three characters, or four with a sign: `.86`."""
-    if undefined(value):
+    if value is None or value != value:
         return DASH
     return "1.0" if value >= 0.995 else number(value).replace("0.", ".", 1)
 
@@ -49,12 +49,12 @@ def short_of_row(row: Mapping[str, Any], name: str) -> str:
 
 def small(value: float | None) -> str:
     """A q- or p-value in four characters: only its distance from 0 matters."""
-    return "<.01" if not undefined(value) and value < 0.01 else short(value)
+    return "<.01" if value is not None and value < 0.01 else short(value)
 
 
 def equals(value: float | None) -> str:
     """A q- or p-value after its name: `= 0.031`, `< 0.001`."""
-    if undefined(value):
+    if value is None or value != value:
         return f"={SPACE}{DASH}"
     sign = "<" if value < SMALLEST_Q else "="
     return f"{sign}{SPACE}{max(value, SMALLEST_Q):.3f}"
@@ -84,6 +84,18 @@ def pieces(source: str, text: str) -> list[str]:
         else:
             found[-1] += run
     return found
+
+
+def marked(source: str, text: str, mark: Callable[[str], str], plain: Callable[[str], str]) -> str:
+    """`text`, by `plain`, with the words that differ from the source's by `mark`."""
+    shown = []
+    for place, piece in enumerate(pieces(source, text)):
+        words = piece.lstrip()
+        if place % 2 == 0:
+            shown.append(plain(piece))
+        elif words:
+            shown += [plain(piece[: len(piece) - len(words)]), mark(words)]
+    return "".join(shown)
 
 
 def _words(text: str) -> list[str]:

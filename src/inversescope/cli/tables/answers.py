@@ -9,8 +9,9 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from inversescope.cli.tables.cells import interval, marked, number, share
+from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
+from inversescope.verdicts.text import number, short
 
 if TYPE_CHECKING:
     from inversescope.explain import Explanation, Finding
@@ -76,5 +77,5 @@ def _finding_block(text: str, finding: Finding) -> str:
 def _over_depth(finding: Finding | None) -> str:
     if finding is None or math.isnan(finding.corrected.value):
         return "–"
-    value = share(max(0.0, finding.corrected.value))
+    value = short(max(0.0, finding.corrected.value))
     return value if finding.above_chance else f"[dim]{value}[/]"

@@ -1,54 +1,32 @@
-"""Numbers and texts as a cell of a table shows them; undefined is a dash."""
+"""Numbers and texts as cells of a terminal table: `verdicts.text` with Rich's markup escaped."""
 
 from __future__ import annotations
 
-import math
-from difflib import SequenceMatcher
+from collections.abc import Mapping
+from typing import Any
 
 from rich.markup import escape
 
 from inversescope.stats.intervals import Estimate
-
-
-def number(value: float | None) -> str:
-    """To two digits."""
-    return "–" if value is None else f"{value:.2f}"
-
-
-def share(value: float | None) -> str:
-    """A number up to 1 in three characters, or with a sign in four."""
-    return "–" if value is None else "1.0" if value >= 0.995 else f"{value:.2f}".replace("0.", ".", 1)
+from inversescope.verdicts import text
 
 
 def interval(estimate: Estimate) -> str:
     """A value with its interval, if it has one."""
-    value, *ends = (number(None if math.isnan(each) else each) for each in estimate)
-    return value if math.isnan(estimate.low) else f"{value} \\[{' '.join(ends)}]"
+    return text.number(estimate.value) if text.undefined(estimate.low) else escape(text.interval(*estimate, " "))
 
 
-def recorded(row: dict, name: str) -> str:
-    """The same of a record's three columns."""
-    value, low, high = (number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{value} \\[{low} {high}]"
+def recorded(row: Mapping[str, Any], name: str) -> str:
+    """Three columns of a record as an interval."""
+    return escape(text.of_row(row, name, " "))
 
 
-def small(value: float | None) -> str:
-    """A number from 0 to 1 of which only matters how close to 0 it is, in four characters."""
-    return "<.01" if value is not None and value < 0.01 else share(value)
+def estimated(row: Mapping[str, Any], name: str = "fcr") -> str:
+    """The same in fewer characters, of a value from 0 to 1."""
+    return escape(text.short_of_row(row, name))
 
 
-def estimated(row: dict, name: str = "fcr") -> str:
-    """The same in fewer characters, of what lies between 0 and 1."""
-    value, low, high = (share(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return value if row[f"{name}_low"] is None else f"{value} \\[{low} {high}]"
-
-
-def marked(source: str, text: str) -> str:
-    """A text, with the words in bold that its source does not have there."""
-    old, new = source.split(), text.split()
-    parts = []
-    for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        words = escape(" ".join(new[start:end]))
-        if words:
-            parts.append(words if kind == "equal" else f"[bold]{words}[/]")
-    return " ".join(parts)
+def marked(source: str, sample: str) -> str:
+    """A sample on one line, its words that differ from the source's in bold."""
+    old, new = (" ".join(each.split()) for each in (source, sample))
+    return text.marked(old, new, lambda words: f"[bold]{escape(words)}[/]", escape)

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from inversescope import files
-from inversescope.cli.tables.cells import estimated, number, small
+from inversescope.cli.tables.cells import estimated, recorded
 from inversescope.report.arena import amount, load_arena
-from inversescope.report.findings import interval
+from inversescope.verdicts.text import number, of_row, small
 
 
 def arena_table(folder: Path) -> Group:
@@ -25,7 +25,7 @@ def arena_table(folder: Path) -> Group:
     for name in records.methods:
         row, cost = records.results[name, None, None], records.method(name)
         seen = "†" if cost["supervised"] else ""
-        estimates = (escape(interval(row, measure)) for measure in ("accuracy", "corrected"))
+        estimates = (escape(of_row(row, measure)) for measure in ("accuracy", "corrected"))
         table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
     targets = f"{records.study['targets']} targets, {len(records.study['sites'])} sites"
     return Group(
@@ -61,8 +61,9 @@ def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
     for row in sorted(mine, key=surest):
         words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
         if row["status"] == "scored":
-            estimate = f"{number(row['corrected'])} \\[{number(row['corrected_low'])} {number(row['corrected_high'])}]"
-            table.add_row(words, estimate, number(row["shuffled"]), small(row["q_value"]), str(row["targets"]))
+            table.add_row(
+                words, recorded(row, "corrected"), number(row["shuffled"]), small(row["q_value"]), str(row["targets"])
+            )
         else:
             rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
     if usage["stopped"]:

@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from inversescope import files
-from inversescope.cli.tables.cells import estimated, interval, number, recorded, share, small
+from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design, intervals, resampling
-from inversescope.verdicts import SIGNIFICANT, TRUSTED
+from inversescope.verdicts import SIGNIFICANT, TRUSTED, significant
+from inversescope.verdicts.text import number, short, small
 
 SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
@@ -46,7 +47,7 @@ def summary_table(run: Path) -> Group:
             generator = rows["generator", feature, h]
             others = [rows["reference", feature, h], rows["nearest", feature, None]]
             first = (escape(feature), f"{h:g}", estimated(generator), small(generator["q_value"]))
-            table.add_row(*first, *map(estimated, others), share(generator["chance"]))
+            table.add_row(*first, *map(estimated, others), short(generator["chance"]))
         if reliable:
             foot = f"[dim]reference: effective sample size {TRUSTED:g} or more from h = {reliable[0]:g} on[/]"
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
@@ -130,9 +131,9 @@ def hypotheses_table(run: Path) -> Group:
         table.add_column(column, no_wrap=column != "hypothesis")
     for site in dict.fromkeys(row["site"] for row in rows):
         found = [row for row in rows if row["site"] == site]
-        h = max(row["bandwidth"] for row in [row for row in found if _confirmed(row)] or found)
+        h = max(row["bandwidth"] for row in [row for row in found if significant(row["q_value"])] or found)
         for row in [row for row in found if row["bandwidth"] == h][:SHOWN]:
-            style = "" if _confirmed(row) else "dim"
+            style = "" if significant(row["q_value"]) else "dim"
             cells = (estimated(row, "corrected"), number(row["bits"]), number(row["q_value"]))
             table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
@@ -152,7 +153,3 @@ def not_tried(missing: Mapping[str, str]) -> list[Text]:
         kinds.setdefault(remedy, []).append(kind)
     lines = "; ".join(f"{', '.join(named)}: {remedy}" for remedy, named in kinds.items())
     return [Text(f"not tried: {lines}")] if kinds else []
-
-
-def _confirmed(row: dict) -> bool:
-    return row["q_value"] is not None and row["q_value"] <= SIGNIFICANT

@@ -59,12 +59,12 @@ function nextTheme({ currentTarget: button }) {
 
 // Figures are drawn to the width that there is, and again when it changes.
 let drawnWidth = null;
-const observer = new ResizeObserver(([{ contentRect }]) => {
-  if (contentRect.width === drawnWidth) return;
-  drawnWidth = contentRect.width;
+function drawToWidth(width) {
+  if (width === drawnWidth) return;
+  drawnWidth = width;
   draw(Object.keys(SECTIONS));
   document.documentElement.dataset.drawn = "yes";
-});
+}
 
 for (const box of all("[data-controls]")) {
   box.append(...box.dataset.controls.split(" ").map(control).filter((node) => node !== null));
@@ -78,4 +78,6 @@ Object.keys(CHOICES).forEach(showChoice);
 document.getElementById("theme").addEventListener("click", nextTheme);
 for (const kind of ["pointerover", "pointermove", "pointerdown"]) document.addEventListener(kind, showTip);
 addEventListener("beforeprint", () => all("#reading, #provenance details").forEach((box) => (box.open = true)));
-observer.observe(document.querySelector("main"));
+const main = document.querySelector("main");
+drawToWidth(main.clientWidth);
+new ResizeObserver(([{ contentRect }]) => drawToWidth(Math.round(contentRect.width))).observe(main);
