@@ -26,6 +26,7 @@ from torch import Tensor
 
 from inversescope import files
 from inversescope.causal.effects import OTHER, OWN, RANDOM, RUNS, SAME, effects
+from inversescope.causal.next_token import divergences
 from inversescope.collect.collect import Store
 from inversescope.collect.inputs import SPLITS
 from inversescope.config import CausalConfig
@@ -227,13 +228,12 @@ def _measure(
     source, contrast = Source(world.subject, tokens), world.contrast(tokens)
     undisturbed, kl, difference = None, [], []
     for start in range(0, len(patches), ROWS):
-        found = source.logits(patches[start : start + ROWS])
-        logs = found.log_softmax(1)
+        logits = source.logits(patches[start : start + ROWS])
         if undisturbed is None:
-            undisturbed = logs[0]
-        kl.append((undisturbed.exp() * (undisturbed - logs)).sum(1).clamp_min(0))
+            undisturbed = logits.log_softmax(1)[0]
+        kl.append(divergences(undisturbed, logits))
         right, wrong = (
-            (found[:, token] for token in contrast) if contrast else (found.new_full((len(found),), nan), 0.0)
+            (logits[:, token] for token in contrast) if contrast else (logits.new_full((len(logits),), nan), 0.0)
         )
         difference.append(right - wrong)
     return {"kl": torch.cat(kl).double().numpy(), "logit_difference": torch.cat(difference).double().numpy()}

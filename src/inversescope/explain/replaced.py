@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from inversescope.causal.next_token import divergences
 from inversescope.explain.prior import Hypothesis
 from inversescope.inverter import Inversion
 from inversescope.run.pipeline import Run
@@ -89,5 +90,5 @@ class Replaced:
             self._effects |= dict(zip(inputs, self._kl(activations).tolist(), strict=True))
 
     def _kl(self, activations: Float[Tensor, "donors d"]) -> Float[ndarray, " donors"]:
-        logs = self._source.logits([{self._site: each} for each in activations]).log_softmax(1)
-        return (self._undisturbed.exp() * (self._undisturbed - logs)).sum(1).clamp_min(0).double().numpy()
+        logits = self._source.logits([{self._site: each} for each in activations])
+        return divergences(self._undisturbed, logits).double().numpy()
