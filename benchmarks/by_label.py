@@ -45,7 +45,7 @@ def score(store: Store, site: Site, pool: ndarray, label: str, bandwidth: float)
     """Over the inputs of one label, none of which counts as its own neighbour."""
     places = np.flatnonzero(pool == label)[:STANDING_IN]
     activations = store.activations("pool", site)
-    distances = store.spread(site).distances(activations[places], activations).numpy()
+    distances = store.units(site).distances(activations[places], activations).numpy()
     distances[np.arange(len(places)), places] = np.inf
     weights = normalise(np.where(pool == None, -np.inf, log_kernel(distances, bandwidth)))  # noqa: E711 - elementwise
     consistency = (weights * (pool == label)).sum(1)

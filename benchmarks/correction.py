@@ -23,7 +23,7 @@ from rich.table import Table
 from torch import Tensor
 
 from inversescope.generator import Generator
-from inversescope.generator.generator import Writer
+from inversescope.generator.generator import IncrementalDecoder
 from inversescope.generator.vocabulary import BOUNDARY
 from inversescope.run.pipeline import Run
 from inversescope.sites import Site
@@ -56,14 +56,14 @@ class World:
         self.seconds_a_token = (time.monotonic() - started) / _tokens(run.subject, unread)
         self.distances: dict[Site, Float[ndarray, "inputs targets"]] = {}
         for site in sites:
-            targets, spread = store.activations("target", site)[:TARGETS], store.spread(site)
+            targets, units = store.activations("target", site)[:TARGETS], store.units(site)
             self.distances[site] = np.empty((len(self.inputs), TARGETS))
             for rows, z in (
                 (unread, read[site]),
                 *((store.inputs(split).tokens, store.activations(split, site)) for split in ("train", "pool")),
             ):
                 at = np.array([self.place.get(tokens, -1) for tokens in rows])
-                self.distances[site][at[at >= 0]] = spread.distances(z, targets).double().numpy()[at >= 0]
+                self.distances[site][at[at >= 0]] = units.distances(z, targets).double().numpy()[at >= 0]
         labels = [run.task.labels(tokens) for tokens in self.inputs]
         values = [(name, x) for name in run.task.features for x in sorted({row[name] for row in labels} - {None})]
         self.labels = np.array([[row[name] == value for name, value in values] for row in labels], dtype=float)
@@ -88,11 +88,11 @@ class Question:
         started = time.monotonic()
         bandwidth = torch.full((len(self.activations),), h)
         condition = self.generator.condition(self.site, self.activations, bandwidth)[torch.from_numpy(target)]
-        writer = Writer(self.generator, condition)
+        decoder = IncrementalDecoder(self.generator, condition)
         token = torch.full((len(target), 1), BOUNDARY)
         written, alive, log_q = [token], torch.ones_like(token, dtype=torch.bool), torch.zeros(len(target))
         for position in range(self.generator.positions - 1):
-            logs = writer.next(token)
+            logs = decoder.next(token)
             token = torch.multinomial(logs.exp(), 1, generator=self.rng)
             if given is not None and keep is not None:
                 kept = torch.from_numpy(position < keep)[:, None]

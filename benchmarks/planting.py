@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from settings import BANDWIDTHS, configured, trained
 
-from inversescope.calibrate.divergence import Calibration
+from inversescope.calibrate.divergence import Comparison
 from inversescope.run.pipeline import Run
 from inversescope.train.checkpoint import load_generator
 from inversescope.verdicts import of_question, of_site
@@ -28,7 +28,7 @@ OUTSIDE = 2.0  # times the end of a range
 def main() -> None:
     run, steps = Run.open(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20
     config = run.config.calibrate
-    calibration = Calibration(run.store, run.task.labels, config.targets, config.draws, run.config.seed)
+    comparison = Comparison(run.store, run.task.labels, config.targets, config.draws, run.config.seed)
     early, _, _ = trained(run, configured(run.config, [f"train.steps={steps}"]), run.sites["train"])
     late = load_generator(run.folder / "train", torch.device("cpu"))
     table = Table("site", f"stopped after {steps} steps", "reason", "asked outside its range")
@@ -36,10 +36,10 @@ def main() -> None:
     for site in early.sites:
         low, high = early.bandwidths[site]
         asked = torch.logspace(0, 1, BANDWIDTHS, base=high / low).mul(low).clamp(low, high).tolist()
-        answers = [calibration.ask(early, site, h, query) for query in config.queries for h in asked]
+        answers = [comparison.compare(early, site, h, query) for query in config.queries for h in asked]
         verdict = of_site([answer.measured(outside=False) for answer in answers])
         low, high = late.bandwidths[site]
-        beyond = [calibration.ask(late, site, h, "clean") for h in (low / OUTSIDE, high * OUTSIDE)]
+        beyond = [comparison.compare(late, site, h, "clean") for h in (low / OUTSIDE, high * OUTSIDE)]
         said = [of_question(each.measured(outside=not late.serves(site, each.bandwidth))) for each in beyond]
         table.add_row(str(site), verdict.judgement, verdict.reason, ", ".join(each.judgement for each in said))
         called.update([f"stopped early: {verdict.judgement}", *(f"outside: {each.judgement}" for each in said)])

@@ -27,7 +27,7 @@ from inversescope.collect.collect import Store
 from inversescope.config import RunConfig
 from inversescope.run.pipeline import Run
 from inversescope.sites import Site
-from inversescope.units import Spread
+from inversescope.units import Units
 
 DIMENSIONS = (8, 32, 128, 576)
 WIDTHS = (32, 64, 128, 256)
@@ -86,14 +86,14 @@ class _Projected(Store):
     def activations(  # pyright: ignore[reportIncompatibleVariableOverride] - not cached
         self, split: str, site: Site
     ) -> Float[Tensor, "n d"]:
-        read = super().spread(site).standardize(super().activations(split, site))
+        read = super().units(site).standardize(super().activations(split, site))
         rng = torch.Generator().manual_seed(self.dimension)
         directions, _ = torch.linalg.qr(torch.randn(read.shape[1], self.dimension, generator=rng))
         return read @ directions
 
-    def spread(self, site: Site) -> Spread:
+    def units(self, site: Site) -> Units:
         probability = self.inputs("pool").probability
-        return Spread.of(self.activations("pool", site), torch.tensor(probability))
+        return Units.of(self.activations("pool", site), torch.tensor(probability))
 
 
 def _texts(run: Run, folder: Path, length: int, sites: Sequence[Site]) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inversescope.calibrate.divergence import Calibration
+from inversescope.calibrate.divergence import Comparison
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
 from inversescope.run.pipeline import Run
@@ -71,13 +71,13 @@ def _train(run: Run, config: RunConfig, sites: Sequence[Site], steps: int) -> tu
 
 def divergences(run: Run, generator: Generator, targets: int = 8, seed: int = 7) -> dict[Site, np.ndarray]:
     """KL from the exact distribution in nats, [query, bandwidth] for each site: clean and noisy, over its range."""
-    calibration = Calibration(run.store, run.task.labels, targets, 1, seed)
+    comparison = Comparison(run.store, run.task.labels, targets, 1, seed)
     found = {}
     for site in generator.sites:
         asked = np.geomspace(*generator.bandwidths[site], BANDWIDTHS)
         found[site] = np.array(
             [
-                [mean(calibration.ask(generator, site, float(h), query, draw=False).divergence).value for h in asked]
+                [mean(comparison.compare(generator, site, float(h), query, draw=False).divergence).value for h in asked]
                 for query in ("clean", "noisy")
             ]
         )

@@ -24,7 +24,7 @@ from inversescope.generator.conditioning import Conditioning
 from inversescope.run.pipeline import Run
 from inversescope.sample.sample import draw_from
 from inversescope.train.train import prepare
-from inversescope.train.trainer import Training
+from inversescope.train.trainer import Trainer
 
 ROUNDS = 7
 STEPS = 4  # of training, in a round
@@ -63,20 +63,20 @@ def _jobs(run: Run, config: RunConfig, bare: bool = False) -> dict[str, Callable
     sites = run.subject.sites(config.generator.sites)
     if bare:  # every step without conditions, and without what an encoder expects
         config = configured(config, ["generator.encoder=identity", f"train.pretrain={10**6}"])
-    material = prepare(run.store, sites, config.generator, config.train, config.seed, None, ())
+    data = prepare(run.store, sites, config.generator, config.train, config.seed, None, ())
     if bare:
-        material.generator.conditioning = Conditioning(material.generator.backbone.shape)
-    training = Training(material, config.generator, config.train, config.seed, torch.device("cpu"))
+        data.generator.conditioning = Conditioning(data.generator.backbone.shape)
+    trainer = Trainer(data, config.generator, config.train, config.seed, torch.device("cpu"))
     site, rng = sites[0], torch.Generator().manual_seed(0)
     asked = run.store.activations("target", site)[:TARGETS]
 
     def train() -> float:
         for _ in range(STEPS):
-            training.step()
+            trainer.step()
         return STEPS * config.train.batch
 
     def draw() -> float:
-        generator = training.generator
+        generator = trainer.generator
         with torch.inference_mode():
             h = torch.full((len(asked),), generator.bandwidths[site][0])
             condition = generator.no_condition(len(asked)) if bare else generator.condition(site, asked, h)

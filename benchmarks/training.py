@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from settings import configured, trained
 
-from inversescope.calibrate.divergence import Calibration
+from inversescope.calibrate.divergence import Comparison
 from inversescope.run.pipeline import Run
 from inversescope.stats.intervals import Estimate
 from inversescope.verdicts import TRUSTED
@@ -29,13 +29,13 @@ def main() -> None:
     run = Run.open(sys.argv[1])
     config = configured(run.config, sys.argv[2:])
     generator, seconds, _ = trained(run, config, run.subject.sites(config.generator.sites))
-    calibration = Calibration(run.store, run.task.labels, TARGETS, DRAWS, SEED)
+    comparison = Comparison(run.store, run.task.labels, TARGETS, DRAWS, SEED)
     table = Table("site", "h", "query", "size", "KL", *run.task.features)
     gaps: list[float] = []
     for site in generator.sites:
         for h in config.calibrate.bandwidths or config.sample.bandwidths:
             for query in config.calibrate.queries:
-                found = calibration.ask(generator, site, h, query).measured(outside=not generator.serves(site, h))
+                found = comparison.compare(generator, site, h, query).measured(outside=not generator.serves(site, h))
                 if found.exact or found.size >= TRUSTED:
                     gaps += [gap.value for gap in found.gaps.values()]
                     cells = map(_with_margin, (found.divergence, *found.gaps.values()))

@@ -241,7 +241,7 @@ heads = 2
 steps = 400
 check = 50
 batch = 128
-answers = 4
+inputs_per_condition = 4
 
 [calibrate]
 targets = 8

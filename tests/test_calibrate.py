@@ -13,13 +13,13 @@ from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, posterior, read, row
 
 from inversescope import files
 from inversescope.calibrate.calibrate import calibrate, check
-from inversescope.calibrate.divergence import Calibration, inclusion, two_sample
+from inversescope.calibrate.divergence import Comparison, sample_points, two_sample
 from inversescope.collect.collect import Store
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.collect.posterior import posterior as over_pool
 from inversescope.config import CalibrateConfig, GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
-from inversescope.train.bandwidth_range import supported
+from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.train import train
 from inversescope.train.trainer import Check
 
@@ -63,8 +63,8 @@ def early(whole: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
     return trained(tmp_path_factory.mktemp("early"), whole, 3, shape=untold)
 
 
-def calibration(store: Store) -> Calibration:
-    return Calibration(store, ToyTask().labels, 24, 200, 0)
+def comparison(store: Store) -> Comparison:
+    return Comparison(store, ToyTask().labels, 24, 200, 0)
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -98,13 +98,13 @@ def test_a_draw_does_not_answer_for_itself(drawn: Store):
 @pytest.mark.parametrize("query", ["clean", "noisy"])
 def test_divergence_and_variation_are_sums_over_the_prior(whole: Store, early: Generator, query):
     """All eight inputs are fewer than the points, so nothing is left to chance: against numpy."""
-    asked = calibration(whole)
-    found = asked.ask(early, COUNTS, 0.2, query)
+    asked = comparison(whole)
+    found = asked.compare(early, COUNTS, 0.2, query)
     rng = torch.Generator().manual_seed(0)
     activations = whole.activations("pool", COUNTS)[asked.targets]
     h = torch.full((len(activations),), 0.2)
     if query == "noisy":
-        activations = early.neighbourhood(COUNTS).noised(activations, h, rng)
+        activations = early.channel(COUNTS).noised(activations, h, rng)
     with torch.no_grad():
         condition = early.condition(COUNTS, activations, h).repeat_interleave(len(INPUTS), 0)
         given = early.vocabulary.encode(INPUTS).repeat(len(activations), 1)
@@ -116,13 +116,13 @@ def test_divergence_and_variation_are_sums_over_the_prior(whole: Store, early: G
 
 
 def test_gaps_are_what_the_draws_say_less_what_is_true(whole: Store, good: Generator):
-    found = calibration(whole).ask(good, LAST, 0.1, "clean")
+    found = comparison(whole).compare(good, LAST, 0.1, "clean")
     with torch.no_grad():
         condition = good.condition(LAST, whole.activations("pool", LAST), torch.full((len(INPUTS),), 0.1))
         given = good.vocabulary.encode(INPUTS).repeat(len(INPUTS), 1)
         q = (-good.nats(given, condition.repeat_interleave(len(INPUTS), 0))).exp().numpy().reshape(len(INPUTS), -1)
     labels = np.array([ToyTask().labels(x)["last"] for x in INPUTS], dtype=object)
-    for target, gap in zip(calibration(whole).targets, found.gaps["last"], strict=True):
+    for target, gap in zip(comparison(whole).targets, found.gaps["last"], strict=True):
         if labels[target] is None:
             assert np.isnan(gap)
         else:
@@ -178,7 +178,7 @@ def test_training_ends_when_it_is_calibrated(whole: Store, tmp_path: Path):
 
 def test_bandwidths_reach_from_one_neighbour_to_the_prior(whole: Store):
     for site in SITES:
-        low, high = supported(whole, site, 0)
+        low, high = bandwidth_range(whole, site, 0)
         assert low < 0.5 < 1 < high
 
 
@@ -188,7 +188,7 @@ def test_points_estimate_a_mean_without_bias(points: int):
     probability = rng.dirichlet(np.full(60, 0.3))
     values, sums = rng.normal(size=60), []
     for seed in range(4000):
-        places, share = inclusion(probability, points, np.random.default_rng(seed))
+        places, share = sample_points(probability, points, np.random.default_rng(seed))
         assert len(places) <= points + 1
         sums.append(share @ values[places])
     error = np.std(sums) / len(sums) ** 0.5
@@ -197,7 +197,7 @@ def test_points_estimate_a_mean_without_bias(points: int):
 
 def test_fewer_inputs_than_points_are_summed_exactly():
     probability = np.r_[0.5, 0.3, 0.2, np.zeros(5)]
-    places, share = inclusion(probability, 8, np.random.default_rng(0))
+    places, share = sample_points(probability, 8, np.random.default_rng(0))
     assert (places.tolist(), share.tolist()) == ([0, 1, 2], [0.5, 0.3, 0.2])
 
 

@@ -165,7 +165,7 @@ def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: Wor
         for group in step.Donors(world, CausalConfig(), BANDWIDTH, 0).of(PASSES, 0)
         if (group.feature, group.kind) == ("first", "other")
     ]
-    distances = world.store.spread(PASSES).distances(
+    distances = world.store.units(PASSES).distances(
         world.store.activations("pool", PASSES), world.store.activations("target", PASSES)[:1]
     )[:, 0]
     nearest = sorted(float(distances[i]) for i, x in enumerate(INPUTS) if x[0] != TARGETS[0][0])[:4]

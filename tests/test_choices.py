@@ -19,7 +19,7 @@ from inversescope import files
 from inversescope.collect.collect import Store
 from inversescope.config import GeneratorConfig, RunConfig, TrainConfig
 from inversescope.errors import UserError
-from inversescope.generator import IGNORED, Generator, Vocabulary, content
+from inversescope.generator import IGNORED, Generator, InputPCA, Vocabulary
 from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.conditioning.control import Control
 from inversescope.generator.encoding import IdentityEncoder
@@ -28,7 +28,7 @@ from inversescope.subject import Subject
 from inversescope.subject.trimmed_copy import Borrowed, lender
 from inversescope.train.checkpoint import LOSSES, load_generator, save_generator
 from inversescope.train.train import Progress, train
-from inversescope.units import Spread
+from inversescope.units import Units
 
 WIDE, NARROW = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {WIDE: 32, NARROW: 5}
@@ -41,16 +41,16 @@ def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = Tru
     """An untrained generator; shaken, no number is what it was made with, so that nothing passes by being zero."""
     torch.manual_seed(0)
     vocabulary = Vocabulary(((7,), (9,)))
-    says = content(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
+    pca = InputPCA.of(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
     built: Any = (32, 2, 4)
     if backbone != "scratch":
         built = Borrowed.of(tiny_model(backbone), [7, 9], layers=2, adapted=adapted)
     made = Generator(
         vocabulary, LONGEST + 2, DIMENSIONS, dict.fromkeys(DIMENSIONS, (0.05, 1.0)),
-        known=20, facts=says.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
+        stored=20, indicators=pca.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
     )  # fmt: skip
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
-    made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, says, torch.arange(5, 25))
+    made.fit(activations, {site: Units.of(z) for site, z in activations.items()}, pca, torch.arange(5, 25))
     for weight in made.parameters() if shaken else ():
         weight.data += 0.1 * torch.randn(weight.shape)
     return made.eval()
@@ -121,13 +121,13 @@ def test_a_borrowed_model_says_what_its_lender_says(model_type: str):
     tokens = [1, *range(3, 41)]
     made = Generator(
         Vocabulary(tuple((token,) for token in tokens[1:])), 6, {NARROW: 5}, {NARROW: (0.05, 1.0)},
-        known=1, facts=(1, 1, 1), encoder="identity", conditioning="control",
+        stored=1, indicators=(1, 1, 1), encoder="identity", conditioning="control",
         backbone=Borrowed.of(lender, tokens[1:], layers=3),
     )  # fmt: skip
     given = torch.tensor([[0, 3, 9, 30]])
     with torch.no_grad():
-        told = made.tell(torch.randn(1, 32))
-        found = made.backbone(given, told.hinted, made.conditioning, told.prepared)
+        prepared = made.prepare(torch.randn(1, 32))
+        found = made.backbone(given, prepared.bias, made.conditioning, prepared.conditioning)
         expected = lender(torch.tensor([tokens])[:, given[0]]).logits[:, :, [2, *tokens[1:]]]
     assert torch.allclose(found, expected, atol=1e-5)
     made.backbone.requires_grad_(True).embeddings.data.zero_()
@@ -141,7 +141,7 @@ def test_the_identity_encoder_starts_as_the_identity():
     with torch.no_grad():
         encoded = made.condition(WIDE, z, h)
         first = made.conditioning.prefix(made.conditioning.prepare(encoded))[:, 0]
-    assert torch.allclose(encoded, scale * made.neighbourhood(WIDE).standardize(z), atol=1e-4)
+    assert torch.allclose(encoded, scale * made.channel(WIDE).standardize(z), atol=1e-4)
     assert torch.equal(first, encoded)
     assert isinstance(made.encoder, IdentityEncoder)
     _, narrow = made.encoder.maps.parameters()
@@ -198,7 +198,7 @@ def moved(one: Generator, other: Generator) -> set[str]:
 
 def of_backbone(made: Generator) -> set[str]:
     """The names of the backbone's own parameters."""
-    return {name for name, _ in made.named_parameters() if name.startswith("backbone.") and "hints" not in name}
+    return {name for name, _ in made.named_parameters() if name.startswith("backbone.") and "token_bias" not in name}
 
 
 @pytest.mark.parametrize("backbone", ["scratch", "subject"])
@@ -211,7 +211,7 @@ def test_a_frozen_backbone_learns_first_and_then_no_more(
     two = trained(tmp_path / "two", store, subject, steps=4, **choices)
     more = trained(tmp_path / "three", store, subject, steps=1, **choices | {"pretrain": 5})
     assert not moved(one, two) & of_backbone(one)
-    assert {"encoder.mix.1.weight", "backbone.hints.here.weight"} <= moved(one, two)
+    assert {"encoder.mlp.1.weight", "backbone.token_bias.this.weight"} <= moved(one, two)
     assert any(name.startswith("conditioning.") for name in moved(one, two))
     assert moved(one, more) & of_backbone(one)
 

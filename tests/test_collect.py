@@ -82,10 +82,10 @@ def test_texts_and_labels_belong_to_the_inputs(run: Run):
 
 def test_the_statistics_are_those_of_the_pool(run: Run):
     for site in run.sites["pool"]:
-        rows, spread = run.store.activations("pool", site).double().numpy(), run.store.spread(site)
-        assert spread.count == len(rows) == 24
-        np.testing.assert_allclose(spread.mean, rows.mean(0), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(spread.deviation, rows.std(0, ddof=1), rtol=1e-4, atol=1e-5)
+        rows, units = run.store.activations("pool", site).double().numpy(), run.store.units(site)
+        assert units.count == len(rows) == 24
+        np.testing.assert_allclose(units.mean, rows.mean(0), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(units.deviation, rows.std(0, ddof=1), rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_generators_sites_are_read_for_training(run: Run):
@@ -160,10 +160,10 @@ def test_every_input_of_the_prior_is_read_once_and_serves_train_and_pool(run: Ru
     site = run.sites["train"][0]
     assert torch.equal(store.activations("train", site), store.activations("pool", site))
     assert not list(tmp_path.glob("train-*"))
-    standardized = store.spread(site).standardize(store.activations("pool", site)).double()
+    standardized = store.units(site).standardize(store.activations("pool", site)).double()
     weights = torch.tensor(pool.probability)
     assert float((weights @ standardized).abs().max()) == pytest.approx(0, abs=1e-5)
-    varying = store.spread(site).deviation > 0
+    varying = store.units(site).deviation > 0
     assert (weights @ standardized**2)[varying].tolist() == pytest.approx([1.0] * int(varying.sum()), abs=1e-4)
 
 
@@ -212,10 +212,10 @@ def test_more_inputs_stand_behind_those_that_are_there(run: Run, tmp_path: Path,
     assert max(homes.values()) == 1 and len(set(store.inputs("target").tokens)) == 6
     kept = {name: hash for name, hash in contents(tmp_path).items() if name in shards and name.endswith(".safetensors")}
     assert {name for name, hash in kept.items() if hash != shards[name]} == {"statistics.safetensors"}
-    spread = store.spread(Site.parse("resid_post.1"))
+    units = store.units(Site.parse("resid_post.1"))
     rows = store.activations("pool", Site.parse("resid_post.1")).double()
-    torch.testing.assert_close(spread.mean.double(), rows.mean(0), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(spread.deviation.double(), rows.std(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(units.mean.double(), rows.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(units.deviation.double(), rows.std(0), rtol=1e-4, atol=1e-5)
 
 
 def test_more_sites_are_read_of_all_inputs_and_no_site_twice(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from inversescope.generator import IGNORED, Generator, Vocabulary, content
-from inversescope.generator.encoding.regression import SiteEncoder
-from inversescope.generator.site_channel import Neighbourhood
+from inversescope.generator import IGNORED, Generator, InputPCA, Vocabulary
+from inversescope.generator.encoding.regression import SiteRegression
+from inversescope.generator.site_channel import SiteChannel
 from inversescope.sites import Site
 from inversescope.train.checkpoint import load_generator, save_generator
-from inversescope.units import Spread
+from inversescope.units import Units
 
 NEAR, FAR = Site("resid_post", 0), Site("z", 2, 1)
 DIMENSIONS = {NEAR: 4, FAR: 3}
@@ -33,17 +33,17 @@ def generator(seed: int = 0) -> Generator:
     torch.manual_seed(seed)
     vocabulary = Vocabulary(PHRASES)
     inputs = [(7,), (9, 7), (9, 9, 7), (7, 7), (9,), (7, 9), (9, 9), (7, 7, 9)]
-    says = content(vocabulary.encode(inputs * 5), 16)
+    pca = InputPCA.of(vocabulary.encode(inputs * 5), 16)
     shape = {
-        "known": 20,
-        "facts": says.sizes,
+        "stored": 20,
+        "indicators": pca.sizes,
         "encoder": "regression",
         "conditioning": "adaln",
         "backbone": (16, 2, 2),
     }
     made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, BANDWIDTHS, **shape)
     activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
-    made.fit(activations, {site: Spread.of(z) for site, z in activations.items()}, says, torch.arange(5, 25))
+    made.fit(activations, {site: Units.of(z) for site, z in activations.items()}, pca, torch.arange(5, 25))
     for weight in made.parameters():
         weight.data += 0.1 * torch.randn(weight.shape)
     return made.eval()
@@ -119,8 +119,8 @@ def test_a_later_token_does_not_change_earlier_logits():
     condition = conditions(made, 1)
     one, two = torch.tensor([[0, 1, 2, 1]]), torch.tensor([[0, 1, 1, 2]])
     with torch.no_grad():
-        told = made.tell(condition)
-        given = told.hinted, made.conditioning, told.prepared
+        prepared = made.prepare(condition)
+        given = prepared.bias, made.conditioning, prepared.conditioning
         first, second = (made.backbone(rows, *given)[0] for rows in (one, two))
     assert torch.allclose(first[:2], second[:2], atol=1e-6)
     assert not torch.allclose(first[2], second[2], atol=1e-2)
@@ -186,68 +186,68 @@ def test_what_never_ends_or_is_empty_is_no_input():
     assert Vocabulary(PHRASES).decode(torch.tensor([[1, 2, 1], [0, 1, 1], [2, 0, 1]])) == [None, None, (9,)]
 
 
-def correlated_site() -> tuple[Tensor, Tensor, Spread]:
+def correlated_site() -> tuple[Tensor, Tensor, Units]:
     """Activations with unequal variances and one constant coordinate, and two numbers that depend on them."""
     rng = torch.Generator().manual_seed(5)
     hidden = torch.randn(600, 5, generator=rng)
     mixing = torch.randn(5, 5, generator=rng) * torch.tensor([3.0, 1.0, 0.3, 0.1, 1.0])
     activations = torch.cat((50 * hidden @ mixing.T + 20, torch.full((600, 1), 4.0)), 1)
-    content = hidden[:, [0, 2]] + 0.5 * torch.randn(600, 2, generator=rng)
-    content -= content.mean(0)
-    return activations, content, Spread.of(activations)
+    components = hidden[:, [0, 2]] + 0.5 * torch.randn(600, 2, generator=rng)
+    components -= components.mean(0)
+    return activations, components, Units.of(activations)
 
 
 def encoded_site(
-    spread: Spread, activations: Tensor, content: Tensor, known: Tensor
-) -> tuple[Neighbourhood, SiteEncoder]:
-    near, encoder = Neighbourhood(6, len(known)), SiteEncoder(6, len(known), 2)
-    near.fit(activations, spread, known)
-    encoder.fit(near, activations, content, known)
-    return near, encoder
+    units: Units, activations: Tensor, components: Tensor, stored: Tensor
+) -> tuple[SiteChannel, SiteRegression]:
+    channel, encoder = SiteChannel(6, len(stored)), SiteRegression(6, len(stored), 2)
+    channel.fit(activations, units, stored)
+    encoder.fit(channel, activations, components, stored)
+    return channel, encoder
 
 
 @pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0])
 def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(bandwidth: float):
-    activations, content, spread = correlated_site()
-    near, encoder = encoded_site(spread, activations, content, torch.tensor([0]))
+    activations, components, units = correlated_site()
+    channel, encoder = encoded_site(units, activations, components, torch.tensor([0]))
     clean, h = activations.repeat(40, 1), torch.full((40 * 600,), bandwidth)
-    noised = near.noised(clean, h, torch.Generator().manual_seed(6))
+    noised = channel.noised(clean, h, torch.Generator().manual_seed(6))
     noised = torch.cat((noised, 2 * clean - noised))  # each noise with its mirror image: chance correlations cancel
     with torch.no_grad():
-        estimate = encoder(near, noised, h.repeat(2), torch.ones(len(noised), 1))[0].double().numpy()
+        estimate = encoder(channel, noised, h.repeat(2), torch.ones(len(noised), 1))[0].double().numpy()
     # The best linear read-out, found from the noised activations alone by least squares.
-    standardized = spread.standardize(noised)[:, :5].double().numpy()
-    wanted = content.repeat(80, 1).double().numpy()
+    standardized = units.standardize(noised)[:, :5].double().numpy()
+    wanted = components.repeat(80, 1).double().numpy()
     best = standardized @ np.linalg.lstsq(standardized, wanted, rcond=None)[0]
     for column in range(2):
         # The scale at each bandwidth is the encoder's own business.
         assert np.corrcoef(estimate[:, column], best[:, column])[0, 1] > 0.999
 
 
-def test_the_kernel_estimate_is_the_weighted_content_of_the_other_known_inputs():
-    activations, content, spread = correlated_site()
-    known = torch.arange(599, 0, -12)  # fifty inputs in an order of their own
-    near, encoder = encoded_site(spread, activations, content, known)
-    z, h = activations[[599, 11, 300]], torch.tensor([0.1, 0.5, 1.0])  # the first and the last known, and another
-    squares = spread.distances(z, activations[known]).numpy() ** 2
-    for itself, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
+def test_the_kernel_estimate_is_the_weighted_mean_of_the_other_stored_inputs_components():
+    activations, components, units = correlated_site()
+    stored = torch.arange(599, 0, -12)  # fifty inputs in an order of their own
+    channel, encoder = encoded_site(units, activations, components, stored)
+    z, h = activations[[599, 11, 300]], torch.tensor([0.1, 0.5, 1.0])  # the first and the last stored, and another
+    squares = units.distances(z, activations[stored]).numpy() ** 2
+    for exclude, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
         with torch.no_grad():
-            _, kernel, size = encoder(near, z, h, near.weights(z, h, itself))
+            _, kernel, size = encoder(channel, z, h, channel.weights(z, h, exclude))
         weights = np.exp(-squares / 2 / h[:, None].numpy() ** 2)
         weights[range(len(left_out)), left_out] = 0
         weights /= weights.sum(1, keepdims=True)
-        assert kernel.numpy() == pytest.approx(weights @ content[known].numpy(), abs=1e-4)
+        assert kernel.numpy() == pytest.approx(weights @ components[stored].numpy(), abs=1e-4)
         assert size.numpy() == pytest.approx(1 / (weights**2).sum(1), rel=1e-3)
 
 
 def test_noise_has_the_deviation_that_makes_the_kernel():
-    activations, _, spread = correlated_site()
-    near = Neighbourhood(6, 1)
-    near.fit(activations, spread, torch.tensor([0]))
+    activations, _, units = correlated_site()
+    channel = SiteChannel(6, 1)
+    channel.fit(activations, units, torch.tensor([0]))
     n, h = 20_000, 0.3
     z = activations[:1].expand(n, -1)
-    noise = near.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z
-    expected = h * 5**0.5 * spread.deviation.numpy()  # five coordinates vary
+    noise = channel.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z
+    expected = h * 5**0.5 * units.deviation.numpy()  # five coordinates vary
     assert noise.std(0).numpy() == pytest.approx(expected, rel=0.03)
     assert noise.mean(0).numpy() == pytest.approx(np.zeros(6), abs=float(4 * expected.max() / n**0.5))
     assert noise[:, 5].eq(0).all()

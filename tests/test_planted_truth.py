@@ -24,7 +24,7 @@ from planted_worlds import BITS, DRAWN, SENTENCES, VOWELS, WORLDS, World, write_
 from inversescope.sites import every
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
-from inversescope.units import Spread
+from inversescope.units import Units
 
 pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
 ALL = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
@@ -42,7 +42,7 @@ def distances(world: World, subject: Subject) -> dict[str, torch.Tensor]:
     inputs = [subject.encode(row["text"]) for row in world.rows]
     activations = subject.capture(inputs, subject.sites(world.sites)).activations
     uniform = torch.full((len(inputs),), 1 / len(inputs))
-    return {str(site): Spread.of(read, uniform).distances(read, read) for site, read in activations.items()}
+    return {str(site): Units.of(read, uniform).distances(read, read) for site, read in activations.items()}
 
 
 @ALL

@@ -18,14 +18,14 @@ from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 from inversescope import files
 from inversescope.collect.collect import Store
 from inversescope.config import SampleConfig
-from inversescope.generator import Generator, Vocabulary, content
+from inversescope.generator import Generator, InputPCA, Vocabulary
 from inversescope.sample import verify
 from inversescope.sample.sample import SCHEMA, sample
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
-from inversescope.units import Spread
+from inversescope.units import Units
 
 RESIDUAL, HEAD = Site("resid_post", 1), Site("z", 2, 3)
 SITES = (RESIDUAL, HEAD)
@@ -225,14 +225,14 @@ def generator(store: Store) -> Generator:
     vocabulary = Vocabulary.of(INPUTS)
     encoded = vocabulary.encode(SPLITS["pool"])
     activations = {site: store.activations("pool", site) for site in SITES}
-    says = content(encoded, 16)
+    pca = InputPCA.of(encoded, 16)
     made = Generator(
         vocabulary, encoded.shape[1],
         {site: z.shape[1] for site, z in activations.items()}, dict.fromkeys(SITES, (0.02, 2.0)),
-        known=len(encoded), facts=says.sizes, encoder="regression", conditioning="adaln", backbone=(16, 1, 2),
+        stored=len(encoded), indicators=pca.sizes, encoder="regression", conditioning="adaln", backbone=(16, 1, 2),
     )  # fmt: skip
-    spreads = {site: Spread.of(z) for site, z in activations.items()}
-    made.fit(activations, spreads, says, torch.arange(len(encoded)))
+    units = {site: Units.of(z) for site, z in activations.items()}
+    made.fit(activations, units, pca, torch.arange(len(encoded)))
     return made.eval()
 
 

@@ -77,9 +77,9 @@ everywhere = pytest.mark.parametrize(
 
 @everywhere
 def test_noise_alone_teaches_the_exact_posterior(by_noise: Generator, store: Store, site: Site, bandwidth: float):
-    clean, spread = store.activations("target", site).repeat(50, 1), store.spread(site)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)) * spread.deviation
-    assert_is_posterior(by_noise, site, clean + bandwidth * spread.dimension**0.5 * noise, bandwidth)
+    clean, units = store.activations("target", site).repeat(50, 1), store.units(site)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)) * units.deviation
+    assert_is_posterior(by_noise, site, clean + bandwidth * units.dimension**0.5 * noise, bandwidth)
     assert_is_posterior(by_noise, site, clean[: len(INPUTS)], bandwidth)
 
 

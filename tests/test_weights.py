@@ -23,7 +23,7 @@ from inversescope.stats.weights import (
     pareto_smoothed,
     systematic,
 )
-from inversescope.units import Spread
+from inversescope.units import Units
 
 logs = arrays.arrays(float, st.integers(1, 12), elements=st.floats(-50, 50) | st.just(-np.inf))
 positive = arrays.arrays(float, st.integers(1, 12), elements=st.floats(0.01, 100))
@@ -225,11 +225,11 @@ def test_a_wrong_generator_is_corrected_and_counting_each_input_once_comes_neare
 def test_where_all_inputs_are_found_the_answer_is_exact(site: Site, h: float):
     """In a world that can be enumerated, from a generator that knows nothing of the target."""
     z = torch.tensor([read(x)[site] for x in INPUTS])
-    spread = Spread.of(torch.tensor([read(x)[site] for x in rows()]))
+    units = Units.of(torch.tensor([read(x)[site] for x in rows()]))
     q = np.array([1, 2, 3, 4, 5, 6, 7, 8]) / 36
     drawn = np.random.default_rng(0).choice(8, 2000, p=q)
     for target in range(8):
-        distances = spread.distances(z, z[target : target + 1])[:, 0].double().numpy()[drawn]
+        distances = units.distances(z, z[target : target + 1])[:, 0].double().numpy()[drawn]
         logs = log_posterior(distances, h, np.log(list(PRIOR.values()))[drawn])
         weights, _ = importance_weights(logs, np.log(q)[drawn], drawn.tolist())
         assert np.bincount(drawn, weights) == pytest.approx(posterior(z[target].numpy(), site, h), abs=1e-4)

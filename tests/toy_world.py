@@ -18,7 +18,7 @@ from inversescope import files
 from inversescope.collect.collect import SHARDS, Store
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
-from inversescope.units import Spread
+from inversescope.units import Units
 
 # Probabilities are multiples of 1/20, so that a split of 40 rows holds them exactly.
 PRIOR: dict[Tokens, float] = {
@@ -84,8 +84,8 @@ def write_store(
         if split == "pool":
             for site, activations in tensors.items():
                 shares = torch.tensor([prior[x] for x in part]) if prior else None
-                spread = Spread.of(activations, shares)
-                statistics |= {f"{site}.mean": spread.mean, f"{site}.deviation": spread.deviation}
+                units = Units.of(activations, shares)
+                statistics |= {f"{site}.mean": units.mean, f"{site}.deviation": units.deviation}
     files.write_json(folder / SHARDS, shards)
     save_file(statistics, folder / "statistics.safetensors")
     return Store(folder)

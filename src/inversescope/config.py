@@ -64,13 +64,14 @@ class CollectConfig(_Section):
 
 
 class GeneratorConfig(_Section):
-    """The conditional model q(x | ẑ, s, h), over the prior's vocabulary."""
+    """The generator: the conditional model q(x | ẑ, s, h), over the prior's vocabulary."""
 
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",), min_length=1, description="the sites it serves; each must be among collect.sites"
     )
-    known: PositiveInt = Field(
-        default=4096, description="training inputs kept at each site; a whole prior is kept whole"
+    stored: PositiveInt = Field(
+        default=4096,
+        description="training inputs whose activations are stored at each site; a whole prior is stored whole",
     )
     encoder: Literal["regression", "residual", "identity"] = Field(
         default="regression",
@@ -89,8 +90,8 @@ class GeneratorConfig(_Section):
     )
     tuning: Literal["full", "frozen", "lora"] = Field(
         default="full",
-        description="whether the backbone learns along: all of it, nothing (see train.pretrain), or adapters of a "
-        "pretrained one",
+        description="how the backbone is trained. `full`: all of it; `frozen`: not at all (see train.pretrain); "
+        "`lora`: low-rank adapters of a pretrained one",
     )
     width: PositiveInt = Field(default=128, description="width of the hidden state and of the condition, from scratch")
     layers: PositiveInt = Field(default=2, description="transformer blocks: from scratch, or the first of a pretrained")
@@ -108,27 +109,27 @@ class GeneratorConfig(_Section):
 class TrainConfig(_Section):
     """How the generator is trained: next-token loss on noised activations."""
 
-    steps: PositiveInt = Field(default=1000, description="optimizer steps, unless it is calibrated before")
-    check: PositiveInt = Field(default=200, description="steps between checks of whether it is calibrated")
+    steps: PositiveInt = Field(default=1000, description="optimizer steps, unless every site is calibrated before")
+    check: PositiveInt = Field(default=200, description="steps between checks of the calibration")
     pretrain: int = Field(
         default=0,
         ge=0,
-        description="steps before them in which the backbone alone learns, from inputs without activations",
+        description="earlier steps in which the backbone alone is trained, on inputs without activations",
     )
-    batch: PositiveInt = Field(default=256, description="examples a step, shared evenly by the step's sites")
-    answers: PositiveInt = Field(
-        default=1, description="examples that share a question: answers drawn for it where known inputs answer"
+    batch: PositiveInt = Field(default=256, description="training pairs per step, shared evenly by the step's sites")
+    inputs_per_condition: PositiveInt = Field(
+        default=1, description="training pairs that share a condition, where their inputs are neighbours of a target"
     )
-    sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew each time")
+    sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew for each")
     learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
     bandwidths: tuple[PositiveFloat, PositiveFloat] | Literal["range"] = Field(
         default="range",
-        description="the supported range, drawn log-uniformly from; `range`: at each site from one neighbour to the "
-        "prior, found from the pool",
+        description="the range from which bandwidths are drawn, log-uniformly; `range`: for each site from one "
+        "neighbour to the prior, found on the pool",
     )
     weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
-    unconditional: float = Field(default=0.1, ge=0, lt=1, description="share of examples without a condition")
-    clean: float = Field(default=0.8, ge=0, le=1, description="share of clean-target examples, where neighbours allow")
+    unconditional: float = Field(default=0.1, ge=0, lt=1, description="share of training pairs without a condition")
+    clean: float = Field(default=0.8, ge=0, le=1, description="share of clean queries, where neighbours suffice")
     checkpoint: PositiveInt = Field(default=100, description="steps between checkpoints")
 
     @model_validator(mode="after")

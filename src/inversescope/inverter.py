@@ -263,7 +263,7 @@ class Inverter:
         found = dict.fromkeys(distinct, np.nan)
         if distinct:
             read = self.run.subject.capture(distinct, [site]).activations[site]
-            measured = self.run.store.spread(site).distances(read, target)[:, 0].tolist()
+            measured = self.run.store.units(site).distances(read, target)[:, 0].tolist()
             found = dict(zip(distinct, measured, strict=True))
         return np.array([np.nan if row is None else found[row] for row in tokens])
 

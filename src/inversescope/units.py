@@ -1,4 +1,4 @@
-"""A site's own units: mean and spread over the prior, and the distance δ measured in them.
+"""Units of a site: mean and standard deviation of its coordinates over the prior, and the distance δ in these units.
 
 Dimensions: `d` coordinates of a site, `n` inputs, `m` other inputs.
 """
@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation of every coordinate of a site over `count` inputs of the prior.
+class Units:
+    """Standardization of a site: mean and standard deviation of each coordinate over `count` inputs of the prior.
 
-    A coordinate that never varies tells inputs apart no more than a constant does: it is left out.
+    A coordinate that never varies is left out: it distinguishes no inputs.
     """
 
     mean: Float[Tensor, " d"]
@@ -24,27 +24,27 @@ class Spread:
     count: int
 
     @classmethod
-    def of(cls, activations: Float[Tensor, "n d"], probability: Float[Tensor, " n"] | None = None) -> Spread:
-        """The spread of these activations, in float32; at least two of them.
+    def of(cls, activations: Float[Tensor, "n d"], probability: Float[Tensor, " n"] | None = None) -> Units:
+        """Units from at least two activations, in float32.
 
-        With probabilities, which sum to one, they are the whole prior; without, draws from it.
+        With probabilities, which sum to one, the inputs are the whole prior; without, draws from it.
         """
         moments = Moments()
         moments.add(activations, probability)
-        return moments.spread()
+        return moments.units()
 
-    def to(self, device: torch.device) -> Spread:
-        """The same on another device."""
-        return Spread(self.mean.to(device), self.deviation.to(device), self.count)
+    def to(self, device: torch.device) -> Units:
+        """Copy on another device."""
+        return Units(self.mean.to(device), self.deviation.to(device), self.count)
 
     @property
     def inverse(self) -> Float[Tensor, " d"]:
-        """1 / standard deviation, and 0 where the coordinate never varies."""
+        """1 / standard deviation; 0 where the coordinate never varies."""
         return (1 / self.deviation).where(self.deviation > 0, 0.0)
 
     @property
     def dimension(self) -> int:
-        """The number of coordinates that vary, at least 1: d in the formulas."""
+        """Number of coordinates that vary, at least 1: d in the formulas."""
         return max(1, int((self.deviation > 0).sum()))
 
     def standardize(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -54,12 +54,12 @@ class Spread:
     def distances(self, activations: Float[Tensor, "n d"], targets: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
         """δ: root mean square of the differences of standardized coordinates; about √2 between unrelated inputs."""
         left, right = self.standardize(activations), self.standardize(targets)
-        # The other mode is faster, and leaves equal activations a little apart.
+        # The matrix-product mode of cdist is faster, but gives equal activations a distance slightly above 0.
         return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / self.dimension**0.5
 
 
 class Moments:
-    """Mean and squares of every coordinate of a site, from its activations part by part (Chan, Golub, LeVeque 1983)."""
+    """Running mean and sum of squares of each coordinate, batch by batch (Chan, Golub, LeVeque 1983)."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -68,7 +68,7 @@ class Moments:
         self._draws = True
 
     def add(self, activations: Float[Tensor, "n d"], probability: Float[Tensor, " n"] | None = None) -> None:
-        """Take in a part: draws from the prior, or inputs of it with their probabilities, as every other part."""
+        """Add a batch: draws from the prior, or inputs with their probabilities; the same kind in every batch."""
         exact, weights = activations.double(), torch.ones(len(activations), dtype=torch.float64)
         if probability is not None:
             weights = probability.double()
@@ -81,10 +81,10 @@ class Moments:
         self._count += len(activations)
         self._draws = probability is None
 
-    def spread(self) -> Spread:
-        """The spread of all parts, in float32; together they are at least two inputs."""
+    def units(self) -> Units:
+        """Units from all batches, in float32; needs at least two inputs."""
         assert self._count > 1
         deviation = (self._squares / (self._count - 1 if self._draws else self._weight)).sqrt()
-        # Rounding leaves a constant coordinate with a deviation of about this much; below tiny, 1/deviation is inf.
+        # Rounding gives a constant coordinate a deviation of about this size; below `tiny`, 1/deviation is infinite.
         constant = deviation <= (1e-6 * self._mean.abs()).clamp_min(torch.finfo(torch.float32).tiny)
-        return Spread(self._mean.float(), deviation.masked_fill(constant, 0).float(), self._count)
+        return Units(self._mean.float(), deviation.masked_fill(constant, 0).float(), self._count)

@@ -23,7 +23,7 @@ from inversescope.sample.sample import SCHEMA, draw
 from inversescope.sample.verify import verify
 from inversescope.score.methods import from_draws, from_edits, without_condition
 from inversescope.train.train import prepare
-from inversescope.train.trainer import Training
+from inversescope.train.trainer import Trainer
 
 DRAWN, SAMPLES = "drawn.parquet", "samples.parquet"
 
@@ -146,20 +146,20 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
     started, run = time.monotonic(), study.run
     borrowed = None if config.generator.backbone == "scratch" else run.subject
     sampled = config.sample.bandwidths
-    material = prepare(run.store, study.sites, config.generator, config.train, config.seed, borrowed, sampled)
-    training = Training(material, config.generator, config.train, config.seed, run.subject.device)
+    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, borrowed, sampled)
+    trainer = Trainer(data, config.generator, config.train, config.seed, run.subject.device)
     checked = check(run.store, run.task.labels, config.calibrate, sampled, config.seed)
     begun = time.monotonic()
-    while not training.ended:
-        training.step()
-        pace = (time.monotonic() - begun) / training.done
+    while not trainer.ended:
+        trainer.step()
+        pace = (time.monotonic() - begun) / trainer.done
         # The learning rate falls towards the last step: the one at which, at this pace, the budget is over.
-        training.last = max(training.done, round((study.budget - (begun - started)) / pace))
-        if config.train.clean and training.done % config.train.check == 0 and not training.ended:
-            training.judge(checked)
-        progress(training.done, training.last, f"training, loss {training.losses[-1]:.2f} nats")
-    cost.notes.append(f"{training.done} training steps")
-    return training.finished().eval()
+        trainer.last = max(trainer.done, round((study.budget - (begun - started)) / pace))
+        if config.train.clean and trainer.done % config.train.check == 0 and not trainer.ended:
+            trainer.run_check(checked)
+        progress(trainer.done, trainer.last, f"training, loss {trainer.losses[-1]:.2f} nats")
+    cost.notes.append(f"{trainer.done} training steps")
+    return trainer.finished().eval()
 
 
 def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bool) -> pa.Table:

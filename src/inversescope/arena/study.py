@@ -132,7 +132,7 @@ class Study:
 
     def standardized(self, split: str, site: Site) -> Float[Tensor, "n d"]:
         """The activations of a site in its own units."""
-        return self.run.store.spread(site).standardize(self.run.store.activations(split, site))
+        return self.run.store.units(site).standardize(self.run.store.activations(split, site))
 
     def generator(self) -> torch.Generator:
         """Random numbers that follow from the seed."""

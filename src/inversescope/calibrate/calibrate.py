@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from inversescope import files
-from inversescope.calibrate.divergence import Answer, Calibration
+from inversescope.calibrate.divergence import Comparison, Divergences
 from inversescope.collect.collect import Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
@@ -22,7 +22,7 @@ from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import fields
 from inversescope.tasks import Labels, Tokens
-from inversescope.train.trainer import Check, Standing
+from inversescope.train.trainer import Check, SiteStatus
 from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
 
 QUICK_POINTS = 16  # inputs at which probabilities are compared in the middle of training
@@ -64,7 +64,7 @@ def calibrate(
         labels: every feature of an input.
         sampled: the bandwidths that are asked about where the config names none.
     """
-    calibration = Calibration(store, labels, config.targets, config.draws, seed)
+    comparison = Comparison(store, labels, config.targets, config.draws, seed)
     rows: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
     verdicts: dict[str, dict[str, Any]] = {}
@@ -73,7 +73,7 @@ def calibrate(
         for query in config.queries:
             measured = []
             for bandwidth in _bandwidths(config, sampled, generator.bandwidths[site]):
-                answer = calibration.ask(generator, site, bandwidth, query)
+                answer = comparison.compare(generator, site, bandwidth, query)
                 measured.append(answer.measured(outside=not generator.serves(site, bandwidth)))
                 rows.append(_row(answer, measured[-1]))
                 gaps += _gap_rows(answer, measured[-1])
@@ -83,43 +83,41 @@ def calibrate(
         files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(table, schema=SCHEMAS[name]))
     truth = "exact" if store.exact else "pool"
     files.write_json(
-        folder / "verdicts.json", {"truth": truth, "sites": verdicts, "prior": calibration.prior(generator)}
+        folder / "verdicts.json", {"truth": truth, "sites": verdicts, "prior": comparison.prior(generator)}
     )
 
 
 def check(
     store: Store, labels: Callable[[Tokens], Labels], config: CalibrateConfig, sampled: Sequence[float], seed: int
 ) -> Check:
-    """How the sites of a generator in training stand, on stand-ins of their own: what ends training must not be what
-    judges it.
-    """
-    calibration = Calibration(store, labels, max(2, config.targets // 2), config.draws, seed + 1, QUICK_POINTS)
+    """A check of the sites of a generator in training, on other stand-ins than those of the final calibration."""
+    comparison = Comparison(store, labels, max(2, config.targets // 2), config.draws, seed + 1, QUICK_POINTS)
 
-    def stand(generator: Generator) -> dict[Site, Standing]:
+    def measure(generator: Generator) -> dict[Site, SiteStatus]:
         found = {}
         for site in generator.sites:
             asked = _bandwidths(config, sampled, generator.bandwidths[site])
             answers = {
-                query: [calibration.ask(generator, site, h, query, draw=not store.exact) for h in asked]
+                query: [comparison.compare(generator, site, h, query, draw=not store.exact) for h in asked]
                 for query in config.queries
             }
-            found[site] = _standing([[each.measured(outside=False) for each in part] for part in answers.values()])
+            found[site] = _status([[each.measured(outside=False) for each in part] for part in answers.values()])
         return found
 
-    return stand
+    return measure
 
 
-def _standing(queries: Sequence[Sequence[Measured]]) -> Standing:
-    """How far off the answers are: the mean divergence where it is known, else the mean gap where there is one."""
+def _status(queries: Sequence[Sequence[Measured]]) -> SiteStatus:
+    """Status of a site: mean divergence where it is known, else mean absolute gap where the reference suffices."""
     calibrated = all(of_site(questions).judgement == "calibrated" for questions in queries)
     questions = [measured for part in queries for measured in part]
     if questions[0].exact:
-        lag = np.mean([measured.divergence.value for measured in questions])
+        error = np.mean([measured.divergence.value for measured in questions])
     else:
         gaps = [gap.value for measured in questions if measured.size >= TRUSTED for gap in measured.gaps.values()]
         known = np.abs([gap for gap in gaps if not np.isnan(gap)])
-        lag = known.mean() if len(known) else np.nan
-    return Standing(float(lag), calibrated)
+        error = known.mean() if len(known) else np.nan
+    return SiteStatus(float(error), calibrated)
 
 
 def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tuple[float, float]) -> Sequence[float]:
@@ -129,7 +127,7 @@ def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tupl
     return config.bandwidths or sampled
 
 
-def _row(answer: Answer, measured: Measured) -> dict[str, Any]:
+def _row(answer: Divergences, measured: Measured) -> dict[str, Any]:
     verdict, known = of_question(measured), answer.divergence[~np.isnan(answer.divergence)]
     return {
         **_question(answer),
@@ -143,10 +141,10 @@ def _row(answer: Answer, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _gap_rows(answer: Answer, measured: Measured) -> Iterator[dict[str, Any]]:
+def _gap_rows(answer: Divergences, measured: Measured) -> Iterator[dict[str, Any]]:
     for feature, gap in measured.gaps.items():
         yield {**_question(answer), "feature": feature, **fields("gap", gap)}
 
 
-def _question(answer: Answer) -> dict[str, Any]:
+def _question(answer: Divergences) -> dict[str, Any]:
     return {"site": str(answer.site), "bandwidth": answer.bandwidth, "query": answer.query}

@@ -1,7 +1,7 @@
-"""Questions to a generator about stand-ins for targets, and how far its answers are from the truth or the reference.
+"""Divergences between the generator and the exact posterior, or the reference, at stand-ins for targets.
 
-Dimensions: `targets` inputs that stand in for targets, `pool` inputs, `chosen` of them at which two probabilities are
-compared.
+Dimensions: `targets` inputs of the pool in place of targets, `pool` inputs, `points` of them at which two probabilities
+are compared.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from inversescope.tasks import Labels, Tokens
 from inversescope.verdicts import Measured
 
 POINTS = 64  # inputs at which the generator's probability is compared with the true one, for each target
-PRIOR_POINTS = 2048  # the same for the prior, which is one question
+PRIOR_POINTS = 2048  # the same for the prior
 PERMUTATIONS = 999
-COMPARED = 400  # draws and inputs of the two-sample test
+COMPARED = 400  # draws, and as many inputs, in the two-sample test
 _WORDS = {"clean": "clean target", "noisy": "noisy channel"}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """How the generator answers one kind of question: a number for each target; NaN where it is undefined."""
+class Divergences:
+    """Divergences at one site, bandwidth and query: a number for each target; NaN where it is undefined."""
 
     site: Site
     bandwidth: float
     query: Query
     exact: bool
-    sizes: Float[ndarray, " targets"]  # effective sample size of the truth or of the reference
-    divergence: Float[ndarray, " targets"]  # nats
-    variation: Float[ndarray, " targets"]
+    sizes: Float[ndarray, " targets"]  # effective sample size of the posterior or of the reference
+    divergence: Float[ndarray, " targets"]  # KL(P ‖ q), nats
+    variation: Float[ndarray, " targets"]  # total variation, 0 to 1
     gaps: dict[str, Float[ndarray, " targets"]]  # by feature: consistency of the draws minus the true one
 
     def measured(self, outside: bool) -> Measured:
-        """The means over targets, with their intervals."""
+        """Means over targets, with their intervals."""
         return Measured(
             where=f"h = {self.bandwidth:.3g}, {_WORDS[self.query]}",
             size=float(np.median(self.sizes)),
@@ -59,8 +59,8 @@ class Answer:
         )
 
 
-class Calibration:
-    """Asks a generator about stand-ins for targets, and compares."""
+class Comparison:
+    """Comparison of generators with the exact posterior or the reference, at the same stand-ins for targets."""
 
     def __init__(
         self,
@@ -78,16 +78,18 @@ class Calibration:
         self.points = points
         self.targets = stand_ins(store, targets, seed)
         self.pool = store.inputs("pool")
-        self._known: dict[Tokens, Labels] = {}
+        self._cache: dict[Tokens, Labels] = {}
 
-    def ask(self, generator: Generator, site: Site, bandwidth: float, query: Query, *, draw: bool = True) -> Answer:
-        """One kind of question about every stand-in; features are compared where inputs are drawn."""
+    def compare(
+        self, generator: Generator, site: Site, bandwidth: float, query: Query, *, draw: bool = True
+    ) -> Divergences:
+        """Divergences of one query at every stand-in; gaps of features only with `draw`."""
         device = next(generator.parameters()).device
         rng = torch.Generator().manual_seed(TorchStream.CALIBRATION.seed(self.seed))
         activations = self.store.activations("pool", site)[self.targets].to(device)
         bandwidths = torch.full((len(activations),), bandwidth, device=device)
         if query == "noisy":
-            activations = generator.neighbourhood(site).noised(activations, bandwidths, rng)
+            activations = generator.channel(site).noised(activations, bandwidths, rng)
         weights = posterior(self.store, distances(self.store, site, self.targets, activations.cpu()), bandwidth)
         with torch.inference_mode():
             condition = generator.condition(site, activations, bandwidths)
@@ -97,17 +99,17 @@ class Calibration:
         undefined = np.full(len(self.targets), np.nan)
         exact, sizes = self.store.exact, effective_sample_size(weights)
         compared = self._divergence(generator, condition, weights, self.points) if exact else (undefined, undefined)
-        return Answer(site, bandwidth, query, exact, sizes, *compared, gaps)
+        return Divergences(site, bandwidth, query, exact, sizes, *compared, gaps)
 
     def prior(self, generator: Generator) -> dict[str, float | None]:
-        """The null condition beside the prior: divergence in nats and total variation where the prior is known, and
-        the p-value of a two-sample test of its draws against inputs of the pool.
+        """Divergence (nats) and total variation of the null condition from the prior, where that is known; the p-value
+        of a two-sample test of its draws against inputs of the pool.
         """
         with torch.inference_mode():
             condition = generator.no_condition(1)
         rng = torch.Generator(condition.device).manual_seed(TorchStream.CALIBRATION.seed(self.seed))
         drawn, _ = draw_from(generator, condition, COMPARED, rng)
-        inputs = [self.pool.tokens[place] for place in stand_ins(self.store, COMPARED, self.seed + 1)]
+        inputs = [self.pool.tokens[i] for i in stand_ins(self.store, COMPARED, self.seed + 1)]
         p_value = two_sample([tokens or () for tokens in drawn], inputs, self.seed)
         if not self.store.exact:
             return {"kl": None, "tv": None, "p_value": p_value}
@@ -122,16 +124,16 @@ class Calibration:
         weights: Float[ndarray, "targets pool"],
         points: int,
     ) -> tuple[Float[ndarray, " targets"], Float[ndarray, " targets"]]:
-        """KL(P ‖ q) = E_P[ln P − ln q] and total variation = E_P[max(0, 1 − q/P)], both unbiased."""
+        """Unbiased estimates of KL(P ‖ q) = E_P[ln P − ln q] and of the total variation E_P[max(0, 1 − q/P)]."""
         rng = Stream.DIVERGENCE.rng(self.seed)
-        chosen = [inclusion(row, points, rng) for row in weights]
-        target = np.repeat(np.arange(len(weights)), [len(places) for places, _ in chosen])
-        places = np.concatenate([places for places, _ in chosen])
-        share = np.concatenate([share for _, share in chosen])
-        rows = generator.vocabulary.encode([self.pool.tokens[place] for place in places]).to(condition.device)
+        samples = [sample_points(row, points, rng) for row in weights]
+        target = np.repeat(np.arange(len(weights)), [len(index) for index, _ in samples])
+        index = np.concatenate([index for index, _ in samples])
+        share = np.concatenate([share for _, share in samples])
+        rows = generator.vocabulary.encode([self.pool.tokens[i] for i in index]).to(condition.device)
         with torch.inference_mode():
             log_q = -generator.nats(rows, condition[torch.from_numpy(target)]).double().cpu().numpy()
-        log_ratio = np.log(weights[target, places]) - log_q
+        log_ratio = np.log(weights[target, index]) - log_q
         size = len(weights)
         return (
             np.bincount(target, share * log_ratio, size),
@@ -141,44 +143,44 @@ class Calibration:
     def _gaps(
         self, weights: Float[ndarray, "targets pool"], drawn: Sequence[Tokens | None]
     ) -> dict[str, Float[ndarray, " targets"]]:
-        """For each feature and target, how much oftener the draws share its label than P does; NaN: undecided."""
-        read = [{} if tokens is None else self._labels(tokens) for tokens in drawn]
+        """Share of draws with the target's label, minus its probability under P, by feature; NaN: undecided."""
+        labels_of_draws = [{} if tokens is None else self._labels(tokens) for tokens in drawn]
         gaps = {}
         for feature, labels in self.pool.labels.items():
             pool = np.array(labels, dtype=object)
             own = pool[self.targets][:, None]
-            mine = np.array([label.get(feature) for label in read], dtype=object).reshape(len(own), -1)
-            found, true = (mine == own).mean(1), (weights * (pool[None] == own)).sum(1)
-            gaps[feature] = np.where(own[:, 0] == None, np.nan, found - true)  # noqa: E711 - of each element
+            draws = np.array([label.get(feature) for label in labels_of_draws], dtype=object).reshape(len(own), -1)
+            share, exact = (draws == own).mean(1), (weights * (pool[None] == own)).sum(1)
+            gaps[feature] = np.where(own[:, 0] == None, np.nan, share - exact)  # noqa: E711 - of each element
         return gaps
 
     def _labels(self, tokens: Tokens) -> Labels:
-        if tokens not in self._known:
-            self._known[tokens] = self.labels(tokens)
-        return self._known[tokens]
+        if tokens not in self._cache:
+            self._cache[tokens] = self.labels(tokens)
+        return self._cache[tokens]
 
 
-def inclusion(
+def sample_points(
     probability: Float[ndarray, " pool"], points: int, rng: np.random.Generator
-) -> tuple[Int[ndarray, " chosen"], Float[ndarray, " chosen"]]:
-    """About `points` places, and weights with which a sum over them estimates the mean over all without bias.
+) -> tuple[Int[ndarray, " points"], Float[ndarray, " points"]]:
+    """Indices of about `points` inputs, and weights with which a sum over them is an unbiased estimate of the mean.
 
-    Likely places are all there, with their probability; of the others a systematic sample stands for the rest
-    (inclusion with probability proportional to size, Horvitz & Thompson 1952).
+    Inputs likelier than 1/`points` are all included, with their probability; the others by systematic sampling with
+    inclusion proportional to probability (Horvitz and Thompson 1952).
     """
-    sure = np.zeros(len(probability), dtype=bool)
-    chance = probability * points
-    while (chance[~sure] > 1).any():  # what is surely there leaves fewer points for the rest
-        sure |= chance > 1
-        rest = np.where(sure, 0, probability)
-        chance = rest * max(0, points - sure.sum()) / max(rest.sum(), np.finfo(float).tiny)
-    steps = np.floor(np.cumsum(np.where(sure, 0, chance)) + rng.random())
-    places = np.flatnonzero(sure | (np.diff(steps, prepend=0) > 0))
-    return places, probability[places] / np.where(sure, 1, chance)[places]
+    certain = np.zeros(len(probability), dtype=bool)
+    inclusion = probability * points
+    while (inclusion[~certain] > 1).any():  # each certain input leaves fewer points for the rest
+        certain |= inclusion > 1
+        rest = np.where(certain, 0, probability)
+        inclusion = rest * max(0, points - certain.sum()) / max(rest.sum(), np.finfo(float).tiny)
+    steps = np.floor(np.cumsum(np.where(certain, 0, inclusion)) + rng.random())
+    index = np.flatnonzero(certain | (np.diff(steps, prepend=0) > 0))
+    return index, probability[index] / np.where(certain, 1, inclusion)[index]
 
 
 def two_sample(some: Sequence[Tokens], others: Sequence[Tokens], seed: int) -> float:
-    """The p-value of a permutation test of whether two sets of inputs have one distribution.
+    """P-value of a permutation test that two sets of inputs have the same distribution.
 
     The statistic is the maximum mean discrepancy (Gretton et al. 2012, JMLR 13) with the kernel exp(−tokens that
     differ), position by position.

@@ -27,7 +27,7 @@ from inversescope.errors import UserError
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
-from inversescope.units import Moments, Spread
+from inversescope.units import Moments, Units
 
 INPUTS, SHARDS = "inputs.parquet", "shards.json"
 FLOAT = 4  # bytes
@@ -102,11 +102,11 @@ class Store:
         here = [("split", "=", split), ("row", ">=", start), ("row", "<", start + rows)]
         return pq.read_table(self.folder / INPUTS, columns=[name, "row"], filters=here).sort_by("row")[name].to_pylist()
 
-    def spread(self, site: Site) -> Spread:
+    def units(self, site: Site) -> Units:
         """The site's mean and standard deviation over the pool."""
         with safe_open(self.folder / "statistics.safetensors", "pt") as tensors:
             mean, deviation = (tensors.get_tensor(f"{site}.{name}") for name in ("mean", "deviation"))
-        return Spread(mean, deviation, len(self.inputs("pool")))
+        return Units(mean, deviation, len(self.inputs("pool")))
 
     @cached_property
     def exact(self) -> bool:
@@ -232,9 +232,9 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
         with safe_open(store.folder / shard["file"], "pt") as tensors:
             for site in moments.keys() & set(tensors.keys()):
                 moments[site].add(tensors.get_tensor(site), weights)
-    found = {site: measured.spread() for site, measured in moments.items()}
-    tensors = {f"{site}.mean": spread.mean for site, spread in found.items()}
-    tensors |= {f"{site}.deviation": spread.deviation for site, spread in found.items()}
+    found = {site: measured.units() for site, measured in moments.items()}
+    tensors = {f"{site}.mean": units.mean for site, units in found.items()}
+    tensors |= {f"{site}.deviation": units.deviation for site, units in found.items()}
     files.write_tensors(store.folder / "statistics.safetensors", tensors)
 
 

@@ -46,11 +46,11 @@ def distances(
     it would be counted twice. One of the whole prior does.
     """
     pool = store.inputs("pool")
-    spread = store.spread(site)
-    one, other = spread.standardize(activations), spread.standardize(store.activations("pool", site))
+    units = store.units(site)
+    one, other = units.standardize(activations), units.standardize(store.activations("pool", site))
     # By matrix products: a hundred times as fast, and off by less than a thousandth of the smallest bandwidth.
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
-    found = (squares.clamp_min(0).double() / spread.dimension).sqrt().numpy()
+    found = (squares.clamp_min(0).double() / units.dimension).sqrt().numpy()
     if not store.exact:
         number = {tokens: place for place, tokens in enumerate(pool.tokens)}
         same = np.array([number[tokens] for tokens in pool.tokens])

@@ -17,7 +17,7 @@ def reference(folder: Path, store: Store, sites: Sequence[Site], progress: Calla
     tensors = {}
     for done, site in enumerate(sites, start=1):
         pool, targets = store.activations("pool", site), store.activations("target", site)
-        tensors[str(site)] = store.spread(site).distances(pool, targets)
+        tensors[str(site)] = store.units(site).distances(pool, targets)
         progress(done, len(sites))
     path = folder / DISTANCES
     files.write_tensors(path, tensors)

@@ -1,7 +1,7 @@
-"""The generator q(x | ẑ, s, h): an encoder for each site, a conditioning, a backbone."""
+"""The generator q(x | ẑ, s, h): one encoder for all sites, a conditioning, a backbone, a neighbour LM."""
 
 from inversescope.generator.generator import Generator
-from inversescope.generator.input_pca import content
+from inversescope.generator.input_pca import InputPCA
 from inversescope.generator.vocabulary import IGNORED, Vocabulary
 
-__all__ = ["IGNORED", "Generator", "Vocabulary", "content"]
+__all__ = ["IGNORED", "Generator", "InputPCA", "Vocabulary"]

@@ -1,7 +1,7 @@
-"""A small decoder-only transformer, from scratch.
+"""A small decoder-only transformer, trained from scratch.
 
 Dimensions: `batch` rows, `positions` tokens, `vocabulary` tokens, `width` of the hidden state, `embeddings` of the
-tokens and of what a conditioning puts before them.
+tokens and of the prefix that a conditioning puts before them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from inversescope.generator.backbone import Backbone, Cache
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.token_bias import Hints
+from inversescope.generator.token_bias import TokenBias
 
 KeyAndValue = tuple[Tensor, Tensor]  # each [batch, heads, positions, head width]
 
 
 class Block(nn.Module):
-    """Attention, then MLP; what each reads is normalised before."""
+    """Attention and MLP (squared ReLU) without biases; the caller normalises their inputs and adds their outputs."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -32,35 +32,36 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * width, width, bias=False)
 
     def attend(self, hidden: Tensor, past: dict[int, KeyAndValue] | None, layer: int, slot: KeyAndValue | None):
-        """Attention to the past, to itself, and to a slot; the keys and values of `hidden` are added to the past."""
+        """Causal attention to the past, to `hidden` and to a slot; adds the keys and values of `hidden` to the past."""
         batch, positions, width = hidden.shape
         query, key, value = self.read(hidden).view(batch, positions, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         if past is not None:
             if layer in past:
                 key, value = _join(past[layer], (key, value))
             past[layer] = key, value
-        sees, causal = None, positions > 1
+        mask, causal = None, positions > 1
         if slot is not None:
             key, value = _join(slot, (key, value))
-            if causal:  # the slot is seen by all
-                sees, causal = hidden.new_ones(positions, positions + 1, dtype=torch.bool).tril(1), False
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=sees, is_causal=causal)
+            if causal:  # every position attends to the slot
+                mask, causal = hidden.new_ones(positions, positions + 1, dtype=torch.bool).tril(1), False
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
         return self.write(mixed.transpose(1, 2).reshape(batch, positions, width))
 
     def transform(self, hidden: Tensor) -> Tensor:
+        """The MLP."""
         return self.down(F.relu(self.up(hidden)).square())
 
 
 class Decoder(Backbone):
-    """Made of `layers` blocks, its norms without weights."""
+    """Pre-norm transformer of `layers` blocks; its layer norms have no parameters."""
 
-    def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int, hints: bool):
+    def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int, token_bias: bool):
         super().__init__()
         self.shape = Shape(width, layers, heads, width // heads)
         self.token = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(positions, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.hints = Hints(width) if hints else None
+        self.token_bias = TokenBias(width) if token_bias else None
         self.head = nn.Linear(width, vocabulary)
         for embedding in (self.token, self.position):
             nn.init.normal_(embedding.weight, std=0.5)
@@ -87,15 +88,15 @@ class Decoder(Backbone):
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             attention, mlp = 2 * layer, 2 * layer + 1
-            read = conditioning.enter(prepared, attention, _normalised(hidden))
+            read = conditioning.sublayer_input(prepared, attention, _normalised(hidden))
             mixed = block.attend(read, past, layer, conditioning.slot(prepared, layer))
-            hidden = hidden + conditioning.leave(prepared, attention, mixed)
-            read = conditioning.enter(prepared, mlp, _normalised(hidden))
-            hidden = hidden + conditioning.leave(prepared, mlp, block.transform(read))
-            hidden = conditioning.steer(prepared, layer, hidden)
-        return self.head(conditioning.enter(prepared, 2 * len(self.blocks), _normalised(hidden)))
+            hidden = hidden + conditioning.sublayer_output(prepared, attention, mixed)
+            read = conditioning.sublayer_input(prepared, mlp, _normalised(hidden))
+            hidden = hidden + conditioning.sublayer_output(prepared, mlp, block.transform(read))
+            hidden = conditioning.block_output(prepared, layer, hidden)
+        return self.head(conditioning.sublayer_input(prepared, 2 * len(self.blocks), _normalised(hidden)))
 
-    def inside(self) -> Iterable[nn.Parameter]:
+    def hidden_parameters(self) -> Iterable[nn.Parameter]:
         return self.blocks.parameters()
 
 

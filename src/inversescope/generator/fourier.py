@@ -1,4 +1,4 @@
-"""Smooth features of the bandwidth."""
+"""Fourier features of the bandwidth."""
 
 import math
 
@@ -11,7 +11,7 @@ FEATURES = 2 * _FREQUENCIES
 
 
 def fourier(bandwidth: Float[Tensor, " batch"]) -> Float[Tensor, "batch features"]:
-    """Sines and cosines of ln h, the slowest with a period of four factors of ten around h = 0.1."""
+    """Sines and cosines of log10(h / 0.1); the lowest frequency has a period of four decades."""
     decades = (bandwidth / 0.1).log10()[:, None]
     angles = decades * (math.pi / 2) * torch.arange(1, _FREQUENCIES + 1, device=bandwidth.device)
     return torch.cat((angles.sin(), angles.cos()), dim=1)

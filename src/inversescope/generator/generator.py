@@ -1,7 +1,7 @@
-"""q(x | ẑ, s, h): one conditional model for all sites and all bandwidths, and the prior q(x | ∅) beside them.
+"""q(x | ẑ, s, h): one conditional model for all sites and bandwidths, and the prior q(x | ∅).
 
-Dimensions: `n` inputs, `batch` rows, `d` coordinates of a site, `width` of an estimate
-of the content, `positions` tokens.
+Dimensions: `n` inputs, `stored` of them, `batch` rows, `d` coordinates of a site, `condition` numbers of a condition,
+`positions` tokens.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from torch import Tensor, nn
 from inversescope.generator.backbone import Cache
 from inversescope.generator.conditioning import CONDITIONINGS, Prepared
 from inversescope.generator.decoder import Decoder
-from inversescope.generator.encoding import Encoder, EstimatesEncoder, IdentityEncoder, ResidualEncoder
-from inversescope.generator.input_pca import Content
-from inversescope.generator.neighbour_lm import Witnesses
-from inversescope.generator.pretrained import Borrowed, Pretrained
-from inversescope.generator.site_channel import Neighbourhood
-from inversescope.generator.token_bias import Hinted
+from inversescope.generator.encoding import Encoder, IdentityEncoder, RegressionEncoder, ResidualEncoder
+from inversescope.generator.input_pca import InputPCA
+from inversescope.generator.neighbour_lm import NeighbourLM
+from inversescope.generator.pretrained import Pretrained, TrimmedModel
+from inversescope.generator.site_channel import SiteChannel
+from inversescope.generator.token_bias import PreparedBias
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
 from inversescope.sites import Site
-from inversescope.units import Spread
+from inversescope.units import Units
 
-ROUNDING = 1e-6  # of a bandwidth
-TOGETHER = 64  # rows computed together: enough to fill the arithmetic units, few enough to stay in the cache
+ROUNDING = 1e-6  # tolerance at the ends of a bandwidth range
+CHUNK = 64  # rows computed at once: enough to fill the arithmetic units, few enough to stay in the cache
 
 
 class Generator(nn.Module):
-    """Knows vectors and tokens; the subject is not needed to train it or to draw from it.
+    """Maps activations to distributions over inputs. It needs no subject, in training or in sampling.
 
     Args:
         vocabulary: the tokens of the prior.
         positions: the longest row of the vocabulary that it can write or read.
-        dimensions: d of each site it serves.
-        bandwidths: the range that each site is trained for.
-        known: inputs whose activations are kept with each site.
-        facts: how many facts of each kind the content speaks of (`Content`).
-        encoder: "regression", "residual" or "identity": what an activation becomes.
-        conditioning: a name in `CONDITIONINGS`: how that reaches the backbone.
+        dimensions: d of each site that it serves.
+        bandwidths: the range, lowest and highest, that each site is trained for.
+        stored: number of inputs whose activations are stored for each site.
+        indicators: number of indicators of each kind (`InputPCA.sizes`).
+        encoder: "regression", "residual" or "identity": from an activation to a condition.
+        conditioning: a name in `CONDITIONINGS`: how the condition enters the backbone.
         backbone: a pretrained model, or the width, layers and heads of a decoder from scratch.
     """
 
@@ -53,120 +53,121 @@ class Generator(nn.Module):
         dimensions: Mapping[Site, int],
         bandwidths: Mapping[Site, tuple[float, float]],
         *,
-        known: int,
-        facts: tuple[int, int, int],
+        stored: int,
+        indicators: tuple[int, int, int],
         encoder: str,
         conditioning: str,
-        backbone: Borrowed | tuple[int, int, int],
+        backbone: TrimmedModel | tuple[int, int, int],
     ):
         super().__init__()
         self.vocabulary = vocabulary
         self.positions = positions
-        self.known = known
-        self.facts = facts
-        self.chosen = {"encoder": encoder, "conditioning": conditioning}
+        self.stored = stored
+        self.indicators = indicators
+        self.choices = {"encoder": encoder, "conditioning": conditioning}
         self.sites = tuple(dimensions)
         self.bandwidths = dict(bandwidths)
-        self._number = {site: number for number, site in enumerate(dimensions)}
-        self.neighbourhoods = nn.ModuleList(Neighbourhood(d, known) for d in dimensions.values())
+        self._index = {site: index for index, site in enumerate(dimensions)}
+        self.channels = nn.ModuleList(SiteChannel(d, stored) for d in dimensions.values())
         self.width = backbone[0] if isinstance(backbone, tuple) else backbone.shape[0]
         self.encoder = self._encoder(encoder)
-        hints = self.encoder.estimated > 0
+        token_bias = self.encoder.bypass_width > 0
         if isinstance(backbone, tuple):
-            self.backbone = Decoder(len(vocabulary), positions, *backbone, hints)
+            self.backbone = Decoder(len(vocabulary), positions, *backbone, token_bias)
         else:
-            self.backbone = Pretrained(backbone, positions, hints)
+            self.backbone = Pretrained(backbone, token_bias)
         self.conditioning = CONDITIONINGS[conditioning](self.backbone.shape)
 
     def _encoder(self, name: str) -> Encoder:
-        dimensions = [neighbourhood.dimension for neighbourhood in self._all()]
+        dimensions = [channel.dimension for channel in self._channels()]
         if name == "regression":
-            return EstimatesEncoder(
+            return RegressionEncoder(
                 dimensions,
                 self.width,
-                known=self.known,
-                facts=self.facts,
+                stored=self.stored,
+                indicators=self.indicators,
                 positions=self.positions,
                 vocabulary=len(self.vocabulary),
             )
         return {"residual": ResidualEncoder, "identity": IdentityEncoder}[name](dimensions, self.width)
 
-    def _all(self) -> list[Neighbourhood]:
-        return [each for each in self.neighbourhoods if isinstance(each, Neighbourhood)]
+    def _channels(self) -> list[SiteChannel]:
+        return [channel for channel in self.channels if isinstance(channel, SiteChannel)]
 
     def serves(self, site: Site, bandwidth: float) -> bool:
-        """Whether a site was trained for a bandwidth, but for rounding."""
+        """True if the site was trained for the bandwidth, up to rounding."""
         low, high = self.bandwidths[site]
         return low * (1 - ROUNDING) <= bandwidth <= high * (1 + ROUNDING)
 
-    def neighbourhood(self, site: Site) -> Neighbourhood:
-        """The units and the known inputs of one of `sites`."""
-        return self._all()[self._number[site]]
+    def channel(self, site: Site) -> SiteChannel:
+        """Units, noise channel and stored inputs of one of `sites`."""
+        return self._channels()[self._index[site]]
 
-    def inside(self) -> Iterator[nn.Parameter]:
-        """The weights between hidden states: Muon trains the matrices among them."""
-        yield from self.backbone.inside()
-        yield from self.encoder.inside()
+    def hidden_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters between hidden states; Muon trains the matrices among them."""
+        yield from self.backbone.hidden_parameters()
+        yield from self.encoder.hidden_parameters()
 
-    def tune(self, *, backbone: bool, others: bool) -> None:
-        """Which parts learn: the backbone, and all that brings a condition to it."""
+    def set_trainable(self, *, backbone: bool, others: bool) -> None:
+        """Train or freeze the backbone, and everything that brings a condition to it."""
         self.requires_grad_(others)
-        self.backbone.tune(backbone)
+        self.backbone.set_trainable(backbone)
 
     def fit(
         self,
         activations: Mapping[Site, Float[Tensor, "n _"]],
-        spreads: Mapping[Site, Spread],
-        says: Content,
-        known: Int[Tensor, " known"],
+        units: Mapping[Site, Units],
+        pca: InputPCA,
+        stored: Int[Tensor, " stored"],
         probability: Float[Tensor, " n"] | None = None,
     ) -> None:
-        """Take over each site's activations of inputs, and what these inputs say. The inputs `known` are kept.
+        """Fit what has a closed form to inputs, their components and their activations; store the inputs `stored`.
 
-        `probability` is that of each input where they are the whole prior; without, they are draws from it.
+        `probability` is that of each input where they are the whole prior; without it, they are draws.
         """
-        self.encoder.fit(says, known, self.backbone.embeddings)
-        for number, (site, neighbourhood) in enumerate(zip(self.sites, self._all(), strict=True)):
-            neighbourhood.fit(activations[site], spreads[site], known, probability)
-            self.encoder.fit_site(number, neighbourhood, activations[site], says.components, known)
+        self.encoder.fit(pca, stored, self.backbone.embeddings)
+        for index, (site, channel) in enumerate(zip(self.sites, self._channels(), strict=True)):
+            channel.fit(activations[site], units[site], stored, probability)
+            self.encoder.fit_site(index, channel, activations[site], pca.components, stored)
 
     def condition(
         self,
         site: Site,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        weights: Float[Tensor, "batch known"] | None = None,
+        weights: Float[Tensor, "batch stored"] | None = None,
     ) -> Float[Tensor, "batch condition"]:
-        """The condition for activations of one site; the bandwidth is a positive radius in δ.
+        """Condition for activations of one site; the bandwidth is a positive radius in δ.
 
-        It holds the estimate of the content, if the encoder makes one, and what the conditioning is given. Training
-        gives the weights of the known inputs itself: an input may not answer there for its own activation.
+        Bypass and encoding, concatenated. Training passes the weights of the stored inputs itself, to exclude from its
+        own neighbours the input that the activation comes from.
         """
-        neighbourhood = self.neighbourhood(site)
-        return torch.cat(self.encoder(self._number[site], neighbourhood, activation, bandwidth, weights), dim=1)
+        channel = self.channel(site)
+        return torch.cat(self.encoder(self._index[site], channel, activation, bandwidth, weights), dim=1)
 
     def no_condition(self, batch: int) -> Float[Tensor, "batch condition"]:
-        """The condition that stands for the prior."""
-        return torch.cat(self.encoder.nothing(batch), dim=1)
+        """The null condition, which gives the prior."""
+        return torch.cat(self.encoder.null_condition(batch), dim=1)
 
     def nats(
         self, rows: Int[Tensor, "batch positions"], condition: Float[Tensor, "conditions condition"]
     ) -> Float[Tensor, " batch"]:
-        """−ln q of inputs, as rows of the vocabulary (`Vocabulary.encode`), as many for each condition in turn."""
-        told = self.tell(condition)
-        which = torch.arange(len(condition), device=rows.device).repeat_interleave(len(rows) // len(condition))
+        """−ln q of inputs, as rows of the vocabulary (`Vocabulary.encode`): equally many for each condition in turn."""
+        prepared = self.prepare(condition)
+        index = torch.arange(len(condition), device=rows.device).repeat_interleave(len(rows) // len(condition))
         lengths = (rows != IGNORED).sum(1)
         order = lengths.argsort(stable=True)
         nats = [
-            self._nats(rows[part, : int(lengths[part[-1]])], told.of(which[part])) for part in order.split(TOGETHER)
+            self._nats(rows[part, : int(lengths[part[-1]])], prepared.select(index[part]))
+            for part in order.split(CHUNK)
         ]
         return torch.cat(nats)[order.argsort()]
 
-    def _nats(self, rows: Int[Tensor, "batch positions"], told: Told) -> Float[Tensor, " batch"]:
+    def _nats(self, rows: Int[Tensor, "batch positions"], prepared: PreparedCondition) -> Float[Tensor, " batch"]:
         tokens, following = rows[:, :-1].clamp_min(BOUNDARY), rows[:, 1:]
-        log_q = self.backbone(tokens, told.hinted, self.conditioning, told.prepared).log_softmax(-1)
-        if told.witnesses is not None:
-            log_q = told.witnesses.heard(log_q, told.witnesses.agree(tokens))
+        log_q = self.backbone(tokens, prepared.bias, self.conditioning, prepared.conditioning).log_softmax(-1)
+        if prepared.neighbour_lm is not None:
+            log_q = prepared.neighbour_lm.mix(log_q, prepared.neighbour_lm.matches(tokens))
         losses = F.nll_loss(log_q.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
         return losses.view(following.shape).sum(1)
 
@@ -174,67 +175,67 @@ class Generator(nn.Module):
     def draw(
         self, condition: Float[Tensor, "conditions condition"], rng: torch.Generator, samples: int = 1
     ) -> tuple[list[tuple[int, ...] | None], Float[Tensor, " batch"]]:
-        """Samples of each condition in turn, by ancestral sampling, and their ln q in nats.
+        """Ancestral samples of each condition in turn, and their ln q in nats.
 
         A sample is the subject's tokens; None if it had not ended after `positions` tokens.
         """
-        writer = Writer(self, condition, samples)
+        decoder = IncrementalDecoder(self, condition, samples)
         batch = len(condition) * samples
         token = torch.full((batch, 1), BOUNDARY, device=condition.device)
         alive = torch.ones_like(token, dtype=torch.bool)
         log_q = torch.zeros(batch, device=condition.device)
-        written = []
+        drawn = []
         for _ in range(self.positions - 1):
-            log_probability = writer.next(token)
+            log_probability = decoder.next(token)
             token = torch.multinomial(log_probability.exp(), 1, generator=rng)
             log_q += (log_probability.gather(1, token) * alive)[:, 0]
-            written.append(token)
+            drawn.append(token)
             alive = alive & (token != BOUNDARY)
             if not alive.any():
                 break
-        return self.vocabulary.decode(torch.cat(written, 1)), log_q
+        return self.vocabulary.decode(torch.cat(drawn, 1)), log_q
 
-    def tell(self, condition: Float[Tensor, "conditions condition"]) -> Told:
-        """All that depends on conditions alone."""
-        estimate, encoded = condition.split((self.encoder.estimated, self.width), dim=1)
-        prepared = self.conditioning.prepare(encoded)
-        hinted = self.backbone.hint(self.encoder.expected(estimate))
-        return Told(hinted, prepared, self.encoder.witnesses(estimate))
+    def prepare(self, condition: Float[Tensor, "conditions condition"]) -> PreparedCondition:
+        """The part of the computation that depends on conditions alone."""
+        bypass, encoding = condition.split((self.encoder.bypass_width, self.width), dim=1)
+        conditioning = self.conditioning.prepare(encoding)
+        bias = self.backbone.prepare_bias(self.encoder.bias_tables(bypass))
+        return PreparedCondition(bias, conditioning, self.encoder.neighbour_lm(bypass))
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is said of conditions beside the tokens: to the backbone, through the conditioning, and by witnesses."""
+class PreparedCondition:
+    """Conditions in the form in which the next-token distribution needs them: one row for each row of a batch."""
 
-    hinted: Hinted | None
-    prepared: Prepared
-    witnesses: Witnesses | None
+    bias: PreparedBias | None
+    conditioning: Prepared
+    neighbour_lm: NeighbourLM | None
 
-    def of(self, which: Int[Tensor, " rows"]) -> Told:
-        """The same for rows, each of which belongs to one of the conditions."""
-        return Told(
-            self.hinted and self.hinted.of(which),
-            tuple(part.index_select(0, which) for part in self.prepared),
-            self.witnesses and self.witnesses.of(which),
+    def select(self, index: Int[Tensor, " rows"]) -> PreparedCondition:
+        """The same for a new batch, whose row i has the condition of row `index[i]` of this one."""
+        return PreparedCondition(
+            self.bias and self.bias.select(index),
+            tuple(part.index_select(0, index) for part in self.conditioning),
+            self.neighbour_lm and self.neighbour_lm.select(index),
         )
 
 
-class Writer:
-    """Writes under conditions, several samples of each, token by token."""
+class IncrementalDecoder:
+    """Next-token distributions under conditions, token by token, with a cache; `samples` rows for each condition."""
 
     def __init__(self, generator: Generator, condition: Float[Tensor, "conditions condition"], samples: int = 1):
         self.generator = generator
-        which = torch.arange(len(condition), device=condition.device).repeat_interleave(samples)
-        self.told = generator.tell(condition).of(which)
-        self.agree: Bool[Tensor, "batch witnesses"] | None = None
+        index = torch.arange(len(condition), device=condition.device).repeat_interleave(samples)
+        self.prepared = generator.prepare(condition).select(index)
+        self.matches: Bool[Tensor, "batch neighbours"] | None = None
         self.cache = Cache()
 
     def next(self, token: Int[Tensor, "batch 1"]) -> Float[Tensor, "batch vocabulary"]:
-        """ln of the probability of each next token, once this one is written too; the first is the boundary."""
-        start, told = self.cache.start, self.told
+        """Append a token, the boundary first; ln of the probability of each next token."""
+        start, prepared = self.cache.start, self.prepared
         backbone, conditioning = self.generator.backbone, self.generator.conditioning
-        log_q = backbone(token, told.hinted, conditioning, told.prepared, self.cache).log_softmax(-1)
-        if told.witnesses is not None:
-            agree = told.witnesses.agree(token, start, self.agree)
-            log_q, self.agree = told.witnesses.heard(log_q, agree, start), agree[:, :, 0]
+        log_q = backbone(token, prepared.bias, conditioning, prepared.conditioning, self.cache).log_softmax(-1)
+        if prepared.neighbour_lm is not None:
+            matches = prepared.neighbour_lm.matches(token, start, self.matches)
+            log_q, self.matches = prepared.neighbour_lm.mix(log_q, matches, start), matches[:, :, 0]
         return log_q[:, 0]

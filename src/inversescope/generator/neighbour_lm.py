@@ -1,9 +1,10 @@
-"""Known inputs as witnesses: draws from the posterior over them, heard word by word as long as they agree.
+"""Nearest stored inputs, mixed in as a language model while their prefix matches.
 
-An estimate of the content says how likely each fact is, but not which facts go together. Where few inputs could have
-produced an activation, a handful of witnesses says that too.
+A nearest-neighbour language model (kNN-LM, Khandelwal et al. 2020, arXiv 1911.00172), except that the neighbours are
+those of the target's activation: picked once per condition, not anew at every token. The token bias is made of marginal
+probabilities; where few inputs could have produced an activation, the neighbours add which tokens go together.
 
-Dimensions: `batch` rows, `witnesses` of each, `columns` tokens, `vocabulary` tokens, `known` inputs.
+Dimensions: `batch` rows, `neighbours` of each condition, `columns` tokens, `vocabulary` tokens, `stored` inputs.
 """
 
 from __future__ import annotations
@@ -14,55 +15,59 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-WITNESSES = 512  # of each condition: more say more where hundreds of inputs are likely, and cost little
+NEIGHBOURS = 512  # per condition: more help where hundreds of inputs are likely, and cost little
 
 
 @dataclass(frozen=True)
-class Witnesses:
-    """The witnesses of some conditions, how much one of them counts, and which condition each row belongs to."""
+class NeighbourLM:
+    """Neighbours of some conditions, and the condition of each row of a batch.
 
-    inputs: Int[Tensor, "conditions witnesses positions"]  # rows of the vocabulary, padded with the boundary
-    reliance: Float[Tensor, " conditions"]  # ln of what one that agrees counts, where the backbone counts 1
-    which: Int[Tensor, " batch"]
+    `log_weight` is the natural logarithm of the weight of one matching neighbour, relative to 1 for the backbone.
+    """
 
-    def of(self, which: Int[Tensor, " rows"]) -> Witnesses:
-        """The same for other rows, each of which belongs to one of the batch."""
-        return Witnesses(self.inputs, self.reliance, self.which[which])
+    neighbours: Int[Tensor, "conditions neighbours positions"]  # rows of the vocabulary, padded with the boundary
+    log_weight: Float[Tensor, " conditions"]
+    condition: Int[Tensor, " batch"]
 
-    def agree(
+    def select(self, index: Int[Tensor, " rows"]) -> NeighbourLM:
+        """The same neighbours for a new batch, whose row i has the condition of row `index[i]` of this one."""
+        return NeighbourLM(self.neighbours, self.log_weight, self.condition[index])
+
+    def matches(
         self,
         tokens: Int[Tensor, "batch columns"],
         start: int = 0,
-        before: Bool[Tensor, "batch witnesses"] | None = None,
-    ) -> Bool[Tensor, "batch witnesses columns"]:
-        """Which witnesses begin with what is written up to each column; `tokens` stand at the positions from `start`
-        on, after what `before` agrees with.
-        """
-        same = self.inputs[:, :, start : start + tokens.shape[1]][self.which] == tokens[:, None]
-        agree = same if tokens.shape[1] == 1 else same.cumprod(2).bool()
-        return agree if before is None else agree & before[:, :, None]
+        before: Bool[Tensor, "batch neighbours"] | None = None,
+    ) -> Bool[Tensor, "batch neighbours columns"]:
+        """True where a neighbour begins with all tokens up to this column.
 
-    def heard(
+        `tokens` stand at the positions from `start` on; `before` is the match of the tokens before them.
+        """
+        same = self.neighbours[:, :, start : start + tokens.shape[1]][self.condition] == tokens[:, None]
+        matches = same if tokens.shape[1] == 1 else same.cumprod(2).bool()
+        return matches if before is None else matches & before[:, :, None]
+
+    def mix(
         self,
         log_q: Float[Tensor, "batch columns vocabulary"],
-        agree: Bool[Tensor, "batch witnesses columns"],
+        matches: Bool[Tensor, "batch neighbours columns"],
         start: int = 0,
     ) -> Float[Tensor, "batch columns vocabulary"]:
-        """ln of the probability of the next tokens, when those that agree say how they go on.
+        """ln of the next-token distribution: the backbone's, mixed with the continuations of matching neighbours.
 
-        The backbone's is the base measure of a Dirichlet prior, the witnesses the counts that are added to it (MacKay
-        and Peto 1995): nothing but the backbone is left where none agrees.
+        (q + w·count) / (1 + w·total), w = exp(log_weight): the posterior mean under a Dirichlet prior whose base
+        measure is the backbone's q (MacKay and Peto 1995). Without a match it is q.
         """
-        following = self.inputs[:, :, start + 1 : start + 1 + log_q.shape[1]][self.which].transpose(1, 2)
-        said = torch.zeros_like(log_q).scatter_add_(2, following, agree.transpose(1, 2).to(log_q))
-        reliance = self.reliance[self.which, None, None]
-        number = agree.sum(1)[:, :, None].to(log_q)
-        return torch.logaddexp(log_q, reliance + said.log()) - torch.log1p(reliance.exp() * number)
+        following = self.neighbours[:, :, start + 1 : start + 1 + log_q.shape[1]][self.condition].transpose(1, 2)
+        count = torch.zeros_like(log_q).scatter_add_(2, following, matches.transpose(1, 2).to(log_q))
+        log_weight = self.log_weight[self.condition, None, None]
+        total = matches.sum(1)[:, :, None].to(log_q)
+        return torch.logaddexp(log_q, log_weight + count.log()) - torch.log1p(log_weight.exp() * total)
 
 
-def summoned(weights: Float[Tensor, "batch known"]) -> Int[Tensor, "batch witnesses"]:
-    """The places of the witnesses among the known inputs: evenly spaced over the cumulated weights."""
-    steps = (torch.arange(WITNESSES, device=weights.device) + 0.5) / WITNESSES
+def pick(weights: Float[Tensor, "batch stored"]) -> Int[Tensor, "batch neighbours"]:
+    """Indices of the neighbours among the stored inputs: a systematic sample, evenly spaced over cumulated weights."""
+    steps = (torch.arange(NEIGHBOURS, device=weights.device) + 0.5) / NEIGHBOURS
     cumulated = weights.cumsum(1)
-    places = torch.searchsorted(cumulated, steps.expand(len(weights), -1) * cumulated[:, -1:])
-    return places.clamp_max(weights.shape[1] - 1)
+    index = torch.searchsorted(cumulated, steps.expand(len(weights), -1) * cumulated[:, -1:])
+    return index.clamp_max(weights.shape[1] - 1)

@@ -1,7 +1,7 @@
 """A pretrained causal language model as the backbone, trimmed to the prior's vocabulary.
 
 Dimensions: `batch` rows, `positions` tokens, `vocabulary` tokens, `width` of the hidden state, `embeddings` of the
-tokens and of what a conditioning puts before them.
+tokens and of the prefix that a conditioning puts before them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from inversescope.generator.backbone import Backbone, Cache
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.token_bias import Hints
+from inversescope.generator.token_bias import TokenBias
 
 
 @runtime_checkable
-class Parts(Protocol):
+class ModulePaths(Protocol):
     """Dotted module paths: `blocks` and `last_norm` within the base model, the others within one block."""
 
     @property
@@ -38,17 +38,17 @@ class Parts(Protocol):
 
 
 @runtime_checkable
-class Borrowed(Protocol):
-    """A Hugging Face model whose tokens are the generator's own, and what must be known of it from outside.
+class TrimmedModel(Protocol):
+    """A Hugging Face model over the generator's vocabulary, with its shape and module paths.
 
-    `adapted`: it holds small matrices that learn in place of its weights (names with "lora_"). `description` is enough
-    to make it again, but for its weights.
+    `adapted`: only low-rank adapters are trained (parameters with "lora_" in their names). `description` is enough to
+    build the model again, except for its weights.
     """
 
     @property
     def model(self) -> Any: ...
     @property
-    def parts(self) -> Parts: ...
+    def parts(self) -> ModulePaths: ...
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Width, layers, heads of the keys and values, width of a head."""
@@ -63,23 +63,23 @@ class Borrowed(Protocol):
 
 
 class Pretrained(Backbone):
-    """The conditioning enters through hooks; a slot is put into the model's own cache of keys and values, where keys
-    are past the position encoding.
+    """A pretrained model, conditioned through hooks. A slot is put into the model's own cache of keys and values, whose
+    keys already have their position encoding.
     """
 
-    def __init__(self, borrowed: Borrowed, positions: int, hints: bool):
+    def __init__(self, trimmed: TrimmedModel, token_bias: bool):
         super().__init__()
-        self.model: Any = borrowed.model
-        self.borrowed = borrowed
-        self.shape = Shape(*borrowed.shape)
-        self.hints = Hints(self.shape.width) if hints else None
+        self.model: Any = trimmed.model
+        self.trimmed = trimmed
+        self.shape = Shape(*trimmed.shape)
+        self.token_bias = TokenBias(self.shape.width) if token_bias else None
 
     @property
     def embeddings(self) -> Float[Tensor, "vocabulary width"]:
         return self.model.get_input_embeddings().weight
 
     def embed(self, tokens: Int[Tensor, "batch positions"], start: int) -> Float[Tensor, "batch positions width"]:
-        return self.model.get_input_embeddings()(tokens)  # positions are the model's own business
+        return self.model.get_input_embeddings()(tokens)  # the model encodes positions itself
 
     def run(
         self,
@@ -94,23 +94,23 @@ class Pretrained(Backbone):
             past = self._past(conditioning, prepared, wanted=cache is not None)
         position = torch.arange(begin, begin + hidden.shape[1], device=hidden.device)[None]
         with self._hooked(conditioning, prepared):
-            answer = self.model(inputs_embeds=hidden, position_ids=position, cache=past, use_cache=past is not None)
+            output = self.model(inputs_embeds=hidden, position_ids=position, cache=past, use_cache=past is not None)
         if cache is not None:
             cache.past = past
-        return answer.logits
+        return output.logits
 
-    def tune(self, learns: bool) -> None:
-        super().tune(learns)
-        if self.borrowed.adapted:
+    def set_trainable(self, trainable: bool) -> None:
+        super().set_trainable(trainable)
+        if self.trimmed.adapted:
             for name, weight in self.model.named_parameters():
-                weight.requires_grad_(learns and "lora_" in name)
+                weight.requires_grad_(trainable and "lora_" in name)
 
     def _past(self, conditioning: Conditioning, prepared: Prepared, wanted: bool) -> Any:
-        """A new cache; where none is wanted, None unless there is a slot to put into it."""
+        """New cache, with the slot if there is one; None where neither is needed."""
         slots = [conditioning.slot(prepared, layer) for layer in range(self.shape.layers)]
         if not wanted and slots[0] is None:
             return None
-        past = self.borrowed.new_cache()
+        past = self.trimmed.new_cache()
         for layer, slot in enumerate(slots):
             if slot is not None:
                 past.update(*slot, layer)
@@ -118,25 +118,25 @@ class Pretrained(Backbone):
 
     @contextmanager
     def _hooked(self, conditioning: Conditioning, prepared: Prepared) -> Iterator[None]:
-        """Within, the conditioning has its say at every place of the model."""
-        parts, base = self.borrowed.parts, self.model.base_model
+        """Context in which the conditioning acts on the model's sublayers and blocks."""
+        parts, base = self.trimmed.parts, self.model.base_model
         with ExitStack() as stack:
 
-            def at(module: nn.Module, change: Callable[[Prepared, int, Tensor], Tensor], place: int) -> None:
-                def hook(_: nn.Module, given: Any, output: Any) -> Any:
+            def at(module: nn.Module, change: Callable[[Prepared, int, Tensor], Tensor], index: int) -> None:
+                def hook(_: nn.Module, inputs: Any, output: Any) -> Any:
                     if isinstance(output, tuple):
-                        return change(prepared, place, output[0]), *output[1:]
-                    return change(prepared, place, output)
+                        return change(prepared, index, output[0]), *output[1:]
+                    return change(prepared, index, output)
 
                 stack.callback(module.register_forward_hook(hook).remove)
 
             for layer, block in enumerate(base.get_submodule(parts.blocks)):
-                for place, norm, sublayer in (
+                for index, norm, sublayer in (
                     (2 * layer, parts.attention_norm, parts.attention),
                     (2 * layer + 1, parts.mlp_norm, parts.mlp),
                 ):
-                    at(block.get_submodule(norm), conditioning.enter, place)
-                    at(block.get_submodule(sublayer), conditioning.leave, place)
-                at(block, conditioning.steer, layer)
-            at(base.get_submodule(parts.last_norm), conditioning.enter, 2 * self.shape.layers)
+                    at(block.get_submodule(norm), conditioning.sublayer_input, index)
+                    at(block.get_submodule(sublayer), conditioning.sublayer_output, index)
+                at(block, conditioning.block_output, layer)
+            at(base.get_submodule(parts.last_norm), conditioning.sublayer_input, 2 * self.shape.layers)
             yield

@@ -1,6 +1,6 @@
-"""What surrounds an activation: the noise of the channel, and the known inputs near it.
+"""A site's units, noise channel and kernel weights over its stored inputs.
 
-Dimensions: `n` inputs, `known` of them kept, `batch` activations, `d` coordinates of the site.
+Dimensions: `n` inputs, `stored` of them, `batch` activations, `d` coordinates of the site.
 """
 
 from __future__ import annotations
@@ -9,67 +9,70 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.units import Spread
+from inversescope.units import Units
 
 
-class Neighbourhood(nn.Module):
-    """One site's units, and its activations of known inputs.
+class SiteChannel(nn.Module):
+    """Units of one site, and its standardized activations of the stored inputs.
 
-    Training makes its examples with it whatever the encoder is: noise, and clean targets answered by their neighbours.
+    Independent of the encoder: training needs the noise and the kernel weights for every encoder.
     """
 
-    def __init__(self, dimension: int, known: int):
+    def __init__(self, dimension: int, stored: int):
         super().__init__()
         for name in ("mean", "deviation", "inverse"):
             self.register_buffer(name, torch.zeros(dimension))
-        self.register_buffer("varying", torch.ones(()))  # how many coordinates vary: d in the formulas
-        self.register_buffer("known", torch.zeros(known, dimension))
-        self.register_buffer("squares", torch.zeros(known))  # the squared norm of each known activation
-        self.register_buffer("log_prior", torch.zeros(known))  # ln P of each, but for a constant; 0 for draws
+        self.register_buffer("varying", torch.ones(()))  # number of coordinates that vary: d in the formulas
+        self.register_buffer("stored", torch.zeros(stored, dimension))
+        self.register_buffer("squared_norms", torch.zeros(stored))
+        self.register_buffer("log_prior", torch.zeros(stored))  # ln P up to a constant; 0 for draws from the prior
 
     mean: Tensor
     deviation: Tensor
     inverse: Tensor
     varying: Tensor
-    known: Tensor
-    squares: Tensor
+    stored: Tensor
+    squared_norms: Tensor
     log_prior: Tensor
 
     @property
     def dimension(self) -> int:
-        """The site's coordinates, those that never vary included."""
+        """Number of coordinates of the site, constant ones included."""
         return len(self.mean)
 
     @torch.no_grad()
     def fit(
         self,
         activations: Float[Tensor, "n d"],
-        spread: Spread,
-        known: Int[Tensor, " known"],
+        units: Units,
+        stored: Int[Tensor, " stored"],
         probability: Float[Tensor, " n"] | None = None,
     ) -> None:
-        """Take over the site's spread, and keep the rows `known`, with their probability if they are not draws."""
-        self.mean.copy_(spread.mean)
-        self.deviation.copy_(spread.deviation)
-        self.inverse.copy_(spread.inverse)
-        self.varying.fill_(spread.dimension)
-        self.known.copy_(spread.standardize(activations[known]))
-        self.squares.copy_((self.known**2).sum(1))
+        """Copy the units, and the activations of the inputs `stored`.
+
+        `probability` is given where the inputs are the whole prior; without it they are draws.
+        """
+        self.mean.copy_(units.mean)
+        self.deviation.copy_(units.deviation)
+        self.inverse.copy_(units.inverse)
+        self.varying.fill_(units.dimension)
+        self.stored.copy_(units.standardize(activations[stored]))
+        self.squared_norms.copy_((self.stored**2).sum(1))
         if probability is not None:
-            self.log_prior.copy_(probability[known].log())
+            self.log_prior.copy_(probability[stored].log())
 
     def standardize(self, activation: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
         """Each coordinate minus its mean, divided by its standard deviation."""
         return (activation - self.mean) * self.inverse
 
     def variance(self, bandwidth: Float[Tensor, " batch"]) -> Float[Tensor, "batch 1"]:
-        """Of the channel's noise in each standardized coordinate: d·h²."""
+        """Noise variance of the channel in each standardized coordinate: d·h²."""
         return self.varying * bandwidth[:, None] ** 2
 
     def scaled(
         self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"]
     ) -> Float[Tensor, "batch d"]:
-        """Standardized, and of variance 1 once noised: at large h the noise is many times what it hides."""
+        """Standardized activation over √(1 + d·h²): of variance 1 after the noise, also at large h."""
         return self.standardize(activation) * (1 + self.variance(bandwidth)).rsqrt()
 
     @torch.no_grad()
@@ -77,22 +80,22 @@ class Neighbourhood(nn.Module):
         self,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        itself: Int[Tensor, " batch"] | None = None,
-    ) -> Float[Tensor, "batch known"]:
-        """P(x) k(δ/h) over the known inputs, normalised.
+        exclude: Int[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch stored"]:
+        """Posterior weights P(x) k(δ/h) of the stored inputs, normalised.
 
-        `itself` is the place of each activation's own input among the known ones, which is left out; −1: not known.
+        `exclude` is the index of a stored input that has no weight in that row; −1 for none.
         """
-        # −d·δ²/2 but for what is the same for all known inputs, which the softmax takes out again.
-        logs = torch.addmm(self.squares, self.standardize(activation), self.known.T, beta=-0.5)
-        if itself is not None:
-            rows = torch.nonzero(itself >= 0)[:, 0]
-            logs[rows, itself[rows]] = -torch.inf
+        # −d·δ²/2, up to a constant over the stored inputs that the softmax cancels.
+        logs = torch.addmm(self.squared_norms, self.standardize(activation), self.stored.T, beta=-0.5)
+        if exclude is not None:
+            rows = torch.nonzero(exclude >= 0)[:, 0]
+            logs[rows, exclude[rows]] = -torch.inf
         return logs.div_(self.variance(bandwidth)).add_(self.log_prior).softmax(1)
 
     def noised(
         self, activation: Float[Tensor, "batch d"], bandwidth: Float[Tensor, " batch"], rng: torch.Generator
     ) -> Float[Tensor, "batch d"]:
-        """The activation seen through the channel of width h: deviation h·√d in each standardized coordinate."""
+        """Activation plus Gaussian noise of standard deviation h·√d in each standardized coordinate."""
         noise = torch.randn(activation.shape, generator=rng).to(activation)
         return activation + noise * (bandwidth[:, None] * self.varying.sqrt()) * self.deviation

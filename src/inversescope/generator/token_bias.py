@@ -1,6 +1,11 @@
-"""What an estimate of the content leads to expect at each position, before anything is written there.
+"""Estimated components read back as a bias on the next-token logits.
 
-Dimensions: `batch` rows, `positions` of a row, `vocabulary` tokens, `width` of an estimate, `facts` that it speaks of.
+An estimate of the input's principal components gives a probability for each indicator; its log ratio to the prior's
+probability is added to the logits. So the backbone need not learn each token anew, only how positions depend on each
+other.
+
+Dimensions: `batch` rows, `positions` of a row, `columns` tokens, `vocabulary` tokens, `width` components, `indicators`
+of one kind.
 """
 
 from __future__ import annotations
@@ -12,197 +17,193 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.input_pca import Content, Facts
+from inversescope.generator.input_pca import Indicators, InputPCA
 from inversescope.generator.vocabulary import BOUNDARY
 
-# An estimate is not trusted to exclude a token by more than this factor of its prior probability, or a repetition by
-# more than this factor, before training says how far it is.
-DOUBT = 0.02
-# Of dividing by what may be zero.
-LEAST = 0.02
-KINDS = 3  # of facts: tokens, repetitions, occurrences
-# How much of what is expected of occurring once more enters the logits: it says again, more vaguely, what is expected
-# of tokens at positions, of which all enters, as does all of repetitions. None of this is learned: gains grow where an
-# estimate is sure, and then overstate what it says where it is not (docs/experiments.md).
-AGAIN = 0.25
+KINDS = 3  # of indicators: tokens, repeats, counts
+FLOOR = 0.02  # before training: lowest ratio of estimated to prior probability, lowest probability of a repetition
+MIN_DIVISOR = 0.02  # of a probability that may be zero
+# Factor of the counts' log odds in the logits. Tokens and repeats enter in full; counts repeat their information, less
+# precisely. The factor is fixed: learned ones grow where the estimate is sure, and overstate it where it is not
+# (docs/experiments.md).
+COUNTS_GAIN = 0.25
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What an estimate says of tokens at positions, of repetitions, and of how often a token occurs."""
+class BiasTables:
+    """Probabilities of the indicators, as tables over positions and tokens."""
 
-    excess: Float[Tensor, "batch positions vocabulary"]  # the probability of a token minus the prior's
-    token: Float[Tensor, "batch positions vocabulary"]  # ln of the probability of a token over the prior's
+    difference: Float[Tensor, "batch positions vocabulary"]  # probability of a token, minus the prior's
+    token: Float[Tensor, "batch positions vocabulary"]  # ln of that probability over the prior's
     repeat: Float[Tensor, "batch positions sources"]  # ln of the probability to repeat nothing, position 0, 1, …
-    more: Float[Tensor, "batch counts vocabulary"]  # ln of the probability to occur once more over the prior's
+    count: Float[Tensor, "batch 2 vocabulary"]  # log odds to occur, or to occur again, minus the prior's
 
-    def of(self, which: Int[Tensor, " rows"]) -> Expected:
-        """The same for rows, each of which belongs to one of the batch."""
-        parts = self.excess, self.token, self.repeat, self.more
-        return Expected(*(part.index_select(0, which) for part in parts))
+    def select(self, index: Int[Tensor, " rows"]) -> BiasTables:
+        """Tables for a new batch, whose row i is row `index[i]` of this one."""
+        parts = self.difference, self.token, self.repeat, self.count
+        return BiasTables(*(part.index_select(0, index) for part in parts))
 
-    def next(
-        self, written: Written, start: int
+    def terms(
+        self, occurrences: Occurrences, start: int
     ) -> tuple[
         Float[Tensor, "batch columns vocabulary"],
         Float[Tensor, "batch columns vocabulary"],
         Float[Tensor, "batch columns vocabulary"],
     ]:
-        """What is said of each token as the next one, at the positions from `start` on, given what is written: of
-        itself, of the repetition that it would be, and of occurring once more.
+        """Bias of each candidate next token at the positions from `start` on, by kind: as a token at that position, as
+        the repetition it would be, and as one more occurrence.
         """
-        end = start + written.latest.shape[1]
-        repeat = self.repeat[:, start:end].gather(2, written.latest)
-        more = self.more.gather(1, written.count.clamp_max(self.more.shape[1] - 1))
-        return self.token[:, start:end], repeat, more
+        end = start + occurrences.latest.shape[1]
+        repeat = self.repeat[:, start:end].gather(2, occurrences.latest)
+        count = self.count.gather(1, occurrences.count.clamp_max(self.count.shape[1] - 1))
+        return self.token[:, start:end], repeat, count
 
 
 @dataclass(frozen=True)
-class Written:
-    """What is written up to each column: how often each token (the boundary: never), and where last."""
+class Occurrences:
+    """Number and latest position of each token in the prefix that ends at each column; 0 for the boundary."""
 
     count: Int[Tensor, "batch columns vocabulary"]
-    latest: Int[Tensor, "batch columns vocabulary"]  # 1 + the position; 0: nowhere
+    latest: Int[Tensor, "batch columns vocabulary"]  # 1 + the position; 0: none
 
     @classmethod
-    def of(cls, tokens: Int[Tensor, "batch columns"], vocabulary: int, start: int, before: Written | None) -> Written:
-        """Of tokens at the positions from `start` on, after what was written before them."""
-        stands = F.one_hot(tokens, vocabulary)
-        stands[:, :, BOUNDARY] = 0
+    def of(
+        cls, tokens: Int[Tensor, "batch columns"], vocabulary: int, start: int, before: Occurrences | None
+    ) -> Occurrences:
+        """Occurrences in tokens at the positions from `start` on; `before` are those up to there."""
+        one_hot = F.one_hot(tokens, vocabulary)
+        one_hot[:, :, BOUNDARY] = 0
         position = torch.arange(start + 1, start + 1 + tokens.shape[1], device=tokens.device)
-        count, latest = stands.cumsum(1), (stands * position[:, None]).cummax(1).values
+        count, latest = one_hot.cumsum(1), (one_hot * position[:, None]).cummax(1).values
         if before is not None:
             count, latest = count + before.count[:, -1:], latest.maximum(before.latest[:, -1:])
         return cls(count, latest)
 
 
 @dataclass(frozen=True)
-class Hinted:
-    """What is expected, and what that adds to the embeddings of the tokens, whichever they are."""
+class PreparedBias:
+    """Bias tables, and their part of the token embeddings that depends on the condition alone."""
 
-    expected: Expected
-    mean: Float[Tensor, "batch positions width"]  # of all positions but the last, which is not read
+    tables: BiasTables
+    embedding: Float[Tensor, "batch inner width"]  # of all positions but the last, which is never embedded
 
-    def of(self, which: Int[Tensor, " rows"]) -> Hinted:
-        """The same for rows, each of which belongs to one of the batch."""
-        return Hinted(self.expected.of(which), self.mean.index_select(0, which))
+    def select(self, index: Int[Tensor, " rows"]) -> PreparedBias:
+        """The same for a new batch, whose row i is row `index[i]` of this one."""
+        return PreparedBias(self.tables.select(index), self.embedding.index_select(0, index))
 
 
-class Hints(nn.Module):
-    """Tells a backbone what is expected: in its embeddings the mean embedding of the tokens expected here and next, and
-    how much the token written here was expected; in its logits which tokens are expected next, and which repetitions.
-    So the backbone need not learn token by token what an estimate says, but how positions hang together.
+class TokenBias(nn.Module):
+    """Adds bias tables to a backbone: to its logits, and to its token embeddings.
+
+    Added to an embedding: the mean embedding of the tokens estimated for this position and for the next, and the log
+    ratio of the token that stands here, times a learned vector.
     """
 
     def __init__(self, width: int):
         super().__init__()
-        self.here = nn.Linear(width, width, bias=False)
-        self.ahead = nn.Linear(width, width, bias=False)
-        self.surprise = nn.Parameter(torch.zeros(width))
+        self.this = nn.Linear(width, width, bias=False)
+        self.following = nn.Linear(width, width, bias=False)
+        self.log_ratio = nn.Parameter(torch.zeros(width))
 
-    def of(self, expected: Expected, embeddings: Float[Tensor, "vocabulary width"]) -> Hinted:
-        """What depends on the condition alone."""
-        mean = expected.excess @ embeddings
-        return Hinted(expected, self.here(mean[:, :-1]) + self.ahead(mean[:, 1:]))
+    def prepare(self, tables: BiasTables, embeddings: Float[Tensor, "vocabulary width"]) -> PreparedBias:
+        """The part that depends on the condition alone."""
+        mean = tables.difference @ embeddings
+        return PreparedBias(tables, self.this(mean[:, :-1]) + self.following(mean[:, 1:]))
 
     def embed(
-        self, hinted: Hinted, tokens: Int[Tensor, "batch columns"], start: int
+        self, bias: PreparedBias, tokens: Int[Tensor, "batch columns"], start: int
     ) -> Float[Tensor, "batch columns width"]:
-        """What to add to the embeddings of tokens at the positions from `start` on."""
+        """Summand for the embeddings of tokens at the positions from `start` on."""
         end = start + tokens.shape[1]
-        surprise = hinted.expected.token[:, start:end].gather(2, tokens[:, :, None]) * self.surprise
-        return surprise + hinted.mean[:, start:end]
+        log_ratio = bias.tables.token[:, start:end].gather(2, tokens[:, :, None]) * self.log_ratio
+        return log_ratio + bias.embedding[:, start:end]
 
-    def next(self, hinted: Hinted, written: Written, start: int) -> Float[Tensor, "batch columns vocabulary"]:
-        """What to add to the logits after them."""
-        token, repeat, more = hinted.expected.next(written, start + 1)
-        return token + repeat + AGAIN * more
+    def logits(
+        self, bias: PreparedBias, occurrences: Occurrences, start: int
+    ) -> Float[Tensor, "batch columns vocabulary"]:
+        """Summand for the logits of the tokens that follow the positions from `start` on."""
+        token, repeat, count = bias.tables.terms(occurrences, start + 1)
+        return token + repeat + COUNTS_GAIN * count
 
 
 class _Probability(nn.Module):
-    """Reads facts of one kind back from an estimate of the content."""
+    """Probabilities of the indicators of one kind, linear in the components."""
 
-    def __init__(self, facts: int, width: int):
+    def __init__(self, indicators: int, width: int):
         super().__init__()
-        self.register_buffer("prior", torch.zeros(facts))
-        self.register_buffer("loadings", torch.zeros(width, facts))
-        for name in ("place", "value"):
-            self.register_buffer(name, torch.zeros(facts, dtype=torch.long))
+        self.register_buffer("prior", torch.zeros(indicators))
+        self.register_buffer("loadings", torch.zeros(width, indicators))
+        for name in ("row", "column"):
+            self.register_buffer(name, torch.zeros(indicators, dtype=torch.long))
 
-    prior: Float[Tensor, " facts"]
-    loadings: Float[Tensor, "width facts"]
-    place: Int[Tensor, " facts"]
-    value: Int[Tensor, " facts"]
+    prior: Float[Tensor, " indicators"]
+    loadings: Float[Tensor, "width indicators"]
+    row: Int[Tensor, " indicators"]
+    column: Int[Tensor, " indicators"]
 
     @torch.no_grad()
-    def fit(self, facts: Facts) -> None:
-        for name in ("prior", "loadings", "place", "value"):
-            getattr(self, name).copy_(getattr(facts, name))
+    def fit(self, indicators: Indicators) -> None:
+        for name in ("prior", "loadings", "row", "column"):
+            getattr(self, name).copy_(getattr(indicators, name))
 
-    def forward(self, estimate: Float[Tensor, "batch width"]) -> Float[Tensor, "batch facts"]:
-        return (self.prior + estimate @ self.loadings).clamp(0, 1)
+    def forward(self, components: Float[Tensor, "batch width"]) -> Float[Tensor, "batch indicators"]:
+        return (self.prior + components @ self.loadings).clamp(0, 1)
 
-    def table(self, values: Float[Tensor, "batch facts"], rows: int, columns: int) -> Tensor:
-        """Each fact's value in [batch, rows, columns], and 0 where there is no fact."""
+    def table(self, values: Float[Tensor, "batch indicators"], rows: int, columns: int) -> Tensor:
+        """Table [batch, rows, columns] of one value per indicator; 0 in cells without one."""
         table = values.new_zeros(len(values), rows, columns)
-        table[:, self.place, self.value] = values
+        table[:, self.row, self.column] = values
         return table
 
 
-class Expectation(nn.Module):
-    """Reads the facts back from an estimate of the content."""
+class IndicatorReadout(nn.Module):
+    """Bias tables from estimated components."""
 
-    def __init__(self, facts: tuple[int, int, int], positions: int, vocabulary: int, width: int):
+    def __init__(self, indicators: tuple[int, int, int], positions: int, vocabulary: int, width: int):
         super().__init__()
         self.positions = positions
         self.vocabulary = vocabulary
-        self.tokens, self.repeats, self.counts = (_Probability(count, width) for count in facts)
+        self.tokens, self.repeats, self.counts = (_Probability(number, width) for number in indicators)
 
-    @property
-    def sizes(self) -> list[int]:
-        """How many facts there are of each kind."""
-        return [len(kind.prior) for kind in (self.tokens, self.repeats, self.counts)]
+    def fit(self, pca: InputPCA) -> None:
+        """Copy loadings and prior probabilities of the indicators."""
+        self.tokens.fit(pca.tokens)
+        self.repeats.fit(pca.repeats)
+        self.counts.fit(pca.counts)
 
-    def fit(self, says: Content) -> None:
-        self.tokens.fit(says.tokens)
-        self.repeats.fit(says.repeats)
-        self.counts.fit(says.counts)
-
-    def forward(self, estimate: Float[Tensor, "batch width"], doubt: Float[Tensor, "batch kinds"]) -> Expected:
-        """`doubt` is the factor by which facts of each kind are excluded at most."""
-        token, prior = self.tokens(estimate), self.tokens.prior
-        of_token, of_repeat, of_more = doubt[:, :, None].unbind(1)
+    def forward(self, components: Float[Tensor, "batch width"], floor: Float[Tensor, "batch kinds"]) -> BiasTables:
+        """Tables from components; `floor`, one for each kind, bounds how far an estimate can exclude a token."""
+        token, prior = self.tokens(components), self.tokens.prior
+        token_floor, repeat_floor, count_floor = floor[:, :, None].unbind(1)
         size = self.positions, self.vocabulary
-        repeat = self.repeats.table(self.repeats(estimate), self.positions, self.positions + 1)
-        return Expected(
-            excess=self.tokens.table(token - prior, *size),
-            token=self.tokens.table(_log_ratio(token, prior, of_token), *size),
-            repeat=(repeat + of_repeat[:, None]).log(),
-            more=self._more(estimate, of_more),
+        repeat = self.repeats.table(self.repeats(components), self.positions, self.positions + 1)
+        return BiasTables(
+            difference=self.tokens.table(token - prior, *size),
+            token=self.tokens.table(_log_ratio(token, prior, token_floor), *size),
+            repeat=(repeat + repeat_floor[:, None]).log(),
+            count=self._count(components, count_floor),
         )
 
-    def _more(
-        self, estimate: Float[Tensor, "batch width"], doubt: Float[Tensor, "batch 1"]
-    ) -> Float[Tensor, "batch counts vocabulary"]:
-        """For tokens that have not occurred: to occur; for those that have: to occur again."""
+    def _count(
+        self, components: Float[Tensor, "batch width"], floor: Float[Tensor, "batch 1"]
+    ) -> Float[Tensor, "batch 2 vocabulary"]:
+        """Log odds, minus the prior's: to occur, for absent tokens; to occur again, for those that have occurred."""
         prior = self.counts.table(self.counts.prior[None], 2, self.vocabulary)
-        found = self.counts.table(self.counts(estimate), 2, self.vocabulary)
-        once, again = found.unbind(1)
+        estimate = self.counts.table(self.counts(components), 2, self.vocabulary)
+        once, again = estimate.unbind(1)
         prior_once, prior_again = prior.unbind(1)
-        again = (again / once.clamp_min(LEAST)).clamp_max(1)
-        prior_again = prior_again / prior_once.clamp_min(LEAST)
-        return torch.stack((_log_odds(once, prior_once, doubt), _log_odds(again, prior_again, doubt)), dim=1)
+        again = (again / once.clamp_min(MIN_DIVISOR)).clamp_max(1)
+        prior_again = prior_again / prior_once.clamp_min(MIN_DIVISOR)
+        return torch.stack((_log_odds(once, prior_once, floor), _log_odds(again, prior_again, floor)), dim=1)
 
 
-def _log_ratio(probability: Tensor, prior: Tensor, doubt: Tensor) -> Tensor:
-    """ln of the probability over the prior's, at least ln of the doubt; 0 where the prior excludes it."""
-    ratio = (probability / prior.where(prior > 0, 1) + doubt) / (1 + doubt)
+def _log_ratio(probability: Tensor, prior: Tensor, floor: Tensor) -> Tensor:
+    """ln of the probability over the prior's, at least about ln of the floor; 0 where the prior excludes it."""
+    ratio = (probability / prior.where(prior > 0, 1) + floor) / (1 + floor)
     return ratio.log().where(prior > 0, 0)
 
 
-def _log_odds(probability: Tensor, prior: Tensor, doubt: Tensor) -> Tensor:
-    """ln of the odds over the prior's odds, between about ± ln of the doubt; 0 where the prior excludes it or is
-    certain.
-    """
-    ratio = _log_ratio(probability, prior, doubt) - _log_ratio(1 - probability, 1 - prior, doubt)
+def _log_odds(probability: Tensor, prior: Tensor, floor: Tensor) -> Tensor:
+    """ln of the odds over the prior's odds, within about ± ln of the floor; 0 where the prior is 0 or 1."""
+    ratio = _log_ratio(probability, prior, floor) - _log_ratio(1 - probability, 1 - prior, floor)
     return ratio.where((prior > 0) & (prior < 1), 0)

@@ -1,4 +1,4 @@
-"""What a generator can write: the phrases of its prior, and a boundary that starts and ends every input."""
+"""Vocabulary of a generator: the phrases of its prior, and a boundary that starts and ends every input."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-BOUNDARY = 0  # the generator's own token before the first and after the last phrase of an input
+BOUNDARY = 0  # token before the first and after the last phrase of an input
 IGNORED = -100  # the target at padding, as torch's cross entropy expects
-_EDGE = -1  # stands before and after every input
-# A token has been followed by one and the same this often before the next is taken for certain.
-CERTAIN = 32
+_EDGE = -1  # before and after every input, where followers are counted
+CERTAIN = 32  # occurrences with one and the same follower before the follower is taken for certain
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """A bijection between the phrases of a prior and 1..len; 0 is the boundary.
 
-    A phrase is a token of the subject and all that must follow it: where the prior leaves no choice, the generator has
-    nothing to learn and nothing to draw. No two phrases begin alike.
+    A phrase is a token of the subject and the tokens that always follow it: where the prior leaves no choice, there is
+    nothing to learn and nothing to draw. The first tokens of all phrases differ.
     """
 
     phrases: tuple[tuple[int, ...], ...]
-    prefix: tuple[int, ...] = ()  # what every input starts with: it is not written, and put back when read
+    prefix: tuple[int, ...] = ()  # tokens that every input starts with; left out of rows, put back by `decode`
 
     @classmethod
     def of(cls, inputs: Collection[Sequence[int]], merge: bool = True) -> Vocabulary:
-        """The vocabulary of these inputs (subject's tokens).
+        """Vocabulary of these inputs (the subject's tokens).
 
-        Without merging, as a backbone needs it that knows tokens, a phrase is one token; only the first of every input
-        may be left out, for the boundary then stands in its place.
+        Without merging, for a pretrained backbone, a phrase is one token. Only a first token that all inputs share is
+        left out: the boundary takes its place.
         """
         if not merge:
             firsts = {tokens[0] for tokens in inputs}
@@ -62,7 +61,7 @@ class Vocabulary:
         return len(self.phrases) + 1
 
     def encode(self, inputs: Sequence[Sequence[int]]) -> Int[Tensor, "inputs positions"]:
-        """Inputs as rows of the generator's tokens: the boundary, the phrases, the boundary, then IGNORED."""
+        """Inputs as rows of phrase numbers between two boundaries, padded with IGNORED."""
         phrases = {phrase[0]: phrase for phrase in self.phrases}
         index = {first: position for position, first in enumerate(phrases, start=1)}
         written = [[index[token] for token in _starts(tokens[len(self.prefix) :], phrases)] for tokens in inputs]

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from inversescope.collect.collect import FLOAT, Store
 from inversescope.config import RunConfig
 from inversescope.generator import Vocabulary
-from inversescope.generator.neighbour_lm import WITNESSES
+from inversescope.generator.neighbour_lm import NEIGHBOURS
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.subject import batch_tokens
@@ -26,8 +26,8 @@ PAGE = 800_000  # on the disk, of what the report's page is without its numbers
 OPTIMIZED = 4  # times a weight that learns: its gradient, running mean and two moments
 # Side by side at the widest place of a block of the subject: stream, norm and sum; gate, up and product.
 STREAMS, HIDDENS = 3, 3
-# What the backward pass of the generator keeps of a token: of each block, of its logits, and bytes of each witness.
-GENERATED, LOGITS, WITNESS = 24, 4, 24
+# What the backward pass of the generator keeps of a token: of each block, of its logits, and bytes of each neighbour.
+GENERATED, LOGITS, NEIGHBOUR = 24, 4, 24
 # When a site is fitted: d x d matrices in float64, and copies of its activations.
 EIGEN, COPIES = 4, 3
 
@@ -55,13 +55,13 @@ class Footprint:
         inputs, shape = store.inputs("train"), config.generator
         vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
         rows = vocabulary.encode(inputs.tokens)
-        known = len(rows) if store.exact else min(shape.known, len(rows))
+        stored = len(rows) if store.exact else min(shape.stored, len(rows))
         dimensions = {site: whole.dimension(site) for site in sites["train"]}
         self._generator, _ = untrained(
-            rows, vocabulary, dimensions, dict.fromkeys(dimensions, (0.1, 1.0)), known, shape, config.train, whole,
+            rows, vocabulary, dimensions, dict.fromkeys(dimensions, (0.1, 1.0)), stored, shape, config.train, whole,
             torch.device("meta"),
         )  # fmt: skip
-        self._generator.tune(backbone=shape.tuning != "frozen", others=True)
+        self._generator.set_trainable(backbone=shape.tuning != "frozen", others=True)
         self._learned = sum(weight.nbytes for weight in self._generator.parameters() if weight.requires_grad)
 
     @property
@@ -72,7 +72,7 @@ class Footprint:
 
     @property
     def generator(self) -> int:
-        """Its weights, and what it keeps of known inputs and of each site."""
+        """Bytes of its weights, and of the stored inputs and their activations."""
         return sum(tensor.nbytes for tensor in self._generator.state_dict().values())
 
     @property
@@ -129,20 +129,20 @@ class Footprint:
 
     @property
     def _fitting(self) -> int:
-        """What inputs say, all their facts side by side; or of the widest site its covariance and eigenvectors in
-        float64, and its activations in its own units.
+        """Bytes of the inputs' indicators; or of the widest site's covariance and eigenvectors in float64, and its
+        standardized activations.
         """
         rows, widest = self.rows["train"], max(self._whole.dimension(site) for site in self._sites["train"])
         site = 8 * EIGEN * widest**2 + FLOAT * COPIES * rows * widest
-        return max(site, FLOAT * 2 * rows * sum(self._generator.facts))
+        return max(site, FLOAT * 2 * rows * sum(self._generator.indicators))
 
     @property
     def _learning(self) -> int:
-        """What the backward pass keeps of a batch: its hidden states, logits and witnesses."""
+        """Bytes that the backward pass keeps of a batch: hidden states, logits and neighbours."""
         generator, shape = self._generator, self._generator.backbone.shape
         states = FLOAT * (GENERATED * shape.layers * shape.width + LOGITS * len(generator.vocabulary))
-        witnesses = WITNESS * WITNESSES if generator.encoder.estimated else 0
-        return self._config.train.batch * generator.positions * (states + witnesses)
+        neighbours = NEIGHBOUR * NEIGHBOURS if generator.encoder.bypass_width else 0
+        return self._config.train.batch * generator.positions * (states + neighbours)
 
 
 def weights_bytes(model: PreTrainedModel, bits: int | None) -> int:

@@ -91,7 +91,7 @@ class _Drawn:
             if site is not None and tokens is not None:
                 self.unread.setdefault(tuple(tokens), []).append(row)
         self.sites = [Site.parse(site) for site in sorted({site for site in self.rows["site"] if site is not None})]
-        self.spreads = {site: store.spread(site) for site in self.sites}
+        self.units = {site: store.units(site) for site in self.sites}
         self.targets = {site: store.activations("target", site) for site in self.sites}
 
     def measure(
@@ -105,8 +105,8 @@ class _Drawn:
             if at:
                 mine = activations(site)[[drew[index][0] for index in at]]
                 theirs = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
-                gap = self.spreads[site].standardize(mine) - self.spreads[site].standardize(theirs)
-                distances[at] = ((gap**2).sum(1) / self.spreads[site].dimension).sqrt().double().numpy()
+                gap = self.units[site].standardize(mine) - self.units[site].standardize(theirs)
+                distances[at] = ((gap**2).sum(1) / self.units[site].dimension).sqrt().double().numpy()
         return np.array([row for _, row in drew], dtype=int), distances
 
 

@@ -1,1 +1,1 @@
-"""Train the generator: next-token loss on noised activations."""
+"""Training of the generator: next-token loss on noised activations."""

@@ -1,4 +1,4 @@
-"""Which bandwidths mean anything at a site: from one neighbour to the prior, found from the pool."""
+"""Bandwidth range of a site: from one neighbour to the prior, found on the pool."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from inversescope.collect.posterior import distances, log_prior, posterior, stan
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, normalise
 
-PROBES = 32  # inputs of the pool that stand in for targets
-ONE = 1.5  # effective sample size up to which one neighbour decides
-NEARLY_ALL = 0.9  # of the prior's own effective sample size
+STAND_INS = 32  # inputs of the pool in place of targets
+ONE_NEIGHBOUR = 1.5  # effective sample size up to which a posterior counts as one neighbour
+PRIOR_SHARE = 0.9  # of the prior's effective sample size, from which a posterior counts as the prior
 GRID = np.geomspace(1e-3, 30, 46)  # radii in δ; unrelated inputs are about √2 apart
 
 
-def supported(store: Store, site: Site, seed: int) -> tuple[float, float]:
-    """The bandwidths from which one neighbour decides to where nearly the prior is left, as medians over stand-ins."""
-    targets = stand_ins(store, PROBES, seed)
-    measured = distances(store, site, targets, store.activations("pool", site)[targets])
-    sizes = np.array([np.median(effective_sample_size(posterior(store, measured, h))) for h in GRID])
-    everything = float(effective_sample_size(normalise(log_prior(store)[None]))[0])
-    one, most = np.flatnonzero(sizes <= ONE), np.flatnonzero(sizes >= NEARLY_ALL * everything)
-    return float(GRID[one[-1] if len(one) else 0]), float(GRID[most[0] if len(most) else -1])
+def bandwidth_range(store: Store, site: Site, seed: int) -> tuple[float, float]:
+    """Lowest and highest useful bandwidth: the last with one neighbour, the first with nearly the prior.
+
+    Effective sample sizes are medians over stand-ins for targets.
+    """
+    targets = stand_ins(store, STAND_INS, seed)
+    from_targets = distances(store, site, targets, store.activations("pool", site)[targets])
+    sizes = np.array([np.median(effective_sample_size(posterior(store, from_targets, h))) for h in GRID])
+    prior_size = float(effective_sample_size(normalise(log_prior(store)[None]))[0])
+    one, nearly_prior = np.flatnonzero(sizes <= ONE_NEIGHBOUR), np.flatnonzero(sizes >= PRIOR_SHARE * prior_size)
+    low, high = one[-1] if len(one) else 0, nearly_prior[0] if len(nearly_prior) else -1
+    return float(GRID[low]), float(GRID[high])

@@ -1,4 +1,4 @@
-"""A generator on disk: finished, or in the middle of its training."""
+"""Files of a generator: the finished one, and the checkpoint of an unfinished training."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ CHECKPOINT = "checkpoint.pt"
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:
-    """Write the generator (weights, and what they are) and the losses of its training, nats an input for each step.
+    """Write the generator (weights and description) and the training losses, in nats per input for each step.
 
-    A pretrained backbone is written whole, as trimmed: what was trained of it would be of no use without the rest.
+    A pretrained backbone is written whole, as trimmed: its trained part is of no use without the rest.
     """
     backbone, shape = generator.backbone, generator.backbone.shape
-    described = {
+    description = {
         "phrases": generator.vocabulary.phrases,
         "prefix": generator.vocabulary.prefix,
         "positions": generator.positions,
-        "sites": {str(site): generator.neighbourhood(site).dimension for site in generator.sites},
+        "sites": {str(site): generator.channel(site).dimension for site in generator.sites},
         "bandwidths": {str(site): ends for site, ends in generator.bandwidths.items()},
-        "known": generator.known,
-        "facts": generator.facts,
-        **generator.chosen,
+        "stored": generator.stored,
+        "indicators": generator.indicators,
+        **generator.choices,
         "width": shape.width,
         "layers": shape.layers,
         "heads": shape.heads,
-        "pretrained": backbone.borrowed.description if isinstance(backbone, Pretrained) else None,
+        "pretrained": backbone.trimmed.description if isinstance(backbone, Pretrained) else None,
     }
     files.write_tensors(folder / "generator.safetensors", generator.state_dict())
-    files.write_json(folder / "generator.json", described)
+    files.write_json(folder / "generator.json", description)
     steps = pa.table({"step": pa.array(range(1, len(losses) + 1), pa.int32()), "nats": list(losses)})
     files.write_table(folder / LOSSES, steps)
 
 
 def load_generator(folder: Path, device: torch.device) -> Generator:
-    """The generator that `train` saved in this folder, ready to draw."""
-    described = files.read_json(folder / "generator.json")
-    scratch, pretrained = (described["width"], described["layers"], described["heads"]), described["pretrained"]
+    """Generator that `train` saved in this folder, in evaluation mode."""
+    description = files.read_json(folder / "generator.json")
+    scratch, pretrained = (description["width"], description["layers"], description["heads"]), description["pretrained"]
     generator = Generator(
-        Vocabulary(tuple(map(tuple, described["phrases"])), tuple(described["prefix"])),
-        described["positions"],
-        {Site.parse(site): dimension for site, dimension in described["sites"].items()},
-        {Site.parse(site): tuple(ends) for site, ends in described["bandwidths"].items()},
-        known=described["known"],
-        facts=tuple(described["facts"]),
-        encoder=described["encoder"],
-        conditioning=described["conditioning"],
+        Vocabulary(tuple(map(tuple, description["phrases"])), tuple(description["prefix"])),
+        description["positions"],
+        {Site.parse(site): dimension for site, dimension in description["sites"].items()},
+        {Site.parse(site): tuple(ends) for site, ends in description["bandwidths"].items()},
+        stored=description["stored"],
+        indicators=tuple(description["indicators"]),
+        encoder=description["encoder"],
+        conditioning=description["conditioning"],
         backbone=Borrowed.from_description(pretrained) if pretrained else scratch,
     )
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
@@ -67,13 +67,13 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write what training needs to go on; numbers, tensors, lists and dictionaries of them."""
-    content = io.BytesIO()  # torch's own writer hides that the disk is full
+    """Write the state of a training: numbers, tensors, lists and dictionaries of them."""
+    content = io.BytesIO()  # torch.save to a path does not report a full disk
     torch.save(state, content)
     files.write(folder / CHECKPOINT, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote last; None if it never did."""
+    """State of the last checkpoint; None if there is none."""
     path = folder / CHECKPOINT
     return torch.load(path, weights_only=True) if path.exists() else None

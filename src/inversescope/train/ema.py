@@ -1,4 +1,8 @@
-"""The running mean of the weights in training: what is tested and saved, at whatever step training ends."""
+"""Exponential moving average of the weights in training; it is what is checked and saved.
+
+Hand-written because torch's (`torch.optim.swa_utils.AveragedModel`) copies the whole module, with every buffer of
+stored activations.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-KEPT = 0.99  # of the mean at each step, after the first hundreds: about the last hundred steps count
-EARLY = 9  # over the first steps less is kept, so that the mean soon forgets where training began
+DECAY = 0.99  # of the average at each step: about the last hundred steps count
+EARLY = 9  # a larger value makes the decay of the first steps smaller, so that the initial weights are soon forgotten
 
 
-class Average:
-    """The exponential mean of weights (Polyak averaging).
+class ExponentialMovingAverage:
+    """Exponential moving average of trained weights (Polyak averaging).
 
-    With it, training may end at any step: the noise of the last steps is averaged out as a falling learning rate would.
+    Training may end at any step: the average removes the noise of the last steps, as a falling learning rate would.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter]):
@@ -25,15 +29,15 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights of one more step."""
+        """Add the weights of one more step."""
         self.steps += 1
-        kept = min(KEPT, self.steps / (self.steps + EARLY))
+        decay = min(DECAY, self.steps / (self.steps + EARLY))
         for mean, weight in zip(self.mean, self.weights, strict=True):
-            mean.lerp_(weight.detach(), 1 - kept)
+            mean.lerp_(weight.detach(), 1 - decay)
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Within, the weights are the mean."""
+    def applied(self) -> Iterator[None]:
+        """Context in which the weights are the average."""
         self._swap()
         try:
             yield
@@ -41,12 +45,12 @@ class Average:
             self._swap()
 
     def state(self) -> dict[str, int | list[Tensor]]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"steps": self.steps, "mean": self.mean}
 
     @torch.no_grad()
     def load(self, state: dict) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint's state."""
         self.steps = state["steps"]
         for mean, saved in zip(self.mean, state["mean"], strict=True):
             mean.copy_(saved)

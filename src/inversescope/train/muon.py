@@ -1,6 +1,7 @@
-"""Muon: momentum whose every update of a matrix is made orthogonal (K. Jordan and others, "Muon", 2024).
+"""Muon optimizer: momentum, with each update of a matrix made orthogonal (K. Jordan and others, "Muon", 2024).
 
-torch's own computes in bfloat16, which on a CPU without it took most of a training step (docs/experiments.md).
+Hand-written because torch's (`torch.optim.Muon`) computes in bfloat16, which on a CPU without it took most of a
+training step (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 MOMENTUM = 0.95
-# Of the quintic iteration that takes singular values to about 1, and how often it is done (ibid.).
+# Quintic Newton-Schulz iteration that brings singular values to about 1, from the same source.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """For the matrices inside a network; embeddings, heads, biases and gains belong to another optimizer."""
+    """Optimizer of the matrices between hidden states; embeddings, heads, biases and gains need another one."""
 
     def __init__(self, params: list[dict], lr: float):
         super().__init__(params, {"lr": lr})
@@ -37,7 +38,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    """A matrix of the same singular vectors whose singular values lie between about 0.7 and 1.2."""
+    """Matrix with the same singular vectors and singular values between about 0.7 and 1.2."""
     a, b, c = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)

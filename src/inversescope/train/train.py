@@ -1,6 +1,6 @@
-"""Train the generator: next-token loss on activations seen through a channel of width h.
+"""Training of the generator: next-token loss on noised activations.
 
-Dimensions: `n` inputs of the train split, `batch` examples, `d` coordinates of a site.
+Dimensions: `n` inputs of the train split.
 """
 
 from __future__ import annotations
@@ -18,31 +18,30 @@ from torch import Tensor
 from inversescope.collect.collect import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
-from inversescope.generator import Generator, Vocabulary, content
+from inversescope.generator import Generator, InputPCA, Vocabulary
 from inversescope.generator.conditioning import CONDITIONINGS
-from inversescope.generator.input_pca import Content
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
 from inversescope.subject import Subject
 from inversescope.subject.trimmed_copy import Borrowed, lender
-from inversescope.train.bandwidth_range import supported
+from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.checkpoint import save_checkpoint, save_generator
-from inversescope.train.pairs import Examples
-from inversescope.train.trainer import Check, Material, Training
+from inversescope.train.pairs import TrainingPairs
+from inversescope.train.trainer import Check, Trainer, TrainingData
 
 SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is.
+    """Progress of a training.
 
     Attributes:
-        step: steps done.
-        steps: how many there are at most.
-        nats: the mean loss of the last step, an input.
-        tokens_per_second: so far.
-        calibrated: at how many sites the last check found the generator calibrated; None: not checked.
+        step: number of steps done.
+        steps: number of steps at most.
+        nats: mean loss of the last step, per input.
+        tokens_per_second: mean so far.
+        calibrated: number of sites that the last check found calibrated; None before the first check.
     """
 
     step: int
@@ -67,31 +66,32 @@ def train(
 ) -> Generator:
     """Train a generator for these sites, from the last checkpoint if there is one, and save it.
 
-    It ends when the check finds every site calibrated, after `config.steps` at the latest; between checks, effort goes
-    where a site lags. The random numbers of a step follow from the seed and the step alone, so that a resumed training
-    has the losses of an undisturbed one. A pretrained backbone needs the subject, for its weights or its tokens.
+    Training ends when the check finds every site calibrated, after `config.steps` at the latest; each check sets the
+    sites' training weights to their errors. The random numbers of a step depend on the seed and the step alone, so a
+    resumed training has the losses of an uninterrupted one. A pretrained backbone needs the subject, for its weights or
+    its tokens.
 
     Args:
-        check: asked every `config.check` steps; None: never.
-        sampled: bandwidths that must lie within what each site is trained for.
+        check: run every `config.check` steps; None: never.
+        sampled: bandwidths that each site's range must include.
 
     Raises:
-        UserError: the loss is no longer a finite number, or the backbone cannot be had.
+        UserError: the loss is not a finite number, or the backbone cannot be used.
     """
-    material = prepare(store, sites, shape, config, seed, subject, sampled)
-    training = Training(material, shape, config, seed, device)
-    training.load(folder)
+    data = prepare(store, sites, shape, config, seed, subject, sampled)
+    trainer = Trainer(data, shape, config, seed, device)
+    trainer.load(folder)
     started, tokens = time.monotonic(), 0
-    while not training.ended:
-        tokens += training.step()
-        if check is not None and training.done % config.check == 0 and not training.ended:
-            training.judge(check)
-        if training.done % config.checkpoint == 0 and not training.ended:
-            save_checkpoint(folder, training.state())
+    while not trainer.ended:
+        tokens += trainer.step()
+        if check is not None and trainer.done % config.check == 0 and not trainer.ended:
+            trainer.run_check(check)
+        if trainer.done % config.checkpoint == 0 and not trainer.ended:
+            save_checkpoint(folder, trainer.state())
         speed = tokens / (time.monotonic() - started)
-        progress(Progress(training.done, training.last, training.losses[-1], speed, training.calibrated))
-    generator = training.finished()
-    save_generator(folder, generator, training.losses)
+        progress(Progress(trainer.done, trainer.last, trainer.losses[-1], speed, trainer.calibrated))
+    generator = trainer.finished()
+    save_generator(folder, generator, trainer.losses)
     return generator
 
 
@@ -103,23 +103,23 @@ def prepare(
     seed: int,
     subject: Subject | None,
     sampled: Sequence[float],
-) -> Material:
-    """An untrained generator, told what it can be before training, and what it is to be trained on."""
+) -> TrainingData:
+    """Untrained generator, with everything fitted that has a closed form, and its training data."""
     inputs = store.inputs("train")
     vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
     rows = vocabulary.encode(inputs.tokens)
     probability = None if inputs.probability is None else torch.tensor(inputs.probability).float()
     torch.manual_seed(TorchStream.WEIGHTS.seed(seed))
     activations = {site: store.activations("train", site) for site in sites}
-    spreads = {site: store.spread(site) for site in sites}
-    known = torch.randperm(len(rows))[: shape.known if probability is None else None]
+    units = {site: store.units(site) for site in sites}
+    stored = torch.randperm(len(rows))[: shape.stored if probability is None else None]
     bandwidths = {site: _range(store, site, config, seed, sampled) for site in sites}
     dimensions = {site: read.shape[1] for site, read in activations.items()}
-    generator, says = untrained(rows, vocabulary, dimensions, bandwidths, len(known), shape, config, subject)
-    generator.fit(activations, spreads, says, known, probability)
-    examples = [Examples(generator, site, read, known, probability) for site, read in activations.items()]
+    generator, pca = untrained(rows, vocabulary, dimensions, bandwidths, len(stored), shape, config, subject)
+    generator.fit(activations, units, pca, stored, probability)
+    pairs = [TrainingPairs(generator, site, read, stored, probability) for site, read in activations.items()]
     rng = torch.Generator().manual_seed(TorchStream.EXPLAINED.seed(seed))
-    return Material(generator, examples, rows, [each.told(says.components, rng) for each in examples])
+    return TrainingData(generator, pairs, rows, [site.explained_variance(pca.components, rng) for site in pairs])
 
 
 def untrained(
@@ -127,50 +127,50 @@ def untrained(
     vocabulary: Vocabulary,
     dimensions: Mapping[Site, int],
     bandwidths: Mapping[Site, tuple[float, float]],
-    known: int,
+    stored: int,
     shape: GeneratorConfig,
     config: TrainConfig,
     subject: Subject | None,
     device: torch.device | None = None,
-) -> tuple[Generator, Content]:
-    """A generator that knows nothing yet, and what its training inputs (rows of the vocabulary) say.
+) -> tuple[Generator, InputPCA]:
+    """Untrained generator, and the principal components of its training inputs (rows of the vocabulary).
 
     Args:
-        known: of how many inputs it keeps the activations.
+        stored: number of inputs whose activations it stores.
         device: where it is made; on "meta" it has its shapes and takes no memory. None: torch's default.
 
     Raises:
-        UserError: its backbone cannot be had.
+        UserError: its backbone cannot be used.
     """
     backbone = _backbone(shape, config, vocabulary, rows.shape[1], subject)
-    says = content(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
+    pca = InputPCA.of(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
     with device or nullcontext():
         generator = Generator(
             vocabulary,
             rows.shape[1],
             dimensions,
             bandwidths,
-            known=known,
-            facts=says.sizes,
+            stored=stored,
+            indicators=pca.sizes,
             encoder=shape.encoder,
             conditioning=shape.conditioning,
             backbone=backbone,
         )
-    return generator, says
+    return generator, pca
 
 
 def _range(store: Store, site: Site, config: TrainConfig, seed: int, sampled: Sequence[float]) -> tuple[float, float]:
-    """The bandwidths that a site is trained for."""
+    """Lowest and highest bandwidth that a site is trained for."""
     if config.bandwidths != "range":
         return config.bandwidths
-    ends = (*supported(store, site, seed), *sampled)
+    ends = (*bandwidth_range(store, site, seed), *sampled)
     return min(ends), max(ends)
 
 
 def _backbone(
     shape: GeneratorConfig, config: TrainConfig, vocabulary: Vocabulary, positions: int, subject: Subject | None
 ) -> Borrowed | tuple[int, int, int]:
-    """What the generator is built on. A pretrained model reads the boundary as what every input starts with."""
+    """The backbone: a pretrained model, in which the boundary is the first token of every input, or a shape."""
     if shape.backbone == SCRATCH:
         return shape.width, shape.layers, shape.heads
     assert subject is not None

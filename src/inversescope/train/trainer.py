@@ -1,6 +1,6 @@
-"""A generator in training: what an update is, where effort goes, when it ends, and what a checkpoint keeps.
+"""Trainer of a generator: updates, site weights, checks, and the state of a checkpoint.
 
-Dimensions: `n` inputs of the train split, `batch` examples.
+Dimensions: `n` inputs of the train split, `batch` training pairs.
 """
 
 from __future__ import annotations
@@ -22,183 +22,190 @@ from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
 from inversescope.train.checkpoint import load_checkpoint
-from inversescope.train.ema import Average
+from inversescope.train.ema import ExponentialMovingAverage
 from inversescope.train.muon import Muon
-from inversescope.train.pairs import Examples
+from inversescope.train.pairs import TrainingPairs
 
 WARM_UP = 20  # steps
-GRADIENT_NORM = 1.0  # clipped to this
+GRADIENT_NORM = 1.0  # gradients are clipped to this norm
 MUON_RATE = 5  # Muon's learning rate over AdamW's
-GENTLE = 0.1  # the learning rate of what is pretrained, over that of what is new
-LEAST = 0.1  # of the greatest effort: no site goes without
+PRETRAINED_RATE = 0.1  # learning rate of pretrained weights over that of new ones
+MIN_WEIGHT = 0.1  # of a site, over the largest weight
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a site stands in the middle of training: how far it is off (0: not at all), and whether that will do."""
+class SiteStatus:
+    """Result of a check for one site: its mean divergence or gap (0: exact, NaN: unknown), and its verdict."""
 
-    lag: float
+    error: float
     calibrated: bool
 
 
-# Asks a generator in training how each of its sites stands.
-Check = Callable[[Generator], Mapping[Site, Standing]]
+# Measures each site of a generator in training.
+Check = Callable[[Generator], Mapping[Site, SiteStatus]]
 
 
 @dataclass(frozen=True)
-class Material:
-    """What training begins with.
+class TrainingData:
+    """Untrained generator and its training data.
 
     Attributes:
-        generator: untrained.
-        examples: of each of its sites.
+        generator: untrained, with everything fitted that has a closed form.
+        pairs: for each of its sites.
         rows: the training inputs, as rows of its vocabulary.
-        told: how much the neighbours of each site tell, 0 to 1: where there is little to say, there is little to learn.
+        explained_variance: for each site, the share of the input components' variance that the neighbours explain, 0 to
+            1; the site's weight in training before the first check.
     """
 
     generator: Generator
-    examples: list[Examples]
+    pairs: list[TrainingPairs]
     rows: Int[Tensor, "n positions"]
-    told: list[float]
+    explained_variance: list[float]
 
 
-class Training:
-    """A generator, its optimizers, and how far it is.
+class Trainer:
+    """A generator in training, with its optimizers.
 
-    In the first `config.pretrain` steps the backbone learns alone, from inputs without activations; then the whole
-    learns, or all but a frozen backbone.
+    In the first `config.pretrain` steps the backbone alone is trained, on inputs without activations; after them
+    everything, or everything but a frozen backbone.
 
     Attributes:
-        done: steps done.
-        last: steps there are at most.
-        losses: of the steps done, in nats an input.
-        calibrated: at how many sites the last check found the generator calibrated; None: not checked.
+        done: number of steps done.
+        last: number of steps at most.
+        losses: of the steps done, in nats per input.
+        calibrated: number of sites that the last check found calibrated; None before the first check.
     """
 
     def __init__(
         self,
-        material: Material,
+        data: TrainingData,
         shape: GeneratorConfig,
         config: TrainConfig,
         seed: int,
         device: torch.device,
     ):
-        self.generator = material.generator.to(device)
-        self.examples = [each.to(device) for each in material.examples]
-        self.rows = material.rows.to(device)
+        self.generator = data.generator.to(device)
+        self.pairs = [pairs.to(device) for pairs in data.pairs]
+        self.rows = data.rows.to(device)
         self.shape = shape
         self.config = config
         self.seed = seed
-        self.favour(material.told)
+        self.set_site_weights(data.explained_variance)
         self.done, self.last = 0, config.pretrain + config.steps
         self.losses: list[float] = []
         self.calibrated: int | None = None
-        self._begin()
+        self._start_phase()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.done >= self.last or self.calibrated == len(self.examples)
+        """True after the last step, or when every site is calibrated."""
+        return self.done >= self.last or self.calibrated == len(self.pairs)
 
-    def favour(self, need: Sequence[float]) -> None:
-        """Train sites in proportion to their need; none goes without."""
-        wanted = torch.tensor(need).clamp_min(0)
-        self.effort = wanted.clamp_min(LEAST * float(wanted.max().clamp_min(1e-9)))
+    def set_site_weights(self, weights: Sequence[float]) -> None:
+        """Set how often each site is trained, relative to the others; at least `MIN_WEIGHT` of the largest."""
+        positive = torch.tensor(weights).clamp_min(0)
+        self.site_weights = positive.clamp_min(MIN_WEIGHT * float(positive.max().clamp_min(1e-9)))
 
-    def judge(self, check: Check) -> None:
-        """Ask how the sites stand, and favour those that lag."""
+    def run_check(self, check: Check) -> None:
+        """Check the averaged weights, and set the site weights to the errors found."""
         if self.done <= self.config.pretrain:
             return
-        with self.average.used():
+        with self.average.applied():
             self.generator.eval()
-            standing = check(self.generator)
+            status = check(self.generator)
             self.generator.train()
-        self.calibrated = sum(site.calibrated for site in standing.values())
-        lags = torch.tensor([standing[each.site].lag for each in self.examples])
-        if not lags.isnan().all():  # a site of which nothing is known is taken to lag as the others do
-            self.favour(lags.where(~lags.isnan(), lags.nanmean()).tolist())
+        self.calibrated = sum(site.calibrated for site in status.values())
+        errors = torch.tensor([status[pairs.site].error for pairs in self.pairs])
+        if not errors.isnan().all():  # an unknown error is taken to be the mean of the known ones
+            self.set_site_weights(errors.where(~errors.isnan(), errors.nanmean()).tolist())
 
     def step(self) -> int:
-        """One update; how many tokens it was made of."""
+        """One update; returns its number of tokens."""
         rng = torch.Generator().manual_seed(TorchStream.TRAINING.seed(self.seed, self.done))
         if self.done < self.config.pretrain:
-            answers = self.examples[0].rows(self.config.batch, rng)
+            inputs = self.pairs[0].draw_prior(self.config.batch, rng)
             condition = self.generator.no_condition(self.config.batch)
         else:
-            condition, answers = self._conditional(rng)
-        answer = self.rows[answers]
-        nats = self.generator.nats(answer, condition)
+            condition, inputs = self._batch(rng)
+        rows = self.rows[inputs]
+        nats = self.generator.nats(rows, condition)
         if not nats.isfinite().all():
             raise UserError(
                 "training diverged: the loss is not a finite number",
                 given=f"step {self.done + 1}",
                 remedy="a lower train.learning_rate",
             )
-        tokens = int((answer[:, 1:] != IGNORED).sum())
+        tokens = int((rows[:, 1:] != IGNORED).sum())
         self.generator.zero_grad(set_to_none=True)
         (nats.sum() / tokens).backward()
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), GRADIENT_NORM)
-        self._move()
+        self._update()
         self.losses.append(float(nats.detach().mean()))
         self.done += 1
         if self.done == self.config.pretrain:
-            self._settle()
-            self._begin()
+            self._apply_average()
+            self._start_phase()
         return tokens
 
     def finished(self) -> Generator:
-        """The generator with the running mean of its weights. Training cannot go on after it."""
-        self._settle()
+        """The generator with the average of its weights. No step may follow."""
+        self._apply_average()
         return self.generator
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {
             "step": self.done,
             "losses": self.losses,
-            "effort": self.effort,
+            "site_weights": self.site_weights,
             "generator": self.generator.state_dict(),
             "average": self.average.state(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load(self, folder: Path) -> None:
-        """Go on from the last checkpoint, if there is one."""
+        """Continue from the last checkpoint, if there is one."""
         state = load_checkpoint(folder)
         if state is None:
             return
-        self.done, self.losses, self.effort = state["step"], state["losses"], state["effort"]
-        self._begin()
+        self.done, self.losses, self.site_weights = state["step"], state["losses"], state["site_weights"]
+        self._start_phase()
         self.generator.load_state_dict(state["generator"])
         self.average.load(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
     @torch.no_grad()
-    def _settle(self) -> None:
+    def _apply_average(self) -> None:
         for weight, mean in zip(self.average.weights, self.average.mean, strict=True):
             weight.copy_(mean)
 
-    def _begin(self) -> None:
-        """The optimizers and the mean of the part of training that comes next, or is under way."""
+    def _start_phase(self) -> None:
+        """Make the optimizers and the average of the current phase: backbone alone, or everything."""
         alone = self.done < self.config.pretrain
-        self.generator.tune(backbone=alone or self.shape.tuning != "frozen", others=not alone)
+        self.generator.set_trainable(backbone=alone or self.shape.tuning != "frozen", others=not alone)
         self.optimizers = _optimizers(self.generator, self.config)
-        self.average = Average(weight for weight in self.generator.parameters() if weight.requires_grad)
+        trained = (weight for weight in self.generator.parameters() if weight.requires_grad)
+        self.average = ExponentialMovingAverage(trained)
 
-    def _conditional(self, rng: torch.Generator) -> tuple[Float[Tensor, "conditions condition"], Int[Tensor, " batch"]]:
-        """Conditions of several sites, and inputs that answer each; some are dropped, and answered by the prior."""
+    def _batch(self, rng: torch.Generator) -> tuple[Float[Tensor, "conditions condition"], Int[Tensor, " batch"]]:
+        """Conditions of several sites, and inputs for each; some conditions are replaced by the null condition, and
+        their inputs by draws from the prior.
+        """
         config = self.config
-        chosen = torch.multinomial(self.effort, min(config.sites_per_step, len(self.examples)), generator=rng).tolist()
-        count = max(1, config.batch // (len(chosen) * config.answers))
-        drawn = [self.examples[i].draw(count, config.answers, config.clean, rng) for i in chosen]
-        condition, answers = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        sites = torch.multinomial(
+            self.site_weights, min(config.sites_per_step, len(self.pairs)), generator=rng
+        ).tolist()
+        count = max(1, config.batch // (len(sites) * config.inputs_per_condition))
+        drawn = [self.pairs[i].draw(count, config.inputs_per_condition, config.clean, rng) for i in sites]
+        condition, inputs = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         dropped = (torch.rand(len(condition), generator=rng) < config.unconditional).to(condition.device)[:, None]
         condition = self.generator.no_condition(len(condition)).where(dropped, condition)
-        free = self.examples[0].rows(answers.numel(), rng).view_as(answers)
-        return condition, free.where(dropped, answers).flatten()
+        from_prior = self.pairs[0].draw_prior(inputs.numel(), rng).view_as(inputs)
+        return condition, from_prior.where(dropped, inputs).flatten()
 
-    def _move(self) -> None:
+    def _update(self) -> None:
+        """Optimizer steps with linear warm-up and decay over the current phase."""
         pretrain = self.config.pretrain
         start, end = (0, pretrain) if self.done < pretrain else (pretrain, self.last)
         scale = min(1, (self.done - start + 1) / WARM_UP, 1 - (self.done - start) / (end - start))
@@ -210,17 +217,17 @@ class Training:
 
 
 def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
-    """Muon for the matrices inside the network, AdamW for the rest (compared in docs/experiments.md), gently for what
-    is pretrained.
+    """Muon for matrices between hidden states, AdamW for the rest (compared in docs/experiments.md); pretrained weights
+    have a lower learning rate.
     """
     backbone, rate = generator.backbone, config.learning_rate
-    pretrained = backbone.model.parameters() if isinstance(backbone, Pretrained) else ()
-    gentle = [weight for weight in pretrained if weight.requires_grad]
-    matrices = [weight for weight in generator.inside() if weight.ndim == 2 and weight.requires_grad]
-    chosen = {id(weight) for weight in (*gentle, *matrices)}
+    model = backbone.model.parameters() if isinstance(backbone, Pretrained) else ()
+    pretrained = [weight for weight in model if weight.requires_grad]
+    matrices = [weight for weight in generator.hidden_parameters() if weight.ndim == 2 and weight.requires_grad]
+    chosen = {id(weight) for weight in (*pretrained, *matrices)}
     others = [weight for weight in generator.parameters() if id(weight) not in chosen and weight.requires_grad]
     muon = {"params": matrices, "peak": MUON_RATE * rate}
-    adam = [{"params": others, "peak": rate}, {"params": gentle, "peak": GENTLE * rate}]
+    adam = [{"params": others, "peak": rate}, {"params": pretrained, "peak": PRETRAINED_RATE * rate}]
     return [
         Muon([muon], lr=rate),
         torch.optim.AdamW(adam, lr=rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True),

@@ -1,4 +1,4 @@
-"""Adaptive layer norm: the condition scales, shifts and gates."""
+"""Adaptive layer norm: scale, shift and gate of every sublayer are linear in the condition."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from torch import Tensor, nn
 from inversescope.generator.conditioning.conditioning import Conditioning, Prepared, Shape
 
 
-class AdaptiveLayerNorm(Conditioning):
-    """The condition sets scale, shift and gate of every sublayer (Peebles & Xie 2023, arXiv 2212.09748, "adaLN")."""
+class AdaLN(Conditioning):
+    """Scale and shift of every sublayer's input, gate of its output (adaLN, Peebles and Xie, arXiv 2212.09748).
+
+    Scale and gate are added to 1: before training, a condition of zeros leaves the backbone unchanged.
+    """
 
     def __init__(self, shape: Shape):
         super().__init__(shape)
@@ -20,13 +23,13 @@ class AdaptiveLayerNorm(Conditioning):
         batch, width = condition.shape
         return self.modulate(condition).view(batch, self.shape.sublayers, 3, 1, width).unbind(1)
 
-    def enter(
+    def sublayer_input(
         self, prepared: Prepared, sublayer: int, normalised: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
         scale, shift, _ = prepared[sublayer].unbind(1)
         return normalised * (1 + scale) + shift
 
-    def leave(
+    def sublayer_output(
         self, prepared: Prepared, sublayer: int, output: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
         return output * (1 + prepared[sublayer][:, 2])

@@ -1,4 +1,4 @@
-"""What a conditioning may do to a backbone. Each way does one or two of these things.
+"""Interface of a conditioning: the points at which it can change a backbone. Each subclass uses one or two of them.
 
 Dimensions: `batch` rows, `positions` tokens, `width` of the hidden state.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Prepared = tuple[Tensor, ...]  # rows of the batch first in each
+Prepared = tuple[Tensor, ...]  # the batch is the first dimension of each
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a conditioning must know of a backbone; `heads` are those of its keys and values."""
+    """Shape of a backbone; `heads` and `head_width` are those of its keys and values."""
 
     width: int
     layers: int
@@ -24,50 +24,50 @@ class Shape:
 
     @property
     def sublayers(self) -> int:
-        """Two a block (attention, MLP), and the head."""
+        """Number of normalised inputs: attention and MLP of each block, and the output head."""
         return 2 * self.layers + 1
 
 
 class Conditioning(nn.Module):
-    """Prepared once for a condition, then asked at each place of the backbone; by itself it does nothing.
+    """No conditioning: every method returns its input unchanged, or nothing. Subclasses override some of them.
 
-    `before` is the number of embeddings that it puts before the first token.
+    `prefix_length` is the number of embeddings before the first token.
     """
 
-    before = 0
+    prefix_length = 0
 
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = shape
 
     def prepare(self, condition: Float[Tensor, "batch width"]) -> Prepared:
-        """All that depends on the condition alone."""
+        """The part that depends on the condition alone, computed once."""
         return ()
 
-    def prefix(self, prepared: Prepared) -> Float[Tensor, "batch before width"] | None:
+    def prefix(self, prepared: Prepared) -> Float[Tensor, "batch prefix width"] | None:
         """Embeddings before the first token."""
         return None
 
     def slot(
         self, prepared: Prepared, layer: int
     ) -> tuple[Float[Tensor, "batch heads 1 head"], Float[Tensor, "batch heads 1 head"]] | None:
-        """A key and a value that every token of a block's attention sees beside the tokens; they have no position."""
+        """A key and a value, without a position, that every token of a block's attention attends to."""
         return None
 
-    def enter(
+    def sublayer_input(
         self, prepared: Prepared, sublayer: int, normalised: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
-        """What a sublayer reads of the normalised hidden state."""
+        """Input of a sublayer, from the normalised hidden state."""
         return normalised
 
-    def leave(
+    def sublayer_output(
         self, prepared: Prepared, sublayer: int, output: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
-        """What the hidden state receives of a sublayer's output."""
+        """Summand for the hidden state, from a sublayer's output."""
         return output
 
-    def steer(
+    def block_output(
         self, prepared: Prepared, layer: int, hidden: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
-        """The hidden state after a block."""
+        """Hidden state after a block."""
         return hidden

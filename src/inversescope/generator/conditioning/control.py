@@ -1,6 +1,6 @@
-"""Control layers: after each block, the hidden state asks the condition what to add to it.
+"""Control layers: cross-attention from the hidden state to the condition, after each block.
 
-Dimensions: `slots` are the tokens made from a condition, and the null slot after them.
+Dimensions: `slots` are the keys and values made from a condition, and a null slot after them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from torch import Tensor, nn
 
 from inversescope.generator.conditioning.conditioning import Conditioning, Prepared, Shape
 
-# Attention to a single token would not depend on the query: its softmax is 1.
-TOKENS = 4
+TOKENS = 4  # with a single one the softmax would be 1 for every query
 
 
 class Control(Conditioning):
-    """InverseScope's control layers (arXiv 2506.07406), meant for a frozen backbone too.
+    """InverseScope's control layers (arXiv 2506.07406), which also work with a frozen backbone.
 
-    A query from the hidden state attends to a few tokens made from the condition, and to a learned null slot: where the
-    condition has nothing to say, nothing need be taken from it. What comes out starts at zero.
+    Queries from the hidden state attend to a few tokens made from the condition, and to a learned null slot, so that a
+    position can ignore the condition. The output projections start at zero.
     """
 
     def __init__(self, shape: Shape):
@@ -43,12 +42,12 @@ class Control(Conditioning):
     def weights(
         self, prepared: Prepared, layer: int, hidden: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions slots"]:
-        """How much each position takes from each slot."""
+        """Attention weights of each position over the slots."""
         query = self.queries[layer](F.layer_norm(hidden, hidden.shape[-1:]))
         keys = prepared[layer][:, :, 0]
         return (query @ keys.transpose(1, 2) / hidden.shape[-1] ** 0.5).softmax(2)
 
-    def steer(
+    def block_output(
         self, prepared: Prepared, layer: int, hidden: Float[Tensor, "batch positions width"]
     ) -> Float[Tensor, "batch positions width"]:
         values = prepared[layer][:, :, 1]

@@ -1,4 +1,4 @@
-"""A few embeddings before the first token."""
+"""The condition as a few embeddings before the first token."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ EMBEDDINGS = 4
 
 
 class Prefix(Conditioning):
-    """The condition as text that comes first. The first embedding starts out as the condition itself, so that one which
-    the backbone knows how to read (encoder "identity") is read from the start.
+    """Prefix embeddings, linear in the condition.
+
+    The first starts out as the condition itself: with the encoder "identity", an embedding that the backbone can read
+    from the first step.
     """
 
-    before = EMBEDDINGS
+    prefix_length = EMBEDDINGS
 
     def __init__(self, shape: Shape):
         super().__init__(shape)
@@ -28,5 +30,5 @@ class Prefix(Conditioning):
     def prepare(self, condition: Float[Tensor, "batch width"]) -> Prepared:
         return (self.write(condition).view(-1, EMBEDDINGS, self.shape.width),)
 
-    def prefix(self, prepared: Prepared) -> Float[Tensor, "batch before width"]:
+    def prefix(self, prepared: Prepared) -> Float[Tensor, "batch prefix width"]:
         return prepared[0]

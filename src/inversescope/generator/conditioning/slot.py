@@ -9,7 +9,7 @@ from inversescope.generator.conditioning.conditioning import Conditioning, Prepa
 
 
 class Slot(Conditioning):
-    """What InversionView does (arXiv 2405.17653): the condition is a token that every block sees and that sees none."""
+    """InversionView's conditioning (arXiv 2405.17653): every token attends to the condition, which attends to none."""
 
     def __init__(self, shape: Shape):
         super().__init__(shape)

@@ -1,8 +1,8 @@
-"""From an activation to a condition: one module a way, all behind `Encoder`."""
+"""From an activation to a condition: one module for each encoder, behind one interface."""
 
 from inversescope.generator.encoding.encoder import Encoder
 from inversescope.generator.encoding.identity import IdentityEncoder
-from inversescope.generator.encoding.regression import EstimatesEncoder
+from inversescope.generator.encoding.regression import RegressionEncoder
 from inversescope.generator.encoding.residual import ResidualEncoder
 
-__all__ = ["Encoder", "EstimatesEncoder", "IdentityEncoder", "ResidualEncoder"]
+__all__ = ["Encoder", "IdentityEncoder", "RegressionEncoder", "ResidualEncoder"]

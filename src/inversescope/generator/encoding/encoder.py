@@ -1,7 +1,10 @@
-"""What an encoder does: one for all sites, which it knows by number.
+"""Interface of an encoder: from an activation and a bandwidth to a condition. One encoder serves all sites.
 
-Dimensions: `n` inputs, `known` of them kept, `batch` activations, `d` coordinates of a site, `width` of the hidden
-state, `estimated` numbers of an estimate of the content, of which most encoders make none.
+A condition has two parts. The `encoding` enters the backbone through the conditioning. The `bypass` acts on the
+next-token distribution directly, as token bias and neighbour LM; only the encoder "regression" has one.
+
+Dimensions: `n` inputs, `stored` of them, `batch` activations, `d` coordinates of a site, `width` of the hidden state,
+`bypass` numbers.
 """
 
 from __future__ import annotations
@@ -12,71 +15,68 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.input_pca import Content
-from inversescope.generator.neighbour_lm import Witnesses
-from inversescope.generator.site_channel import Neighbourhood
-from inversescope.generator.token_bias import Expected
+from inversescope.generator.input_pca import InputPCA
+from inversescope.generator.neighbour_lm import NeighbourLM
+from inversescope.generator.site_channel import SiteChannel
+from inversescope.generator.token_bias import BiasTables
 
 
 class Encoder(nn.Module):
-    """Makes of an activation what the conditioning is given, and perhaps an estimate of what the input says."""
+    """Encoder of all sites, each known by its index."""
 
-    estimated = 0
+    bypass_width = 0
 
     def __init__(self, width: int):
         super().__init__()
-        self.null = nn.Parameter(torch.zeros(width))  # what stands for no activation
+        self.null = nn.Parameter(torch.zeros(width))  # in place of an activation, for the prior
 
-    def fit(self, says: Content, known: Int[Tensor, " known"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
-        """Before training: what inputs say, which of them are known, and the backbone's embeddings of its tokens."""
+    def fit(self, pca: InputPCA, stored: Int[Tensor, " stored"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
+        """Fit before training: to the inputs' components, the stored inputs, and the backbone's token embeddings."""
 
     def fit_site(
         self,
         site: int,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activations: Float[Tensor, "n d"],
         components: Float[Tensor, "n width"],
-        known: Int[Tensor, " known"],
+        stored: Int[Tensor, " stored"],
     ) -> None:
-        """Before training: a site's activations of inputs, what these say, and which of them are known."""
+        """Fit before training: to a site's activations, and the components of the same inputs."""
 
     def forward(
         self,
         site: int,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        weights: Float[Tensor, "batch known"] | None = None,
-    ) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
-        """The estimate, and what the conditioning is given.
-
-        `weights` are those of the known inputs (`Neighbourhood.weights`), for a caller who has them.
-        """
-        return activation[:, :0], self.encode(site, neighbourhood, activation, bandwidth)
+        weights: Float[Tensor, "batch stored"] | None = None,
+    ) -> tuple[Float[Tensor, "batch bypass"], Float[Tensor, "batch width"]]:
+        """Bypass and encoding; `weights` are those of the stored inputs, computed if left out."""
+        return activation[:, :0], self.encode(site, channel, activation, bandwidth)
 
     def encode(
         self,
         site: int,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
     ) -> Float[Tensor, "batch width"]:
-        """What the conditioning is given, of an encoder that makes no estimate."""
+        """The encoding, for an encoder without a bypass."""
         raise NotImplementedError
 
-    def nothing(self, batch: int) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
-        """What `forward` gives, for no activation."""
-        encoded = self.null.expand(batch, -1)
-        return encoded[:, :0], encoded
+    def null_condition(self, batch: int) -> tuple[Float[Tensor, "batch bypass"], Float[Tensor, "batch width"]]:
+        """Bypass and encoding of the prior."""
+        encoding = self.null.expand(batch, -1)
+        return encoding[:, :0], encoding
 
-    def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected | None:
-        """What an estimate leads to expect of the tokens."""
+    def bias_tables(self, bypass: Float[Tensor, "batch bypass"]) -> BiasTables | None:
+        """Tables of the token bias."""
         return None
 
-    def witnesses(self, estimate: Float[Tensor, "batch estimated"]) -> Witnesses | None:
-        """Known inputs that are heard beside the backbone."""
+    def neighbour_lm(self, bypass: Float[Tensor, "batch bypass"]) -> NeighbourLM | None:
+        """The neighbours and their weight."""
         return None
 
-    def inside(self) -> Iterable[nn.Parameter]:
-        """The weights inside the network, between hidden states: Muon trains the matrices among them."""
+    def hidden_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters between hidden states; Muon trains the matrices among them."""
         return ()

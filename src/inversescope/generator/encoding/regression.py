@@ -1,6 +1,7 @@
-"""From a noised activation to a condition: two estimates of what the input says, each trusted where it is good.
+"""Linear (Wiener) and kernel (Nadaraya-Watson) regression of the input's components on a noised activation.
 
-Dimensions: `n` inputs, `known` of them kept, `batch` activations, `d` coordinates of the site, `width` of a condition.
+Dimensions: `n` inputs, `stored` of them, `batch` activations, `d` coordinates of the site, `width` components and width
+of an encoding, `bypass` numbers.
 """
 
 from __future__ import annotations
@@ -14,33 +15,32 @@ from torch import Tensor, nn
 
 from inversescope.generator.encoding.encoder import Encoder
 from inversescope.generator.fourier import FEATURES, fourier
-from inversescope.generator.input_pca import Content
-from inversescope.generator.neighbour_lm import WITNESSES, Witnesses, summoned
-from inversescope.generator.site_channel import Neighbourhood
-from inversescope.generator.token_bias import DOUBT, KINDS, Expectation, Expected
+from inversescope.generator.input_pca import InputPCA
+from inversescope.generator.neighbour_lm import NEIGHBOURS, NeighbourLM, pick
+from inversescope.generator.site_channel import SiteChannel
+from inversescope.generator.token_bias import FLOOR, KINDS, BiasTables, IndicatorReadout
 
-# Directions with less of the standardized variance than this are rounding errors of the activations.
+# Eigenvalues of the standardized covariance below this are rounding errors of the activations.
 NEGLIGIBLE_VARIANCE = 1e-6
-_HIDDEN = 64  # of the small network that weighs the two estimates
-EVEN = 4  # effective sample size of the kernel estimate at which it is worth as much as the linear one, to start with
-TRUST = 1 + KINDS  # numbers that say how far witnesses and facts are trusted
+EVEN_SIZE = 4  # effective sample size at which the kernel estimate has weight 1/2 before training
+LOGARITHMS = 1 + KINDS  # ln of a neighbour's weight, and of the floor of each kind of indicator
+_HIDDEN = 64  # width of the small network of `Combination`
 
 
-class Estimates(nn.Module):
-    """One estimate of the two: how far the kernel's is trusted over the linear one, for each number of the content.
+class Combination(nn.Module):
+    """One estimate from the linear and the kernel estimate, by a weight for each component. Shared by all sites.
 
-    Shared by all sites: it knows the bandwidth, and ln of the effective sample size of the kernel estimate. It starts
-    out trusting both alike where `EVEN` inputs are near, and the kernel estimate nearly alone where many are. The
-    condition is this estimate, scaled and with an offset that say how sure it is. How far the facts that are
-    read back from it are trusted to exclude something depends on how sure it is, too.
+    A small network of the bandwidth and the effective sample size of the kernel weights gives the weight of the kernel
+    estimate, a scale of the linear one, and an offset of the encoding. Before training the weight is a function of the
+    sample size alone: 1/2 at `EVEN_SIZE`, near 1 where many stored inputs are near.
     """
 
     def __init__(self, width: int):
         super().__init__()
-        last = nn.Linear(_HIDDEN, 3 * width + TRUST)
+        last = nn.Linear(_HIDDEN, 3 * width + LOGARITHMS)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.weigh = nn.Sequential(nn.Linear(FEATURES + 1, _HIDDEN), nn.SiLU(), last)
+        self.network = nn.Sequential(nn.Linear(FEATURES + 1, _HIDDEN), nn.SiLU(), last)
 
     def forward(
         self,
@@ -48,147 +48,150 @@ class Estimates(nn.Module):
         kernel: Float[Tensor, "batch width"],
         size: Float[Tensor, " batch"],
         bandwidth: Float[Tensor, " batch"],
-    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, "batch trust"]]:
-        """The estimate, the condition made of it, and ln of how far witnesses are relied on and facts doubted."""
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, "batch logarithms"]]:
+        """The combined estimate; the encoding; ln of the neighbours' weight and of the token bias's floors."""
         size, width = size.log()[:, None], linear.shape[1]
-        weighed = self.weigh(torch.cat((fourier(bandwidth), size / 4), dim=1))
-        learned, scale, offset, trusted = weighed.split((width, width, width, TRUST), dim=1)
-        trust = (2 * (size - math.log(EVEN)) + learned).sigmoid()
-        estimate = (scale.exp() * linear).lerp(kernel, trust)
-        return estimate, estimate + offset, trusted
+        output = self.network(torch.cat((fourier(bandwidth), size / 4), dim=1))
+        logit, scale, offset, logarithms = output.split((width, width, width, LOGARITHMS), dim=1)
+        weight = (2 * (size - math.log(EVEN_SIZE)) + logit).sigmoid()
+        estimate = (scale.exp() * linear).lerp(kernel, weight)
+        return estimate, estimate + offset, logarithms
 
 
-class SiteEncoder(nn.Module):
-    """One site's two estimates. Both are fitted in closed form; the linear one is trained from there.
+class SiteRegression(nn.Module):
+    """The two regressions of one site, both fitted in closed form; the linear one is then trained further.
 
-    Linear: in the eigenbasis of the standardized covariance, a coordinate of variance λ that is read through noise of
-    variance d·h² has the best linear estimate λ/(λ + d·h²) times what was read (a Wiener filter). It sees every
-    direction that the noise leaves readable, and is best at small bandwidths.
+    Linear: in the eigenbasis of the standardized covariance, the least-squares estimate of a coordinate of variance λ
+    from a reading with noise variance d·h² is λ/(λ + d·h²) times the reading (Wiener filter). It uses every direction
+    that the noise leaves readable, and is the better one at small bandwidths.
 
-    Kernel: the mean content of known inputs, weighted by k(δ/h) (Nadaraya 1964, Watson 1964). It is what the reference
-    computes, from other inputs, and is best where many inputs are near.
+    Kernel: the mean of the stored inputs' components, weighted by k(δ/h) (Nadaraya 1964, Watson 1964). It is the
+    reference's estimate, from the training inputs, and is the better one where many of them are near.
     """
 
-    def __init__(self, dimension: int, known: int, width: int):
+    def __init__(self, dimension: int, stored: int, width: int):
         super().__init__()
-        self.register_buffer("variance", torch.zeros(dimension))
-        self.register_buffer("rotation", torch.zeros(dimension, dimension))
-        self.register_buffer("content", torch.zeros(known, width))
+        self.register_buffer("eigenvalues", torch.zeros(dimension))
+        self.register_buffer("eigenvectors", torch.zeros(dimension, dimension))
+        self.register_buffer("components", torch.zeros(stored, width))
         self.project = nn.Linear(dimension, width)
 
-    variance: Tensor
-    rotation: Tensor
-    content: Tensor
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+    components: Tensor
 
     @torch.no_grad()
     def fit(
         self,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activations: Float[Tensor, "n d"],
-        content: Float[Tensor, "n width"],
-        known: Int[Tensor, " known"],
+        components: Float[Tensor, "n width"],
+        stored: Int[Tensor, " stored"],
     ) -> None:
-        """Fit both estimates of the inputs' content to a site; `known` are the rows that are kept.
+        """Fit both regressions to a site's activations.
 
-        With the filter's gain, the least-squares estimate from a noised activation is the same matrix at every
-        bandwidth: the covariance of content and whitened activation. So all sites start out speaking one language, and
-        the backbone learns it once.
+        With the filter's gain, the least-squares map from a noised activation is the same matrix at every bandwidth:
+        the covariance of components and whitened activation. All sites estimate the same components, so the backbone
+        learns to use them once.
         """
-        standardized = neighbourhood.standardize(activations)
-        variance, rotation = torch.linalg.eigh((standardized.T @ standardized / len(standardized)).double())
+        standardized = channel.standardize(activations)
+        variance, vectors = torch.linalg.eigh((standardized.T @ standardized / len(standardized)).double())
         kept = variance > NEGLIGIBLE_VARIANCE
-        self.variance.copy_(variance.where(kept, 0))
-        self.rotation.copy_(rotation)
-        whitened = (standardized @ self.rotation) * variance.rsqrt().where(kept, 0).float()
-        self.project.weight.copy_(content.T @ whitened / len(whitened))
+        self.eigenvalues.copy_(variance.where(kept, 0))
+        self.eigenvectors.copy_(vectors)
+        whitened = (standardized @ self.eigenvectors) * variance.rsqrt().where(kept, 0).float()
+        self.project.weight.copy_(components.T @ whitened / len(whitened))
         self.project.bias.zero_()
-        self.content.copy_(content[known])
+        self.components.copy_(components[stored])
 
     def forward(
         self,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        weights: Float[Tensor, "batch known"],
+        weights: Float[Tensor, "batch stored"],
     ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"], Float[Tensor, " batch"]]:
-        """The linear estimate, the kernel estimate, and the effective sample size of the latter."""
-        gain = self.variance.sqrt() / (self.variance + neighbourhood.variance(bandwidth))
-        linear = self.project((neighbourhood.standardize(activation) @ self.rotation) * gain)
-        return linear, weights @ self.content, 1 / (weights**2).sum(1)
+        """Linear estimate, kernel estimate, and effective sample size of the kernel weights."""
+        gain = self.eigenvalues.sqrt() / (self.eigenvalues + channel.variance(bandwidth))
+        linear = self.project((channel.standardize(activation) @ self.eigenvectors) * gain)
+        return linear, weights @ self.components, 1 / (weights**2).sum(1)
 
 
-class EstimatesEncoder(Encoder):
-    """The two estimates as one, and the facts that are read back from it."""
+class RegressionEncoder(Encoder):
+    """Regression of the input's components; the estimate is the encoding, and a bias on the logits.
+
+    The bypass holds the estimated components, the indices of the neighbours among the stored inputs, and `LOGARITHMS`.
+    """
 
     def __init__(
         self,
         dimensions: Sequence[int],
         width: int,
         *,
-        known: int,
-        facts: tuple[int, int, int],
+        stored: int,
+        indicators: tuple[int, int, int],
         positions: int,
         vocabulary: int,
     ):
         super().__init__(width)
         self.width = width
-        self.estimated = width + WITNESSES + TRUST
-        self.register_buffer("inputs", torch.zeros(known, positions, dtype=torch.long))
-        self.sites = nn.ModuleList(SiteEncoder(dimension, known, width) for dimension in dimensions)
-        self.estimates = Estimates(width)
-        self.doubt = nn.Parameter(torch.zeros(KINDS))  # of the prior's own facts
-        self.expectation = Expectation(facts, positions, vocabulary, width)
-        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        self.bypass_width = width + NEIGHBOURS + LOGARITHMS
+        self.register_buffer("inputs", torch.zeros(stored, positions, dtype=torch.long))
+        self.sites = nn.ModuleList(SiteRegression(dimension, stored, width) for dimension in dimensions)
+        self.combination = Combination(width)
+        self.null_floor = nn.Parameter(torch.zeros(KINDS))  # ln of the floors of the prior, over `FLOOR`
+        self.readout = IndicatorReadout(indicators, positions, vocabulary, width)
+        self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
     inputs: Tensor
 
-    def fit(self, says: Content, known: Int[Tensor, " known"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
-        self.expectation.fit(says)
-        self.inputs.copy_(says.rows[known])
+    def fit(self, pca: InputPCA, stored: Int[Tensor, " stored"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
+        self.readout.fit(pca)
+        self.inputs.copy_(pca.inputs[stored])
 
     def fit_site(
         self,
         site: int,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activations: Float[Tensor, "n d"],
         components: Float[Tensor, "n width"],
-        known: Int[Tensor, " known"],
+        stored: Int[Tensor, " stored"],
     ) -> None:
-        self._site(site).fit(neighbourhood, activations, components, known)
+        self._site(site).fit(channel, activations, components, stored)
 
     def forward(
         self,
         site: int,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
-        weights: Float[Tensor, "batch known"] | None = None,
-    ) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
+        weights: Float[Tensor, "batch stored"] | None = None,
+    ) -> tuple[Float[Tensor, "batch bypass"], Float[Tensor, "batch width"]]:
         if weights is None:
-            weights = neighbourhood.weights(activation, bandwidth)
-        estimates = self._site(site)(neighbourhood, activation, bandwidth, weights)
-        estimate, encoded, trusted = self.estimates(*estimates, bandwidth)
-        # The places travel as numbers in the condition, exact up to 2²⁴.
-        return torch.cat((estimate, summoned(weights), trusted), dim=1), encoded + self.mix(encoded)
+            weights = channel.weights(activation, bandwidth)
+        estimates = self._site(site)(channel, activation, bandwidth, weights)
+        estimate, encoding, logarithms = self.combination(*estimates, bandwidth)
+        # The indices are floats in the condition: exact up to 2²⁴.
+        return torch.cat((estimate, pick(weights), logarithms), dim=1), encoding + self.mlp(encoding)
 
-    def nothing(self, batch: int) -> tuple[Float[Tensor, "batch estimated"], Float[Tensor, "batch width"]]:
-        encoded = self.null.expand(batch, -1)
-        estimate = encoded.new_zeros(batch, self.estimated)
-        estimate[:, -TRUST] = -torch.inf  # no witness is heard
-        estimate[:, -KINDS:] = self.doubt
-        return estimate, encoded + self.mix(encoded)
+    def null_condition(self, batch: int) -> tuple[Float[Tensor, "batch bypass"], Float[Tensor, "batch width"]]:
+        encoding = self.null.expand(batch, -1)
+        bypass = encoding.new_zeros(batch, self.bypass_width)
+        bypass[:, -LOGARITHMS] = -torch.inf  # neighbours have weight 0
+        bypass[:, -KINDS:] = self.null_floor
+        return bypass, encoding + self.mlp(encoding)
 
-    def expected(self, estimate: Float[Tensor, "batch estimated"]) -> Expected:
-        return self.expectation(estimate[:, : self.width], DOUBT * estimate[:, -KINDS:].exp())
+    def bias_tables(self, bypass: Float[Tensor, "batch bypass"]) -> BiasTables:
+        return self.readout(bypass[:, : self.width], FLOOR * bypass[:, -KINDS:].exp())
 
-    def witnesses(self, estimate: Float[Tensor, "batch estimated"]) -> Witnesses:
-        every = torch.arange(len(estimate), device=estimate.device)
-        return Witnesses(self.inputs[estimate[:, self.width : -TRUST].long()], estimate[:, -TRUST], every)
+    def neighbour_lm(self, bypass: Float[Tensor, "batch bypass"]) -> NeighbourLM:
+        index = torch.arange(len(bypass), device=bypass.device)
+        return NeighbourLM(self.inputs[bypass[:, self.width : -LOGARITHMS].long()], bypass[:, -LOGARITHMS], index)
 
-    def inside(self) -> Iterable[nn.Parameter]:
-        return self.mix.parameters()
+    def hidden_parameters(self) -> Iterable[nn.Parameter]:
+        return self.mlp.parameters()
 
-    def _site(self, site: int) -> SiteEncoder:
+    def _site(self, site: int) -> SiteRegression:
         encoder = self.sites[site]
-        assert isinstance(encoder, SiteEncoder)
+        assert isinstance(encoder, SiteRegression)
         return encoder

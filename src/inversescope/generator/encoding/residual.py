@@ -1,4 +1,4 @@
-"""From an activation to a condition by a deep residual network: all it knows, it learns."""
+"""From an activation to an encoding by a deep residual network; nothing is fitted before training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from inversescope.generator.encoding.encoder import Encoder
 from inversescope.generator.fourier import FEATURES, fourier
-from inversescope.generator.site_channel import Neighbourhood
+from inversescope.generator.site_channel import SiteChannel
 
 LAYERS = 6
-SITE = 16  # numbers that say which site
+SITE_WIDTH = 16  # of the learned embedding of a site
 
 
 class Residual(nn.Module):
-    """A layer norm and an MLP, added to what they read."""
+    """Layer norm and MLP with a residual connection."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -30,30 +30,31 @@ class Residual(nn.Module):
 
 
 class ResidualEncoder(Encoder):
-    """As InversionView describes its encoder (arXiv 2405.17653): activation and site side by side, then six residual
-    MLPs; here the bandwidth stands beside them. Sites of one dimension share the map that reads them.
+    """InversionView's encoder (arXiv 2405.17653): activation and site embedding, concatenated, then six residual MLPs.
+
+    Here features of the bandwidth are concatenated too. Sites of the same dimension share their first linear map.
     """
 
     def __init__(self, dimensions: Sequence[int], width: int):
         super().__init__(width)
-        nn.init.normal_(self.null)  # as large as an activation: a norm has no use for zeros
+        nn.init.normal_(self.null)  # of the size of an activation: a layer norm of zeros is zero
         self.dimensions = tuple(dimensions)
-        self.site = nn.Embedding(len(self.dimensions), SITE)
+        self.site = nn.Embedding(len(self.dimensions), SITE_WIDTH)
         self.read = nn.ModuleDict(
-            {str(d): nn.Linear(d + SITE + FEATURES, width) for d in dict.fromkeys(self.dimensions)}
+            {str(d): nn.Linear(d + SITE_WIDTH + FEATURES, width) for d in dict.fromkeys(self.dimensions)}
         )
         self.layers = nn.Sequential(*(Residual(width) for _ in range(LAYERS)))
 
     def encode(
         self,
         site: int,
-        neighbourhood: Neighbourhood,
+        channel: SiteChannel,
         activation: Float[Tensor, "batch d"],
         bandwidth: Float[Tensor, " batch"],
     ) -> Float[Tensor, "batch width"]:
-        which = self.site.weight[site].expand(len(activation), -1)
-        given = torch.cat((neighbourhood.scaled(activation, bandwidth), which, fourier(bandwidth)), dim=1)
-        return self.layers(self.read[str(self.dimensions[site])](given))
+        embedding = self.site.weight[site].expand(len(activation), -1)
+        features = torch.cat((channel.scaled(activation, bandwidth), embedding, fourier(bandwidth)), dim=1)
+        return self.layers(self.read[str(self.dimensions[site])](features))
 
-    def inside(self) -> Iterable[nn.Parameter]:
+    def hidden_parameters(self) -> Iterable[nn.Parameter]:
         return self.layers.parameters()
