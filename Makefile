@@ -1,4 +1,4 @@
-# demo, test, check: each makes and reuses .venv with `python3 -m venv` and pip alone.
+# demo, test, check, docs: each makes and reuses .venv with `python3 -m venv` and pip alone.
 PYTHON ?= python3
 # Installed first, and only where no torch is yet: left to itself, pip may bring another version with gigabytes of CUDA.
 TORCH ?= torch==2.13.0
@@ -11,8 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 test check: export OMP_WAIT_POLICY ?= passive
 # pyright has its own copy on board and need not ask for a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+# The theme would announce its successor at every build.
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test check
+.PHONY: demo test check docs
 
 demo: .venv/.installed ## the whole path on the bundled subject, ends with a report
 	@$(BIN)/inversescope demo $(ARGS)
@@ -25,7 +27,10 @@ check: .venv/.installed-dev ## lint, format, types, import contracts, documents
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q tests/test_repository.py tests/test_docs.py
+	@$(BIN)/pytest -q tests/test_repository.py tests/test_docs.py tests/test_words.py
+
+docs: .venv/.installed-dev ## the documentation as a site in site/; warnings are errors
+	@$(BIN)/mkdocs build --strict --quiet
 
 docs/cli.md: $(wildcard src/inversescope/cli/*.py) docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
 	@$(BIN)/python docs/make_cli_page.py

@@ -1,4 +1,4 @@
-"""The documents keep to the code: the CLI page, the commands, the code fences, the links."""
+"""The documents keep to the code: the CLI page, the commands, the code fences, the links, the site."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,11 @@ def test_documented_imports_resolve(code: str):
 def test_links_lead_somewhere(page: Path):
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_site_builds(tmp_path: Path):
+    """Warnings are errors: a page that is missing, an anchor that leads nowhere, a name that the package lacks."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr + built.stdout
+    assert "inversescope.inverter.Inverter.invert" in (tmp_path / "site" / "api" / "index.html").read_text("utf-8")

@@ -1,1 +1,1 @@
-"""RAVEL's own causal metric: Cause, Isolate and Disentangle by interchange intervention (docs/method.md)."""
+"""RAVEL's own causal metric: Cause, Isolate and Disentangle by interchange intervention (docs/statistics.md)."""

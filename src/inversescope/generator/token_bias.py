@@ -25,7 +25,7 @@ FLOOR = 0.02  # before training: lowest ratio of estimated to prior probability,
 MIN_DIVISOR = 0.02  # of a probability that may be zero
 # Factor of the counts' log odds in the logits. Tokens and repeats enter in full; counts repeat their information, less
 # precisely. The factor is fixed: learned ones grow where the estimate is sure, and overstate it where it is not
-# (docs/experiments.md).
+# (docs/lab/generator.md).
 COUNTS_GAIN = 0.25
 
 

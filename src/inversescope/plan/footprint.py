@@ -20,7 +20,7 @@ from inversescope.subject.subject import batch_tokens
 from inversescope.tasks.known_answers import CHUNK
 from inversescope.train.train import SCRATCH, untrained
 
-LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/experiments.md)
+LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/lab/reading.md)
 A_SAMPLE = 200  # on the disk, of a sample at a site, in the records from `sample` to `report`
 PAGE = 800_000  # on the disk, of what the report's page is without its numbers
 OPTIMIZED = 4  # times a weight that learns: its gradient, running mean and two moments

@@ -14,9 +14,9 @@ from numpy import ndarray
 from scipy import special
 
 CONFIDENCE = 0.95
-FEWEST = 6  # numbers of a group from which its variance makes an interval; by simulation, docs/experiments.md
+FEWEST = 6  # numbers of a group from which its variance makes an interval; by simulation, docs/lab/statistics.md
 ROUNDING = 1e-9  # variances below its square are zero
-UNSEEN = 0.15  # how soon a score interval allows for targets unlike any seen; by simulation, docs/experiments.md
+UNSEEN = 0.15  # how soon a score interval allows for targets unlike any seen; by simulation, docs/lab/statistics.md
 
 
 class Estimate(NamedTuple):
@@ -65,7 +65,7 @@ def corrected(consistency: Float[ndarray, " targets"], chance: Float[ndarray, " 
 
     0 is chance, 1 is fully determined; undefined where FCR₀ = 1. Targets with NaN are left out. 1 − κ is a ratio of
     means, (1 − c) over (1 − chance), so what varies is the residual (1 − c) − (1 − κ)(1 − chance). A bootstrap over
-    the targets knows only values that it has seen, and covers 10-90% where most targets agree (docs/experiments.md).
+    the targets knows only values that it has seen, and covers 10-90% where most targets agree (docs/lab/statistics.md).
     """
     kept = ~np.isnan(consistency) & ~np.isnan(chance)
     inconsistent, room = 1 - consistency[kept], 1 - chance[kept]

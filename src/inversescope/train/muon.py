@@ -1,7 +1,7 @@
 """Muon optimizer: momentum, with each update of a matrix made orthogonal (K. Jordan and others, "Muon", 2024).
 
 Hand-written because torch's (`torch.optim.Muon`) computes in bfloat16, which on a CPU without it took most of a
-training step (docs/experiments.md).
+training step (docs/lab/generator.md).
 """
 
 from __future__ import annotations

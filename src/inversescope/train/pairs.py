@@ -20,7 +20,7 @@ PROBES = 256  # inputs on which a site's explained variance is measured
 
 
 class TrainingPairs:
-    """Training pairs of one site, from two kinds of query (docs/method.md), mixed:
+    """Training pairs of one site, from two kinds of query (docs/generator.md), mixed:
 
     Noisy: the activation of an input plus noise of width h; the pair's input is that input. Exact, but at large h a
     noised activation is hardly ever close to an activation without noise.

@@ -217,8 +217,8 @@ class Trainer:
 
 
 def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
-    """Muon for matrices between hidden states, AdamW for the rest (compared in docs/experiments.md); pretrained weights
-    have a lower learning rate.
+    """Muon for matrices between hidden states, AdamW for the rest (docs/lab/generator.md has the comparison);
+    pretrained weights have a lower learning rate.
     """
     backbone, rate = generator.backbone, config.learning_rate
     model = backbone.model.parameters() if isinstance(backbone, Pretrained) else ()
