@@ -15,8 +15,8 @@ import numpy as np
 from numpy import ndarray
 from rich.progress import track
 
-from inversescope.collect.collect import Store
-from inversescope.run.pipeline import Run
+from inversescope.collect.store import Store
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate

@@ -24,7 +24,7 @@ from settings import configured, divergences, trained
 
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.generator import Generator
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.tasks import Tokens
 

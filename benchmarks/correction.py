@@ -25,7 +25,7 @@ from torch import Tensor
 from inversescope.generator import Generator
 from inversescope.generator.generator import IncrementalDecoder
 from inversescope.generator.vocabulary import BOUNDARY
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights, log_posterior, normalise, pareto_smoothed, systematic
 from inversescope.subject import Subject

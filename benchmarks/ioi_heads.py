@@ -34,7 +34,8 @@ from inversescope import files
 from inversescope.causal.causal import World, causal
 from inversescope.causal.effects import OTHER, SAME
 from inversescope.config import CausalConfig
-from inversescope.run.pipeline import Run
+from inversescope.progress import silent
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
 from inversescope.subject import Subject
@@ -155,7 +156,7 @@ def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> 
         labels = {feature: lambda x, feature=feature: run.task.labels(x)[feature] for feature in FEATURES}
         world = World(folder, store, subject, labels, run.task.contrast)
         config = CausalConfig(donors=DONORS, targets=len(store.inputs("target")))
-        causal(folder / "causal", world, heads, config, bandwidth, 0, lambda done, total: None)
+        causal(folder / "causal", world, heads, config, bandwidth, 0, silent)
         runs = pq.read_table(folder / "causal" / "runs.parquet").to_pylist()
     place = {str(site): i for i, site in enumerate(heads)}
     kl = {kind: np.full((len(FEATURES), config.targets, len(heads)), np.nan) for kind in (SAME, OTHER)}

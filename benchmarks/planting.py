@@ -18,7 +18,7 @@ from rich.table import Table
 from settings import BANDWIDTHS, configured, trained
 
 from inversescope.calibrate.divergence import Comparison
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.train.checkpoint import load_generator
 from inversescope.verdicts import of_question, of_site
 

@@ -23,9 +23,9 @@ from rich.table import Table
 from settings import configured, divergences, trained
 from torch import Tensor
 
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.config import RunConfig
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.units import Units
 

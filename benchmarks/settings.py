@@ -14,10 +14,10 @@ import torch
 from inversescope.calibrate.divergence import Comparison
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.intervals import mean
-from inversescope.train.train import Progress, train
+from inversescope.train.train import train
 
 TRIED = 12  # steps that tell how many there is time for
 BANDWIDTHS = 5  # of each site's range
@@ -57,7 +57,7 @@ def _train(run: Run, config: RunConfig, sites: Sequence[Site], steps: int) -> tu
     """A generator, and the median seconds of a step."""
     times: list[float] = []
 
-    def tick(_: Progress) -> None:
+    def tick(done: int, total: int, note: str = "") -> None:
         times.append(time.monotonic())
 
     backbone = None if config.generator.backbone == "scratch" else run.subject

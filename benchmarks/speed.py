@@ -21,7 +21,7 @@ from settings import configured
 
 from inversescope.config import RunConfig
 from inversescope.generator.conditioning import Conditioning
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.train.train import prepare
 from inversescope.train.trainer import Trainer

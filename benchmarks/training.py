@@ -16,7 +16,7 @@ from rich.table import Table
 from settings import configured, trained
 
 from inversescope.calibrate.divergence import Comparison
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.stats.intervals import Estimate
 from inversescope.verdicts import TRUSTED
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.stats.weights import importance_weights, log_posterior
 from inversescope.train.checkpoint import load_generator

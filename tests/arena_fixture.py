@@ -13,7 +13,9 @@ from inversescope import files
 from inversescope.arena.study import Study
 from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
-from inversescope.run.directory import PROVENANCE, RunDirectory
+from inversescope.progress import silent
+from inversescope.run.provenance import PROVENANCE
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
 
@@ -41,11 +43,11 @@ def planted(folder: Path, seed: int = 0) -> Study:
     rng = np.random.default_rng(seed)
     numbers = iter(range(sum(SIZES.values())))
     splits = {name: [(int(rng.integers(3)), next(numbers)) for _ in range(size)] for name, size in SIZES.items()}
-    run = RunDirectory(folder, RunConfig.parse("[sample]\nbandwidths = [0.4, 0.8]", "planted"))
+    run = Run(folder, RunConfig.parse("[sample]\nbandwidths = [0.4, 0.8]", "planted"))
     run.__dict__["store"] = write_store(folder / "collect", splits, read, labels)
     run.__dict__["sites"] = {"train": (PRESENT, ABSENT), "pool": (PRESENT, ABSENT), "target": (PRESENT, ABSENT)}
     (folder / "reference").mkdir()
-    reference(folder / "reference", run.store, (PRESENT, ABSENT), lambda done, total: None)
+    reference(folder / "reference", run.store, (PRESENT, ABSENT), silent)
     nothing = pa.table({"label.colour": pa.array([], pa.string()), "producer": pa.array([], pa.string())})
     files.write_table(folder / "verify" / "samples.parquet", nothing)
     files.write_json(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})

@@ -18,6 +18,7 @@ from planted_worlds import World
 
 from inversescope import files
 from inversescope.features.language import parse
+from inversescope.progress import silent
 from inversescope.score.mine import mine
 
 Place = tuple[str, int, str, float]  # world, seed, site, bandwidth
@@ -51,7 +52,7 @@ def _mined(run: Path, copy: Path, seed: int) -> list[dict]:
         (copy / name).parent.mkdir()
         files.write_table(copy / name, table.drop([name for name in table.column_names if name.startswith("label.")]))
     (copy / "mine").mkdir()
-    mine(copy, seed, lambda done, total, note: None)
+    mine(copy, seed, silent)
     return pq.read_table(copy / "mine" / "hypotheses.parquet").to_pylist()
 
 

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from planted_worlds import WHOLE, WORLDS, World, write_world
 from scipy.stats import binom, rankdata
 
-from inversescope.run.pipeline import STEPS, Run
+from inversescope.run.pipeline import STEPS
+from inversescope.run.run import Run
 
 SOURCES = ("reference", "weighted", "generator")
 # From the closest neighbourhood to where the finest of what is planted, a count, is blurred.

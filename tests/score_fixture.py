@@ -12,6 +12,7 @@ from numpy import ndarray
 from safetensors.numpy import save_file
 
 from inversescope import files
+from inversescope.progress import silent
 from inversescope.score.score import score
 from inversescope.sites import Site
 from inversescope.stats.intervals import defined
@@ -82,7 +83,7 @@ def write_records(
 
 def scored(run: Path, site: Site = SITE) -> dict[tuple[str, float | None], Mapping]:
     """Score the records; the rows of the results by source and bandwidth."""
-    score(run, 0, lambda done, total: None)
+    score(run, 0, silent)
     rows = files.read_json(run / "score" / "results.json")["scores"]
     return {(row["source"], row["bandwidth"]): row for row in rows if row["site"] == str(site)}
 

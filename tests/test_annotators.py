@@ -22,7 +22,7 @@ from inversescope.config import RunConfig
 from inversescope.features import annotators, parse
 from inversescope.features.annotators import annotator, sentiment, speech, topics
 from inversescope.features.candidates import TOPIC, candidates
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 
 GOOD, BAD, NEITHER = ("wonderful", "happy", "excellent"), ("horrible", "sad", "awful"), ("wooden", "northern", "square")
 WORDS = ["part of speech", "sentiment", "topic"]

@@ -25,6 +25,7 @@ from inversescope.arena.probes import linear
 from inversescope.arena.record import SCHEMA, Answered, Question, read, rows
 from inversescope.arena.supervised import Labelled
 from inversescope.errors import UserError
+from inversescope.progress import silent
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject
@@ -38,7 +39,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict:
     study = planted(tmp_path_factory.mktemp("planted"), seed=1)
     found = {}
     for name in INFORMED:
-        given = METHODS[name].answer(study, Path(), Cost(), lambda *_: None)
+        given = METHODS[name].answer(study, Path(), Cost(), silent)
         records = [row for a in given for row in rows(a.feature, str(a.site), a.bandwidth, a.shares, a.sizes)]
         found[name] = read(table(records), SIZES["target"])
     return found

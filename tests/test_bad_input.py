@@ -339,7 +339,7 @@ def test_out_of_memory(world: World, begun: Path, refused: Refused, monkeypatch:
         patch.setattr("transformers.models.llama.modeling_llama.LlamaModel.forward", fail)
         refused(*resume, says=("memory ran out while reading the subject", "given:", "try:", "a smaller batch"))
     with monkeypatch.context() as patch:
-        patch.setattr("inversescope.run.pipeline.train", fail)
+        patch.setattr("inversescope.run.pipeline.train.train", fail)
         refused(*resume, says=("memory ran out while training", "train.batch = 24", "a smaller batch (train.batch)"))
     assert contents(begun / "collect") == contents(world.run / "collect")
     assert not files.finished(begun / "train")

@@ -14,11 +14,12 @@ from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, posterior, read, row
 from inversescope import files
 from inversescope.calibrate.calibrate import calibrate, check
 from inversescope.calibrate.divergence import Comparison, sample_points, two_sample
-from inversescope.collect.collect import Store
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.collect.posterior import posterior as over_pool
+from inversescope.collect.store import Store
 from inversescope.config import CalibrateConfig, GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
+from inversescope.progress import silent
 from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.train import train
 from inversescope.train.trainer import Check
@@ -136,7 +137,7 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 ):
     for name, generator, judgement in (("good", good, "calibrated"), ("early", early, "undertrained")):
         folder = tmp_path / name
-        calibrate(folder, whole, generator, ToyTask().labels, ASKED, (), 0, lambda done, total: None)
+        calibrate(folder, whole, generator, ToyTask().labels, ASKED, (), 0, silent)
         found = files.read_json(folder / "verdicts.json")
         assert found["truth"] == "exact"
         judged = {v["judgement"] for queries in found["sites"].values() for v in queries.values()}
@@ -150,7 +151,7 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 
 def test_a_bandwidth_outside_its_range_is_said(whole: Store, good: Generator, tmp_path: Path):
     asked = ASKED.model_copy(update={"bandwidths": (50.0,)})
-    calibrate(tmp_path, whole, good, ToyTask().labels, asked, (), 0, lambda done, total: None)
+    calibrate(tmp_path, whole, good, ToyTask().labels, asked, (), 0, silent)
     for queries in files.read_json(tmp_path / "verdicts.json")["sites"].values():
         assert {v["judgement"] for v in queries.values()} == {"cannot tell"}
         assert all("outside the bandwidths" in v["reason"] for v in queries.values())
@@ -159,7 +160,7 @@ def test_a_bandwidth_outside_its_range_is_said(whole: Store, good: Generator, tm
 def test_without_the_whole_prior_the_reference_judges(drawn: Store, tmp_path: Path):
     generator = trained(tmp_path / "train", drawn, 200)
     asked = ASKED.model_copy(update={"queries": ("clean",), "bandwidths": (0.4,)})
-    calibrate(tmp_path, drawn, generator, ToyTask().labels, asked, (), 0, lambda done, total: None)
+    calibrate(tmp_path, drawn, generator, ToyTask().labels, asked, (), 0, silent)
     found = files.read_json(tmp_path / "verdicts.json")
     assert found["truth"] == "pool"
     assert found["prior"]["kl"] is None

@@ -19,6 +19,7 @@ from inversescope.causal import causal as step
 from inversescope.causal.causal import World, causal
 from inversescope.collect.reference import reference
 from inversescope.config import CausalConfig
+from inversescope.progress import silent
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Labels, Tokens
@@ -92,7 +93,7 @@ def world(tmp_path: Path) -> World:
     at = subject.capture(INPUTS, SITES).activations
     read = {tokens: {site: at[site][i].tolist() for site in SITES} for i, tokens in enumerate(INPUTS)}
     store = write_store(run / "collect", {"pool": INPUTS, "target": TARGETS}, read.__getitem__, labels)
-    reference(run / "reference", store, SITES, lambda done, total: None)
+    reference(run / "reference", store, SITES, silent)
     rng = np.random.default_rng(0)
     drawn = {i: [INPUTS[j] for j in rng.permutation(len(INPUTS))] for i in range(len(TARGETS))}
     write_samples(run, SITES, drawn)
@@ -101,7 +102,7 @@ def world(tmp_path: Path) -> World:
 
 
 def done(world: World, folder: Path, config: CausalConfig | None = None) -> dict[tuple[Site, str], dict]:
-    causal(folder, world, SITES, config or CausalConfig(), BANDWIDTH, 0, lambda done, total: None)
+    causal(folder, world, SITES, config or CausalConfig(), BANDWIDTH, 0, silent)
     rows = pq.read_table(folder / "effects.parquet").to_pylist()
     return {(Site.parse(row["site"]), row["feature"]): row for row in rows}
 

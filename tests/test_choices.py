@@ -16,7 +16,7 @@ from torch import Tensor
 from toy_world import COUNTS, INPUTS, LAST, ToyTask, read, rows, write_store
 
 from inversescope import files
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.config import GeneratorConfig, RunConfig, TrainConfig
 from inversescope.errors import UserError
 from inversescope.generator import IGNORED, Generator, InputPCA, Vocabulary
@@ -27,7 +27,7 @@ from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.trimmed_copy import Borrowed, lender
 from inversescope.train.checkpoint import LOSSES, load_generator, save_generator
-from inversescope.train.train import Progress, train
+from inversescope.train.train import train
 from inversescope.units import Units
 
 WIDE, NARROW = Site("resid_post", 0), Site("z", 2, 1)
@@ -183,8 +183,8 @@ def trained(folder: Path, store: Store, subject: Subject, stop_after: int = 0, *
     }
     shape = GeneratorConfig(**{"width": 32, "heads": 4, "layers": 2, **choices})
 
-    def watch(state: Progress) -> None:
-        if state.step == stop_after:
+    def watch(done: int, total: int, note: str = "") -> None:
+        if done == stop_after:
             raise KeyboardInterrupt
 
     return train(folder, store, (COUNTS, LAST), shape, TrainConfig(**config), 0, CPU, watch, subject)

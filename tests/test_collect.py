@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 from small_subject import World, call, config_text, world_in
 
 from inversescope import files
-from inversescope.collect.collect import Store, collect
+from inversescope.collect.collect import collect
 from inversescope.collect.inputs import SPLITS
+from inversescope.collect.store import Store
 from inversescope.errors import UserError
-from inversescope.run.pipeline import Run
+from inversescope.progress import silent
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.tasks import TextsConfig, load_task
 
@@ -37,7 +39,7 @@ def gather(run: Run, folder: Path, seed: int = 3, **changes: object) -> Store:
     """Collect into another folder with a changed config."""
     folder.mkdir(exist_ok=True)
     config = run.config.collect.model_copy(update=changes)
-    collect(folder, config, run.task, run.subject, run.sites, seed, lambda done, total, note: None)
+    collect(folder, config, run.task, run.subject, run.sites, seed, silent)
     return Store(folder)
 
 
@@ -223,7 +225,7 @@ def test_more_sites_are_read_of_all_inputs_and_no_site_twice(run: Run, tmp_path:
     few = {split: sites[:2] for split, sites in all_sites.items()}
     folder, config = tmp_path, run.config.collect
     arguments = (folder, config, run.task, run.subject)
-    collect(*arguments, few, 3, lambda done, total, note: None)
+    collect(*arguments, few, 3, silent)
     asked, capture = [], run.subject.capture
 
     def counted(inputs, sites, **options):
@@ -234,9 +236,9 @@ def test_more_sites_are_read_of_all_inputs_and_no_site_twice(run: Run, tmp_path:
 
     monkeypatch.setattr(run.subject, "capture", counted)
     with pytest.raises(KeyboardInterrupt):
-        collect(*arguments, all_sites, 3, lambda done, total, note: None)
+        collect(*arguments, all_sites, 3, silent)
     monkeypatch.undo()
-    collect(*arguments, all_sites, 3, lambda done, total, note: None)
+    collect(*arguments, all_sites, 3, silent)
     old = {str(site) for site in few["pool"]}
     for shard in files.read_json(folder / "shards.json")[8:]:  # 4 + 3 + 1 before
         with safe_open(folder / shard["file"], "pt") as tensors:
@@ -260,12 +262,12 @@ def test_a_file_gives_no_row_twice_when_there_are_to_be_more(run: Run, tmp_path:
     folder.mkdir()
     for train in (1, 2, 3):
         config = run.config.collect.model_copy(update={"train": train, "pool": 2, "targets": 2})
-        collect(folder, config, task, run.subject, run.sites, 3, lambda done, total, note: None)
+        collect(folder, config, task, run.subject, run.sites, 3, silent)
         found = Counter(text for split in SPLITS for text in Store(folder).inputs(split).texts)
         assert found <= Counter(texts) and found.total() == train + 4
     with pytest.raises(UserError, match="too few different inputs"):
         config = run.config.collect.model_copy(update={"train": 6, "pool": 2, "targets": 2})
-        collect(folder, config, task, run.subject, run.sites, 3, lambda done, total, note: None)
+        collect(folder, config, task, run.subject, run.sites, 3, silent)
     assert len(Store(folder).inputs("train")) == 3
 
 

@@ -21,7 +21,8 @@ from inversescope.disentangle import disentangle as step
 from inversescope.disentangle.interventions import class_means
 from inversescope.disentangle.metric import MATCHED, MEANS, METHODS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED, results
 from inversescope.errors import UserError
-from inversescope.run.directory import RunDirectory
+from inversescope.progress import silent
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.patching import Source, logits
@@ -183,7 +184,7 @@ def test_the_report_shows_it(finished: Path):
 
 def test_only_questions_that_are_answered_right_count(run: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.rmtree(run / "disentangle")
-    opened = RunDirectory.open(run)
+    opened = Run.open(run)
     honest = opened.task.questions
 
     red = [opened.task.labels(x)["colour"] == "red" for x in opened.store.inputs("target").tokens]
@@ -197,7 +198,7 @@ def test_only_questions_that_are_answered_right_count(run: Path, monkeypatch: py
         ]
 
     monkeypatch.setattr(opened.task, "questions", confusing)
-    step.disentangle(opened, lambda done, total, note: None)
+    step.disentangle(opened, silent)
     counts = files.read_json(run / "disentangle" / "questions.json")["attributes"]
     assert counts["size"]["right"] == 16 and counts["colour"] == {"questions": 16, "right": 2 * red.count(False)}
     rows = pq.read_table(run / "disentangle" / "runs.parquet").to_pylist()
@@ -214,12 +215,12 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(run: Path, finished
         if note == "sites x targets" and done > 8:
             raise KeyboardInterrupt
 
-    opened = RunDirectory.open(run)
+    opened = Run.open(run)
     with pytest.raises(KeyboardInterrupt):
         step.disentangle(opened, stop)
     assert (run / "disentangle" / "part-00000.parquet").exists() and not files.finished(run / "disentangle")
     seen: list[int] = []
-    step.disentangle(opened, lambda done, total, note: seen.append(done) if note == "sites x targets" else None)
+    step.disentangle(opened, lambda done, total, note="": seen.append(done) if note == "sites x targets" else None)
     assert seen[0] == 8 and seen[-1] == 24  # of the first site nothing is run again
     for name in ("runs", "results", "isolation"):
         tables = [pq.read_table(folder / "disentangle" / f"{name}.parquet") for folder in (run, finished)]
@@ -238,11 +239,11 @@ def test_a_task_that_asks_nothing_is_refused_and_so_is_a_run_that_is_not_verifie
     (tmp_path / "ioi.toml").write_text(config_text(save_subject(tmp_path / "subject")))
     assert call("run", tmp_path / "ioi.toml", "--out", tmp_path / "ioi", "--until", "task") == 0
     with pytest.raises(UserError, match=r"asks no questions(.|\n)*task 'ioi'(.|\n)*cities and ravel"):
-        step.disentangle(RunDirectory.open(tmp_path / "ioi"), lambda done, total, note: None)
+        step.disentangle(Run.open(tmp_path / "ioi"), silent)
     shutil.rmtree(run / "disentangle")
     (run / "verify" / files.MANIFEST).unlink()
     with pytest.raises(UserError, match="step verify of this run is not done"):
-        step.disentangle(RunDirectory.open(run), lambda done, total, note: None)
+        step.disentangle(Run.open(run), silent)
     assert not (run / "disentangle").exists()
 
 
@@ -250,12 +251,12 @@ def test_a_subject_that_answers_nothing_right_is_told(run: Path, monkeypatch: py
     shutil.rmtree(run / "disentangle")
     monkeypatch.setattr(step.Asked, "answers", lambda self, rows: [None] * len(rows))
     with pytest.raises(UserError, match=r"answers no question(.|\n)*colour: 0 of 16"):
-        step.disentangle(RunDirectory.open(run), lambda done, total, note: None)
+        step.disentangle(Run.open(run), silent)
 
 
 def test_questions_of_an_entity_and_of_none(finished: Path):
-    task = RunDirectory.open(finished).task
-    subject = RunDirectory.open(finished).subject
+    task = Run.open(finished).task
+    subject = Run.open(finished).subject
     asked = task.questions(subject.encode("the cat0"))
     assert [question.prompt for question in asked[:2]] == ["a cat0 Colour", "the cat0 Colour"]
     assert {question.attribute for question in asked} == set(task.answers) == {"colour", "size"}

@@ -11,7 +11,7 @@ import pytest
 from small_subject import World, call, config_text, world_in
 
 from inversescope import files
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.sites import Site
 
 

@@ -15,7 +15,7 @@ from inversescope.config import RunConfig
 from inversescope.features.feature_config import FeatureConfig
 from inversescope.features.on_task import add_features
 from inversescope.inverter import Inverter
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.tasks import IOIConfig, Task, TextsConfig, load_task
 
 FUNCTION = """\

@@ -16,7 +16,7 @@ from small_subject import World, config_text, world_in
 from inversescope.cli.tables.answers import inversion_table
 from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample, Inverter
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights
 

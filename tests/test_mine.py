@@ -21,6 +21,7 @@ from small_subject import World, call, world_in
 from inversescope import files
 from inversescope.features.candidates import candidates
 from inversescope.features.language import parse
+from inversescope.progress import silent
 from inversescope.score.mine import CONFIRMED, SCHEMA, mine
 
 H = 0.1
@@ -67,7 +68,7 @@ def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites:
 
 
 def mined(run: Path, seed: int) -> list[dict[str, Any]]:
-    mine(run, seed, lambda done, total, note: None)
+    mine(run, seed, silent)
     return pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
 
 
@@ -75,7 +76,8 @@ def mined_unchecked(runs: Sequence[Path]) -> list[list[dict[str, Any]]]:
     """The same in a process that does not check every call against its annotations, which takes ten times as long."""
     program = (
         "import sys; from pathlib import Path; from inversescope.score.mine import mine\n"
-        "for run in sys.argv[1:]: mine(Path(run), 0, lambda done, total, note: None)"
+        "from inversescope.progress import silent\n"
+        "for run in sys.argv[1:]: mine(Path(run), 0, silent)"
     )
     subprocess.run([sys.executable, "-c", program, *map(str, runs)], check=True)
     return [pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist() for run in runs]

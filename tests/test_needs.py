@@ -15,12 +15,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from inversescope import files
 from inversescope.arena.cost import Memory
 from inversescope.cli.configs import shipped
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.plan.footprint import LIBRARIES, Footprint, weights_bytes
 from inversescope.plan.needs import needs
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.subject import Subject, shapes
 from inversescope.subject.loading import load_tokenizer
 
@@ -190,6 +190,7 @@ def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
         (run.folder / "task").mkdir()
         files.finish(run.folder / "task", [], step="task", made_from={})
         run.do("collect")
+        run.do("reference")
         run.do("train")
     whole = shapes.without_weights(tmp_path / "model", "wide", torch.float32)
     said = Footprint(config, whole, run.store, run.sites).on_device(CPU)

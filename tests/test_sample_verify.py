@@ -16,9 +16,10 @@ from subject_fixture import tiny_model
 from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 
 from inversescope import files
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator, InputPCA, Vocabulary
+from inversescope.progress import silent
 from inversescope.sample import verify
 from inversescope.sample.sample import SCHEMA, sample
 from inversescope.sites import Site
@@ -97,7 +98,7 @@ def write_draws(folder: Path) -> list[Path]:
 
 def run(folder: Path, store: Store, subject: Subject) -> list[dict]:
     folder.mkdir(exist_ok=True)
-    path = verify.verify(folder, write_draws(folder.parent), store, ToyTask(), subject, lambda done, total: None)
+    path = verify.verify(folder, write_draws(folder.parent), store, ToyTask(), subject, silent)
     return pq.read_table(path).to_pylist()
 
 
@@ -238,7 +239,7 @@ def generator(store: Store) -> Generator:
 
 def draw_all(folder: Path, store: Store, generator: Generator, seed: int = 0) -> list[Path]:
     config = SampleConfig(bandwidths=BANDWIDTHS, samples=SAMPLES)
-    return sample(folder, store, generator, config, seed, lambda done, total: None)
+    return sample(folder, store, generator, config, seed, silent)
 
 
 def test_every_target_site_and_bandwidth_has_its_samples_and_their_log_probabilities(

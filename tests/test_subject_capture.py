@@ -186,9 +186,12 @@ def test_a_batch_too_large_for_memory_is_halved(monkeypatch: pytest.MonkeyPatch,
     (site,) = subject.sites(["resid_post.1"])
     expected, finished = subject.capture(inputs, [site]).activations[site], []
     tried = limit_memory(monkeypatch, subject, 20, error)
-    found = subject.capture(inputs, [site], progress=finished.append).activations[site]
+    found = subject.capture(
+        inputs, [site], progress=lambda done, total, note="": finished.append((done, total))
+    ).activations[site]
     assert_close(found, expected)
-    assert max(tried) > 20 and sum(finished) == len(inputs)
+    assert max(tried) > 20 and [done for done, _ in finished] == sorted(done for done, _ in finished)
+    assert finished[-1] == (len(inputs), len(inputs))
 
 
 def test_too_little_memory_for_one_input_is_a_users_error(monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ from small_subject import call, config_text, tokenizer
 from subject_fixture import LAYERS, VARIANTS, tiny_model
 
 from inversescope.errors import UserError
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.subject.architectures import ARCHITECTURES
 from inversescope.subject.loading import quiet
 

@@ -15,7 +15,7 @@ from numpy import ndarray
 from safetensors.torch import save_file
 
 from inversescope import files
-from inversescope.collect.collect import SHARDS, Store
+from inversescope.collect.store import SHARDS, Store
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
 from inversescope.units import Units

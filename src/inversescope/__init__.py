@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from inversescope.errors import UserError as UserError
     from inversescope.inverter import Inverter as Inverter
     from inversescope.run.pipeline import STEPS as STEPS
-    from inversescope.run.pipeline import Run as Run
+    from inversescope.run.run import Run as Run
     from inversescope.sites import Site as Site
     from inversescope.subject import Subject as Subject
     from inversescope.tasks import load_task as load_task
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Inverter": "inversescope.inverter",
-    "Run": "inversescope.run.pipeline",
+    "Run": "inversescope.run.run",
     "STEPS": "inversescope.run.pipeline",
     "Site": "inversescope.sites",
     "Subject": "inversescope.subject",

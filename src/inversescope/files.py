@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import psutil
 import pyarrow as pa
@@ -17,6 +17,16 @@ import pyarrow.parquet as pq
 from inversescope.errors import UserError
 
 MANIFEST = "manifest.json"
+
+
+@runtime_checkable  # the tests execute the annotations
+class RunFolder(Protocol):
+    """A run as far as its records go: its directory, and the seed of its random numbers."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def seed(self) -> int: ...
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:

@@ -17,7 +17,7 @@ from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
 from inversescope.position import LAST, Messages, Position, cut, keep_last
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sample.sample import draw
 from inversescope.sites import Site
 from inversescope.stats.weights import (

@@ -18,8 +18,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope.arena.cost import Cost
-from inversescope.arena.method import Answer, Kind, Progress, classified
+from inversescope.arena.method import Answer, Kind, classified
 from inversescope.arena.study import Study
+from inversescope.progress import Progress
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.streams import TorchStream

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.arena.cost import Cost
-from inversescope.arena.method import Answer, Kind, Progress, counted
+from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
 from inversescope.calibrate.calibrate import check
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
+from inversescope.progress import Progress
 from inversescope.sample.sample import SCHEMA, draw
 from inversescope.sample.verify import verify
 from inversescope.score.methods import from_draws, from_edits, without_condition
@@ -87,7 +88,7 @@ class Generated:
             files.write_table(folder / DRAWN, _drawn(study, config, generator, self.bandwidths))
             run = study.run
             note = "distinct samples verified"
-            verify(folder, [folder / DRAWN], run.store, run.task, run.subject, lambda a, b: progress(a, b, note))
+            verify(folder, [folder / DRAWN], run.store, run.task, run.subject, lambda a, b, _="": progress(a, b, note))
         return pq.read_table(folder / SAMPLES)
 
 

@@ -5,7 +5,7 @@ Dimensions: `targets`, `labels` of a feature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -16,13 +16,12 @@ from numpy import ndarray
 
 from inversescope.arena.cost import Cost
 from inversescope.arena.study import Study
+from inversescope.progress import Progress
 from inversescope.score.methods import Evidence, Feature
 from inversescope.sites import Site
 from inversescope.stats.labels import label_shares
 from inversescope.verdicts import COLLAPSED
 
-# Arguments: steps done, steps in all, a remark.
-Progress = Callable[[int, int, str], None]
 Kind = Literal["samples", "classifier", "decoder"]
 
 

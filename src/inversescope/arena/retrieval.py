@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inversescope.arena.cost import Cost
-from inversescope.arena.method import Answer, Kind, Progress, counted
+from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
+from inversescope.progress import Progress
 from inversescope.score.methods import from_pool
 
 

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from inversescope import files
 from inversescope.arena.cost import Cost, Memory
 from inversescope.arena.measure import RESULTS, Answers, results
-from inversescope.arena.method import Method, Progress
+from inversescope.arena.method import Method
 from inversescope.arena.pairs import PAIRS, pairs
 from inversescope.arena.record import SCHEMA, read, rows
 from inversescope.arena.study import Study
 from inversescope.errors import UserError
+from inversescope.progress import Progress
 from inversescope.report.arena import write_arena
 
 ANSWERS = "answers.parquet"
@@ -42,7 +43,7 @@ def run_methods(folder: Path, study: Study, methods: Sequence[Method], progress:
             _require_same(own, files.check(own)["study"], _identity(study))
         else:
 
-            def show(step: int, steps: int, note: str, done: int = done, name: str = method.name) -> None:
+            def show(step: int, steps: int, note: str = "", done: int = done, name: str = method.name) -> None:
                 progress(done, len(methods), f"{name}: {step}/{steps} {note}")
 
             progress(done, len(methods), method.name)

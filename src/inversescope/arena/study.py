@@ -18,7 +18,8 @@ from torch import Tensor
 from inversescope import files
 from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
-from inversescope.run.directory import PROVENANCE, RunDirectory
+from inversescope.run.provenance import PROVENANCE
+from inversescope.run.run import Run
 from inversescope.score.methods import Feature, encode, read_features
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
@@ -37,12 +38,12 @@ class Study:
         seed: of everything that is drawn.
     """
 
-    run: RunDirectory
+    run: Run
     budget: float
     seed: int
 
     @classmethod
-    def of(cls, run: RunDirectory, budget: float | None, seed: int | None) -> Study:
+    def of(cls, run: Run, budget: float | None, seed: int | None) -> Study:
         """The study of a run. The budget is what the run's own generator took where none is given, the seed the run's.
 
         Raises:
@@ -139,5 +140,5 @@ class Study:
         return torch.Generator().manual_seed(TorchStream.ARENA.seed(self.seed))
 
 
-def _spent(run: RunDirectory, step: str) -> float:
+def _spent(run: Run, step: str) -> float:
     return float(files.read_json(run.folder / PROVENANCE)["seconds"][step])

@@ -17,8 +17,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope.arena.cost import Cost
-from inversescope.arena.method import Answer, Kind, Progress, classified
+from inversescope.arena.method import Answer, Kind, classified
 from inversescope.arena.study import Study
+from inversescope.progress import Progress
 from inversescope.streams import TorchStream
 
 HELD = 0.2  # of the inputs with a label, held out to choose hyperparameters

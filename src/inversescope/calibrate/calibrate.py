@@ -15,13 +15,15 @@ import pyarrow as pa
 
 from inversescope import files
 from inversescope.calibrate.divergence import Comparison, Divergences
-from inversescope.collect.collect import Store
+from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import fields
 from inversescope.tasks import Labels, Tokens
+from inversescope.train.checkpoint import load_generator
 from inversescope.train.trainer import Check, SiteStatus
 from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
 
@@ -56,7 +58,7 @@ def calibrate(
     config: CalibrateConfig,
     sampled: Sequence[float],
     seed: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
     """Write `calibration.parquet`, `gaps.parquet` and `verdicts.json`.
 
@@ -78,7 +80,7 @@ def calibrate(
                 rows.append(_row(answer, measured[-1]))
                 gaps += _gap_rows(answer, measured[-1])
             verdicts[str(site)][query] = of_site(measured)._asdict()
-        progress(done, len(generator.sites))
+        progress(done, len(generator.sites), "sites")
     for name, table in (("calibration", rows), ("gaps", gaps)):
         files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(table, schema=SCHEMAS[name]))
     truth = "exact" if store.exact else "pool"
@@ -148,3 +150,10 @@ def _gap_rows(answer: Divergences, measured: Measured) -> Iterator[dict[str, Any
 
 def _question(answer: Divergences) -> dict[str, Any]:
     return {"site": str(answer.site), "bandwidth": answer.bandwidth, "query": answer.query}
+
+
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `calibrate`."""
+    config, generator = run.config, load_generator(run.folder / "train", run.subject.device)
+    bandwidths = config.sample.bandwidths
+    calibrate(folder, run.store, generator, run.task.labels, config.calibrate, bandwidths, run.seed, progress)

@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope.collect.collect import Store
 from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
+from inversescope.collect.store import Store
 from inversescope.config import Query
 from inversescope.generator import Generator
 from inversescope.sample.sample import draw_from

@@ -27,15 +27,19 @@ from torch import Tensor
 from inversescope import files
 from inversescope.causal.effects import OTHER, OWN, RANDOM, RUNS, SAME, effects
 from inversescope.causal.next_token import divergences
-from inversescope.collect.collect import Store
+from inversescope.causal.used import confirmed, used
 from inversescope.collect.inputs import SPLITS
+from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CausalConfig
+from inversescope.features import parse
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.streams import Stream
 from inversescope.subject import Subject
 from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens
 
+NOTE = "sites x targets"
 SITES = 16  # whose donors are in memory at a time: what an interruption can cost
 
 Label = Callable[[Tokens], str | None]
@@ -89,7 +93,7 @@ def causal(
     config: CausalConfig,
     bandwidth: float,
     seed: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
     """Write `runs.parquet` and `effects.parquet`; what was run of some sites before is kept."""
     reasons = {site: unsettable(world.subject, site) for site in sites}
@@ -104,10 +108,10 @@ def causal(
             for found in _runs(world, donors, chosen):
                 rows += found
                 done += len(chosen)
-                progress(done, total)
+                progress(done, total, NOTE)
             files.write_table(path, pa.Table.from_pylist(rows, schema=RUNS))
         parts.append(pq.read_table(path))
-        progress((start + len(chosen)) * donors.targets, total)
+        progress((start + len(chosen)) * donors.targets, total, NOTE)
     runs = pa.concat_tables(parts) if parts else RUNS.empty_table()
     files.write_table(folder / "runs.parquet", runs)
     table = effects(runs.to_pylist(), reasons, {site: list(world.at(site)) for site in sites}, bandwidth, seed)
@@ -250,4 +254,28 @@ def _row(
         **{"target": target, "donors": len(group.donors)},
         "distance": float(np.mean([donor.distance for donor in group.donors])),
         **{name: None if np.isnan(value) else value for name, value in means.items()},
+    }
+
+
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `causal`: write also `used.parquet`, from the scores and the effects."""
+    config, task = run.config, run.task
+    bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
+    labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
+    world = World(run.folder, run.store, run.subject, labels, task.contrast, _mined(run, bandwidth))
+    causal(folder, world, run.sites["train"], config.causal, bandwidth, run.seed, progress)
+    used(run.folder)
+
+
+def _mined(run: OpenRun, bandwidth: float) -> dict[Site, dict[str, Label]]:
+    """The first expressions that were confirmed at each site, as labels of an input."""
+    text = lru_cache(maxsize=None)(run.subject.decode)
+
+    def label(source: str) -> Label:
+        expression = parse(source)
+        return lru_cache(maxsize=None)(lambda tokens: expression.label(text(tokens)))
+
+    return {
+        Site.parse(site): {source: label(source) for source in sources}
+        for site, sources in confirmed(run.folder, bandwidth, run.task.features).items()
     }

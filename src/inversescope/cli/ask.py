@@ -74,7 +74,7 @@ def explain(
             n=n,
             bandwidth=bandwidth,
             seed=seed,
-            progress=lambda done, total: progress(done, total, ""),
+            progress=progress,
         )
     Console(highlight=False).print(explanation_table(found), *not_tried(annotators.missing()), sep="\n")
     if html is not None:

@@ -51,9 +51,9 @@ def arena(
             from inversescope.arena.run import run_methods
             from inversescope.arena.study import Study
             from inversescope.cli.progress import shown
-            from inversescope.run.directory import RunDirectory
+            from inversescope.run.run import Run
 
-            on = Study.of(RunDirectory.open(run), budget, seed)
+            on = Study.of(Run.open(run), budget, seed)
         with shown("arena", screen) as progress:
             run_methods(folder, on, chosen(only or []), progress)
     Console(highlight=False).print(arena_table(folder))
@@ -84,9 +84,9 @@ def disentangle(run: RunFolder) -> None:
         with screen.status("starting"):
             from inversescope.cli.progress import shown
             from inversescope.disentangle.disentangle import disentangle
-            from inversescope.run.directory import RunDirectory
+            from inversescope.run.run import Run
 
-            opened = RunDirectory.open(run)
+            opened = Run.open(run)
         with shown("disentangle", screen) as progress:
             disentangle(opened, progress)
         refresh_report(run)

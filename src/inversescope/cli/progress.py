@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
-SECONDS = 60  # between two lines in a log
+from inversescope.progress import Progress
 
-# What is done, of how much, and a remark.
-Show = Callable[[int, int, str], None]
+SECONDS = 60  # between two lines in a log
 
 
 @contextmanager
-def shown(step: str, screen: Console) -> Iterator[Show]:
+def shown(step: str, screen: Console) -> Iterator[Progress]:
     """What to call as the step goes on."""
     if not screen.is_terminal:
         yield _lines(step, screen)
         return
+    from rich import progress as bars
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -38,18 +37,18 @@ def shown(step: str, screen: Console) -> Iterator[Show]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=screen) as bar:
+    with bars.Progress(*columns, console=screen) as bar:
         task = bar.add_task(step, total=None, note="")
-        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
         if bar.tasks[task].total is None:  # a step that did not say how far it was
             bar.update(task, completed=1, total=1)
 
 
-def _lines(step: str, screen: Console) -> Show:
+def _lines(step: str, screen: Console) -> Progress:
     """One line at the end of the step, one for every minute before it, and one at its start if it says something."""
     last, begun, ended = time.monotonic(), False, False
 
-    def show(done: int, total: int, note: str) -> None:
+    def show(done: int, total: int, note: str = "") -> None:
         nonlocal last, begun, ended
         starts = done == 0 and not begun
         if not ended and (starts or done == total or time.monotonic() - last > SECONDS):

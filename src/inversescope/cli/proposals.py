@@ -69,7 +69,7 @@ def propose(
         asked = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
         with asked as endpoint, screen.status("proposing") as status:
             outcome = proposing.propose(
-                plan, endpoint, lambda what, done, total: status.update(f"{what}: {done}/{total} replies")
+                plan, endpoint, lambda done, total, note="": status.update(f"{note}: {done}/{total} replies")
             )
         proposing.write(run, plan, address, outcome, price)
         _show_proposals(run, site, plan.material.bandwidth)

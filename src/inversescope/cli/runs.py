@@ -99,7 +99,7 @@ def extend(
 def _step_command(step: str) -> Callable[[Path], None]:
     def command(run: RunFolder) -> None:
         with interruptible(f"start the step again: inversescope {step} {run}"):
-            from inversescope.run.pipeline import Run
+            from inversescope.run.run import Run
 
             opened = Run.open(run)
             if opened.finished(step):

@@ -11,7 +11,7 @@ from inversescope.cli.shared import interruptible, screen
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
-    from inversescope.run.pipeline import Run
+    from inversescope.run.run import Run
 
 STEPS = {
     "task": "Measure how well the subject does the task; refuse one that it cannot do.",
@@ -48,7 +48,7 @@ def work(folder: Path, config: str, *, resume: bool, until: str) -> None:
 def open_run(folder: Path, config: str, resume: bool) -> Run:
     """The run in this folder, new or resumed."""
     with screen.status("starting"):
-        from inversescope.run.pipeline import Run
+        from inversescope.run.run import Run
 
     if resume and (folder / "resolved.json").exists():
         require_same_config(folder, config)
@@ -98,6 +98,6 @@ def refresh_report(folder: Path) -> None:
     from inversescope import files
 
     if files.finished(folder):
-        from inversescope.run.pipeline import Run
+        from inversescope.run.run import Run
 
         Run.open(folder).do("report")

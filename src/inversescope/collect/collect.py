@@ -8,119 +8,25 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
-from jaxtyping import Float
-from numpy import ndarray
 from safetensors import safe_open
-from torch import Tensor
 
 from inversescope import files
 from inversescope.collect.inputs import sizes, write_inputs
+from inversescope.collect.store import INPUTS, SHARDS, OpenRun, Store
 from inversescope.config import CollectConfig
 from inversescope.errors import UserError
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
-from inversescope.units import Moments, Units
+from inversescope.units import Moments
 
-INPUTS, SHARDS = "inputs.parquet", "shards.json"
 FLOAT = 4  # bytes
-# Called as work goes on: inputs read, of how many, and how much goes to disk.
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of one split, in order, with their labels."""
-
-    tokens: list[Tokens]
-    texts: list[str]
-    labels: dict[str, list[str | None]]
-    probability: Float[ndarray, " n"] | None = None  # of each, where they are the whole prior; None: they are draws
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-class Store:
-    """Reads what `collect` wrote. `folder` is the step's folder."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits
-    def inputs(self, split: str) -> Inputs:
-        """The inputs of `train`, `pool` or `target`."""
-        table = pq.read_table(self.folder / INPUTS, filters=[("split", "=", self._kept(split))])
-        table = table.sort_by("row")
-        labels = {
-            name.removeprefix("label."): table[name].to_pylist()
-            for name in table.column_names
-            if name.startswith("label.")
-        }
-        tokens = [tuple(row) for row in table["tokens"].to_pylist()]
-        known = table["probability"].null_count == 0
-        return Inputs(tokens, table["text"].to_pylist(), labels, table["probability"].to_numpy() if known else None)
-
-    @lru_cache(maxsize=2)  # noqa: B019 - a site is asked about many times in a row
-    def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
-        """The activations of a site, row i for input i of the split; float32, the subject's own units.
-
-        Raises:
-            UserError: the site was not collected for this split.
-        """
-        parts: dict[int, Tensor] = {}  # by their first row
-        others: set[str] = set()
-        for shard in self.shards(self._kept(split)):
-            with safe_open(self.folder / shard["file"], "pt") as tensors:
-                others.update(tensors.keys())
-                if str(site) in tensors.keys():  # noqa: SIM118 - no container
-                    parts[shard["start"]] = tensors.get_tensor(str(site))
-        if not parts:
-            raise UserError(
-                f"this run has no {split} activations of this site", given=site, allowed=_short(sorted(others))
-            )
-        return torch.cat([parts[start] for start in sorted(parts)])
-
-    def shards(self, split: str) -> list[dict]:
-        """The entries of the shards of a split, in the order in which they were written."""
-        return [shard for shard in self.all_shards() if shard["split"] == split]
-
-    def all_shards(self) -> list[dict]:
-        """The entries of all shards that are written: file, split, first row, rows, hash."""
-        path = self.folder / SHARDS
-        return files.read_json(path) if path.exists() else []
-
-    def column(self, name: str, split: str, start: int, rows: int) -> list:
-        """A column of `inputs.parquet` for some rows of a split; the others are not read."""
-        here = [("split", "=", split), ("row", ">=", start), ("row", "<", start + rows)]
-        return pq.read_table(self.folder / INPUTS, columns=[name, "row"], filters=here).sort_by("row")[name].to_pylist()
-
-    def units(self, site: Site) -> Units:
-        """The site's mean and standard deviation over the pool."""
-        with safe_open(self.folder / "statistics.safetensors", "pt") as tensors:
-            mean, deviation = (tensors.get_tensor(f"{site}.{name}") for name in ("mean", "deviation"))
-        return Units(mean, deviation, len(self.inputs("pool")))
-
-    @cached_property
-    def exact(self) -> bool:
-        """Whether the pool is the whole prior, so that sums over it are exact."""
-        return self.inputs("pool").probability is not None
-
-    def _kept(self, split: str) -> str:
-        """Where a split's inputs are: trained on the whole prior, the pool is both."""
-        return "pool" if split == "train" and self._trained_on_pool else split
-
-    @cached_property
-    def _trained_on_pool(self) -> bool:
-        splits = pq.read_table(self.folder / INPUTS, columns=["split"])["split"]
-        return "train" not in splits.unique().to_pylist()
 
 
 def collect(
@@ -152,7 +58,7 @@ def collect(
     progress(done, total, note)
     for part in parts:
         if part.missing:
-            _read(store, part, subject, lambda more, done=done: progress(done + more, total, note))
+            _read(store, part, subject, lambda read, _, __="", done=done: progress(done + read, total, note))
         done += part.rows
         progress(done, total, note)
     _write_statistics(store, sites["pool"])
@@ -206,17 +112,10 @@ def _size(size: float) -> str:
     return f"{size:,.3g} TB"
 
 
-def _read(store: Store, part: _Part, subject: Subject, progress: Callable[[int], None]) -> None:
+def _read(store: Store, part: _Part, subject: Subject, progress: Progress) -> None:
     """Write a shard. It counts once `shards.json` names it, with its hash."""
     inputs: list[Tokens] = [tuple(row) for row in store.column("tokens", part.split, part.start, part.rows)]
-    read = 0
-
-    def count(batch: int) -> None:
-        nonlocal read
-        read += batch
-        progress(read)
-
-    captured = subject.capture(inputs, part.missing, progress=count)
+    captured = subject.capture(inputs, part.missing, progress=progress)
     file = store.folder / f"{part.split}-{len(store.shards(part.split)):05d}.safetensors"
     files.write_tensors(file, {str(site): rows for site, rows in captured.activations.items()})
     entry = {"file": file.name, "split": part.split, "start": part.start, "rows": part.rows}
@@ -238,5 +137,6 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
     files.write_tensors(store.folder / "statistics.safetensors", tensors)
 
 
-def _short(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `collect`."""
+    collect(folder, run.config.collect, run.task, run.subject, run.sites, run.seed, progress)

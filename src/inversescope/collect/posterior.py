@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
 from inversescope.streams import Stream

@@ -6,7 +6,7 @@ A site is a part: what is there after an interruption is kept.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,16 @@ from inversescope.disentangle.interventions import Change, Intervention, Sources
 from inversescope.disentangle.metric import MATCHED, RUNS, SHUFFLED, results
 from inversescope.disentangle.questions import Asked, Questions
 from inversescope.errors import UserError
-from inversescope.run.directory import RunDirectory
+from inversescope.progress import Progress
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.subject.patching import unsettable
 from inversescope.tasks import AskingTask, Task
 
 FOLDER, BEGUN = "disentangle", "begun.json"
-Progress = Callable[[int, int, str], None]
 
 
-def disentangle(run: RunDirectory, progress: Progress) -> Path:
+def disentangle(run: Run, progress: Progress) -> Path:
     """Write the folder `disentangle` of a verified run, from where an interruption left it, and give back its path.
 
     Raises:
@@ -138,7 +138,7 @@ def _asking(task: Any) -> AskingTask:
     return task
 
 
-def _made_from(run: RunDirectory) -> dict[str, str]:
+def _made_from(run: Run) -> dict[str, str]:
     """The manifests of the steps that it stands on, by their hashes."""
     for step in ("collect", "verify"):
         if not files.finished(run.folder / step):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inversescope.causal.causal import World
 from inversescope.errors import UserError
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.patching import Patches, Source
@@ -54,7 +55,7 @@ class Questions:
         counts: how many there are, and how many of them are answered right, by attribute.
     """
 
-    def __init__(self, world: World, task: AskingTask, targets: int, progress: Callable[[int, int, str], None]):
+    def __init__(self, world: World, task: AskingTask, targets: int, progress: Progress):
         inputs = world.store.inputs("target").tokens[:targets]
         known: dict[str, tuple[Asked, bool]] = {}
         self.right: list[list[Asked]] = []

@@ -6,7 +6,7 @@ target is one, so its draws are the independent units here, as many as their wei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
 
@@ -20,7 +20,8 @@ from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, Inverter
 from inversescope.position import LAST, Messages, Position
-from inversescope.run.pipeline import Run
+from inversescope.progress import Progress, silent
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import UNDEFINED, Estimate
@@ -42,7 +43,7 @@ def explain(
     n: int = 128,
     bandwidth: float = 0.1,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Explanation:
     """Explain the activations of `text` at a position and at these sites.
 
@@ -54,7 +55,7 @@ def explain(
         n: draws at each site; half of them propose, half confirm.
         bandwidth: h, the radius in δ.
         seed: decides the draws.
-        progress: called with how much is done, of how much.
+        progress: called as sites are done.
 
     Raises:
         UserError: the generator serves none of the sites, or the text cannot be read.

@@ -13,7 +13,7 @@ from numpy import ndarray
 from inversescope.features import annotators
 from inversescope.features.candidates import Candidate, candidates
 from inversescope.inverter import Inversion
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.tasks import Tokens
 
 COMMON = 0.3  # of the weight of the samples that a hypothesis must share with the source to be looked at closely

@@ -13,7 +13,7 @@ from torch import Tensor
 from inversescope.causal.next_token import divergences
 from inversescope.explain.prior import Hypothesis
 from inversescope.inverter import Inversion
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate

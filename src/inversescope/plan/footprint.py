@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from inversescope.collect.collect import FLOAT, Store
+from inversescope.collect.collect import FLOAT
+from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.generator import Vocabulary
 from inversescope.generator.neighbour_lm import NEIGHBOURS

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from inversescope.collect.collect import INPUTS
 from inversescope.collect.inputs import write_inputs
+from inversescope.collect.store import INPUTS
 from inversescope.config import RunConfig
 from inversescope.plan.footprint import Footprint
-from inversescope.run.pipeline import Run
+from inversescope.run.run import Run
 from inversescope.sites import SubjectShape
 from inversescope.subject import loading, shapes
 from inversescope.subject.projections import load_projection

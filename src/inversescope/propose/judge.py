@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from inversescope.progress import Progress, silent
 from inversescope.propose.endpoint import Endpoint, Request
 from inversescope.propose.parsing import LABELS, read_answers
 from inversescope.propose.prompts import has_word, judge_request, negated
@@ -44,14 +45,14 @@ class Judge:
     """Asks an endpoint, and keeps what it was told in `judged`.
 
     Attributes:
-        progress: told of every reply: how many there are of how many.
+        progress: called at every reply.
         unparsed: replies in which not one answer could be read.
     """
 
     endpoint: Endpoint
     reply_tokens: int
     seed: int
-    progress: Callable[[int, int], None] = lambda done, total: None
+    progress: Progress = silent
     judged: list[Judged] = field(default_factory=list)
     unparsed: int = 0
 

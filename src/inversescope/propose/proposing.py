@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inversescope.features import parse
+from inversescope.progress import Progress
 from inversescope.propose.endpoint import BudgetError, Endpoint, Reply, Request
 from inversescope.propose.judge import Answers, Judge, Judged, Known, distrust, most_requests
 from inversescope.propose.parsing import LABELS, Hypothesis, Proposed, read_proposals
@@ -100,7 +101,7 @@ class Plan:
         ]
 
 
-def propose(plan: Plan, endpoint: Endpoint, progress: Callable[[str, int, int], None]) -> Outcome:
+def propose(plan: Plan, endpoint: Endpoint, progress: Progress) -> Outcome:
     """Ask for hypotheses, unless the plan has questions, and score each. Where the budget ends, the rest is unfinished.
 
     Raises:
@@ -115,7 +116,7 @@ def propose(plan: Plan, endpoint: Endpoint, progress: Callable[[str, int, int], 
     wide = plan.material.blind(ALL, plan.limits.draws, plan.limits.pool)
     known, stopped, scored = None, None, []
     for number, hypothesis in enumerate(proposed.hypotheses, start=1):
-        judge.progress = lambda done, total, number=number: progress(f"hypothesis {number}", done, total)
+        judge.progress = lambda done, total, _="", number=number: progress(done, total, f"hypothesis {number}")
         if hypothesis.refused is not None:
             scored.append(Scored(hypothesis, REFUSED, hypothesis.refused))
         elif hypothesis.kind == "expression":

@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 
 from inversescope import files
+from inversescope.files import RunFolder
+from inversescope.progress import Progress
 from inversescope.report import findings
 from inversescope.report.glance import glance
 from inversescope.report.records import (
@@ -188,3 +190,8 @@ def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _asset(name: str) -> str:
     return (resources.files("inversescope.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def step(run: RunFolder, folder: Path, progress: Progress) -> None:
+    """The step `report`."""
+    write_report(run.folder)

@@ -7,8 +7,8 @@ from pathlib import Path
 from inversescope import files
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
-from inversescope.run.directory import CONFIG, RESOLVED
-from inversescope.run.pipeline import STEPS, Run
+from inversescope.run.pipeline import STEPS
+from inversescope.run.run import CONFIG, RESOLVED, Run
 
 _LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
 

@@ -12,6 +12,8 @@ from typing import Any
 from inversescope import __version__
 from inversescope.subject import Subject
 
+PROVENANCE = "provenance.json"
+
 
 def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[str, Any]:
     """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project.

@@ -6,7 +6,7 @@ no site), `bandwidth`, `target`, `sample`, `tokens` (null where the sample never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope import files
-from inversescope.collect.collect import Store
+from inversescope.collect.store import OpenRun, Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator
+from inversescope.progress import Progress
 from inversescope.sample.edits import perturb
 from inversescope.sites import Site
 from inversescope.streams import Stream, TorchStream
+from inversescope.train.checkpoint import load_generator
 
 ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
 
@@ -44,7 +46,7 @@ def sample(
     generator: Generator,
     config: SampleConfig,
     seed: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> list[Path]:
     """Draw `config.samples` for every target at each site and bandwidth, as many for each target unconditionally, and
     edit each target's source input as often.
@@ -60,11 +62,11 @@ def sample(
             rng = torch.Generator(device).manual_seed(TorchStream.SAMPLES.seed(seed, index))
             files.write_table(path, _draw_site(store, generator, site, config, rng))
         paths.append(path)
-        progress(index + 1, len(jobs) + 1)
+        progress(index + 1, len(jobs) + 1, "sites")
     path = folder / f"part-{len(jobs):05d}.parquet"
     if not path.exists():
         files.write_table(path, _edit(store, config.samples, Stream.EDITS.rng(seed)))
-    progress(len(jobs) + 1, len(jobs) + 1)
+    progress(len(jobs) + 1, len(jobs) + 1, "sites")
     return [*paths, path]
 
 
@@ -142,3 +144,9 @@ def _table(
         "log_q": log_q,
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `sample`."""
+    generator = load_generator(run.folder / "train", run.subject.device)
+    sample(folder, run.store, generator, run.config.sample, run.seed, progress)

@@ -19,14 +19,16 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope import files
-from inversescope.collect.collect import Store
 from inversescope.collect.inputs import SPLITS
+from inversescope.collect.store import OpenRun, Store
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights, log_posterior
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
 from inversescope.verdicts import ACCEPTED
 
+NOTE = "distinct samples"
 CHUNK = 2048  # distinct inputs read at once: bounds the memory, and what an interruption can cost
 
 
@@ -36,7 +38,7 @@ def verify(
     store: Store,
     task: Task,
     subject: Subject,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Path:
     """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`."""
     table = _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
@@ -58,7 +60,7 @@ def _at_every_site(table: pa.Table) -> pa.Table:
 
 
 def _distances(
-    folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Callable[[int, int], None]
+    folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Progress
 ) -> Float[ndarray, " n"]:
     """δ of every row to the activation of its target; NaN where there is nothing to measure."""
     drawn = _Drawn(table, store)
@@ -72,12 +74,12 @@ def _distances(
         part = folder / f"part-{start // CHUNK:05d}.parquet"
         if not part.exists():
             chunk = distinct[start : start + CHUNK]
-            captured = subject.capture(chunk, list(drawn.sites), progress=_shifted(progress, start, len(distinct)))
+            captured = subject.capture(chunk, list(drawn.sites), progress=_behind(progress, start, len(distinct)))
             rows, distances = drawn.measure(chunk, captured.activations.__getitem__)
             files.write_table(part, pa.table({"row": rows, "distance": distances}))
         measured = pq.read_table(part)
         found[measured["row"].to_numpy()] = measured["distance"].to_numpy()
-        progress(min(start + CHUNK, len(distinct)), len(distinct))
+        progress(min(start + CHUNK, len(distinct)), len(distinct), NOTE)
     return found
 
 
@@ -110,13 +112,9 @@ class _Drawn:
         return np.array([row for _, row in drew], dtype=int), distances
 
 
-def _shifted(progress: Callable[[int, int], None], done: int, total: int) -> Callable[[int], None]:
-    def count(batch: int) -> None:
-        nonlocal done
-        done += batch
-        progress(done, total)
-
-    return count
+def _behind(progress: Progress, start: int, total: int) -> Progress:
+    """Progress of a chunk, as progress of the whole."""
+    return lambda done, _, note="": progress(start + done, total, NOTE)
 
 
 def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, task: Task, subject: Subject) -> pa.Table:
@@ -168,3 +166,9 @@ def _weights(
     groups = (slice(start, end) for start, end in itertools.pairwise(ends.tolist()))
     parts = [importance_weights(log_posterior[group], log_q[group], tokens[group]) for group in groups]
     return np.concatenate([weights for weights, _ in parts]), np.repeat([shape for _, shape in parts], np.diff(ends))
+
+
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `verify`."""
+    drawn = sorted((run.folder / "sample").glob("part-*.parquet"))
+    verify(folder, drawn, run.store, run.task, run.subject, progress)

@@ -24,6 +24,8 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
+from inversescope.files import RunFolder
+from inversescope.progress import Progress
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy, label_shares
@@ -108,10 +110,8 @@ class Drawn:
         return found
 
 
-def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> None:
+def mine(run: Path, seed: int, progress: Progress) -> None:
     """Write `hypotheses.parquet` and `search.json` in the folder `mine`.
-
-    `progress` is called with how much is done, of how much, and of what.
 
     Raises:
         UserError: the model of an annotator cannot be loaded.
@@ -120,7 +120,7 @@ def mine(run: Path, seed: int, progress: Callable[[int, int, str], None]) -> Non
     texts = _Texts([*inputs.values(), samples])
     annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
     # One more than there are: the search is still to come.
-    annotators.learn(annotated, lambda done: progress(done, len(annotated) + 1, "texts annotated"))
+    annotators.learn(annotated, lambda done, total, note="": progress(done, total + 1, "texts annotated"))
     labelled = _labelled(texts, inputs)
     discovery = np.zeros(len(labelled.targets), dtype=bool)
     order = Stream.HALVES.rng(seed).permutation(len(discovery))
@@ -317,3 +317,8 @@ def _confirm(
         **fields("bits", intervals.mean(bits, prior - np.log2(len(expected)), prior)),
         "p_value": defined(resampling.shuffle_test(shares, own, seed, rng)),
     }
+
+
+def step(run: RunFolder, folder: Path, progress: Progress) -> None:
+    """The step `mine`."""
+    mine(run.folder, run.seed, progress)

@@ -6,7 +6,7 @@ Scoring does not know who made a sample: each source is a set of weighted inputs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from numpy import ndarray
 from safetensors.numpy import load_file
 
 from inversescope import files
+from inversescope.files import RunFolder
+from inversescope.progress import Progress
 from inversescope.score.by_distance import SCHEMA as SPECIFICITY
 from inversescope.score.by_distance import specificity
 from inversescope.score.diagnostics import diagnose, histogram
@@ -91,7 +93,7 @@ SCHEMAS = {
 }
 
 
-def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
+def score(run: Path, seed: int, progress: Progress) -> None:
     """Write the step's records in the folder `score`: one table for each of `SCHEMAS`, and `results.json`."""
     inputs = pq.read_table(run / "collect" / "inputs.parquet")
     samples = pq.read_table(run / "verify" / "samples.parquet")
@@ -126,7 +128,7 @@ def score(run: Path, seed: int, progress: Callable[[int, int], None]) -> None:
         for feature in features:
             tables["results"] += _score_feature(feature, evidence, seed)
         tables["specificity"] += specificity(site, rows, features, probability, exact)
-        progress(done + 1, len(distances))
+        progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
     _write(run, tables)
 
@@ -228,3 +230,8 @@ def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
         found = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
         for row, value in zip(rows, found.tolist(), strict=True):
             row["q_value"] = defined(value)
+
+
+def step(run: RunFolder, folder: Path, progress: Progress) -> None:
+    """The step `score`."""
+    score(run.folder, run.seed, progress)

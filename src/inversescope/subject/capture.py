@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope.errors import UserError
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.subject.architecture import Side
 from inversescope.subject.architectures import architecture_of, longest_of, may_pack, output_weight, shape_of
@@ -179,7 +180,7 @@ def capture(
     logits: bool,
     budget: int,
     shrink: Callable[[int], None],
-    progress: Callable[[int], None] | None,
+    progress: Progress,
 ) -> Captured:
     """Read the sites at the last token of each input, about `budget` tokens at a time; see `Subject.capture`.
 
@@ -211,8 +212,7 @@ def capture(
                     share = False
                     break
                 done[batch.inputs] = True
-                if progress is not None:
-                    progress(len(batch.inputs))
+                progress(len(inputs) - len(waiting) + int(done.sum()), len(inputs))
             waiting = waiting[~done]
     return results.captured(sites)
 

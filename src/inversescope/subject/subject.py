@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ import torch
 
 from inversescope.errors import UserError
 from inversescope.position import Messages
+from inversescope.progress import Progress, silent
 from inversescope.sites import POINTS, Site, SubjectShape, select
 from inversescope.subject import bundled, loading
 from inversescope.subject.architectures import architecture_of, longest_of, shape_of
@@ -262,7 +263,7 @@ class Subject:
         sites: Sequence[Site],
         *,
         logits: bool = False,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress = silent,
     ) -> Captured:
         """Activations of the sites at the last token of each input.
 
@@ -273,7 +274,7 @@ class Subject:
             inputs: token ids, prefix included; row i of the result belongs to input i.
             sites: from `sites`.
             logits: also return the logits of the next token.
-            progress: called after each batch with the number of inputs it finished.
+            progress: called after each batch with the number of inputs that are read, of how many.
 
         Raises:
             UserError: an input is empty, too long or has an unknown token; memory ran out, though the batch was made

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from inversescope.collect.collect import Store
 from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
+from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, normalise
 

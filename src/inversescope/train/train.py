@@ -6,49 +6,31 @@ Dimensions: `n` inputs of the train split.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from inversescope.collect.collect import Store
+from inversescope.collect.store import OpenRun, Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
 from inversescope.generator import Generator, InputPCA, Vocabulary
 from inversescope.generator.conditioning import CONDITIONINGS
+from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
 from inversescope.subject import Subject
+from inversescope.subject.capture import enough_memory
 from inversescope.subject.trimmed_copy import Borrowed, lender
 from inversescope.train.bandwidth_range import bandwidth_range
-from inversescope.train.checkpoint import save_checkpoint, save_generator
+from inversescope.train.checkpoint import CHECKPOINT, save_checkpoint, save_generator
 from inversescope.train.pairs import TrainingPairs
 from inversescope.train.trainer import Check, Trainer, TrainingData
 
 SCRATCH = "scratch"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a training.
-
-    Attributes:
-        step: number of steps done.
-        steps: number of steps at most.
-        nats: mean loss of the last step, per input.
-        tokens_per_second: mean so far.
-        calibrated: number of sites that the last check found calibrated; None before the first check.
-    """
-
-    step: int
-    steps: int
-    nats: float
-    tokens_per_second: float
-    calibrated: int | None
 
 
 def train(
@@ -59,7 +41,7 @@ def train(
     config: TrainConfig,
     seed: int,
     device: torch.device,
-    progress: Callable[[Progress], None],
+    progress: Progress,
     subject: Subject | None = None,
     check: Check | None = None,
     sampled: Sequence[float] = (),
@@ -89,10 +71,16 @@ def train(
         if trainer.done % config.checkpoint == 0 and not trainer.ended:
             save_checkpoint(folder, trainer.state())
         speed = tokens / (time.monotonic() - started)
-        progress(Progress(trainer.done, trainer.last, trainer.losses[-1], speed, trainer.calibrated))
+        progress(trainer.done, trainer.last, _note(trainer, speed))
     generator = trainer.finished()
     save_generator(folder, generator, trainer.losses)
     return generator
+
+
+def _note(trainer: Trainer, speed: float) -> str:
+    calibrated, sites = trainer.calibrated, len(trainer.pairs)
+    known = "" if calibrated is None else f", {calibrated} of {sites} sites calibrated"
+    return f"loss {trainer.losses[-1]:.2f} nats, {speed:,.0f} tokens/s{known}"
 
 
 def prepare(
@@ -190,3 +178,23 @@ def _backbone(
         longest=positions - 1 + CONDITIONINGS[shape.conditioning].before,  # the last boundary is not read
         adapted=shape.tuning == "lora",
     )
+
+
+def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
+    """The step `train`; its checkpoint is deleted at the end."""
+    config = run.config
+    with enough_memory("training", f"train.batch = {config.train.batch}", "a smaller batch (train.batch)"):
+        train(
+            folder,
+            run.store,
+            run.sites["train"],
+            config.generator,
+            config.train,
+            run.seed,
+            run.subject.device,
+            progress,
+            run.subject,
+            check,
+            config.sample.bandwidths,
+        )
+    (folder / CHECKPOINT).unlink(missing_ok=True)

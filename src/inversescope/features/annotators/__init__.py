@@ -1,11 +1,12 @@
 """What libraries say of a text: part of speech, sentiment, topic (extra `linguistics`). In English, by default."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from inversescope.features.annotators.annotator import Annotator, require
 from inversescope.features.annotators.sentiment import Sentiment
 from inversescope.features.annotators.speech import Speech
 from inversescope.features.annotators.topics import Topic
+from inversescope.progress import Progress, silent
 
 __all__ = ["ANNOTATORS", "BATCH", "SENTIMENT", "SPEECH", "TOPICS", "Annotator", "learn", "missing", "require"]
 
@@ -19,10 +20,10 @@ def missing() -> dict[str, str]:
     return {each.name: remedy for each in ANNOTATORS if (remedy := each.missing()) is not None}
 
 
-def learn(texts: Sequence[str], progress: Callable[[int], None] = lambda done: None) -> None:
-    """Let every annotator that is there read these texts, in batches; `progress` is told how many are read."""
+def learn(texts: Sequence[str], progress: Progress = silent) -> None:
+    """Let every annotator that is there read these texts, in batches."""
     there = [each for each in ANNOTATORS if each.missing() is None]
     for start in range(0, len(texts), BATCH) if there else ():
         for each in there:
             each.learn(texts[start : start + BATCH])
-        progress(min(start + BATCH, len(texts)))
+        progress(min(start + BATCH, len(texts)), len(texts))

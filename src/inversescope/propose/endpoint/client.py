@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 from inversescope.errors import UserError
+from inversescope.progress import Progress
 from inversescope.propose.endpoint.address import Address
 from inversescope.propose.endpoint.budget import Budget, estimate_tokens
 from inversescope.propose.endpoint.replies import Replies, Reply, Request
@@ -82,7 +83,7 @@ class Endpoint:
         """
         return self.ask_all([request], lambda done, total: None)[0]
 
-    def ask_all(self, requests: Sequence[Request], progress: Callable[[int, int], None]) -> list[Reply]:
+    def ask_all(self, requests: Sequence[Request], progress: Progress) -> list[Reply]:
         """The replies in order. Where one fails or the user interrupts, requests on their way are still waited for."""
         stopped = threading.Event()
         with ThreadPoolExecutor(self._parallel) as pool:

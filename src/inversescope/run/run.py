@@ -1,4 +1,4 @@
-"""A run directory: what was asked, what made it, and what its steps read."""
+"""A run: one directory, what is asked for, what is loaded on first use, and its steps."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from pathlib import Path
 from typing import Any, Self
 
 from inversescope import __version__, files
-from inversescope.collect.collect import Store
+from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.features.feature_config import fingerprint
 from inversescope.features.on_task import add_features
-from inversescope.run.provenance import provenance
+from inversescope.progress import Progress, silent
+from inversescope.run import pipeline
+from inversescope.run.provenance import PROVENANCE, provenance
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
 from inversescope.subject.site_checks import require as require_identities
 from inversescope.tasks import Task, load_task
 
-CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"
+CONFIG, RESOLVED = "config.toml", "resolved.json"
 
 
-class RunDirectory:
-    """A run directory. Made by `create` (new) or `open` (existing).
+class Run:
+    """A run. Made by `create` (new) or `open` (existing).
 
     Attributes:
         folder: the directory.
@@ -36,8 +38,10 @@ class RunDirectory:
         self.config = config
 
     @classmethod
-    def create(cls, folder: Path | str, config_text: str) -> Self:
+    def create(cls, folder: Path | str, config_text: str, name: str = CONFIG) -> Self:
         """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
+
+        `name` stands for the config in messages.
 
         Raises:
             UserError: the folder is in use, the config cannot be used with its subject, or a site of it does not prove
@@ -51,7 +55,7 @@ class RunDirectory:
                 allowed="a folder that is missing or empty",
                 remedy="another folder, or --resume to go on with the run in it",
             )
-        run = cls(folder, RunConfig.parse(config_text, CONFIG))
+        run = cls(folder, RunConfig.parse(config_text, name))
         require_identities(run.subject, run.sites["pool"])
         resolved = run.resolved()
         for name, feature in run.config.features.items():
@@ -103,6 +107,23 @@ class RunDirectory:
             "prefix": list(subject.prefix),
         }
         return resolved
+
+    @property
+    def seed(self) -> int:
+        """The seed from which every random number of the run follows."""
+        return self.config.seed
+
+    def finished(self, step: str) -> bool:
+        """Whether a step is done; the last one, once the run's own manifest is written."""
+        return pipeline.finished(self.folder, step)
+
+    def do(self, step: str, progress: Progress = silent) -> None:
+        """Do one step, from where an interruption left it.
+
+        Raises:
+            UserError: the steps before it are not done, or a file is not what was written.
+        """
+        pipeline.do(self, step, progress)
 
     @cached_property
     def subject(self) -> Subject:

@@ -1,0 +1,29 @@
+"""Accuracy of the subject at the task: an input that it does not understand says nothing about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from inversescope import files
+from inversescope.collect.store import OpenRun
+from inversescope.progress import Progress
+from inversescope.streams import Stream
+from inversescope.tasks import Accuracy, require
+
+PROMPTS = 100
+
+
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `task`: write `accuracy.json`.
+
+    Raises:
+        UserError: the subject cannot do the task, and `task.force` is not set.
+    """
+    accuracy = run.task.accuracy(run.subject, PROMPTS, Stream.ACCURACY.rng(run.seed))
+    measured = dict.fromkeys(each.name for each in fields(Accuracy)) if accuracy is None else asdict(accuracy)
+    files.write_json(folder / "accuracy.json", {"defined": accuracy is not None, **measured})
+    if accuracy is None:
+        return
+    progress(1, 1, f"accuracy {accuracy.value:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]")
+    require(accuracy, force=getattr(run.config.task, "force", False))

@@ -1,0 +1,135 @@
+"""What `collect` wrote: the inputs of each split, and their activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from safetensors import safe_open
+from torch import Tensor
+
+from inversescope import files
+from inversescope.config import RunConfig
+from inversescope.errors import UserError
+from inversescope.files import RunFolder
+from inversescope.sites import Site
+from inversescope.subject import Subject
+from inversescope.tasks import Task, Tokens
+from inversescope.units import Units
+
+INPUTS, SHARDS = "inputs.parquet", "shards.json"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of one split, in order, with their labels."""
+
+    tokens: list[Tokens]
+    texts: list[str]
+    labels: dict[str, list[str | None]]
+    probability: Float[ndarray, " n"] | None = None  # of each, where they are the whole prior; None: they are draws
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class Store:
+    """Reads what `collect` wrote. `folder` is the step's folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits
+    def inputs(self, split: str) -> Inputs:
+        """The inputs of `train`, `pool` or `target`."""
+        table = pq.read_table(self.folder / INPUTS, filters=[("split", "=", self._kept(split))])
+        table = table.sort_by("row")
+        labels = {
+            name.removeprefix("label."): table[name].to_pylist()
+            for name in table.column_names
+            if name.startswith("label.")
+        }
+        tokens = [tuple(row) for row in table["tokens"].to_pylist()]
+        known = table["probability"].null_count == 0
+        return Inputs(tokens, table["text"].to_pylist(), labels, table["probability"].to_numpy() if known else None)
+
+    @lru_cache(maxsize=2)  # noqa: B019 - a site is asked about many times in a row
+    def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
+        """The activations of a site, row i for input i of the split; float32, the subject's own units.
+
+        Raises:
+            UserError: the site was not collected for this split.
+        """
+        parts: dict[int, Tensor] = {}  # by their first row
+        others: set[str] = set()
+        for shard in self.shards(self._kept(split)):
+            with safe_open(self.folder / shard["file"], "pt") as tensors:
+                others.update(tensors.keys())
+                if str(site) in tensors.keys():  # noqa: SIM118 - no container
+                    parts[shard["start"]] = tensors.get_tensor(str(site))
+        if not parts:
+            raise UserError(
+                f"this run has no {split} activations of this site", given=site, allowed=_short(sorted(others))
+            )
+        return torch.cat([parts[start] for start in sorted(parts)])
+
+    def shards(self, split: str) -> list[dict]:
+        """The entries of the shards of a split, in the order in which they were written."""
+        return [shard for shard in self.all_shards() if shard["split"] == split]
+
+    def all_shards(self) -> list[dict]:
+        """The entries of all shards that are written: file, split, first row, rows, hash."""
+        path = self.folder / SHARDS
+        return files.read_json(path) if path.exists() else []
+
+    def column(self, name: str, split: str, start: int, rows: int) -> list:
+        """A column of `inputs.parquet` for some rows of a split; the others are not read."""
+        here = [("split", "=", split), ("row", ">=", start), ("row", "<", start + rows)]
+        return pq.read_table(self.folder / INPUTS, columns=[name, "row"], filters=here).sort_by("row")[name].to_pylist()
+
+    def units(self, site: Site) -> Units:
+        """The site's mean and standard deviation over the pool."""
+        with safe_open(self.folder / "statistics.safetensors", "pt") as tensors:
+            mean, deviation = (tensors.get_tensor(f"{site}.{name}") for name in ("mean", "deviation"))
+        return Units(mean, deviation, len(self.inputs("pool")))
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether the pool is the whole prior, so that sums over it are exact."""
+        return self.inputs("pool").probability is not None
+
+    def _kept(self, split: str) -> str:
+        """Where a split's inputs are: trained on the whole prior, the pool is both."""
+        return "pool" if split == "train" and self._trained_on_pool else split
+
+    @cached_property
+    def _trained_on_pool(self) -> bool:
+        splits = pq.read_table(self.folder / INPUTS, columns=["split"])["split"]
+        return "train" not in splits.unique().to_pylist()
+
+
+def _short(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+@runtime_checkable  # the tests execute the annotations
+class OpenRun(RunFolder, Protocol):
+    """A run as its steps see it: what is asked for, and what is loaded on first use."""
+
+    @property
+    def config(self) -> RunConfig: ...
+    @cached_property
+    def subject(self) -> Subject: ...
+    @cached_property
+    def task(self) -> Task: ...
+    @cached_property
+    def store(self) -> Store: ...
+    @cached_property
+    def sites(self) -> Mapping[str, Sequence[Site]]: ...
