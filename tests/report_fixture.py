@@ -12,14 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inversescope import files
-from inversescope.calibrate.calibrate import SCHEMAS
-from inversescope.causal.effects import EFFECTS, RUNS
+from inversescope import files, records
 from inversescope.causal.used import used
-from inversescope.score.by_distance import SCHEMA as SPECIFICITY
-from inversescope.score.failures import SCHEMA as FAILURES
-from inversescope.score.mine import SCHEMA as HYPOTHESES
-from inversescope.score.quality import SCHEMA as QUALITY
 from inversescope.sites import Site
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
@@ -36,41 +30,6 @@ FEATURES = {
 }
 BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
 SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "perturbation")
-
-_PLACE = [("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
-_COUNTS = [(name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unverified")]
-_ESTIMATES = [f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for end in ("", "_low", "_high")]
-# The columns of score/{results,diagnostics,distances}.parquet, and of verify/samples.parquet but for the labels.
-SCORE = pa.schema(
-    [
-        *[("source", pa.string()), *_PLACE, ("feature", pa.string()), ("bandwidth", pa.float64()), *_COUNTS],
-        *[(name, pa.float64()) for name in (*_ESTIMATES, "chance", "p_value", "q_value", "ess")],
-    ]
-)
-DIAGNOSTIC = pa.schema(
-    [
-        *[*_PLACE, ("bandwidth", pa.float64())],
-        *[(name, pa.int64()) for name in ("draws", "unverified", "distinct_accepted", "distinct", "collapsed")],
-        ("unreliable", pa.int64()),
-        *[(name, pa.float64()) for name in ("acceptance", "novel", "ess", "pareto_k", "reference_ess")],
-        *[(name, pa.float64()) for name in ("median_distance", "prior_median_distance")],
-        *[(name, pa.float64()) for name in ("perturbation_acceptance", "perturbation_median_distance")],
-    ]
-)
-DISTANCE = pa.schema(
-    [
-        *[("site", pa.string()), ("producer", pa.string())],
-        *[(name, pa.float64()) for name in ("bandwidth", "low", "high", "share")],
-    ]
-)
-SAMPLE = pa.schema(
-    [
-        *[("producer", pa.string()), ("site", pa.string()), ("bandwidth", pa.float64())],
-        *[("target", pa.int32()), ("sample", pa.int32()), ("tokens", pa.list_(pa.int32())), ("text", pa.string())],
-        *[(name, pa.float64()) for name in ("log_q", "log_prior", "distance", "weight")],
-        *[(name, pa.bool_()) for name in ("verified", "accepted", "in_train")],
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -109,21 +68,21 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     targets = [row for row in inputs if row["split"] == "target"]
     scores, diagnostics, accuracy = _scores(shape, rng), _diagnostics(shape, rng), _accuracy(shape)
     files.write_json(run / "task" / "accuracy.json", accuracy)
-    files.write_table(run / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs))
+    files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
     _write_calibration(run, shape)
     _write_hypotheses(run, shape, rng)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
-    for name, rows, schema in (
-        ("results", scores, SCORE),
-        ("diagnostics", diagnostics, DIAGNOSTIC),
-        ("distances", _distances(shape), DISTANCE),
-        ("quality", _quality(shape), QUALITY),
-        ("specificity", _specificity(shape), SPECIFICITY),
-        ("failures", _failures(shape), FAILURES),
+    for record, rows in (
+        (records.score.RESULTS, scores),
+        (records.score.DIAGNOSTICS, diagnostics),
+        (records.score.DISTANCES, _distances(shape)),
+        (records.score.QUALITY, _quality(shape)),
+        (records.score.SPECIFICITY, _specificity(shape)),
+        (records.score.FAILURES, _failures(shape)),
+        (records.causal.RUNS, []),
+        (records.causal.EFFECTS, _effects(shape)),
     ):
-        files.write_table(run / "score" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
-    for name, rows, schema in (("runs", [], RUNS), ("effects", _effects(shape), EFFECTS)):
-        files.write_table(run / "causal" / f"{name}.parquet", pa.Table.from_pylist(rows, schema=schema))
+        files.write_table(run / record.path, record.of(rows))
     used(run)
     files.write_json(
         run / "score" / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
@@ -143,8 +102,8 @@ def _write_calibration(run: Path, shape: Shape) -> None:
             told = {"verdict": judged if number else "cannot tell", "reason": "the pool is too small"}
             rows.append(question | {"targets": 32, "ess": 4000 * h**2} | told)
             gaps += [question | {"feature": name, "gap": 0.01, "gap_low": -0.01, "gap_high": 0.03} for name in FEATURES]
-    for name, table in (("calibration", rows), ("gaps", gaps)):
-        files.write_table(run / "calibrate" / f"{name}.parquet", pa.Table.from_pylist(table, schema=SCHEMAS[name]))
+    for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
+        files.write_table(run / record.path, pa.Table.from_pylist(table, schema=record.schema()))
     prior = {"kl": None, "tv": None, "p_value": 0.41}
     files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "sites": verdicts, "prior": prior})
 
@@ -206,7 +165,7 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
         4000 * (bandwidth or 0.03) ** 2 * (1.6 if site.head is not None else 1) * (1 - 0.6 * site.layer / shape.layers)
     )
     if not shape.defined or (source == "reference" and ess < 5):
-        return dict.fromkeys(SCORE.names) | row | {"targets": 0, "collapsed": shape.targets}
+        return dict.fromkeys(records.score.RESULTS.names) | row | {"targets": 0, "collapsed": shape.targets}
     if source == "reference":
         row["ess"] = ess
     if source == "weighted":
@@ -226,14 +185,18 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
     if source == "generator" and ess >= 5:
         gap = -shortfall + rng.gauss(0, 0.01)
         row |= {"gap": gap, "gap_low": gap - 0.035, "gap_high": gap + 0.035}
-    return dict.fromkeys(SCORE.names) | row | {"chance": chance}
+    return dict.fromkeys(records.score.RESULTS.names) | row | {"chance": chance}
 
 
 def _effects(shape: Shape) -> list[dict]:
     """Names are used where they are encoded, from layer 9 on; before, nothing moves the next token."""
     rows = []
     for site, feature in product(shape.generator_sites, shape.features):
-        row = dict.fromkeys(EFFECTS.names) | _place(site) | {"feature": feature, "bandwidth": shape.bandwidths[-1]}
+        row = (
+            dict.fromkeys(records.causal.EFFECTS.names)
+            | _place(site)
+            | {"feature": feature, "bandwidth": shape.bandwidths[-1]}
+        )
         moves, used = site.layer >= 9 and shape.defined, feature in ("indirect object", "subject")
         row |= {"targets": shape.targets, "from_pool": 1, "kl_own": 0.0007}
         row["reason"] = None if moves else "a random input's activation hardly moves the next token"
@@ -264,7 +227,7 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
             rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
-    files.write_table(run / "mine" / "hypotheses.parquet", pa.Table.from_pylist(rows, schema=HYPOTHESES))
+    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
     counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
     search = counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]}
     search |= {"annotators": {"sentiment": "vaderSentiment 3.3.2"}, "not_tried": {"topic": "hf download NAME"}}
@@ -324,7 +287,7 @@ def _quality(shape: Shape) -> list[dict]:
         }
         found = (own | real if number else own) if shape.defined else {}
         place = {"site": str(site), "bandwidth": h, "compared": shape.targets if number and shape.defined else 0}
-        rows.append(dict.fromkeys(QUALITY.names) | place | found)
+        rows.append(dict.fromkeys(records.score.QUALITY.names) | place | found)
     return rows
 
 
@@ -354,7 +317,7 @@ def _failures(shape: Shape) -> list[dict]:
         if not shape.defined:
             known = {"unverified": shape.samples, "acceptance": 0.0, "pool_nearest": 0.05, "reasons": ["never ended"]}
         place = {"site": str(site), "bandwidth": shape.bandwidths[0], "target": target, "draws": shape.samples}
-        rows.append(dict.fromkeys(FAILURES.names) | place | {"ess": 6.0} | known)
+        rows.append(dict.fromkeys(records.score.FAILURES.names) | place | {"ess": 6.0} | known)
     return rows
 
 
@@ -366,8 +329,7 @@ def _samples(shape: Shape, rng: random.Random, targets: list[dict]) -> pa.Table:
         for row, kernel in zip(group, kernels, strict=True):
             row["weight"] = kernel / sum(kernels) if row["verified"] and sum(kernels) > 0.05 else None
         rows += group
-    labels = [(f"label.{name}", pa.string()) for name in shape.features]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*SAMPLE, *labels]))
+    return records.sample.SAMPLES.of(rows) if rows else records.sample.SAMPLES.schema(shape.features).empty_table()
 
 
 def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict, other: dict, number: int) -> dict:

@@ -22,10 +22,11 @@ from inversescope.arena.methods import METHODS
 from inversescope.arena.methods import chosen as named
 from inversescope.arena.pairs import pairs, sign_flips
 from inversescope.arena.probes import linear
-from inversescope.arena.record import SCHEMA, Answered, Question, read, rows
+from inversescope.arena.record import Answered, Question, read, rows
 from inversescope.arena.supervised import Labelled
 from inversescope.errors import UserError
 from inversescope.progress import silent
+from inversescope.records.arena import ANSWERS
 from inversescope.score.methods import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject
@@ -46,9 +47,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def table(records: list[dict]):
-    import pyarrow as pa
 
-    return pa.Table.from_pylist(records, schema=SCHEMA)
+    return ANSWERS.of(records)
 
 
 @pytest.mark.parametrize("name", INFORMED)

@@ -26,7 +26,7 @@ from inversescope.generator.encoding import IdentityEncoder
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.trimmed_copy import Borrowed, lender
-from inversescope.train.checkpoint import LOSSES, load_generator, save_generator
+from inversescope.train.checkpoint import load_generator, save_generator
 from inversescope.train.train import train
 from inversescope.units import Units
 
@@ -247,7 +247,7 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(
         except KeyboardInterrupt:
             continue
     trained(tmp_path / "two", store, subject, steps=6, **choices)
-    for file in ("generator.safetensors", "generator.json", LOSSES):
+    for file in ("generator.safetensors", "generator.json", "losses.parquet"):
         assert files.sha256(tmp_path / "one" / file) == files.sha256(tmp_path / "two" / file)
 
 

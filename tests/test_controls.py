@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from score_fixture import SITE, Draws, scored, write_records
 
+from inversescope import records
 from inversescope.score.by_distance import BINS, WIDTH, specificity
 from inversescope.score.methods import Feature, wrong_sites
-from inversescope.score.quality import SCHEMA, Quality
-from inversescope.score.score import SCHEMAS
+from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
 from inversescope.tasks import Tokens
@@ -135,7 +135,7 @@ def quality_of(corrupt: float) -> dict:
             rows.append({"bandwidth": 0.5, "target": target, "sample": sample, "tokens": tokens, "weight": 1 / 16})
     train = [(0, *tokens[1:]) for tokens in pool]
     (row,) = Quality(pool, train, probability, False, 0).rows(SITE, table_of(rows), distances)
-    assert list(row) == SCHEMA.names == SCHEMAS["quality"].names
+    assert list(row) == records.score.QUALITY.names
     return row
 
 

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ttest_ind
 
-from inversescope import files
-from inversescope.causal.effects import EFFECTS, effects
+from inversescope import files, records
+from inversescope.causal.effects import effects
 from inversescope.causal.used import confirmed, used
-from inversescope.score.mine import SCHEMA as HYPOTHESES
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
@@ -206,12 +205,16 @@ def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp
     ]
     for step in ("mine", "causal", "score", "calibrate"):
         (tmp_path / step).mkdir()
-    files.write_table(tmp_path / "mine" / "hypotheses.parquet", pa.Table.from_pylist(mined, schema=HYPOTHESES))
+    record = records.score.HYPOTHESES
+    files.write_table(tmp_path / record.path, pa.Table.from_pylist(mined, schema=record.schema()))
     asked = confirmed(tmp_path, 0.5, ["f"])
     assert asked == {str(SITE): ["has_digit()", "words()", "b"]}
     effect = {"site": str(SITE), "bandwidth": 0.5, "feature": "words()", "reason": None} | necessity(*HIGH)
     unknown = effect | {"feature": "f"}  # mined too, but a feature of the task is judged by its own score
-    files.write_table(tmp_path / "causal" / "effects.parquet", pa.Table.from_pylist([effect, unknown], schema=EFFECTS))
+    files.write_table(
+        tmp_path / "causal" / "effects.parquet",
+        pa.Table.from_pylist([effect, unknown], schema=records.causal.EFFECTS.schema()),
+    )
     scored = {"source": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
     files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
     files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_subject import World, call, world_in
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.features.candidates import candidates
 from inversescope.features.language import parse
 from inversescope.progress import silent
-from inversescope.score.mine import CONFIRMED, SCHEMA, mine
+from inversescope.score.mine import CONFIRMED, mine
 
 H = 0.1
 NAMES, VERBS, THINGS = ("Anna", "Bert", "Carl", "Dora"), ("saw", "took", "left"), ("ring", "book", "kite", "cup")
@@ -208,7 +208,7 @@ def test_unverified_collapsed_and_unknown_is_left_out(tmp_path: Path):
     empty = tmp_path / "empty"
     write_records(empty, pool[:20], targets, [[[None] * 8] * 8])
     assert mined(empty, seed=0) == []
-    assert pq.read_schema(empty / "mine" / "hypotheses.parquet").equals(SCHEMA)
+    assert pq.read_schema(empty / "mine" / "hypotheses.parquet").equals(records.score.HYPOTHESES.schema())
 
 
 @settings(max_examples=25)

@@ -14,9 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from report_fixture import SCORE, Shape, embedded, read_scores, write_run
+from report_fixture import Shape, embedded, read_scores, write_run
 
 from inversescope.errors import UserError
+from inversescope.records.score import RESULTS
 from inversescope.report import write_report
 
 DASH = "\N{EN DASH}"
@@ -102,7 +103,7 @@ def test_carries_every_score_of_the_records(run: Path, page: Path):
     assert len(shown) == len(rows)
     for found, row in zip(shown, rows, strict=True):
         assert data["places"][row["site"]] == [row["point"], row["layer"], row["head"]]
-        for name in set(SCORE.names) - {"point", "layer", "head"}:
+        for name in set(RESULTS.names) - {"point", "layer", "head"}:
             expected = pytest.approx(row[name], rel=1e-3) if isinstance(row[name], float) else row[name]
             assert found[name] == expected, (name, row)
 

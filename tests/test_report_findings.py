@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_fixture import SCORE, Shape, write_run
+from report_fixture import Shape, write_run
 
+from inversescope.records.score import RESULTS
 from inversescope.report import findings
 from inversescope.report.page import embed, pack
 from inversescope.report.records import Records, load
@@ -21,7 +22,7 @@ from inversescope.verdicts.text import pieces
 def row(source: str = "generator", **values: object) -> dict:
     defaults = {"source": source, "site": "resid_post.3", "feature": "subject", "bandwidth": 0.3, "targets": 20}
     counts = {"collapsed": 0, "samples": 320, "undecided": 0, "unverified": 0}
-    return dict.fromkeys(SCORE.names) | defaults | counts | values
+    return dict.fromkeys(RESULTS.names) | defaults | counts | values
 
 
 def with_scores(records: Records, scores: list[dict], calibration: Sequence[dict] = ()) -> Records:

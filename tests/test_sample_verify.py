@@ -15,13 +15,13 @@ import torch
 from subject_fixture import tiny_model
 from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.collect.store import Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator, InputPCA, Vocabulary
 from inversescope.progress import silent
 from inversescope.sample import verify
-from inversescope.sample.sample import SCHEMA, sample
+from inversescope.sample.sample import sample
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights
 from inversescope.subject import Subject
@@ -86,13 +86,14 @@ def write_draws(folder: Path) -> list[Path]:
             for h in (BANDWIDTHS if site else (None,)) for target in range(3) for i in range(SAMPLES)
         ]  # fmt: skip
         paths.append(folder / f"draws-{len(paths)}.parquet")
-        files.write_table(paths[-1], pa.Table.from_pylist(drawn, schema=SCHEMA))
+        files.write_table(paths[-1], records.sample.DRAWS.of(drawn))
     edits = [
-        {"producer": "perturbation", "target": target, "sample": i, "tokens": tokens}
+        dict.fromkeys(records.sample.DRAWS.names)
+        | {"producer": "perturbation", "target": target, "sample": i, "tokens": tokens}
         for target in range(3) for i, tokens in enumerate([*EDITS, None])
     ]  # fmt: skip
     paths.append(folder / "edits.parquet")
-    files.write_table(paths[-1], pa.Table.from_pylist(edits, schema=SCHEMA))
+    files.write_table(paths[-1], records.sample.DRAWS.of(edits))
     return paths
 
 

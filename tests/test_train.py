@@ -15,7 +15,7 @@ from inversescope.collect.store import Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
 from inversescope.sites import Site
-from inversescope.train.checkpoint import CHECKPOINT, LOSSES, load_generator
+from inversescope.train.checkpoint import CHECKPOINT, load_generator
 from inversescope.train.train import train
 
 SITES = (COUNTS, LAST)
@@ -128,7 +128,7 @@ def test_a_resumed_training_has_the_losses_and_weights_of_an_undisturbed_one(sto
             once(tmp_path / "two", store, stop_after=stop)
         assert (tmp_path / "two" / CHECKPOINT).exists() == (stop > 5)
     assert once(tmp_path / "two", store) == list(range(21, 25))
-    for file in ("generator.safetensors", "generator.json", LOSSES):
+    for file in ("generator.safetensors", "generator.json", "losses.parquet"):
         assert files.sha256(tmp_path / "one" / file) == files.sha256(tmp_path / "two" / file)
 
 
@@ -137,5 +137,5 @@ def test_the_seed_alone_decides_a_training(store: Store, tmp_path: Path):
     for name, ambient, seed in (("one", 1, 0), ("two", 2, 0), ("three", 2, 1)):
         torch.manual_seed(ambient)
         once(tmp_path / name, store, seed)
-        losses.append(pq.read_table(tmp_path / name / LOSSES).column(1).to_pylist())
+        losses.append(pq.read_table(tmp_path / name / "losses.parquet").column(1).to_pylist())
     assert losses[0] == losses[1] and not set(losses[0]) & set(losses[2])

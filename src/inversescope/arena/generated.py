@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
@@ -20,7 +20,7 @@ from inversescope.calibrate.calibrate import check
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
 from inversescope.progress import Progress
-from inversescope.sample.sample import SCHEMA, draw
+from inversescope.sample.sample import draw
 from inversescope.sample.verify import verify
 from inversescope.score.methods import from_draws, from_edits, without_condition
 from inversescope.train.train import prepare
@@ -181,7 +181,7 @@ def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bo
                 "tokens": [None if row is None else list(row) for row in tokens],
                 "log_q": log_q,
             }
-            parts.append(pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA))
+            parts.append(records.sample.DRAWS.of_columns(columns))
     return pa.concat_tables(parts)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import stats
@@ -27,17 +26,6 @@ DIGITS = 9  # of a score: what differs by less is rounding, and a tie
 
 # The answers of a method by question, and of all methods.
 Answers = Mapping[Question, Answered]
-_ESTIMATES = ("accuracy", "corrected", "gap", "calibration_error", "causal_agreement")
-RESULTS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("method", "site", "feature")),
-        ("bandwidth", pa.float64()),
-        ("chosen", pa.bool_()),
-        *((name, pa.int64()) for name in ("targets", "answers", "silent")),
-        *((f"{name}{end}", pa.float64()) for name in _ESTIMATES for end in ("", "_low", "_high")),
-        *((name, pa.float64()) for name in ("chance", "ess")),
-    ]
-)
 
 
 def chosen(answers: Answers) -> dict[tuple[str, str], Question]:

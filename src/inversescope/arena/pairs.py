@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -23,15 +22,6 @@ FLIPS = 9_999
 ROUNDING = 1e-9  # sums that differ by less are equal
 MEASURES = {"accuracy": "hit", "share": "share"}
 TIE = "tie"
-PAIRS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("one", "other", "site", "feature", "measure")),
-        ("targets", pa.int64()),
-        *((f"difference{end}", pa.float64()) for end in ("", "_low", "_high")),
-        *((name, pa.float64()) for name in ("p", "q")),
-        ("ahead", pa.string()),
-    ]
-)
 # The numbers of one method by site, feature (null: over all) and measure.
 _Numbers = dict[tuple[str | None, str | None, str], Float[ndarray, " targets"]]
 

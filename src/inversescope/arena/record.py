@@ -17,19 +17,10 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from inversescope import records
 from inversescope.score.methods import Feature, of_target
 
 ROUNDING = 1e-9  # shares that differ by less are equal
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("site", "feature")),
-        ("bandwidth", pa.float64()),
-        ("target", pa.int64()),
-        *((name, pa.string()) for name in ("label", "answer")),
-        *((name, pa.float64()) for name in ("hit", "share", "confidence", "chance", "ess")),
-        ("silent", pa.bool_()),
-    ]
-)
 
 
 class Question(NamedTuple):
@@ -94,7 +85,7 @@ def rows(
 
 def read(table: pa.Table, targets: int) -> dict[Question, Answered]:
     """The rows of a method, by question; `targets` is how many there are."""
-    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in SCHEMA.names}
+    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in records.arena.ANSWERS.names}
     keys = [Question(*key) for key in zip(*(table[name].to_pylist() for name in Question._fields), strict=True)]
     of_question: dict[Question, list[int]] = {}
     for row, key in enumerate(keys):

@@ -1,4 +1,4 @@
-"""Run every method on one study and compare their answers. Records as docs/run-directory.md lists them.
+"""Run every method on one study and compare their answers. Records: `records.arena`.
 
 Each method owns a folder, whose manifest is written last: a method that is finished is not run again.
 """
@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.arena.cost import Cost, Memory
-from inversescope.arena.measure import RESULTS, Answers, results
+from inversescope.arena.measure import Answers, results
 from inversescope.arena.method import Method
-from inversescope.arena.pairs import PAIRS, pairs
-from inversescope.arena.record import SCHEMA, read, rows
+from inversescope.arena.pairs import pairs
+from inversescope.arena.record import read, rows
 from inversescope.arena.study import Study
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.report.arena import write_arena
 
-ANSWERS = "answers.parquet"
+ANSWERS = records.arena.ANSWERS.name
 
 
 def run_methods(folder: Path, study: Study, methods: Sequence[Method], progress: Progress) -> None:
@@ -73,19 +72,19 @@ def _answer(folder: Path, study: Study, method: Method, progress: Progress) -> N
     """Write a method's answers and their cost; NaN at the sites and features that it leaves out."""
     folder.mkdir(exist_ok=True)
     files.clear(folder)
-    cost, answered, records = Cost(), set[tuple[str, str]](), list[dict[str, Any]]()
+    cost, answered, answers = Cost(), set[tuple[str, str]](), list[dict[str, Any]]()
     with Memory(study.run.subject.device) as memory:
         for answer in method.answer(study, folder, cost, progress):
             site = str(answer.site)
             answered.add((site, answer.feature.name))
-            records += rows(answer.feature, site, answer.bandwidth, answer.shares, answer.sizes)
+            answers += rows(answer.feature, site, answer.bandwidth, answer.shares, answer.sizes)
     for site in map(str, study.sites):
         for feature in study.features:
             if (site, feature.name) not in answered:
                 nothing = np.full((len(feature.targets), len(feature.values)), np.nan)
-                records += rows(feature, site, None, nothing, np.full(len(nothing), np.nan))
+                answers += rows(feature, site, None, nothing, np.full(len(nothing), np.nan))
     cost.memory = memory.bytes if cost.measured else None
-    files.write_table(folder / ANSWERS, pa.Table.from_pylist(records, schema=SCHEMA))
+    files.write_table(folder / ANSWERS, records.arena.ANSWERS.of(answers))
     written = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     files.finish(folder, written, study=_identity(study), cost=cost.record())
 
@@ -107,9 +106,9 @@ def _compare(folder: Path, study: Study, methods: Sequence[Method]) -> None:
         )
     effects, why = _effects(study.run.folder)
     scores = list(results(answers, effects, study.seed))
-    files.write_table(folder / "results.parquet", pa.Table.from_pylist(scores, schema=RESULTS))
+    files.write_table(folder / "results.parquet", records.arena.RESULTS.of(scores))
     compared = pairs(answers, study.seed)
-    files.write_table(folder / "pairs.parquet", pa.Table.from_pylist(compared, schema=PAIRS))
+    files.write_table(folder / "pairs.parquet", records.arena.PAIRS.of(compared))
     description = {
         "subject": study.run.subject.name,
         "task": study.run.task.name,
@@ -117,8 +116,8 @@ def _compare(folder: Path, study: Study, methods: Sequence[Method]) -> None:
         "features": [feature.name for feature in study.features],
         **{"seed": study.seed, "budget": study.budget, "causal": why, "methods": described},
     }
-    files.write_json(folder / "methods.json", description)
-    written = [folder / name for name in ("results.parquet", "pairs.parquet", "methods.json")]
+    files.write_json(folder / records.arena.METHODS.name, records.arena.METHODS.of(description))
+    written = [folder / name for name in ("results.parquet", "pairs.parquet", records.arena.METHODS.name)]
     files.finish(folder, [*written, *write_arena(folder)], study=_identity(study), step="arena")
 
 

@@ -1,7 +1,7 @@
 """How close the generator comes to the distribution that it claims to sample, asked about stand-ins for targets.
 
 Where the pool is the whole prior the truth is known: divergence and total variation are computed. Else the reference
-from the pool is what the draws are compared with, feature by feature. Records as docs/run-directory.md lists them.
+from the pool is what the draws are compared with, feature by feature. Records: `records.calibrate`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.calibrate.divergence import Comparison, Divergences
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CalibrateConfig
@@ -29,25 +28,6 @@ from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
 
 QUICK_POINTS = 16  # inputs at which probabilities are compared in the middle of training
 IN_RANGE = 5  # bandwidths of a site's range
-
-_QUESTION = [("site", pa.string()), ("bandwidth", pa.float64()), ("query", pa.string())]
-SCHEMAS = {
-    "calibration": pa.schema(
-        [
-            *_QUESTION,
-            ("targets", pa.int64()),
-            *(
-                (name, pa.float64())
-                for name in ("ess", "kl", "kl_low", "kl_high", "kl_worst", "tv", "tv_low", "tv_high")
-            ),
-            ("verdict", pa.string()),
-            ("reason", pa.string()),
-        ]
-    ),
-    "gaps": pa.schema(
-        [*_QUESTION, ("feature", pa.string()), *((name, pa.float64()) for name in ("gap", "gap_low", "gap_high"))]
-    ),
-}
 
 
 def calibrate(
@@ -81,12 +61,10 @@ def calibrate(
                 gaps += _gap_rows(answer, measured[-1])
             verdicts[str(site)][query] = of_site(measured)._asdict()
         progress(done, len(generator.sites), "sites")
-    for name, table in (("calibration", rows), ("gaps", gaps)):
-        files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(table, schema=SCHEMAS[name]))
-    truth = "exact" if store.exact else "pool"
-    files.write_json(
-        folder / "verdicts.json", {"truth": truth, "sites": verdicts, "prior": comparison.prior(generator)}
-    )
+    for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
+        files.write_table(folder / record.name, record.of(table))
+    judged = {"truth": "exact" if store.exact else "pool", "sites": verdicts, "prior": comparison.prior(generator)}
+    files.write_json(folder / records.calibrate.VERDICTS.name, records.calibrate.VERDICTS.of(judged))
 
 
 def check(

@@ -24,8 +24,8 @@ from numpy import ndarray
 from safetensors import safe_open
 from torch import Tensor
 
-from inversescope import files
-from inversescope.causal.effects import OTHER, OWN, RANDOM, RUNS, SAME, effects
+from inversescope import files, records
+from inversescope.causal.effects import OTHER, OWN, RANDOM, SAME, effects
 from inversescope.causal.next_token import divergences
 from inversescope.causal.used import confirmed, used
 from inversescope.collect.inputs import SPLITS
@@ -109,10 +109,10 @@ def causal(
                 rows += found
                 done += len(chosen)
                 progress(done, total, NOTE)
-            files.write_table(path, pa.Table.from_pylist(rows, schema=RUNS))
+            files.write_table(path, records.causal.RUNS.of(rows))
         parts.append(pq.read_table(path))
         progress((start + len(chosen)) * donors.targets, total, NOTE)
-    runs = pa.concat_tables(parts) if parts else RUNS.empty_table()
+    runs = pa.concat_tables(parts) if parts else records.causal.RUNS.of([])
     files.write_table(folder / "runs.parquet", runs)
     table = effects(runs.to_pylist(), reasons, {site: list(world.at(site)) for site in sites}, bandwidth, seed)
     files.write_table(folder / "effects.parquet", table)

@@ -1,6 +1,6 @@
 """What runs with other activations say of a site: the effect of each kind of donor, sufficiency and necessity.
 
-Arithmetic on records; knows no subject. Records as docs/run-directory.md lists them. Undefined is NaN here, null there.
+Arithmetic on records; knows no subject. Records: `records.causal`. Undefined is NaN here, null there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
+from inversescope import records
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import UNDEFINED, Estimate
@@ -23,27 +24,8 @@ from inversescope.verdicts import MOVES, MOVES_TIMES, NOTHING
 # label, or another.
 OWN, RANDOM, SAME, OTHER = "own", "random", "same", "other"
 
-RUNS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("site", "feature", "kind", "drawn_from")),
-        *((name, pa.int64()) for name in ("target", "donors")),
-        *((name, pa.float64()) for name in ("distance", "kl", "logit_difference", "undisturbed")),
-    ]
-)
 _KINDS = (SAME, OTHER, RANDOM)
-_MEANS = ("effect", *(f"kl_{kind}" for kind in _KINDS))
 _RATIOS = ("sufficiency", "necessity", *(f"kept_{kind}" for kind in _KINDS))
-EFFECTS = pa.schema(
-    [
-        *(("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())),
-        *(("feature", pa.string()), ("bandwidth", pa.float64())),
-        *((name, pa.int64()) for name in ("targets", "from_pool")),
-        *((f"{name}{end}", pa.float64()) for name in (*_RATIOS, *_MEANS) for end in ("", "_low", "_high")),
-        ("kl_own", pa.float64()),
-        *((f"distance_{kind}", pa.float64()) for kind in _KINDS),
-        ("reason", pa.string()),
-    ]
-)
 Run = Mapping[str, Any]
 
 
@@ -67,7 +49,7 @@ def effects(
         for site, unsettable in sites.items()
         for feature in features[site]
     ]
-    return pa.Table.from_pylist(rows, schema=EFFECTS)
+    return records.causal.EFFECTS.of(rows)
 
 
 class _Compared:

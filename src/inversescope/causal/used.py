@@ -10,27 +10,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from inversescope import files
-from inversescope.score.mine import HYPOTHESES
+from inversescope import files, records
 from inversescope.verdicts import SIGNIFICANT, encoded_and_used, first_trusted
 
 MINED = "mined"  # the source of a hypothesis' score
 ASKED = 3  # hypotheses of a site, whether the subject uses them
-_ESTIMATES = ("corrected", "necessity", "sufficiency", "effect")
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("site", "feature", "source")),
-        *(
-            (name, pa.float64())
-            for name in ("bandwidth", *(f"{n}{end}" for n in _ESTIMATES for end in ("", "_low", "_high")))
-        ),
-        *((name, pa.string()) for name in ("verdict", "reason")),
-    ]
-)
 Row = Mapping[str, Any]
 
 
@@ -38,28 +25,27 @@ def used(run: Path) -> None:
     """Write `causal/used.parquet`, from the records of `causal`, `mine` and `score`."""
     effects = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
     scores = pq.read_table(run / "score" / "results.parquet").to_pylist()
-    mined = pq.read_table(run / "mine" / HYPOTHESES).to_pylist()
+    mined = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
     known = {row["feature"] for row in scores}
     scores += [row | {"source": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in known]
     exact = files.read_json(run / "calibrate" / "verdicts.json")["truth"] == "exact"
     found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
-    rows = []
+    record, rows = records.causal.USED, []
     for effect in effects:
         place = (effect["site"], effect["feature"], effect["bandwidth"])
         score = first_trusted([found.get((source, *place)) for source in ("reference", "weighted", MINED)], exact)
         verdict, reason = encoded_and_used(score, effect)
-        measured = {name: effect.get(name) for name in SCHEMA.names} | {"verdict": verdict, "reason": reason}
+        measured = {name: effect.get(name) for name in record.names} | {"verdict": verdict, "reason": reason}
         if score is not None:
-            measured |= {name: score[name] for name in SCHEMA.names if name.startswith(("source", "corrected"))}
+            measured |= {name: score[name] for name in record.names if name.startswith(("source", "corrected"))}
         rows.append(measured)
-    files.write_table(run / "causal" / "used.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
+    files.write_table(run / record.path, record.of(rows))
 
 
 def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
     """The first expressions of each site that were confirmed at a bandwidth; what says a feature is none."""
-    rows = pq.read_table(
-        run / "mine" / HYPOTHESES, filters=(pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= SIGNIFICANT)
-    )
+    wanted = (pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= SIGNIFICANT)
+    rows = pq.read_table(run / records.score.HYPOTHESES.path, filters=wanted)
     found: dict[str, list[str]] = {}
     for row in rows.sort_by("rank").to_pylist():
         of_site = found.setdefault(row["site"], [])

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.config import CollectConfig
 from inversescope.errors import UserError
 from inversescope.streams import Stream
@@ -128,5 +128,5 @@ def _table(rows: Sequence[Numbered], prior: dict[Tokens, float], task: Task, sub
         "probability": pa.array([prior.get(x) if split == "pool" else None for split, _, x in rows], pa.float64()),
     }
     for feature in task.features:
-        columns[f"label.{feature}"] = pa.array([label[feature] for label in labels], pa.string())
-    return pa.table(columns)
+        columns[f"{records.LABEL}{feature}"] = pa.array([label[feature] for label in labels], pa.string())
+    return records.collect.INPUTS.of_columns(columns)

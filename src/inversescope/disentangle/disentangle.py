@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.causal.causal import Label, World
 from inversescope.disentangle.interventions import Change, Intervention, Sources
-from inversescope.disentangle.metric import MATCHED, RUNS, SHUFFLED, results
+from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
 from inversescope.disentangle.questions import Asked, Questions
 from inversescope.errors import UserError
 from inversescope.progress import Progress
@@ -53,7 +53,8 @@ def disentangle(run: Run, progress: Progress) -> Path:
     files.write_table(folder / "results.parquet", found)
     files.write_table(folder / "isolation.parquet", isolation)
     left_out = {str(site): reason for site, reason in reasons.items() if reason is not None}
-    files.write_json(folder / "questions.json", questions.counts | {"bandwidth": bandwidth, "left_out": left_out})
+    counted = questions.counts | {"bandwidth": bandwidth, "left_out": left_out}
+    files.write_json(folder / "questions.json", records.disentangle.QUESTIONS.of(counted))
     files.finish(folder, [path for path in sorted(folder.iterdir()) if path.is_file()], made_from=_made_from(run))
     return folder
 
@@ -70,10 +71,10 @@ def _runs(
             for target in range(targets):
                 rows += _rows(world, site, target, sources, questions.right[target], own[site])
                 progress(number * targets + target + 1, len(sites) * targets, "sites x targets")
-            files.write_table(path, pa.Table.from_pylist(rows, schema=RUNS))
+            files.write_table(path, records.disentangle.RUNS.of(rows))
         parts.append(pq.read_table(path))
         progress((number + 1) * targets, len(sites) * targets, "sites x targets")
-    return pa.concat_tables(parts) if parts else RUNS.empty_table()
+    return pa.concat_tables(parts) if parts else records.disentangle.RUNS.of([])
 
 
 def _rows(

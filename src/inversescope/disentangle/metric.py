@@ -1,6 +1,6 @@
 """Cause, Isolate and Disentangle from what the subject answered (Huang et al. 2024, arXiv 2402.17700).
 
-Arithmetic on records; knows no subject. Records as docs/run-directory.md lists them. Undefined is NaN here, null there.
+Arithmetic on records; knows no subject. Records: `records.disentangle`. Undefined is NaN here, null there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 from jaxtyping import Float
 from numpy import ndarray
 
+from inversescope import records
 from inversescope.sites import Site
 from inversescope.stats import intervals
 
@@ -24,30 +25,6 @@ MEANS = {SAMPLES: "samples, means", POOL: "pool, means"}  # the own activation, 
 SHUFFLED, OWN, NOTHING = "pool, shuffled", "own", "nothing"
 METHODS = (SAMPLES, MATCHED[SAMPLES], MEANS[SAMPLES], POOL, MATCHED[POOL], MEANS[POOL], SHUFFLED, OWN, NOTHING)
 
-RUNS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("site", "method", "attribute", "asked")),
-        *((name, pa.int64()) for name in ("target", "pairs")),
-        *((name, pa.float64()) for name in ("source", "base")),
-    ]
-)
-_PLACE = [("site", pa.string()), ("method", pa.string()), ("attribute", pa.string())]
-_COUNTS = [(name, pa.int64()) for name in ("targets", "pairs")]
-
-
-def _estimates(*names: str) -> list[tuple[str, pa.DataType]]:
-    return [(f"{name}{end}", pa.float64()) for name in names for end in ("", "_low", "_high")]
-
-
-RESULTS = pa.schema(
-    [
-        *_PLACE,
-        *(("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32()), ("bandwidth", pa.float64())),
-        *_COUNTS,
-        *_estimates("cause", "isolate", "disentangle"),
-    ]
-)
-ISOLATION = pa.schema([*_PLACE, ("asked", pa.string()), *_COUNTS, *_estimates("isolate")])
 Run = Mapping[str, Any]
 
 
@@ -74,7 +51,7 @@ def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) ->
             rows.append(place | {"attribute": attribute} | address | measured.record())
         for attribute, measured in found.items():
             isolation += [place | {"attribute": attribute} | row for row in measured.isolation()]
-    return pa.Table.from_pylist(rows, schema=RESULTS), pa.Table.from_pylist(isolation, schema=ISOLATION)
+    return records.disentangle.RESULTS.of(rows), records.disentangle.ISOLATION.of(isolation)
 
 
 class _Measured:

@@ -1,4 +1,4 @@
-"""What is written of proposed hypotheses: rows as docs/run-directory.md lists them, beside those of other sites."""
+"""What is written of proposed hypotheses: rows of `records.propose`, beside those of other sites."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.errors import UserError
 from inversescope.propose.endpoint import Address, Replies
 from inversescope.propose.proposing import Outcome, Plan, Scored
@@ -19,26 +18,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined
 
 FOLDER = "propose"
-_ASKED = [("site", pa.string()), ("bandwidth", pa.float64()), ("model", pa.string())]
 _ESTIMATES = ("fcr", "corrected", "bits", "shuffled")
-SCHEMAS = {
-    "proposals": pa.schema(
-        [
-            *_ASKED,
-            ("hypothesis", pa.int32()),
-            *((name, pa.string()) for name in ("words", "kind", "feature", "status", "reason")),
-            ("shown", pa.list_(pa.int32())),
-            *((name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unparsed")),
-            *((f"{name}{end}", pa.float64()) for name in _ESTIMATES for end in ("", "_low", "_high")),
-            *((name, pa.float64()) for name in ("chance", "p_value", "q_value")),
-            ("known", pa.int64()),
-            *((name, pa.float64()) for name in ("sensitivity", "specificity", "repeated", "negated")),
-        ]
-    ),
-    "judged": pa.schema(
-        [*_ASKED, *((name, pa.string()) for name in ("kind", "question", "text", "role", "answer", "truth"))]
-    ),
-}
 
 
 def require_same(run: Path) -> None:
@@ -79,9 +59,9 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
     found = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float)
     for row, q in zip(tables["proposals"], resampling.q_values(found).tolist(), strict=True):
         row["q_value"] = defined(q)
-    for name, rows in tables.items():
-        files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows, schema=SCHEMAS[name]))
-    files.write_json(folder / "usage.json", _usage(run, address, outcome, prices))
+    for record in (records.propose.PROPOSALS, records.propose.JUDGED):
+        files.write_table(folder / record.name, record.of(tables[record.name.removesuffix(".parquet")]))
+    files.write_json(folder / "usage.json", records.propose.USAGE.of(_usage(run, address, outcome, prices)))
     names = ("proposals.parquet", "judged.parquet", "usage.json")
     files.finish(folder, [folder / name for name in names], made_from=_made_from(run))
     return folder

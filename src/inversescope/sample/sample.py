@@ -1,7 +1,6 @@
 """Draw inputs from the generator for every target, site and bandwidth, and from its prior; and edit the targets.
 
-Records: one Parquet file a site, one row a sample: `producer`, `site` (null: no condition, or an edit, which knows of
-no site), `bandwidth`, `target`, `sample`, `tokens` (null where the sample never ended), `log_q` in nats.
+Records: one Parquet file a site, one row a sample, as `records.sample.DRAWS` describes them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator
@@ -26,18 +25,6 @@ from inversescope.streams import Stream, TorchStream
 from inversescope.train.checkpoint import load_generator
 
 ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
-
-SCHEMA = pa.schema(
-    [
-        ("producer", pa.string()),
-        ("site", pa.string()),
-        ("bandwidth", pa.float64()),
-        ("target", pa.int32()),
-        ("sample", pa.int32()),
-        ("tokens", pa.list_(pa.int32())),
-        ("log_q", pa.float64()),
-    ]
-)
 
 
 def sample(
@@ -143,7 +130,7 @@ def _table(
         "tokens": [None if row is None else list(row) for row in tokens],
         "log_q": log_q,
     }
-    return pa.table(columns, schema=SCHEMA)
+    return records.sample.DRAWS.of_columns(columns)
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:

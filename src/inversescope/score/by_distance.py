@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
@@ -21,15 +20,6 @@ from inversescope.stats.intervals import defined, fields
 
 WIDTH = 0.1  # of a bin: the nearest one holds what would be accepted
 BINS = 20  # unrelated inputs are about √2 apart; the last bin is open, and holds what is farther than 1.9
-
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("site", "feature")),
-        *((name, pa.float64()) for name in ("low", "high")),
-        *((name, pa.int64()) for name in ("targets", "pairs")),
-        *((name, pa.float64()) for name in ("fcr", "fcr_low", "fcr_high", "chance")),
-    ]
-)
 
 
 def specificity(

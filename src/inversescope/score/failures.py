@@ -20,18 +20,6 @@ from inversescope.verdicts import reasons
 
 WORST = 3  # targets of a site
 
-SCHEMA = pa.schema(
-    [
-        ("site", pa.string()),
-        ("bandwidth", pa.float64()),
-        *((name, pa.int32()) for name in ("target", "draws", "unverified")),
-        *((name, pa.float64()) for name in ("acceptance", "nearest")),
-        ("nearest_text", pa.string()),
-        *((name, pa.float64()) for name in ("pool_nearest", "copied", "ess", "pareto_k")),
-        ("reasons", pa.list_(pa.string())),
-    ]
-)
-
 
 def failures(
     site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"], undertrained: str | None, whole: bool

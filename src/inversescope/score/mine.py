@@ -2,7 +2,7 @@
 
 Targets are halved. On one half (discovery) every candidate is scored and ranked; the best go to the other half
 (confirmation), where everything that is reported of them is computed afresh. Dimensions: `candidates`, `targets`, `n`
-samples of a target, `inputs` that are distinct in text and labels, `pool`. Records as docs/run-directory.md lists them.
+samples of a target, `inputs` that are distinct in text and labels, `pool`. Records: `records.score`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.files import RunFolder
@@ -39,21 +39,6 @@ EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave n
 
 Row = tuple[str | None, ...]  # the text of an input, and its labels
 Asked = Callable[[Row], str | None]
-
-HYPOTHESES, SEARCH = "hypotheses.parquet", "search.json"
-_ESTIMATES = tuple(f"{name}{end}" for name in ("corrected", "bits") for end in ("", "_low", "_high"))
-SCHEMA = pa.schema(
-    [
-        ("site", pa.string()),
-        ("bandwidth", pa.float64()),
-        ("rank", pa.int32()),
-        ("hypothesis", pa.string()),
-        ("words", pa.string()),
-        *((name, pa.float64()) for name in ("discovery", "discovery_low", "chance", *_ESTIMATES, "p_value", "q_value")),
-        ("targets", pa.int32()),
-        ("merged", pa.list_(pa.string())),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -141,10 +126,10 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
     q_values = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
-    files.write_table(run / "mine" / HYPOTHESES, pa.Table.from_pylist(rows, schema=SCHEMA))
+    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
-    files.write_json(run / "mine" / SEARCH, counts | halves | _annotated())
+    files.write_json(run / records.score.SEARCH.path, records.score.SEARCH.of(counts | halves | _annotated()))
 
 
 def _annotated() -> dict[str, dict[str, str]]:

@@ -31,18 +31,6 @@ LOOKED_UP = 128  # inputs of a site and bandwidth whose nearest training input i
 ROWS = 256  # inputs compared with all training inputs at once
 _FIRST = 0x10000  # from here on, every number is a character: a token sequence as a string, which compares fast
 
-SCHEMA = pa.schema(
-    [
-        ("site", pa.string()),
-        ("bandwidth", pa.float64()),
-        *((f"{side}{name}", pa.float64()) for name in ("distinct",) for side in ("", "pool_")),
-        *((f"{side}similarity{end}", pa.float64()) for side in ("", "pool_") for end in ("", "_low", "_high")),
-        *((name, pa.float64()) for name in ("nearest_train", "pool_nearest_train")),
-        ("compared", pa.int64()),
-        *((name, pa.float64()) for name in ("auc", "auc_low", "auc_high", "p_value")),
-    ]
-)
-
 
 class Quality:
     """Compares samples with the inputs of the pool, and both with those that the generator was trained on."""

@@ -1,7 +1,7 @@
 """Score every feature as a hypothesis at every site: consistency, chance, bits, intervals, controls, calibration.
 
 Scoring does not know who made a sample: each source is a set of weighted inputs for each target. Dimensions:
-`targets`, `n` inputs of one target, `pool` inputs. Records as docs/run-directory.md lists them.
+`targets`, `n` inputs of one target, `pool` inputs. Records: `records.score`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from jaxtyping import Float
 from numpy import ndarray
 from safetensors.numpy import load_file
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
-from inversescope.score.by_distance import SCHEMA as SPECIFICITY
 from inversescope.score.by_distance import specificity
 from inversescope.score.diagnostics import diagnose, histogram
-from inversescope.score.failures import SCHEMA as FAILURES
 from inversescope.score.failures import failures
 from inversescope.score.methods import (
     Evidence,
@@ -38,7 +36,6 @@ from inversescope.score.methods import (
     without_condition,
     wrong_sites,
 )
-from inversescope.score.quality import SCHEMA as QUALITY
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
@@ -50,51 +47,11 @@ from inversescope.verdicts import COLLAPSED
 
 TESTED = ("generator", "weighted", "reference")  # against their own samples, dealt out to other targets
 
-_SITE = [("site", pa.string()), ("point", pa.string()), ("layer", pa.int32()), ("head", pa.int32())]
-_ESTIMATES = [(f"{name}{end}", pa.float64()) for name in ("corrected", "bits") for end in ("", "_low", "_high")]
-SCHEMAS = {
-    "results": pa.schema(
-        [
-            ("source", pa.string()),
-            *_SITE,
-            ("feature", pa.string()),
-            ("bandwidth", pa.float64()),
-            *((name, pa.int64()) for name in ("targets", "collapsed", "samples", "undecided", "unverified")),
-            *((name, pa.float64()) for name in ("fcr", "fcr_low", "fcr_high", "chance")),
-            *_ESTIMATES,
-            *((name, pa.float64()) for name in ("p_value", "q_value", "ess", "gap", "gap_low", "gap_high")),
-        ]
-    ),
-    "diagnostics": pa.schema(
-        [
-            *_SITE,
-            ("bandwidth", pa.float64()),
-            *((name, pa.int64()) for name in ("draws", "unverified")),
-            ("acceptance", pa.float64()),
-            *((name, pa.int64()) for name in ("distinct", "distinct_accepted")),
-            *((name, pa.float64()) for name in ("novel", "ess")),
-            ("collapsed", pa.int64()),
-            ("pareto_k", pa.float64()),
-            ("unreliable", pa.int64()),
-            *((name, pa.float64()) for name in ("reference_ess", "median_distance", "prior_median_distance")),
-            *((name, pa.float64()) for name in ("perturbation_acceptance", "perturbation_median_distance")),
-        ]
-    ),
-    "distances": pa.schema(
-        [
-            ("site", pa.string()),
-            ("producer", pa.string()),
-            *((name, pa.float64()) for name in ("bandwidth", "low", "high", "share")),
-        ]
-    ),
-    "quality": QUALITY,
-    "specificity": SPECIFICITY,
-    "failures": FAILURES,
-}
+_TABLES = tuple(record for record in records.score.SCORE.records if isinstance(record, records.Table))
 
 
 def score(run: Path, seed: int, progress: Progress) -> None:
-    """Write the step's records in the folder `score`: one table for each of `SCHEMAS`, and `results.json`."""
+    """Write the step's records in the folder `score`: its tables, and `results.json`."""
     inputs = pq.read_table(run / "collect" / "inputs.parquet")
     samples = pq.read_table(run / "verify" / "samples.parquet")
     distances = {
@@ -111,7 +68,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     wrong = wrong_sites(list(generated))
     quality = Quality(_tokens(pool), _tokens(_trained_on(inputs)), probability, exact, seed)
     verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+    tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, (site, rows) in enumerate(sorted(distances.items(), key=lambda item: item[0].depth)):
         evidence = [*from_pool(site, rows, bandwidths, features, probability, exact)]
         if site in generated:
@@ -136,11 +93,12 @@ def score(run: Path, seed: int, progress: Progress) -> None:
 def _write(run: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
     """The tables, and some of them as JSON too."""
     folder = run / "score"
-    for name, schema in SCHEMAS.items():
-        files.write_table(folder / f"{name}.parquet", pa.Table.from_pylist(tables[name], schema=schema))
+    for record, rows in zip(_TABLES, tables.values(), strict=True):
+        files.write_table(folder / record.name, record.of(rows))
     scores, diagnostics = tables["results"], tables["diagnostics"]
     accuracy = files.read_json(run / "task" / "accuracy.json")
-    files.write_json(folder / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy})
+    summary = {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
+    files.write_json(folder / records.score.SUMMARY.name, records.score.SUMMARY.of(summary))
 
 
 def _tokens(inputs: pa.Table) -> list[Tokens]:

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.generator import Generator, Vocabulary
 from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
 from inversescope.subject.trimmed_copy import Borrowed
 
-LOSSES = "losses.parquet"
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -42,9 +40,9 @@ def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) 
         "pretrained": backbone.trimmed.description if isinstance(backbone, Pretrained) else None,
     }
     files.write_tensors(folder / "generator.safetensors", generator.state_dict())
-    files.write_json(folder / "generator.json", description)
-    steps = pa.table({"step": pa.array(range(1, len(losses) + 1), pa.int32()), "nats": list(losses)})
-    files.write_table(folder / LOSSES, steps)
+    files.write_json(folder / records.train.GENERATOR.name, records.train.GENERATOR.of(description))
+    steps = records.train.LOSSES.of_columns({"step": list(range(1, len(losses) + 1)), "nats": list(losses)})
+    files.write_table(folder / records.train.LOSSES.name, steps)
 
 
 def load_generator(folder: Path, device: torch.device) -> Generator:

@@ -1,0 +1,98 @@
+"""Records of `inversescope arena`: inversion beside other methods."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inversescope.records import sample
+from inversescope.records.record import Record, Room, column, document, estimate, key, table
+
+ANSWERS = table(
+    "arena/METHOD/answers.parquet",
+    "One row a site, feature, bandwidth and target whose label is decided.",
+    column("site, feature", "string", "the site, the feature"),
+    column("bandwidth", "float64?", "h; null where the method has none"),
+    column("target", "int64", "row in the split `target`"),
+    column("label", "string", "the target's own label"),
+    column("answer", "string?", "the likeliest label; null where the method gave none"),
+    column("hit", "float64", "1, 0, or 1/k where k labels are equally likely"),
+    column("share", "float64", "probability of the target's own label"),
+    column("confidence", "float64", "probability of the likeliest label"),
+    column("chance", "float64", "the prior's share of the target's label"),
+    column("ess", "float64?", "effective sample size of the weighted inputs; null where there are none"),
+    column("silent", "bool", "whether the method gave no answer, and the prior stands in"),
+)
+RESULTS = table(
+    "arena/results.parquet",
+    "One row a method, site, feature and bandwidth; then one a method and feature over sites, one a method and site "
+    "over features, and one a method over all.",
+    column("method", "string", "the method"),
+    column("site, feature", "string?", "null: over all; of each site and feature the row that is `chosen`"),
+    column("bandwidth", "float64?", "h; null where the method has none, and over all"),
+    column(
+        "chosen",
+        "bool",
+        "whether this bandwidth counts for its site and feature: the smallest at which the method answers for half of "
+        "the targets",
+    ),
+    column("targets", "int64", "targets with a label"),
+    column("answers", "int64", "questions: targets times sites and features"),
+    column("silent", "int64", "of these, how often the method gave no answer"),
+    estimate("accuracy", "share of questions whose likeliest label is the target's own, ties split"),
+    estimate("corrected", "corrected score of the probability of the target's own label"),
+    estimate(
+        "gap",
+        "calibration gap: share minus the reference's at the same bandwidth, where that is worth 30 inputs; over all, "
+        "its mean size",
+    ),
+    estimate("calibration_error", "expected calibration error in ten bins of confidence; only over all"),
+    estimate(
+        "causal_agreement",
+        "Spearman correlation of the corrected score and the causal effect over sites and features; only over all",
+    ),
+    column("chance", "float64?", "the prior's share of the targets' labels"),
+    column("ess", "float64?", "effective sample size, median over targets"),
+)
+PAIRS = table(
+    "arena/pairs.parquet",
+    "One row for each two methods, site, feature and measure.",
+    column("one, other", "string", "the methods"),
+    column("site, feature", "string?", "null: over all"),
+    column("measure", "string", "`accuracy` or `share` (probability of the target's own label)"),
+    column("targets", "int64", "targets that both are compared on"),
+    estimate("difference", "of `one` over `other`, mean over targets"),
+    column("p", "float64?", "two-sided, by flipping the signs of targets"),
+    column("q", "float64?", "the same, adjusted over all rows (Benjamini and Hochberg)"),
+    column("ahead", "string?", "the method that is ahead, or `tie` where the interval contains 0"),
+)
+METHODS = document(
+    "arena/methods.json",
+    "The study, and each method with its cost.",
+    key("subject, task, targets, sites, features, seed", "the study"),
+    key("budget", "seconds that each method might train"),
+    key("causal", "where causal effects are from, or why there are none"),
+    key(
+        "methods",
+        "for each `name`, `kind`, `supervised`, `sees`; `training` and `answering` in seconds, `memory` in bytes, "
+        "`verified` samples a second (null: not measured, or none), `notes`",
+    ),
+)
+
+ARENA = Room(
+    "arena",
+    """Made by `inversescope arena`: inversion beside [the methods one would use instead](arena.md). Each method owns a
+folder of its name, with `-` for spaces, and a manifest in it that names the seed and the budget of its answers. A
+generator that was trained for the arena has its draws there too.""",
+    (
+        ANSWERS,
+        replace(sample.DRAWS, path="arena/METHOD/drawn.parquet", about="The draws, as in `sample/`."),
+        replace(sample.MEASURED, path="arena/METHOD/part-NNNNN.parquet", about="Distances, as in `verify/`."),
+        replace(sample.SAMPLES, path="arena/METHOD/samples.parquet", about="The draws, as in `verify/`."),
+        RESULTS,
+        PAIRS,
+        METHODS,
+        Record("arena/arena.html", "the tables as a page"),
+        Record("arena/arena.tex", "the tables for LaTeX (package booktabs)"),
+    ),
+    on_request=True,
+)

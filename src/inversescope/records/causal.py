@@ -1,0 +1,91 @@
+"""Records of the step `causal`: the source inputs run again with other activations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from inversescope.records.record import SITE_PARTS, Room, column, estimate, table
+
+RUNS = table(
+    "causal/runs.parquet",
+    "One row a site, target, feature and kind of donor; means over its donors.",
+    column("site", "string", "where the activation was replaced"),
+    column(
+        "feature",
+        "string?",
+        "the feature, or the hypothesis, whose labels chose the donors; null where none did",
+    ),
+    column("kind", "string", "`own` (the source itself), `random`, `same` or `other`, by the donor's label"),
+    column(
+        "drawn_from",
+        "string",
+        "`samples`, `pool` (the nearest with another label, where no sample has one; the random ones) or `source`",
+    ),
+    column("target", "int64", "row in the split `target`"),
+    column("donors", "int64", "donors, distinct and none of them the source but for `own`"),
+    column("distance", "float64", "δ between the donors' activations and the target"),
+    column("kl", "float64", "KL(undisturbed ‖ patched) of the next token, nats"),
+    column(
+        "logit_difference",
+        "float64?",
+        "logit of the right next token minus that of the wrong one, patched; null where the task has none",
+    ),
+    column("undisturbed", "float64?", "the same of the source as it is"),
+)
+PARTS = replace(
+    RUNS,
+    path="causal/part-NNNNN.parquet",
+    about="The rows of `runs.parquet` of up to 16 sites each, so that a resumed run need not run them again.",
+)
+EFFECTS = table(
+    "causal/effects.parquet",
+    "One row a site of the generator and feature, over the targets that have donors of every kind. Intervals are over "
+    "targets. Features are also hypotheses that `mine` found: of each site the first three with q ≤ 0.05 at this "
+    "bandwidth that are not the task's own, by their expression.",
+    *SITE_PARTS,
+    column("feature", "string", "the feature"),
+    column("bandwidth", "float64", "h of the samples that were donors"),
+    column("targets", "int64", "targets with donors of every kind"),
+    column("from_pool", "int64", "of these, those whose donors with another label are of the pool"),
+    estimate("sufficiency", "1 − KL(same) / KL(random)"),
+    estimate("necessity", "(KL(other) − KL(same)) / KL(random)"),
+    estimate("kept_same", "share of the logit difference that is kept"),
+    estimate("kept_other", "the same with donors of another label"),
+    estimate("kept_random", "the same with random donors"),
+    estimate("effect", "KL(other) − KL(same), nats"),
+    estimate("kl_same", "KL(undisturbed ‖ patched), nats, mean over targets"),
+    estimate("kl_other", "the same with donors of another label"),
+    estimate("kl_random", "the same with random donors"),
+    column("kl_own", "float64?", "the same with the source's own activation: the rounding"),
+    column("distance_same, distance_other, distance_random", "float64?", "δ of the donors, mean over targets"),
+    column("reason", "string?", "why there are no ratios; null where there are"),
+)
+USED = table(
+    "causal/used.parquet",
+    "One row a row of `causal/effects.parquet`, at the bandwidth of `causal`.",
+    column("site, feature", "string", "the site, the feature"),
+    column(
+        "source",
+        "string?",
+        "whose score is used: `reference` or `weighted`, of a hypothesis `mined` (that of `mine/hypotheses.parquet`); "
+        "null where none is defined",
+    ),
+    column("bandwidth", "float64", "h"),
+    estimate("corrected", "that score"),
+    estimate("necessity", "as in `causal/effects.parquet`"),
+    estimate("sufficiency", "as in `causal/effects.parquet`"),
+    estimate("effect", "as in `causal/effects.parquet`, nats"),
+    column(
+        "verdict",
+        "string",
+        "`encoded and used`, `encoded, unused`, `neither` or `cannot tell`, by "
+        "[the rules](method.md#used-or-merely-present)",
+    ),
+    column("reason", "string", "the measurement that decided it"),
+)
+
+CAUSAL = Room(
+    "causal",
+    "The source inputs, run again with another activation at one site.",
+    (RUNS, PARTS, EFFECTS, USED),
+)

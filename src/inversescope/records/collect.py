@@ -1,0 +1,63 @@
+"""Records of the steps `collect` and `reference`: inputs, activations, distances."""
+
+from __future__ import annotations
+
+from inversescope.records.record import Record, Room, column, document, key, table
+
+INPUTS = table(
+    "collect/inputs.parquet",
+    "One row an input. No input is in two splits, except where the pool is the whole prior, which then holds the "
+    "targets too.",
+    column("split", "string", "`train`, `pool` or `target`"),
+    column("row", "int32", "row within the split; row i of a split's activations belongs to it"),
+    column("tokens", "list of int32", "the input, prefix included"),
+    column(
+        "text",
+        "string",
+        "the same for people, prefix dropped; a token without a glyph is named in ‹›, as ‹\\|endoftext\\|› or ‹0xE2›",
+    ),
+    column(
+        "probability",
+        "float64?",
+        "P(x) of the pool's inputs where they are every input of the prior; null for draws",
+    ),
+    labels=True,
+)
+SHARDS = document(
+    "collect/shards.json",
+    "A list with an entry for each shard that is written. Shards of the same rows hold different sites.",
+    key("file", "its name"),
+    key("split", "its split"),
+    key("start, rows", "its first row in the split, and the number of its rows"),
+    key("sha256", "its hash"),
+)
+STATISTICS = Record(
+    "collect/statistics.safetensors",
+    "`SITE.mean` and `SITE.deviation` over the pool, of which `inputs.parquet` has the count",
+)
+DISTANCES = Record(
+    "reference/distances.safetensors",
+    "for each site, named by its address, δ between every input of the pool and every target, float32 [pool, targets]",
+)
+
+COLLECT = Room(
+    "collect",
+    """`train` is read at the generator's sites; `pool` and `target` at all. With `collect.train = "all"` there is no
+split `train`: it is the pool.
+
+The step reads the sites and rows that no shard holds yet: the rest after an interruption, which costs one shard at
+most, and what `inversescope extend` added, more inputs (behind those of their split) or more sites. Activations of one
+shard are in memory at a time, whatever the number of inputs; tokens and labels of all inputs are, about a kilobyte
+each. The step prints how much it will write to the disk before it starts, and stops where that does not fit.""",
+    (
+        INPUTS,
+        Record(
+            "collect/SPLIT-NNNNN.safetensors",
+            "a shard: one float32 tensor [rows, coordinates] for each site, named by its address, in the subject's own "
+            "units",
+        ),
+        SHARDS,
+        STATISTICS,
+    ),
+)
+REFERENCE = Room("reference", "", (DISTANCES,))

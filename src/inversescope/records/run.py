@@ -1,0 +1,67 @@
+"""Files of the run itself, and of the steps `task` and `report`."""
+
+from __future__ import annotations
+
+from inversescope.records.record import Record, Room, document, key
+
+RESOLVED = document(
+    "resolved.json",
+    "The whole config with every default filled in.",
+    key(
+        "seed, subject, task, features, collect, generator, train, calibrate, sample, causal", "sections of the config"
+    ),
+)
+PROVENANCE = document(
+    "provenance.json",
+    "The software, the machine and the model that made the run.",
+    key("inversescope, python, torch, transformers", "versions"),
+    key(
+        "commit, dirty",
+        "the commit of the source and whether it was changed since; null when installed from a package",
+    ),
+    key("platform, processor, device, dtype", "where it ran and in which number format the subject was read"),
+    key("seed", "the run's seed; every step draws from a random stream of its own made from it"),
+    key(
+        "subject",
+        "`name`, `fingerprint` (hash of the architecture and of a sample of the weights), and `projections`: the hash "
+        "of each by name",
+    ),
+    key(
+        "features",
+        "for each feature given by a function of the user's, the SHA-256 of the file that it stands in; for each whose "
+        "expression needs [part of speech, sentiment or topic](features.md#part-of-speech-sentiment-topic), the "
+        "library and model, with versions",
+    ),
+    key("started", "time in UTC, ISO 8601"),
+    key("seconds", '`{"collect": 12.3, ...}`: wall-clock time of each step'),
+)
+ACCURACY = document(
+    "task/accuracy.json",
+    "How well the subject does the task. Measured first; below `needed` the run stops unless forced.",
+    key("defined", "whether the task has a notion of a right answer; if false all else is null"),
+    key("value, low, high", "share of right answers with its 95% interval"),
+    key("n", "prompts used"),
+    key("what", "the rule by which an answer counts as right, in one sentence"),
+    key("needed", "the share below which explaining is refused"),
+)
+
+RUN = Room(
+    "",
+    "",
+    (
+        Record("config.toml", "the config, byte for byte as it was given"),
+        Record("manifest.json", "written last of all: the steps, and the hash of each step's manifest"),
+        RESOLVED,
+        PROVENANCE,
+    ),
+)
+TASK = Room("task", "", (ACCURACY,))
+REPORT = Room(
+    "report",
+    "",
+    (
+        Record("report/report.html", "the report: one file that needs no network and nothing beside it"),
+        Record("report/results.parquet", "a copy of `score/results.parquet`"),
+        Record("report/results.json", "a copy of `score/results.json`"),
+    ),
+)

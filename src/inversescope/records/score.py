@@ -1,0 +1,189 @@
+"""Records of the steps `score` and `mine`."""
+
+from __future__ import annotations
+
+from inversescope.records.record import SITE_PARTS, Room, column, document, estimate, key, table
+
+RESULTS = table(
+    "score/results.parquet",
+    "One row a source, site, feature and bandwidth.",
+    column(
+        "source",
+        "string",
+        "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, `perturbation`; "
+        "see [the method](method.md#scoring-a-hypothesis)",
+    ),
+    *SITE_PARTS,
+    column("feature", "string", "the feature"),
+    column("bandwidth", "float64?", "h; null for `nearest` and `no condition`"),
+    column("targets", "int64", "targets used"),
+    column("collapsed", "int64", "targets left out because their weights collapsed"),
+    column("samples", "int64", "samples used"),
+    column("undecided", "int64", "samples whose label is undecided"),
+    column("unverified", "int64", "samples that could not be run back"),
+    estimate("fcr", "feature consistency rate, 0 to 1"),
+    column("chance", "float64?", "its chance level, 0 to 1"),
+    estimate("corrected", "corrected score: (fcr − chance) / (1 − chance)"),
+    estimate("bits", "drop in the feature's entropy, bits"),
+    column(
+        "p_value",
+        "float64?",
+        "of sharing the label with the target's own samples more than with those of shuffled targets, exact; see "
+        "[the method](method.md#how-sure-a-score-is). Only for `generator`, `weighted` and `reference`",
+    ),
+    column("q_value", "float64?", "the same, adjusted over everything that this source was tested for in the run"),
+    column("ess", "float64?", "effective sample size, median over targets"),
+    estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
+)
+DIAGNOSTICS = table(
+    "score/diagnostics.parquet",
+    "One row a site and bandwidth, for the sites that the generator was trained on.",
+    *SITE_PARTS,
+    column("bandwidth", "float64", "h"),
+    column("draws", "int64", "samples drawn"),
+    column("unverified", "int64", "of these, not verified"),
+    column("acceptance", "float64?", "share of draws with δ at most 0.1"),
+    column("distinct", "int64", "distinct draws"),
+    column("distinct_accepted", "int64", "distinct accepted inputs"),
+    column("novel", "float64?", "share of verified draws that are not in the training set"),
+    column("ess", "float64?", "effective sample size of the importance weights, median over targets"),
+    column("collapsed", "int64", "targets whose weights collapsed"),
+    column("pareto_k", "float64?", "shape k̂ of the weights' tail, median over targets where it is defined"),
+    column(
+        "unreliable",
+        "int64?",
+        "targets whose k̂ is above min(1 − 1/log10(n), 0.7) for n draws; null where no target has a k̂",
+    ),
+    column("reference_ess", "float64?", "effective sample size of the reference, median over targets"),
+    column("median_distance", "float64?", "median δ of the generator's draws"),
+    column("prior_median_distance", "float64?", "median δ of the pool's inputs to the targets"),
+    column("perturbation_acceptance", "float64?", "share of the edits with δ at most 0.1; the same at every bandwidth"),
+    column("perturbation_median_distance", "float64?", "median δ of the edits"),
+)
+DISTANCES = table(
+    "score/distances.parquet",
+    "One row a bin of a histogram of δ.",
+    column("site", "string", "the site"),
+    column("producer", "string", "`generator` or `prior`"),
+    column("bandwidth", "float64?", "h; null for `prior`"),
+    column("low, high", "float64", "ends of the bin"),
+    column("share", "float64", "share of the draws in it"),
+)
+QUALITY = table(
+    "score/quality.parquet",
+    "One row a site and bandwidth, for the sites that the generator was trained on. Columns that begin with `pool_` "
+    "are of real inputs: the pool's, resampled by the kernel, for the targets where the reference can be relied on. "
+    "See [the method](method.md#the-quality-of-the-samples).",
+    column("site", "string", "the site"),
+    column("bandwidth", "float64", "h"),
+    column("distinct, pool_distinct", "float64?", "share of a target's inputs that are distinct, over all targets"),
+    estimate(
+        "similarity",
+        "how alike two draws of one target are: 1 less their normalised edit distance by tokens",
+    ),
+    estimate("pool_similarity", "the same for real inputs"),
+    column(
+        "nearest_train, pool_nearest_train",
+        "float64?",
+        "normalised edit distance to the nearest training input, median over up to 128 distinct inputs that are not in "
+        "the training set; null where there are none",
+    ),
+    column("compared", "int64", "targets of the two-sample test"),
+    estimate(
+        "auc",
+        "area under the curve with which a classifier tells weighted samples from real inputs; null for fewer than ten "
+        "targets",
+    ),
+    column("p_value", "float64?", "of the two-sample test, by permutation"),
+)
+SPECIFICITY = table(
+    "score/specificity.parquet",
+    "One row a site, feature and bin of δ that holds an input of the pool with a label.",
+    column("site, feature", "string", "the site, the feature"),
+    column("low", "float64", "where the bin begins; bins are 0.1 wide"),
+    column("high", "float64?", "where it ends; null for the last, which is open"),
+    column("targets", "int64", "targets with inputs in the bin"),
+    column("pairs", "int64", "pairs of a target and an input in the bin"),
+    estimate("fcr", "share of these inputs with the target's label, mean over the targets"),
+    column("chance", "float64?", "the chance level of the same targets"),
+)
+FAILURES = table(
+    "score/failures.parquet",
+    "One row a target: of each site that the generator was trained on the three with the fewest accepted draws, at the "
+    "smallest bandwidth, the worst first.",
+    column("site", "string", "the site"),
+    column("bandwidth", "float64", "the smallest h"),
+    column("target", "int32", "row in the split `target`"),
+    column("draws, unverified", "int32", "its draws, and those of them that were not verified"),
+    column("acceptance", "float64", "share of the draws with δ at most 0.1"),
+    column("nearest", "float64?", "δ of the nearest draw; null where none was verified"),
+    column("nearest_text", "string?", "its text"),
+    column("pool_nearest", "float64", "δ of the nearest input of the pool, the target itself left out"),
+    column(
+        "copied",
+        "float64?",
+        "share of the verified draws that are training inputs; null where the pool is the whole prior",
+    ),
+    column("ess", "float64", "effective sample size of its weights"),
+    column("pareto_k", "float64?", "shape k̂ of their tail; null where there is no tail to fit"),
+    column(
+        "reasons",
+        "list of string",
+        "every [rule](method.md#failures) that holds, with the measurement; empty where half of the draws or more are "
+        "accepted",
+    ),
+)
+SUMMARY = document(
+    "score/results.json",
+    "The same numbers for programs without Parquet.",
+    key("scores", "rows of `results.parquet`"),
+    key("diagnostics", "rows of `diagnostics.parquet`"),
+    key("accuracy", "`task/accuracy.json`"),
+)
+HYPOTHESES = table(
+    "mine/hypotheses.parquet",
+    "One row a hypothesis that was found at a site and bandwidth on half the targets. Every number but `discovery` is "
+    "of the other half alone. See [the method](method.md#finding-a-hypothesis).",
+    column("site", "string", "the site"),
+    column("bandwidth", "float64", "h"),
+    column("rank", "int32", "its place on discovery, from 1"),
+    column(
+        "hypothesis",
+        "string",
+        "a feature of the task by its name, an expression in the [language of features](features.md#the-language), or "
+        "`topic cluster`: the topics of the pool, as `words` lists them",
+    ),
+    column("words", "string", "the same in words"),
+    column(
+        "discovery, discovery_low",
+        "float64",
+        "corrected score on the discovery targets, and the lower end of its interval, by which it is ranked",
+    ),
+    column("chance", "float64?", "its chance level"),
+    estimate("corrected", "corrected score on the confirmation targets"),
+    estimate("bits", "drop in its entropy, bits"),
+    column("p_value", "float64?", "of its own samples against those of shuffled targets, exact"),
+    column(
+        "q_value",
+        "float64?",
+        "the share of false discoveries among all hypotheses of the run that are at least as sure",
+    ),
+    column("targets", "int32", "confirmation targets used"),
+    column("merged", "list of string", "hypotheses that were found too, and say the same or nothing more"),
+)
+SEARCH = document(
+    "mine/search.json",
+    "How the hypotheses were found.",
+    key("tried", "candidates that were tried"),
+    key("distinct", "of these, those that tell inputs apart, each in its own way"),
+    key("confirmed", "hypotheses in the table"),
+    key("discovery, confirmation", "rows of the targets on which they were found, and confirmed"),
+    key(
+        "annotators",
+        "part of speech, sentiment, topic (of these the ones that were there): the library and model, with versions",
+    ),
+    key("not_tried", "those of them that were not there: what to install"),
+)
+
+MINE = Room("mine", "", (HYPOTHESES, SEARCH))
+SCORE = Room("score", "", (RESULTS, DIAGNOSTICS, DISTANCES, QUALITY, SPECIFICITY, FAILURES, SUMMARY))
