@@ -35,6 +35,9 @@ docs: .venv/.installed-dev ## the documentation as a site in site/; warnings are
 docs/cli.md: $(wildcard src/inversescope/cli/*.py) docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
 	@$(BIN)/python docs/make_cli_page.py
 
+docs/config.md: src/inversescope/config.py $(wildcard src/inversescope/tasks/*.py) docs/make_config_page.py .venv/.installed ## the config page, from the config
+	@$(BIN)/python docs/make_config_page.py
+
 .venv/bin/python:
 	@echo "making .venv"
 	@$(PYTHON) -m venv .venv

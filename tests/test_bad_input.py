@@ -214,7 +214,7 @@ def begun(world: World, tmp_path: Path) -> Path:
 def test_a_folder_in_use(world: World, refused: Refused, tmp_path: Path):
     before = contents(world.run)
     refused("run", world.config, "--out", world.run, says=("the folder is not empty", "another folder, or --resume"))
-    refused("init", world.config, world.run, says=("the folder is not empty",))
+    refused("run", world.config, "--out", world.run, says=("the folder is not empty",))
     assert contents(world.run) == before
     (tmp_path / "file").write_text("mine")
     refused("run", world.config, "--out", tmp_path / "file", says=("the folder is not empty", str(tmp_path / "file")))
@@ -259,20 +259,26 @@ def test_another_version(world: World, begun: Path, refused: Refused):
     before = contents(begun)
     says = ("made by another version", "version 0.0.7", "allowed: version", "inversescope==0.0.7")
     refused("run", world.config, "--out", begun, "--resume", says=says)
-    refused("train", begun, says=says)
+    refused("step", begun, "train", says=says)
     refused("invert", "When Mary", "--site", "resid_post.1", "--run", begun, says=says)
     assert contents(begun) == before
 
 
 def test_no_run_directory(refused: Refused, begun: Path, tmp_path: Path):
-    refused("train", tmp_path / "none", says=("not a run directory", "no config.toml", "inversescope run CONFIG"))
+    refused(
+        "step", tmp_path / "none", "train", says=("not a run directory", "no config.toml", "inversescope run CONFIG")
+    )
     (begun / "provenance.json").write_text('{"inversescope": ')
-    refused("train", begun, says=("not readable as JSON", "provenance.json"))
+    refused("step", begun, "train", says=("not readable as JSON", "provenance.json"))
 
 
 def test_a_step_out_of_order(begun: Path, refused: Refused):
-    says = ("step score needs step train, which is not done", f"given:   {begun}", f"inversescope train {begun}")
-    refused("score", begun, says=says)
+    says = (
+        "step score needs step reference, which is not done",
+        f"given:   {begun}",
+        f"inversescope step {begun} reference",
+    )
+    refused("step", begun, "score", says=says)
     refused("invert", "When Mary", "--site", "resid_post.1", "--run", begun, says=("no trained generator yet",))
     assert not (begun / "score").exists()
 
@@ -287,7 +293,7 @@ def test_a_step_that_stands_on_what_is_no_more(world: World, refused: Refused, t
     files.finish(run / "train", others, **manifest)
     says = ("step train was done again with another result", "step calibrate", f"delete the folder {run / 'calibrate'}")
     shutil.rmtree(run / "report")
-    refused("report", run, says=says)
+    refused("step", run, "report", says=says)
 
 
 # What goes wrong on the way
@@ -445,7 +451,7 @@ def test_what_is_planned_from_a_run_needs_a_place_in_it(world: World, refused: R
         "power", world.run, "--site", "resid_post.1", says=("read at one place", "--feature, --site and --bandwidth")
     )
     place = ("--site", "z.1.0", "--feature", "subject", "--bandwidth", "0.5")
-    refused("power", tmp_path, *place, says=("no verified samples", f"inversescope verify {tmp_path}"))
+    refused("power", tmp_path, *place, says=("no verified samples", f"inversescope step {tmp_path} verify"))
     three = ("--site", "z.1.0") * 2
     refused("compare", world.run, *place, *three, says=("two things are compared at a time", "--site 3 times"))
 

@@ -39,16 +39,15 @@ def test_a_run_leaves_what_the_page_says(world: World):
 
 def test_step_by_step_gives_the_same_numbers(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = tmp_path / "run"
-    assert call("init", world.config, run) == 0
-    assert f"inversescope task {run}" in capsys.readouterr().err
+    assert call("run", world.config, "--out", run, "--until", "task") == 0
     for step in STEPS:
-        assert call(step, run) == 0
+        assert call("step", run, step) == 0
     shown = capsys.readouterr()
     assert f"report: {run / 'report' / 'report.html'}" in shown.err
     assert "indirect object" in shown.out
     for name in ("train/generator.safetensors", "score/results.json"):
         assert (run / name).read_bytes() == (world.run / name).read_bytes()
-    assert call("train", run) == 0
+    assert call("step", run, "train") == 0
     assert f"step train is done already; to do it again, delete {run / 'train'}" in capsys.readouterr().err
 
 
@@ -296,7 +295,7 @@ def test_the_demo_runs_once(small_demo: None, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest.CaptureFixture[str]):
-    assert call("calibrate", world.run) == 0  # done already: it says so, and shows what it found
+    assert call("step", world.run, "calibrate") == 0  # done already: it says so, and shows what it found
     shown = capsys.readouterr()
     assert "step calibrate is done already" in shown.err
     assert "this prior was not enumerated" in shown.out and "two-sample test p =" in shown.out
@@ -305,7 +304,7 @@ def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest
 
 
 def test_causal_says_what_each_site_moves(world: World, capsys: pytest.CaptureFixture[str]):
-    assert call("causal", world.run) == 0
+    assert call("step", world.run, "causal") == 0
     shown = capsys.readouterr()
     assert "step causal is done already" in shown.err
     for site in ("resid_post.0", "resid_post.1", "z.1.0"):
@@ -332,7 +331,7 @@ def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     assert "the exact distribution, since every input of the prior was read" in page
     assert all(f'class="{word}"' in page for word in judged)
     capsys.readouterr()
-    assert call("calibrate", tmp_path / "run") == 0
+    assert call("step", tmp_path / "run", "calibrate") == 0
     assert "compared with the exact distribution" in capsys.readouterr().out
 
 

@@ -34,6 +34,11 @@ def test_the_cli_page_is_current():
     assert CLI_PAGE.read_text(encoding="utf-8") == made, "run `make docs/cli.md`"
 
 
+def test_the_config_page_is_current():
+    made = runpy.run_path(str(ROOT / "docs" / "make_config_page.py"))["page"]()
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == made, "run `make docs/config.md`"
+
+
 @pytest.mark.parametrize("commands", fences("bash"))
 def test_documented_commands_exist(commands: str):
     page = CLI_PAGE.read_text(encoding="utf-8")

@@ -51,9 +51,9 @@ def test_a_run_that_was_extended_goes_on_to_the_report(world: World, collected: 
     old = Store(collected / "collect").inputs("train")
     toml = config(*MORE)
     assert call("extend", collected, toml) == 0
-    assert f"next: inversescope collect {collected}" in " ".join(capsys.readouterr().err.split())
+    assert f"next: inversescope step {collected} collect" in " ".join(capsys.readouterr().err.split())
     assert not files.finished(collected / "collect")
-    assert call("collect", collected) == 0
+    assert call("step", collected, "collect") == 0
     assert re.search(r"collect +0/\d+ inputs; [\d.]+ kB to write, .* free", capsys.readouterr().err)
     store = Store(collected / "collect")
     assert len(store.inputs("train")) == 40 and store.inputs("train").tokens[:30] == old.tokens
@@ -76,7 +76,7 @@ def test_an_extension_that_was_interrupted_can_be_asked_for_again(
         patch.setattr("inversescope.files.write", dying)
         call("extend", collected, toml)
     assert "mlp_out.0" not in (collected / "resolved.json").read_text()
-    assert call("extend", collected, toml) == call("collect", collected) == 0
+    assert call("extend", collected, toml) == call("step", collected, "collect") == 0
     assert "mlp_out.0" in (collected / "resolved.json").read_text()
 
 

@@ -238,7 +238,7 @@ def test_a_run_mines_and_shows_what_it_found(
     world: World = world_in(tmp_path_factory.getbasetemp())
     rows = pq.read_table(world.run / "mine" / "hypotheses.parquet").to_pylist()
     capsys.readouterr()
-    assert call("mine", world.run) == 0
+    assert call("step", world.run, "mine") == 0
     shown = capsys.readouterr()
     counts = files.read_json(world.run / "mine" / "search.json")
     assert f"{counts['tried']} candidates, {len(rows)} hypotheses found on 2 targets, confirmed on 2" in shown.out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -249,6 +251,21 @@ class RunConfig(_Section):
             raise UserError(
                 f"the config {name} cannot be used", given=problems, allowed=_keys(error, settings)
             ) from error
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """The sections of a config by name, but for `task`, whose keys depend on the task; `seed` stands outside."""
+    found = {name: field.annotation for name, field in RunConfig.model_fields.items() if name != "task"}
+    models = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return {**models, "features.NAME": FeatureConfig}
+
+
+def keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Each key of a section with its default and its meaning."""
+    for key, field in section.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "(needed)" if field.is_required() else json.dumps(default, default=str, ensure_ascii=False)
+        yield key, shown, field.description or ""
 
 
 def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:

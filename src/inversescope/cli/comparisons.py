@@ -66,7 +66,7 @@ def _study(name: str) -> Path:
     if path.is_dir():
         return path
     folder = Path("runs") / path.stem
-    work(folder, read_config(path), resume=(folder / "config.toml").exists(), until="report")
+    work(folder, read_config(path), name, resume=(folder / "config.toml").exists(), until="report")
     return folder
 
 

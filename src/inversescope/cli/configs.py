@@ -16,13 +16,16 @@ def shipped() -> dict[str, str]:
 
 
 def read_config(path: Path) -> str:
-    """The text of a config: a file, or one that ships with the package, by its name."""
-    from inversescope.config import RunConfig
-
+    """The text of a config: a file, or one that ships with the package, by its name. It is parsed where it is used."""
     known = shipped()
     if str(path) in known and not path.is_file():
         return known[str(path)]
     if not path.exists() and path.suffix != ".toml":
         raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(known)}")
-    RunConfig.read(path)
-    return path.read_bytes().decode("utf-8")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        remedy = "inversescope demo --print-config > my.toml"
+        raise UserError("the config cannot be read", given=f"{path}: {error.strerror}", remedy=remedy) from error
+    except UnicodeDecodeError as error:
+        raise UserError("the config is not UTF-8 text", given=f"{path}: {error}") from error

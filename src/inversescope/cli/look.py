@@ -1,4 +1,4 @@
-"""Commands that look at what there is: sites, tasks, the installation, a model."""
+"""Commands that list sites, tasks and config keys, and check the installation or a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sites(
         str, typer.Option("--select", help="Only these, such as `z.*.*`; prints one address a line.")
     ] = "",
 ) -> None:
-    """Which sites a model has."""
+    """Sites of a model."""
     from inversescope.cli.tables.looking import sites_table
     from inversescope.subject import Subject
 
@@ -31,9 +31,9 @@ def sites(
 
 @app.command()
 def tasks(
-    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: what its section may say.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: the keys of its section.")] = None,
 ) -> None:
-    """Which tasks there are: where inputs come from. With TASK: the keys of its section in a config."""
+    """Tasks, which say where inputs come from. With TASK: the keys of its section in a config."""
     from inversescope.cli.tables.looking import task_table, tasks_table
     from inversescope.tasks import entries
 
@@ -55,10 +55,10 @@ def doctor(
         str | None, typer.Option("--attention", help="sdpa, eager, flash_attention_2 or flex_attention.")
     ] = None,
 ) -> None:
-    """What is installed, which device is used, whether the bundled model is found, and what to do if not.
+    """Check the installation, the device and the bundled model, with a remedy for what is missing.
 
-    With MODEL: whether its sites are what they are called, by equations measured on the loaded model itself. Exit code
-    1 if one does not hold.
+    With MODEL: check that its sites are what they are called, by equations measured on the loaded model itself. Exit
+    code 1 if one does not hold.
     """
     if model is not None:
         _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
@@ -85,3 +85,20 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
     Console(highlight=False).print(identities_table(subject.name, identities))
     if any(identity.ok is False for identity in identities):
         raise typer.Exit(1)
+
+
+@app.command()
+def config(
+    section: Annotated[
+        str | None, typer.Argument(metavar="[SECTION]", help="One of its sections, such as `train`; default: all.")
+    ] = None,
+) -> None:
+    """Keys of a config, with their defaults and meanings. The keys of a task: `inversescope tasks TASK`."""
+    from inversescope.cli.tables.looking import keys_table
+    from inversescope.config import sections
+
+    known = sections()
+    if section is not None and section not in known:
+        raise UserError("there is no such section", given=section, allowed=", ".join(known))
+    chosen = known if section is None else {section: known[section]}
+    Console(highlight=False).print(*(keys_table(name, model) for name, model in chosen.items()), sep="\n")

@@ -1,8 +1,7 @@
-"""Commands that make a run and do its steps."""
+"""Commands that start a run, do its steps, and extend it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,10 @@ from rich.console import Console
 
 from inversescope.cli.configs import read_config, shipped
 from inversescope.cli.shared import Resume, RunFolder, app, interruptible, screen
-from inversescope.cli.working import STEPS, do, open_run, show, work
+from inversescope.cli.working import STEPS, do, show, work
 from inversescope.errors import UserError
+
+STEP_LIST = "\n\n".join(f"* `{step}`: {words}" for step, words in STEPS.items())
 
 
 @app.command()
@@ -30,7 +31,7 @@ def demo(
         typer.echo(config, nl=False)
         return
     resume = resume or (out / "config.toml").exists()
-    work(out, config, resume=resume, until="report")
+    work(out, config, "demo", resume=resume, until="report")
 
 
 @app.command()
@@ -48,23 +49,23 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Start nothing: say what disk and memory the whole run will need. The model's weights need not "
-            "be here, and are not downloaded.",
+            help="Start nothing: show the disk space and memory that the whole run will need. The model's weights are "
+            "not needed, and not downloaded.",
         ),
     ] = False,
 ) -> None:
-    """Do every step of a config. Killed at any moment, it goes on with --resume and ends with the same numbers."""
+    """Do every step of a config. A run that was interrupted goes on with --resume and ends with the same numbers."""
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
     if dry_run:
         _show_needs(config)
         return
-    work(out or Path("runs") / config.stem, read_config(config), resume=resume, until=until)
+    work(out or Path("runs") / config.stem, read_config(config), str(config), resume=resume, until=until)
 
 
 def _show_needs(config: Path) -> None:
     text = read_config(config)
-    with screen.status("drawing the inputs, and measuring this machine"):
+    with screen.status("drawing the inputs"):
         from inversescope.cli.tables.needs import needs_table
         from inversescope.plan.needs import needs
 
@@ -72,45 +73,32 @@ def _show_needs(config: Path) -> None:
     Console(highlight=False).print(needs_table(found))
 
 
-@app.command()
-def init(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")],
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that does not exist or is empty.")],
+@app.command(help="Do one step of a run that `run CONFIG --until task` has begun.\n\n" + STEP_LIST)
+def step(
+    run: RunFolder, step: Annotated[str, typer.Argument(metavar="STEP", help=f"One of: {', '.join(STEPS)}.")]
 ) -> None:
-    """Make a run directory, to do its steps one by one."""
-    open_run(folder, read_config(config), resume=False)
-    screen.print(f"made {folder}; next: inversescope task {folder}", soft_wrap=True)
+    if step not in STEPS:
+        raise UserError("there is no such step", given=step, allowed=", ".join(STEPS))
+    with interruptible(f"start the step again: inversescope step {run} {step}"):
+        from inversescope.run.run import Run
+
+        opened = Run.open(run)
+        if opened.finished(step):
+            screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
+        else:
+            do(opened, step)
+        show(run, step)
 
 
 @app.command()
 def extend(
     run: RunFolder,
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, asking for more.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, with more inputs or sites.")],
 ) -> None:
-    """Ask a run for more inputs or more sites. What is collected is kept; `collect` then reads what is missing."""
+    """Add inputs or sites to a run. What is collected is kept; the step `collect` then reads what is missing."""
     text = read_config(config)
     with screen.status("loading the subject"):
         from inversescope.run.extend import extend
 
-        extend(run, text)
-    screen.print(f"extended {run}; next: inversescope collect {run}", soft_wrap=True)
-
-
-def _step_command(step: str) -> Callable[[Path], None]:
-    def command(run: RunFolder) -> None:
-        with interruptible(f"start the step again: inversescope {step} {run}"):
-            from inversescope.run.run import Run
-
-            opened = Run.open(run)
-            if opened.finished(step):
-                screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
-            else:
-                do(opened, step)
-            show(run, step)
-
-    command.__doc__ = STEPS[step]
-    return command
-
-
-for _name in STEPS:
-    app.command(_name, rich_help_panel="One step of a run")(_step_command(_name))
+        extend(run, text, str(config))
+    screen.print(f"extended {run}; next: inversescope step {run} collect", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Doing what is left of a run, step by step, and showing what there is."""
+"""The steps of a run on the terminal, and the tables that follow them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from inversescope.run.run import Run
 
 STEPS = {
-    "task": "Measure how well the subject does the task; refuse one that it cannot do.",
+    "task": "Measure the accuracy of the subject at the task; stop where it is too low.",
     "collect": "Draw inputs from the prior and store their activations.",
-    "reference": "Measure the distances of the pool to the targets: the answer without a generator.",
+    "reference": "Measure the distances between pool and targets: the answer without a generator.",
     "train": "Train the generator, from its last checkpoint if there is one.",
-    "calibrate": "Compare the generator with the exact distribution, or with the reference: a verdict on every site.",
+    "calibrate": "Compare the generator with the exact distribution or the reference: a verdict for each site.",
     "sample": "Draw inputs from the generator for every target, site and bandwidth.",
     "verify": "Run every sample back through the subject: distance, weight, acceptance.",
-    "score": "Consistency, chance, corrected score, bits, calibration gap and controls.",
-    "mine": "Find hypotheses: what the samples of half the targets agree on, confirmed on the other half.",
-    "causal": "Run the sources with other activations in place of their own: is what a site says used?",
+    "score": "Score every feature: consistency, chance, corrected score, bits, calibration gap, controls.",
+    "mine": "Find hypotheses that the samples of half the targets agree on; confirm them on the other half.",
+    "causal": "Patch other activations into the source inputs: does the subject use what a site encodes?",
     "report": "Write the report: one HTML file that works from disk.",
 }
 
 
-def work(folder: Path, config: str, *, resume: bool, until: str) -> None:
-    """Do what is left of a run up to a step, and show what there is."""
+def work(folder: Path, config: str, name: str, *, resume: bool, until: str) -> None:
+    """Do what is left of a run up to a step, and show what there is; `name` stands for the config in messages."""
     if resume and is_finished(folder):
         require_same_config(folder, config)
         screen.print("this run is finished: nothing is left to do")
         show(folder, "report")
         return
     with interruptible(f"go on with --resume (folder {folder})"):
-        run = open_run(folder, config, resume)
+        run = open_run(folder, config, name, resume)
         for step in STEPS:
             if not run.finished(step):
                 do(run, step)
@@ -45,7 +45,7 @@ def work(folder: Path, config: str, *, resume: bool, until: str) -> None:
     show(folder, until)
 
 
-def open_run(folder: Path, config: str, resume: bool) -> Run:
+def open_run(folder: Path, config: str, name: str, resume: bool) -> Run:
     """The run in this folder, new or resumed."""
     with screen.status("starting"):
         from inversescope.run.run import Run
@@ -54,7 +54,7 @@ def open_run(folder: Path, config: str, resume: bool) -> Run:
         require_same_config(folder, config)
         return Run.open(folder)
     with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
-        return Run.create(folder, config)
+        return Run.create(folder, config, name)
 
 
 def is_finished(folder: Path) -> bool:

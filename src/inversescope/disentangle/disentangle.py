@@ -144,7 +144,9 @@ def _made_from(run: Run) -> dict[str, str]:
     for step in ("collect", "verify"):
         if not files.finished(run.folder / step):
             raise UserError(
-                f"step {step} of this run is not done", given=run.folder, remedy=f"inversescope {step} {run.folder}"
+                f"step {step} of this run is not done",
+                given=run.folder,
+                remedy=f"inversescope step {run.folder} {step}",
             )
     return {step: files.sha256(run.folder / step / files.MANIFEST) for step in ("collect", "verify")}
 

@@ -13,14 +13,16 @@ from inversescope.run.run import CONFIG, RESOLVED, Run
 _LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
 
 
-def extend(folder: Path | str, config_text: str) -> Run:
+def extend(folder: Path | str, config_text: str, name: str = CONFIG) -> Run:
     """Give a run a config (TOML text) that asks for more; its step `collect` then reads what is missing.
+
+    `name` stands for the config in messages.
 
     Raises:
         UserError: steps after `collect` have begun, or the config differs in more than what it asks for.
     """
     run = Run.open(folder)
-    grown = Run(run.folder, RunConfig.parse(config_text, CONFIG))
+    grown = Run(run.folder, RunConfig.parse(config_text, name))
     _nothing_stands_on_it(run)
     _asks_for_more(run, grown)
     resolved = grown.resolved()

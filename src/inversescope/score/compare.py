@@ -36,7 +36,7 @@ def consistency(run: Path, source: str, site: str, feature: str, bandwidth: floa
     """
     path = run / "verify" / "samples.parquet"
     if not files.finished(path.parent):
-        raise UserError("this run has no verified samples", given=run, remedy=f"inversescope verify {run}")
+        raise UserError("this run has no verified samples", given=run, remedy=f"inversescope step {run} verify")
     samples = pq.read_table(path)
     conditioned = samples.filter(pc.field("producer") == "generator")
     known = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -11,10 +10,13 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from inversescope.config import keys
 from inversescope.plan.doctor import Check
 from inversescope.sites import SubjectShape
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from inversescope.subject.site_checks import Identity
     from inversescope.tasks import Entry
 
@@ -64,8 +66,14 @@ def tasks_table(entries: Iterable[Entry]) -> Table:
 
 def task_table(entry: Entry) -> Table:
     """The keys of a task's section in a config, with their defaults."""
-    table = Table("key", "default", "what it says", box=None, pad_edge=False)
-    for key, field in entry.config.model_fields.items():
-        default = "(needed)" if field.is_required() else json.dumps(field.default, default=str, ensure_ascii=False)
-        table.add_row(key, escape(default), escape(field.description or ""))
+    return keys_table("task", entry.config)
+
+
+def keys_table(section: str, model: type[BaseModel]) -> Table:
+    """The keys of a section of a config, with their defaults and meanings."""
+    table = Table(
+        "key", "default", "meaning", box=None, pad_edge=False, title=escape(f"[{section}]"), title_justify="left"
+    )
+    for key, default, meaning in keys(model):
+        table.add_row(key, escape(default), escape(meaning))
     return table
