@@ -249,7 +249,7 @@ def test_a_task_that_asks_nothing_is_refused_and_so_is_a_run_that_is_not_verifie
 
 def test_a_subject_that_answers_nothing_right_is_told(run: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.rmtree(run / "disentangle")
-    monkeypatch.setattr(step.Asked, "answers", lambda self, rows: [None] * len(rows))
+    monkeypatch.setattr(step.Query, "answers", lambda self, rows: [None] * len(rows))
     with pytest.raises(UserError, match=r"answers no question(.|\n)*colour: 0 of 16"):
         step.disentangle(Run.open(run), silent)
 

@@ -49,8 +49,8 @@ def test_what_the_site_holds_is_told_from_what_it_does_not(ask: Callable):
     assert colour.scores["corrected"].value == 1 and colour.scores["p_value"] < 0.001
     assert animal.scores["corrected"].low < 0 < animal.scores["corrected"].high and animal.scores["p_value"] > 0.05
     assert question.scores["corrected"].value == 1 and question.scores["p_value"] < 0.01
-    assert (question.same, question.turned, question.unparsed) == (1, 1, 0)
-    assert (outcome.known.sensitivity, outcome.known.specificity) == (1, 1) and outcome.known.n == 64
+    assert (question.repeated, question.negated, question.unparsed) == (1, 1, 0)
+    assert (outcome.accuracy.sensitivity, outcome.accuracy.specificity) == (1, 1) and outcome.accuracy.n == 64
 
 
 def test_a_question_is_scored_as_the_expression_that_says_the_same(ask: Callable):
@@ -65,8 +65,8 @@ def test_no_target_that_is_shown_is_scored_on(ask: Callable):
     _, server = ask(Model([IS_RED], {RED: red}), plan)
     [first] = [body for body in server.asked if question_in(body) is None]
     shown = {group["source"] for group in data_in(first)["groups"]}
-    assert shown == {case.source for case in plan.material.shown}
-    assert not shown & set(plan.blind.sources) and len(plan.blind.sources) == 12
+    assert shown == {case.source for case in plan.split.shown}
+    assert not shown & set(plan.held_out.sources) and len(plan.held_out.sources) == 12
 
 
 def test_the_judge_is_told_nothing_but_the_question_and_shuffled_texts(ask: Callable):
@@ -76,8 +76,8 @@ def test_the_judge_is_told_nothing_but_the_question_and_shuffled_texts(ask: Call
     assert all(set(data_in(body)) == {"texts"} for body in bodies)
     assert len({body["messages"][0]["content"] for body in bodies}) == 1
     asked = [text for body in bodies[:-1] for text in data_in(body)["texts"].values()]
-    assert sorted(asked) == plan.blind.texts  # each once; the last request asks some of them again
-    roles = [plan.blind.roles[text] for text in asked]
+    assert sorted(asked) == plan.held_out.texts  # each once; the last request asks some of them again
+    roles = [plan.held_out.roles[text] for text in asked]
     changes = sum(one != other for one, other in itertools.pairwise(roles))
     assert changes > len(roles) / 3  # sources, samples and distractors alternate
 
@@ -112,7 +112,7 @@ def test_a_judge_that_always_says_yes_is_caught_where_the_answer_is_known(ask: C
 
 def test_a_judge_that_always_says_yes_to_the_hypothesis_is_caught_by_the_distractors(ask: Callable):
     outcome, _ = ask(Partial(lambda question, text: "yes"))
-    assert outcome.known.problem is None
+    assert outcome.accuracy.problem is None
     [question] = outcome.scored
     assert (question.status, question.scores) == ("not usable", {})
     assert question.reason == 'the judge says "yes" of every text, distractors included'
@@ -193,9 +193,9 @@ def test_a_hostile_expression_is_refused_with_the_reason_and_asked_for_again(ask
 def test_a_regular_expression_that_never_ends_is_given_up(ask: Callable):
     """It leaves the texts on which it takes too long undecided."""
     slow = {"words": "slow", "expression": 'matches("(a|aa)+$")'}
-    material = planted()
-    long = [replace(case, source="a" * 60 + f" b {case.source}") for case in material.held_out]
-    [each] = ask(Model([slow]), Plan(replace(material, held_out=long), LIMITS))[0].scored
+    split = planted()
+    long = [replace(case, source="a" * 60 + f" b {case.source}") for case in split.held_out]
+    [each] = ask(Model([slow]), Plan(replace(split, held_out=long), LIMITS))[0].scored
     assert each.status == "scored" and np.isnan(each.scores["p_value"])
     assert each.reason == "no target is decided"
 

@@ -60,7 +60,7 @@ def propose(
         address = Address.from_environment()
         proposing.require_same(run)
         limits = proposing.Limits(hypotheses=hypotheses, reply_tokens=reply_tokens)
-        plan = proposing.Plan(proposing.read_material(run, site, bandwidth), limits, _questions(question or []))
+        plan = proposing.Plan(proposing.read_split(run, site, bandwidth), limits, _questions(question or []))
         _announce_calls(plan.most, address.model, address.base_url, max_calls, max_tokens, price)
         if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
             screen.print("nothing was sent; with --yes it is sent without asking")
@@ -72,7 +72,7 @@ def propose(
                 plan, endpoint, lambda done, total, note="": status.update(f"{note}: {done}/{total} replies")
             )
         proposing.write(run, plan, address, outcome, price)
-        _show_proposals(run, site, plan.material.bandwidth)
+        _show_proposals(run, site, plan.split.bandwidth)
         refresh_report(run)
 
 

@@ -1,6 +1,6 @@
-"""Every question about every target asked with other activations at every site, and the metric from the answers.
+"""Answers to every question about every target with other activations at every site, and the metric from them.
 
-A site is a part: what is there after an interruption is kept.
+Each site is one part: parts that are there after an interruption are kept.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from inversescope import files, records
 from inversescope.causal.causal import Label, World
-from inversescope.disentangle.interventions import Change, Intervention, Sources
+from inversescope.disentangle.interventions import Change, Intervention, Interventions
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
-from inversescope.disentangle.questions import Asked, Questions
+from inversescope.disentangle.questions import Query, Questions
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.run.run import Run
@@ -37,20 +37,20 @@ def disentangle(run: Run, progress: Progress) -> Path:
         UserError: the run is not verified, its task asks no questions, the subject answers none of them, or the folder
             stands on other samples.
     """
-    folder, task = run.folder / FOLDER, _asking(run.task)
+    folder, task = run.folder / FOLDER, _with_questions(run.task)
     if _finished(folder, _made_from(run)):
         return folder
     config = run.config
     bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
     world = World(run.folder, run.store, run.subject, _labels(run.task, list(task.answers)), run.task.contrast)
     reasons = {site: unsettable(run.subject, site) for site in run.sites["train"]}
-    sources = Sources(world, config.causal, bandwidth, config.seed)
-    questions = Questions(world, task, sources.targets, progress)
+    interventions = Interventions(world, config.causal, bandwidth, config.seed)
+    questions = Questions(world, task, interventions.targets, progress)
     settable = [site for site, reason in reasons.items() if reason is None]
-    runs = _runs(folder, world, settable, sources, questions, progress)
-    found, isolation = results(runs.to_pylist(), list(task.answers), bandwidth)
+    runs = _runs(folder, world, settable, interventions, questions, progress)
+    scores, isolation = results(runs.to_pylist(), list(task.answers), bandwidth)
     files.write_table(folder / "runs.parquet", runs)
-    files.write_table(folder / "results.parquet", found)
+    files.write_table(folder / "results.parquet", scores)
     files.write_table(folder / "isolation.parquet", isolation)
     left_out = {str(site): reason for site, reason in reasons.items() if reason is not None}
     counted = questions.counts | {"bandwidth": bandwidth, "left_out": left_out}
@@ -60,16 +60,21 @@ def disentangle(run: Run, progress: Progress) -> Path:
 
 
 def _runs(
-    folder: Path, world: World, sites: Sequence[Site], sources: Sources, questions: Questions, progress: Progress
+    folder: Path,
+    world: World,
+    sites: Sequence[Site],
+    interventions: Interventions,
+    questions: Questions,
+    progress: Progress,
 ) -> pa.Table:
-    """The rows of `runs.parquet`; what was run at some sites before is kept."""
-    own, targets, parts = questions.activations(sites), sources.targets, []
+    """The rows of `runs.parquet`; parts of sites that were run before are kept."""
+    own, targets, parts = questions.activations(sites), interventions.targets, []
     for number, site in enumerate(sites):
         path = folder / f"part-{number:05d}.parquet"
         if not path.exists():
             rows: list[dict[str, Any]] = []
             for target in range(targets):
-                rows += _rows(world, site, target, sources, questions.right[target], own[site])
+                rows += _rows(world, site, target, interventions, questions.right[target], own[site])
                 progress(number * targets + target + 1, len(sites) * targets, "sites x targets")
             files.write_table(path, records.disentangle.RUNS.of(rows))
         parts.append(pq.read_table(path))
@@ -81,25 +86,25 @@ def _rows(
     world: World,
     site: Site,
     target: int,
-    sources: Sources,
-    questions: Sequence[Asked],
-    own: Mapping[Asked, Float[Tensor, " d"]],
+    interventions: Interventions,
+    questions: Sequence[Query],
+    own: Mapping[Query, Float[Tensor, " d"]],
 ) -> Iterator[dict[str, Any]]:
     """The rows of `runs.parquet` of one site and target."""
     base = world.store.inputs("target").tokens[target]
     grouped: defaultdict[tuple[str, str], list[Intervention]] = defaultdict(list)
-    for intervention in sources.of(site, target):
+    for intervention in interventions.of(site, target):
         grouped[intervention.method, intervention.attribute].append(intervention)
-    given = _given(site, {one.change for group in grouped.values() for one in group}, sources, questions, own)
+    answers = _answers(site, {one.change for group in grouped.values() for one in group}, interventions, questions, own)
     for (method, attribute), group in grouped.items():
         for asked, label in world.labels.items():
             if method == SHUFFLED and asked != attribute:
-                continue  # what chance brings is said of Cause alone
-            counted = group
+                continue  # chance is measured for Cause alone
+            chosen = group
             if asked != attribute and method not in MATCHED.values():
-                counted = [one for one in group if label(one.source) not in (None, label(base))]
+                chosen = [one for one in group if label(one.source) not in (None, label(base))]
             about = [question for question in questions if question.attribute == asked]
-            pairs = [(given[one.change, question], label(one.source)) for one in counted for question in about]
+            pairs = [(answers[one.change, question], label(one.source)) for one in chosen for question in about]
             if pairs:
                 yield {
                     **{"site": str(site), "method": method, "attribute": attribute, "asked": asked, "target": target},
@@ -109,26 +114,26 @@ def _rows(
                 }
 
 
-def _given(
+def _answers(
     site: Site,
     changes: Collection[Change],
-    sources: Sources,
-    questions: Sequence[Asked],
-    own: Mapping[Asked, Float[Tensor, " d"]],
-) -> dict[tuple[Change, Asked], str | None]:
+    interventions: Interventions,
+    questions: Sequence[Query],
+    own: Mapping[Query, Float[Tensor, " d"]],
+) -> dict[tuple[Change, Query], str | None]:
     """The answer to each question after each change at a site."""
-    found = {}
+    answers = {}
     for question in questions:
-        answers = question.answers([{site: sources.vector(site, change, own[question])} for change in changes])
-        found |= {(change, question): answer for change, answer in zip(changes, answers, strict=True)}
-    return found
+        given = question.answers([{site: interventions.vector(site, change, own[question])} for change in changes])
+        answers |= {(change, question): answer for change, answer in zip(changes, given, strict=True)}
+    return answers
 
 
 def _labels(task: Task, attributes: Sequence[str]) -> dict[str, Label]:
     return {name: lambda tokens, name=name: task.labels(tokens)[name] for name in attributes}
 
 
-def _asking(task: Any) -> AskingTask:
+def _with_questions(task: Any) -> AskingTask:
     if not hasattr(task, "questions"):
         raise UserError(
             "this run's task asks no questions about what an input ends with",
@@ -140,7 +145,7 @@ def _asking(task: Any) -> AskingTask:
 
 
 def _made_from(run: Run) -> dict[str, str]:
-    """The manifests of the steps that it stands on, by their hashes."""
+    """Hashes of the manifests of the steps it depends on."""
     for step in ("collect", "verify"):
         if not files.finished(run.folder / step):
             raise UserError(
@@ -152,7 +157,7 @@ def _made_from(run: Run) -> dict[str, str]:
 
 
 def _finished(folder: Path, made_from: Mapping[str, str]) -> bool:
-    """Whether everything is there. Else the folder is begun, or was begun with the same samples."""
+    """True if everything is written. Else begin the folder, or go on with one begun on the same samples."""
     folder.mkdir(exist_ok=True)
     files.clear(folder)
     before = files.read_json(folder / BEGUN) if (folder / BEGUN).exists() else made_from

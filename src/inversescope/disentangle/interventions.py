@@ -1,4 +1,4 @@
-"""Whose activations take the place of a question's own: verified samples, inputs of the pool, and controls."""
+"""Interventions on a question's activation: those of verified samples, of inputs of the pool, and controls."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from inversescope.streams import Stream
 from inversescope.tasks import Tokens
 
 
-class Put(NamedTuple):
-    """The activation of an input; None: of the question itself, which changes nothing."""
+class Swap(NamedTuple):
+    """Replacement by the activation of an input; None: by the question's own, which changes nothing."""
 
     tokens: Tokens | None
 
 
 class Move(NamedTuple):
-    """The question's own, plus the mean over inputs with one value of an attribute, less that with another one."""
+    """Difference of means, added: the mean over inputs with one value of an attribute less that with another."""
 
     drawn_from: str
     attribute: str
@@ -37,11 +37,11 @@ class Move(NamedTuple):
     less: str
 
 
-Change = Put | Move
+Change = Swap | Move
 
 
 class Intervention(NamedTuple):
-    """A change, by a method and for an attribute, and the input whose values it should bring."""
+    """A change by a method, for an attribute; `source` is the input whose values should come with it."""
 
     method: str
     attribute: str
@@ -49,8 +49,8 @@ class Intervention(NamedTuple):
     source: Tokens
 
 
-class Sources:
-    """Who gives activations for a target at a site; those of the pool are the same at every site."""
+class Interventions:
+    """Interventions for a target at a site; the inputs of the pool are the same at every site."""
 
     def __init__(self, world: World, config: CausalConfig, bandwidth: float, seed: int):
         self._world, self._most, self._seed = world, config.donors, seed
@@ -77,18 +77,18 @@ class Sources:
             for name, inputs in differing.items():
                 means = self._means(site, name, attribute)
                 for x in inputs[: self._most]:
-                    yield Intervention(name, attribute, Put(x), x)
+                    yield Intervention(name, attribute, Swap(x), x)
                     if means.keys() >= {own, label(x)}:
                         yield Intervention(MEANS[name], attribute, Move(name, attribute, str(label(x)), own), x)
                 others = [other for name, other in labels.items() if name != attribute and other(base) is not None]
                 matched = (x for x in inputs if all(other(x) == other(base) for other in others))
                 for x in islice(matched, self._most):
-                    yield Intervention(MATCHED[name], attribute, Put(x), x)
+                    yield Intervention(MATCHED[name], attribute, Swap(x), x)
             yield from _controls(attribute, base, differing[POOL][: self._most])
 
     def vector(self, site: Site, change: Change, own: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
-        """What a question whose activation at the site is `own` has there instead."""
-        if isinstance(change, Put):
+        """The activation at the site after a change, from the question's `own`."""
+        if isinstance(change, Swap):
             return own if change.tokens is None else self._activations(site)[change.tokens]
         means = self._means(site, change.drawn_from, change.attribute)
         return own + means[change.value] - means[change.less]
@@ -98,31 +98,35 @@ class Sources:
         drawn = self._drawn[str(site)]
         others = list(dict.fromkeys(x for number, inputs in drawn.items() if number != target for x in inputs))
         order = Stream.INTERVENTION_SAMPLES.rng(self._seed, target).permutation(len(others))
-        found = dict.fromkeys([*drawn.get(target, ()), *(others[i] for i in order)])
-        return [x for x in found if x != self._targets[target]]
+        inputs = dict.fromkeys([*drawn.get(target, ()), *(others[i] for i in order)])
+        return [x for x in inputs if x != self._targets[target]]
 
     @cache  # noqa: B019 - as many as there are targets
     def _random(self, target: int) -> list[Tokens]:
         """Distinct inputs of the pool, drawn one after the other."""
-        known, count = self._pool.probability, len(self._pool)
+        probability, count = self._pool.probability, len(self._pool)
         rng = Stream.INTERVENTION_INPUTS.rng(self._seed, target)
-        order = rng.choice(count, count, replace=False, p=None if known is None else known / known.sum())
+        order = rng.choice(
+            count, count, replace=False, p=None if probability is None else probability / probability.sum()
+        )
         drawn = dict.fromkeys(self._pool.tokens[row] for row in order)
         return [x for x in drawn if x != self._targets[target]]
 
     def _inputs(self, site: Site, drawn_from: str) -> dict[Tokens, float]:
-        """The distinct inputs of which there are means, with their weights."""
+        """The distinct inputs that enter the means, with their weights."""
         if drawn_from == SAMPLES:
             return {x: 1.0 for inputs in self._drawn[str(site)].values() for x in inputs}
-        known = self._pool.probability
-        return dict(zip(self._pool.tokens, known if known is not None else [1.0] * len(self._pool), strict=True))
+        probability = self._pool.probability
+        return dict(
+            zip(self._pool.tokens, probability if probability is not None else [1.0] * len(self._pool), strict=True)
+        )
 
     @cache  # noqa: B019 - a few means a site
     def _means(self, site: Site, drawn_from: str, attribute: str) -> dict[str, Float[Tensor, " d"]]:
         """The mean activation of the inputs with each value of an attribute."""
         return class_means(self._inputs(site, drawn_from), self._activations(site), self._world.labels[attribute])
 
-    @lru_cache(maxsize=1)  # noqa: B019 - a site is asked about many times in a row
+    @lru_cache(maxsize=1)  # noqa: B019 - many calls in a row for one site
     def _activations(self, site: Site) -> dict[Tokens, Float[Tensor, " d"]]:
         inputs = {*self._inputs(site, SAMPLES), *self._pool.tokens, *self._targets[: self.targets]}
         return activations(self._world, site, inputs)
@@ -136,18 +140,18 @@ def class_means(
     for tokens in weights:
         if (value := label(tokens)) is not None:
             of_label[value].append(tokens)
-    found = {}
+    means = {}
     for value, inputs in of_label.items():
         share = torch.tensor([weights[x] for x in inputs])
-        found[value] = (share / share.sum()).to(torch.float32) @ torch.stack([values[x] for x in inputs])
-    return found
+        means[value] = (share / share.sum()).to(torch.float32) @ torch.stack([values[x] for x in inputs])
+    return means
 
 
 def _controls(attribute: str, base: Tokens, sources: Sequence[Tokens]) -> Iterable[Intervention]:
-    """What other activations than the source's own bring of its values."""
+    """Controls: activations other than the source's."""
     for x in sources:
-        yield Intervention(OWN, attribute, Put(base), x)
-        yield Intervention(NOTHING, attribute, Put(None), x)
+        yield Intervention(OWN, attribute, Swap(base), x)
+        yield Intervention(NOTHING, attribute, Swap(None), x)
     if len(sources) > 1:
         for x, other in zip(sources, (*sources[1:], sources[0]), strict=True):
-            yield Intervention(SHUFFLED, attribute, Put(other), x)
+            yield Intervention(SHUFFLED, attribute, Swap(other), x)

@@ -18,7 +18,7 @@ from inversescope import records
 from inversescope.sites import Site
 from inversescope.stats import intervals
 
-# Where the activation is from that takes the place of the question's own. The last four are controls.
+# Origin of the activation that replaces the question's own. The last three are controls.
 SAMPLES, POOL = "samples", "pool"
 MATCHED = {SAMPLES: "samples, matched", POOL: "pool, matched"}  # differing in the attribute, agreeing in all others
 MEANS = {SAMPLES: "samples, means", POOL: "pool, means"}  # the own activation, moved by a difference of means
@@ -32,8 +32,8 @@ def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) ->
     """`results.parquet`, of each site and method one row an attribute and one over all, and `isolation.parquet`.
 
     Args:
-        runs: rows of `runs.parquet`: of each site, method, attribute, asked attribute and target.
-        attributes: the attributes that are asked for.
+        runs: rows of `runs.parquet`: of each site, method, attribute, attribute in question and target.
+        attributes: the attributes that questions are about.
         bandwidth: h of the samples.
     """
     of_place: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
@@ -44,18 +44,18 @@ def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) ->
         site = Site.parse(name)
         place = {"site": name, "method": method}
         address = {"point": site.series, "layer": site.layer, "head": site.head, "bandwidth": bandwidth}
-        found = {
+        by_attribute = {
             attribute: _Measured([run for run in here if run["attribute"] == attribute]) for attribute in attributes
         }
-        for attribute, measured in (*found.items(), (None, _Measured(here))):
+        for attribute, measured in (*by_attribute.items(), (None, _Measured(here))):
             rows.append(place | {"attribute": attribute} | address | measured.record())
-        for attribute, measured in found.items():
+        for attribute, measured in by_attribute.items():
             isolation += [place | {"attribute": attribute} | row for row in measured.isolation()]
     return records.disentangle.RESULTS.of(rows), records.disentangle.ISOLATION.of(isolation)
 
 
 class _Measured:
-    """The runs of one site and method, of one attribute or of all: of each target one number for each measure."""
+    """Runs of one site and method, of one attribute or of all: one number for each measure and target."""
 
     def __init__(self, runs: Sequence[Run]):
         self._targets = sorted({run["target"] for run in runs})
@@ -77,7 +77,7 @@ class _Measured:
         }
 
     def isolation(self) -> list[dict[str, Any]]:
-        """One row for each other attribute that was asked for."""
+        """One row for each other attribute in question."""
         of_asked: defaultdict[str, list[Run]] = defaultdict(list)
         for run in self._kept:
             of_asked[run["asked"]].append(run)
@@ -90,7 +90,7 @@ class _Measured:
         ]
 
     def _mean(self, runs: Sequence[Run], answer: str) -> Float[ndarray, " targets"]:
-        """Of each target the mean over attributes of a share of answers; NaN without one."""
+        """Mean over attributes of a share of answers, for each target; NaN without one."""
         shares: defaultdict[int, list[float]] = defaultdict(list)
         for run in runs:
             shares[run["target"]].append(run[answer])

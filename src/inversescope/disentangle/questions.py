@@ -1,4 +1,4 @@
-"""Questions about entities, each asked again and again with other activations at the entity's last token."""
+"""Questions about entities, answered with other activations at the entity's last token."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from inversescope.tasks import AskingTask, Question, Tokens
 from inversescope.tasks.known_answers import decode, spellings
 
 
-class Asked:
-    """One question and the answers there are.
+class Query:
+    """One question and its possible answers.
 
     Attributes:
-        attribute: what is asked for.
+        attribute: the attribute in question.
         before: the tokens up to the entity's last, at which activations are replaced.
     """
 
@@ -34,12 +34,12 @@ class Asked:
 
     @staticmethod
     def possible(subject: Subject, question: Question) -> bool:
-        """Whether the entity's last token is the prompt's: it may share one with what follows."""
+        """True if the entity's last token is a token of the prompt: it may share one with the text after it."""
         before, whole = subject.encode(question.before), subject.encode(question.prompt)
         return whole[: len(before)] == before
 
     def answers(self, rows: Sequence[Patches]) -> list[str | None]:
-        """The answer of greedy decoding among those there are, with the sites of each row set to its values."""
+        """The answer by greedy decoding among the possible ones, with the sites of each row set to its values."""
 
         def read(places: Sequence[int], written: Sequence[Tokens]) -> Float[Tensor, "rows vocabulary"]:
             return self._source.logits([rows[place] for place in places], written)
@@ -48,31 +48,32 @@ class Asked:
 
 
 class Questions:
-    """The questions about each target that the subject answers right as it is; only these count.
+    """Questions about each target that the undisturbed subject answers right; only these count.
 
     Attributes:
-        right: of each target, the questions with their right answers.
-        counts: how many there are, and how many of them are answered right, by attribute.
+        right: for each target, the questions answered right.
+        counts: numbers of questions and of right answers, by attribute.
     """
 
     def __init__(self, world: World, task: AskingTask, targets: int, progress: Progress):
         inputs = world.store.inputs("target").tokens[:targets]
-        known: dict[str, tuple[Asked, bool]] = {}
-        self.right: list[list[Asked]] = []
+        queries: dict[str, tuple[Query, bool]] = {}
+        self.right: list[list[Query]] = []
         counts = {attribute: {"questions": 0, "right": 0} for attribute in task.answers}
         for number, tokens in enumerate(inputs):
-            progress(number, len(inputs), "targets asked as they are")
+            progress(number, len(inputs), "targets, undisturbed")
             kept = []
             for question in task.questions(tokens):
-                if question.prompt not in known:
-                    if not Asked.possible(world.subject, question):
+                if question.prompt not in queries:
+                    if not Query.possible(world.subject, question):
                         continue
-                    asked = Asked(world.subject, question, task.answers[question.attribute])
-                    known[question.prompt] = asked, asked.answers([{}])[0] == world.labels[question.attribute](tokens)
-                asked, right = known[question.prompt]
+                    query = Query(world.subject, question, task.answers[question.attribute])
+                    correct = query.answers([{}])[0] == world.labels[question.attribute](tokens)
+                    queries[question.prompt] = query, correct
+                query, right = queries[question.prompt]
                 counts[question.attribute]["questions"] += 1
                 counts[question.attribute]["right"] += right
-                kept += [asked] if right else []
+                kept += [query] if right else []
             self.right.append(kept)
         if not any(self.right):
             raise UserError(
@@ -83,8 +84,8 @@ class Questions:
         self.counts: dict[str, Any] = {"targets": len(inputs), "attributes": counts}
         self._world = world
 
-    def activations(self, sites: Sequence[Site]) -> dict[Site, dict[Asked, Float[Tensor, " d"]]]:
-        """Of each site and question its own activation, at the entity's last token."""
-        asked = list(dict.fromkeys(question for kept in self.right for question in kept))
-        read = self._world.subject.capture([question.before for question in asked], sites).activations
-        return {site: dict(zip(asked, read[site], strict=True)) for site in sites}
+    def activations(self, sites: Sequence[Site]) -> dict[Site, dict[Query, Float[Tensor, " d"]]]:
+        """Own activation of each question at each site, at the entity's last token."""
+        queries = list(dict.fromkeys(question for kept in self.right for question in kept))
+        read = self._world.subject.capture([query.before for query in queries], sites).activations
+        return {site: dict(zip(queries, read[site], strict=True)) for site in sites}

@@ -1,7 +1,7 @@
-"""A language model as a judge: one question about many texts, blind, and how far its answers can be relied on.
+"""Judge: a language model that answers one question about many texts, and the reliability of its answers.
 
-It is shown texts by number, mixed and shuffled: held-out targets, their samples and inputs of the prior, without a word
-on which is which.
+It judges blind: texts are numbered, mixed and shuffled, and nothing says which are held-out targets, their samples or
+inputs of the prior.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from inversescope.progress import Progress, silent
 from inversescope.propose.endpoint import Endpoint, Request
 from inversescope.propose.parsing import LABELS, read_answers
 from inversescope.propose.prompts import has_word, judge_request, negated
-from inversescope.propose.split import Blind
+from inversescope.propose.split import HeldOut
 from inversescope.streams import Stream
 
 BATCH = 16  # texts in one request
-PROBES, PROBED = 4, 8  # questions of known answer, and texts of either answer for each
-KNOWN = 0.8  # share of the known answers, of "yes" and of "no" each, that a judge must give
-AGREED = 0.75  # share of repeated, and of negated, answers that must agree
-SHARE = 0.1  # of the texts must have a word that is asked for, and as many must not
+PROBES, PROBED = 4, 8  # questions with known answers, and texts of either answer for each
+KNOWN = 0.8  # least share of right answers, for "yes" and for "no" each
+AGREED = 0.75  # least share of repeated, and of negated, answers that agree
+SHARE = 0.1  # least share of texts with the word of a question of known answer, and without it
 
 Answers = dict[str, str | None]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One answer as it is recorded; `truth` where it is known, `answer` None where it could not be read."""
+    """Answer as a record; `truth` where it is known, `answer` None where it could not be read."""
 
     kind: str
     question: str
@@ -42,7 +42,7 @@ class Judged:
 
 @dataclass
 class Judge:
-    """Asks an endpoint, and keeps what it was told in `judged`.
+    """Judge behind an endpoint, with all its answers in `judged`.
 
     Attributes:
         progress: called at every reply.
@@ -62,41 +62,41 @@ class Judge:
         """The answer about each text; None where it cannot be read.
 
         Raises:
-            BudgetError: asking all of it would go beyond the budget; replies that came are kept.
+            BudgetError: the requests go beyond the budget; replies that came are kept.
         """
-        parts = list(self._batches(kind, texts))
-        requests = [judge_request(question, part, self.reply_tokens) for part in parts]
+        batches = list(self._batches(kind, texts))
+        requests = [judge_request(question, batch, self.reply_tokens) for batch in batches]
         replies = self.endpoint.ask_all(requests, self.progress)
-        found: Answers = {}
-        for part, reply in zip(parts, replies, strict=True):
-            read = read_answers(reply.text, part)
-            self.unparsed += not any(read.values())
-            found |= read
-        known = truth or {}
-        self.judged += [Judged(kind, question, text, answer, known.get(text)) for text, answer in found.items()]
-        return found
+        answers: Answers = {}
+        for batch, reply in zip(batches, replies, strict=True):
+            parsed = read_answers(reply.text, batch)
+            self.unparsed += not any(parsed.values())
+            answers |= parsed
+        truths = truth or {}
+        self.judged += [Judged(kind, question, text, answer, truths.get(text)) for text, answer in answers.items()]
+        return answers
 
-    def known(self, texts: Sequence[str]) -> Known:
-        """The judge's own error, on questions whose answer is known: whether a word occurs in a text."""
+    def accuracy(self, texts: Sequence[str]) -> JudgeAccuracy:
+        """Accuracy of the judge on questions with a known answer: does a word occur in a text?"""
         right: dict[str, list[bool]] = {"yes": [], "no": []}
-        for word, asked in probes(texts, Stream.JUDGE_PROBES.rng(self.seed)):
-            for text, answer in self.answers("known", has_word(word), list(asked), asked).items():
+        for word, truth in probes(texts, Stream.JUDGE_PROBES.rng(self.seed)):
+            for text, answer in self.answers("known", has_word(word), list(truth), truth).items():
                 if answer is not None:
-                    right[asked[text]].append(answer == asked[text])
-        return Known(_share(right["yes"]), _share(right["no"]), len(right["yes"]) + len(right["no"]))
+                    right[truth[text]].append(answer == truth[text])
+        return JudgeAccuracy(_share(right["yes"]), _share(right["no"]), len(right["yes"]) + len(right["no"]))
 
     def consistency(self, question: str, answers: Answers) -> tuple[float | None, float | None]:
-        """How often an answer is the same when it is asked for again in another company, and the opposite when the
-        question is negated; over texts of either answer, None where none can be compared."""
+        """Share of answers that are the same when the question is repeated among other texts, and that are the opposite
+        when it is negated; over texts of either answer, None where none can be compared."""
         texts = self._either(answers)
         again = self.answers("repeated", question, texts)
         opposite = self.answers("negated", negated(question), texts)
         same = [answers[text] == again[text] for text in texts if LABELS.get(again[text] or "")]
-        turned = [answers[text] != opposite[text] for text in texts if LABELS.get(opposite[text] or "")]
-        return _share(same), _share(turned)
+        reversed_ = [answers[text] != opposite[text] for text in texts if LABELS.get(opposite[text] or "")]
+        return _share(same), _share(reversed_)
 
     def _either(self, answers: Answers) -> list[str]:
-        """A request's worth of texts that were answered, half of them with yes if there are so many."""
+        """Texts for one request, half of them answered with yes if there are so many, the others with no."""
         rng = Stream.JUDGE_REPEATS.rng(self.seed)
         groups = [[text for text in sorted(answers) if answers[text] == label] for label in ("yes", "no")]
         few = min(BATCH // 2, *map(len, groups))
@@ -104,7 +104,7 @@ class Judge:
         return [group[i] for group, n in zip(groups, sizes, strict=True) for i in rng.permutation(len(group))[:n]]
 
     def _batches(self, kind: str, texts: Sequence[str]) -> Iterator[list[str]]:
-        """The texts in an order that says nothing, and is another one for another kind."""
+        """The texts in a random order, another one for each kind."""
         order = Stream.JUDGE_ORDER.rng(self.seed, *kind.encode()).permutation(len(texts))
         shuffled = [texts[int(i)] for i in order]
         for start in range(0, len(shuffled), BATCH):
@@ -112,7 +112,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Known:
+class JudgeAccuracy:
     """Shares of right answers where "yes" is right (`sensitivity`) and where "no" is (`specificity`), of `n` read."""
 
     sensitivity: float | None
@@ -121,7 +121,7 @@ class Known:
 
     @property
     def problem(self) -> str | None:
-        """Why the judge cannot be relied on; None if it can."""
+        """Reason not to rely on the judge; None if there is none."""
         if self.sensitivity is None or self.specificity is None:
             return "nothing says how often the judge is right: no question of known answer could be asked or read"
         if min(self.sensitivity, self.specificity) < KNOWN:
@@ -132,24 +132,26 @@ class Known:
         return None
 
 
-def distrust(blind: Blind, answers: Answers, same: float | None, turned: float | None) -> str | None:
-    """Why the answers to a question cannot be used; None if they can."""
-    given = [answers[text] for text in blind.texts]
-    said = {label for answer in given if (label := LABELS.get(answer or "")) is not None}
+def distrust(held_out: HeldOut, answers: Answers, repeated: float | None, negated: float | None) -> str | None:
+    """Reason not to use the answers to a question; None if there is none."""
+    given = [answers[text] for text in held_out.texts]
+    labels = {label for answer in given if (label := LABELS.get(answer or "")) is not None}
     if sum(answer in ("yes", "no") for answer in given) < len(given) / 2:
         return "the judge decides fewer than half of the texts"
-    if len(said) == 1:
-        return f'the judge says "{said.pop()}" of every text, distractors included'
-    for share, what in ((same, "asked again"), (turned, "asked the opposite")):
+    if len(labels) == 1:
+        return f'the judge says "{labels.pop()}" of every text, distractors included'
+    for share, what in ((repeated, "asked again"), (negated, "asked the opposite")):
         if share is None or share < AGREED:
-            found = "none can be compared" if share is None else f"{share:.2f} of its answers agree, {AGREED} needed"
-            return f"the judge contradicts itself when {what}: {found}"
+            agreement = (
+                "none can be compared" if share is None else f"{share:.2f} of its answers agree, {AGREED} needed"
+            )
+            return f"the judge contradicts itself when {what}: {agreement}"
     return None
 
 
-def most_requests(blind: Blind, questions: int, longest: int, reply_tokens: int) -> list[Request]:
-    """As many requests, each as long, as judging so many questions of at most `longest` characters can take."""
-    texts = sorted(blind.texts, key=len, reverse=True)
+def most_requests(held_out: HeldOut, questions: int, longest: int, reply_tokens: int) -> list[Request]:
+    """Requests for judging so many questions of at most `longest` characters, as many and as long as they can be."""
+    texts = sorted(held_out.texts, key=len, reverse=True)
     parts = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     question = "x" * longest
     one = [judge_request(question, part, reply_tokens) for part in [*parts, texts[:BATCH]]]
@@ -159,8 +161,10 @@ def most_requests(blind: Blind, questions: int, longest: int, reply_tokens: int)
 
 
 def probes(texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str, dict[str, str]]]:
-    """Words that about half of the texts have, each with texts and whether they have it, as many of either; no two of
-    them are in the same texts."""
+    """Words that about half of the texts have, each with texts that have it (`yes`) and as many that do not (`no`).
+
+    No two words are in the same texts.
+    """
     distinct = set(texts)
     having: defaultdict[str, set[str]] = defaultdict(set)
     for text in distinct:

@@ -1,4 +1,4 @@
-"""What came back, as hypotheses and answers. What cannot be read is counted, and never becomes either."""
+"""Parsing of replies into hypotheses and answers. Unreadable parts are counted, and never become either."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 from inversescope.errors import UserError
 
 Kind = Literal["expression", "question"]
-LABELS = {"yes": "yes", "no": "no", "cannot tell": None}  # an answer, and the label that it is
+LABELS = {"yes": "yes", "no": "no", "cannot tell": None}  # label of each answer
 
 
 def _printable(text: str) -> str:
@@ -45,7 +45,7 @@ class _Item(BaseModel):
 class Hypothesis:
     """A claim in words, and the feature that tests it: the source of an expression, or a question.
 
-    `refused` says why an expression cannot be used; null where it can.
+    `refused` is the reason why an expression cannot be used; null where it can.
     """
 
     words: str
@@ -56,8 +56,8 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Proposed:
-    """What is proposed. `malformed` counts items that are no hypothesis, `unparsed` replies that could not be read;
-    `problem` says why there is nothing."""
+    """Hypotheses of a reply. `malformed` counts items that are no hypothesis, `unparsed` replies that cannot be read;
+    `problem` is the reason where there is no hypothesis."""
 
     hypotheses: list[Hypothesis]
     malformed: int
@@ -74,7 +74,7 @@ def read_proposals(text: str | None, count: int, check: Callable[[str], object])
     items = (_json_object(text) or {}).get("hypotheses")
     if not isinstance(items, list):
         return Proposed([], 0, 'the reply is no JSON object with a list "hypotheses"', unparsed=1)
-    found: dict[str, Hypothesis] = {}
+    hypotheses: dict[str, Hypothesis] = {}
     malformed = 0
     for item in items[:count]:
         try:
@@ -83,8 +83,8 @@ def read_proposals(text: str | None, count: int, check: Callable[[str], object])
             malformed += 1
             continue
         hypothesis = _hypothesis(read, check)
-        found.setdefault(hypothesis.feature.casefold(), hypothesis)
-    return Proposed(list(found.values()), malformed, None)
+        hypotheses.setdefault(hypothesis.feature.casefold(), hypothesis)
+    return Proposed(list(hypotheses.values()), malformed, None)
 
 
 def read_answers(text: str | None, texts: Sequence[str]) -> dict[str, str | None]:
@@ -112,9 +112,9 @@ def _answer(value: object) -> str | None:
 
 def _json_object(text: str | None) -> dict[str, Any] | None:
     """The JSON object in a reply, which may stand in a code fence, after thoughts, or between words."""
-    said = re.sub(r"\A\s*<think>.*?</think>", "", text or "", flags=re.S)
+    reply = re.sub(r"\A\s*<think>.*?</think>", "", text or "", flags=re.S)
     try:
-        found = json.loads(said[said.find("{") : said.rfind("}") + 1])
+        parsed = json.loads(reply[reply.find("{") : reply.rfind("}") + 1])
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return parsed if isinstance(parsed, dict) else None

@@ -1,7 +1,7 @@
-"""What the language model is told. Instructions are ours alone; texts of a run go beside them, as strings in JSON.
+"""Prompts for the language model. Instructions are ours alone; texts of a run go beside them, as strings in JSON.
 
-A text may hold anything, also what looks like an instruction: it cannot end its string, and the instructions say what
-it is. Nothing tells a judge which texts are samples.
+A text may hold anything, even something like an instruction: it cannot end its string, and the instructions call it
+data. A judge cannot see which texts are samples.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from inversescope.propose.endpoint import Request
-from inversescope.propose.split import Case, Material
+from inversescope.propose.split import Case, Split
 
 LONGEST = 1500  # characters of a text that are sent: the last ones, which end at the position that is read
 SAMPLES = 6  # distinct samples of a target that are shown, the heaviest
@@ -59,23 +59,23 @@ The question: {{question}}
 Its form: {{{{"answers": {{{{"1": "yes", "2": "no", "3": "cannot tell"}}}}}}}}, with the number of every text."""
 
 
-def propose_request(material: Material, language: str, count: int, reply_tokens: int) -> Request:
-    """Asks for at most `count` hypotheses; `language` says what an expression is."""
+def propose_request(split: Split, language: str, count: int, reply_tokens: int) -> Request:
+    """Request for at most `count` hypotheses; `language` explains expressions."""
     data = {
-        "groups": [{"source": shorten(case.source), "samples": _heaviest(case)} for case in material.shown],
-        "random": [shorten(text) for text in material.examples(EXAMPLES)],
+        "groups": [{"source": shorten(case.source), "samples": _heaviest(case)} for case in split.shown],
+        "random": [shorten(text) for text in split.examples(EXAMPLES)],
     }
     return Request(PROPOSE.format(language=language, count=count), _json(data), reply_tokens)
 
 
 def repair_request(first: Request, refused: Sequence[Mapping[str, str]]) -> Request:
-    """Asks once more for what was refused, with the reason."""
+    """Request for hypotheses in place of refused ones, with the reasons."""
     data = {**json.loads(first.data), "refused": list(refused)}
     return Request(first.instructions + REPAIR, _json(data), first.reply_tokens)
 
 
 def judge_request(question: str, texts: Sequence[str], reply_tokens: int) -> Request:
-    """Asks one question about texts, which are numbered from 1."""
+    """Request to answer one question about texts, which are numbered from 1."""
     data = {"texts": {str(number): shorten(text) for number, text in enumerate(texts, start=1)}}
     return Request(JUDGE.format(question=_json(question)), _json(data), reply_tokens)
 

@@ -1,4 +1,4 @@
-"""What is written of proposed hypotheses: rows of `records.propose`, beside those of other sites."""
+"""Records of proposed hypotheses: rows of `records.propose`, beside those of other sites."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ESTIMATES = ("fcr", "corrected", "bits", "shuffled")
 
 
 def require_same(run: Path) -> None:
-    """Refuse what was proposed from samples that have been made again since.
+    """Refuse hypotheses from samples that have been made again since.
 
     Raises:
         UserError: they have, or a record was changed.
@@ -37,27 +37,29 @@ def require_same(run: Path) -> None:
 
 
 def replies(run: Path) -> Replies:
-    """What a run's endpoint has answered, whatever it was asked about."""
+    """All replies of a run's endpoint."""
     return Replies(run / FOLDER / "replies")
 
 
 def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tuple[float, float] | None) -> Path:
     """Write the rows of this site, bandwidth and model in place of earlier ones (of the same questions, if only these
-    were asked), and the usage; the q-values are over everything in the table. Gives back the folder."""
+    are in the plan), and the usage; the q-values are over everything in the table. Gives back the folder."""
     folder = run / FOLDER
-    asked = {"site": plan.material.site, "bandwidth": plan.material.bandwidth, "model": address.model}
-    proposals = [asked | _proposal(number, each, plan, outcome) for number, each in enumerate(outcome.scored, start=1)]
-    roles = plan.blind.roles
+    key = {"site": plan.split.site, "bandwidth": plan.split.bandwidth, "model": address.model}
+    proposals = [key | _proposal(number, each, plan, outcome) for number, each in enumerate(outcome.scored, start=1)]
+    roles = plan.held_out.roles
     judged = [
-        asked | {"kind": row.kind, "question": row.question, "text": row.text, "role": roles[row.text]}
+        key | {"kind": row.kind, "question": row.question, "text": row.text, "role": roles[row.text]}
         | {"answer": row.answer, "truth": row.truth} for row in outcome.judged
     ]  # fmt: skip
     tables = {
-        "proposals": [*_others(folder, "proposals", asked, "feature", plan.questions), *proposals],
-        "judged": [*_others(folder, "judged", asked, "question", plan.questions), *judged],
+        "proposals": [*_others(folder, "proposals", key, "feature", plan.questions), *proposals],
+        "judged": [*_others(folder, "judged", key, "question", plan.questions), *judged],
     }
-    found = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float)
-    for row, q in zip(tables["proposals"], resampling.q_values(found).tolist(), strict=True):
+    p_values = np.array(
+        [np.nan if row["p_value"] is None else row["p_value"] for row in tables["proposals"]], dtype=float
+    )
+    for row, q in zip(tables["proposals"], resampling.q_values(p_values).tolist(), strict=True):
         row["q_value"] = defined(q)
     for record in (records.propose.PROPOSALS, records.propose.JUDGED):
         files.write_table(folder / record.name, record.of(tables[record.name.removesuffix(".parquet")]))
@@ -68,12 +70,12 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
 
 
 def cost(tokens: tuple[int, int], prices: tuple[float, float] | None) -> float | None:
-    """What tokens in and out cost at prices per million."""
+    """Cost of tokens in and out at prices per million."""
     return None if prices is None else sum(n * price for n, price in zip(tokens, prices, strict=True)) / 1e6
 
 
 def _proposal(number: int, each: Scored, plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    known = outcome.known if each.hypothesis.kind == "question" else None
+    accuracy = outcome.accuracy if each.hypothesis.kind == "question" else None
     scores = dict.fromkeys(("targets", "samples", "undecided", "chance", "p_value", *_fields(intervals.UNDEFINED)))
     for name, value in each.scores.items():
         scores |= _fields(value, name) if isinstance(value, Estimate) else {name: _number(value)}
@@ -84,14 +86,14 @@ def _proposal(number: int, each: Scored, plan: Plan, outcome: Outcome) -> dict[s
         "feature": each.hypothesis.feature,
         "status": each.status,
         "reason": each.reason,
-        "shown": [case.target for case in plan.material.shown],
-        "collapsed": plan.material.collapsed,
+        "shown": [case.target for case in plan.split.shown],
+        "collapsed": plan.split.collapsed,
         "unparsed": each.unparsed,
-        "known": known and known.n,
-        "sensitivity": known and known.sensitivity,
-        "specificity": known and known.specificity,
-        "repeated": each.same,
-        "negated": each.turned,
+        "known": accuracy and accuracy.n,
+        "sensitivity": accuracy and accuracy.sensitivity,
+        "specificity": accuracy and accuracy.specificity,
+        "repeated": each.repeated,
+        "negated": each.negated,
     } | scores
 
 
@@ -114,18 +116,18 @@ def _usage(run: Path, address: Address, outcome: Outcome, prices: tuple[float, f
 
 
 def _others(
-    folder: Path, name: str, asked: dict[str, Any], column: str, questions: Sequence[str]
+    folder: Path, name: str, key: dict[str, Any], column: str, questions: Sequence[str]
 ) -> Iterable[dict[str, Any]]:
-    """The rows of other sites, bandwidths and models; and of other features, where only questions were asked."""
+    """The rows of other sites, bandwidths and models; and of other features, where the plan has only questions."""
     path = folder / f"{name}.parquet"
     if not path.exists():
         return []
-    mine = pc.field("site") == asked["site"]
-    for key in ("bandwidth", "model"):
-        mine &= pc.field(key) == asked[key]
+    same = pc.field("site") == key["site"]
+    for column_name in ("bandwidth", "model"):
+        same &= pc.field(column_name) == key[column_name]
     if questions:
-        mine &= pc.field(column).isin(list(questions))
-    return pq.read_table(path).filter(~mine).to_pylist()
+        same &= pc.field(column).isin(list(questions))
+    return pq.read_table(path).filter(~same).to_pylist()
 
 
 def _made_from(run: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from inversescope.propose.split import Blind
+from inversescope.propose.split import HeldOut
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import entropy, label_shares
@@ -23,12 +23,12 @@ from inversescope.verdicts import COLLAPSED
 Labels = Mapping[str, str | None]
 
 
-def score(blind: Blind, labels: Labels, seed: int) -> dict[str, Any]:
+def score(held_out: HeldOut, labels: Labels, seed: int) -> dict[str, Any]:
     """The scores of a feature, NaN where undefined; `labels` are of every text, None where it is undecided."""
     values = sorted({label for label in labels.values() if label is not None})
-    targets = _codes(blind.sources, labels, values)
-    samples = np.stack([_codes(texts, labels, values) for texts in blind.samples])
-    prior = _codes(blind.prior, labels, values)
+    targets = _codes(held_out.sources, labels, values)
+    samples = np.stack([_codes(texts, labels, values) for texts in held_out.samples])
+    prior = _codes(held_out.prior, labels, values)
     shares = label_shares(samples, np.ones(samples.shape), len(values))
     free = label_shares(prior[None], np.ones((1, len(prior))), len(values))
     own = np.where((targets >= 0) & ~np.isnan(shares).any(1), targets, -1)

@@ -1,4 +1,4 @@
-"""What is known of a site at a bandwidth: targets that may be shown, targets held out, and inputs of the prior.
+"""Split of the targets of a site and bandwidth: some shown, some held out, and inputs of the prior.
 
 A hypothesis is made from the first and scored on the second; no target is in both. Dimensions: `n` draws of a target.
 """
@@ -40,8 +40,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Blind:
-    """Held-out texts, and where they come from: nothing in a text says which is which.
+class HeldOut:
+    """Held-out texts and their origin, which no text shows.
 
     Samples are drawn by weight, so they count alike; the `prior`'s inputs are the distractors.
     """
@@ -58,14 +58,14 @@ class Blind:
 
     @cached_property
     def roles(self) -> dict[str, str]:
-        """What each text is, where it is several things the first of `source`, `sample`, `prior`."""
+        """Role of each text, where it has several the first of `source`, `sample`, `prior`."""
         drawn = dict.fromkeys((text for texts in self.samples for text in texts), "sample")
         return dict.fromkeys(self.prior, "prior") | drawn | dict.fromkeys(self.sources, "source")
 
 
 @dataclass(frozen=True)
-class Material:
-    """A site at a bandwidth. `collapsed` targets have too few samples that weigh, and are in neither list."""
+class Split:
+    """Targets of a site and bandwidth. `collapsed` targets have too few samples with weight, and are in no list."""
 
     site: str
     bandwidth: float
@@ -76,7 +76,7 @@ class Material:
     probability: Float[ndarray, " prior"]
     seed: int
 
-    def blind(self, targets: int, samples: int, prior: int) -> Blind:
+    def draw_held_out(self, targets: int, samples: int, prior: int) -> HeldOut:
         """At most so many held-out targets, samples of each, and inputs of the prior; the same at every call."""
         rng = Stream.JUDGED.rng(self.seed)
         count = min(prior, len(self.prior))
@@ -85,7 +85,7 @@ class Material:
         cases = self.held_out[:targets]
         drawn = [[case.texts[i] for i in systematic(case.weights, samples, rng)] for case in cases]
         sources = [case.source for case in cases]
-        return Blind([case.target for case in cases], sources, drawn, [self.prior[i] for i in chosen])
+        return HeldOut([case.target for case in cases], sources, drawn, [self.prior[i] for i in chosen])
 
     def examples(self, n: int) -> list[str]:
         """`n` inputs of the prior to be shown beside the samples."""
@@ -93,8 +93,8 @@ class Material:
         return [self.prior[i] for i in rng.choice(len(self.prior), n, p=self.probability)]
 
 
-def read_material(run: Path, site: str, bandwidth: float | None = None) -> Material:
-    """The material of a verified run. Without a bandwidth: the smallest at which half of the targets have samples that
+def read_split(run: Path, site: str, bandwidth: float | None = None) -> Split:
+    """The split of a verified run. Without a bandwidth: the smallest at which half of the targets have samples that
     weigh, or else the largest.
 
     Raises:
@@ -107,7 +107,7 @@ def read_material(run: Path, site: str, bandwidth: float | None = None) -> Mater
         files.check_hash(*_record(run / step))
     seed = files.read_json(run / "resolved.json")["seed"]
     inputs = pq.read_table(run / "collect" / "inputs.parquet", columns=["split", "row", "text", "probability"])
-    sources = _split(inputs, "target")["text"].to_pylist()
+    sources = _of_split(inputs, "target")["text"].to_pylist()
     cases = _cases(pq.read_table(run / "verify" / "samples.parquet", columns=list(_SAMPLES)), site, bandwidth, sources)
     h, usable = _at(cases, bandwidth, len(sources))
     rng = Stream.PROPOSAL_SPLIT.rng(seed)
@@ -120,10 +120,10 @@ def read_material(run: Path, site: str, bandwidth: float | None = None) -> Mater
             allowed="at least 4",
             remedy="another bandwidth, or a run with more targets (collect.targets) or samples (sample.samples)",
         )
-    pool = _split(inputs, "pool")
-    known = pool["probability"].to_numpy(zero_copy_only=False).astype(float)
-    probability = np.full(len(pool), 1 / len(pool)) if np.isnan(known).any() else known / known.sum()
-    return Material(
+    pool = _of_split(inputs, "pool")
+    stored = pool["probability"].to_numpy(zero_copy_only=False).astype(float)
+    probability = np.full(len(pool), 1 / len(pool)) if np.isnan(stored).any() else stored / stored.sum()
+    return Split(
         site=site,
         bandwidth=h,
         shown=order[:shown],
@@ -141,20 +141,20 @@ def _record(folder: Path) -> tuple[Path, str]:
     return folder / name, files.read_json(folder / files.MANIFEST)["files"][name]
 
 
-def _split(inputs: pa.Table, split: str) -> pa.Table:
+def _of_split(inputs: pa.Table, split: str) -> pa.Table:
     return inputs.filter(pc.field("split") == split).sort_by("row")
 
 
 def _cases(samples: pa.Table, site: str, bandwidth: float | None, sources: list[str]) -> dict[float, list[Case]]:
-    """For each bandwidth at the site, or the one that is asked for, its targets with their verified samples."""
+    """Targets with their verified samples, for each bandwidth at the site or for one."""
     samples = samples.filter(pc.field("producer") == "generator")
     sites = set(samples["site"].unique().to_pylist())
     if site not in sites:
         allowed = ", ".join(sorted(sites, key=lambda name: Site.parse(name).depth))
         raise UserError("this run has no samples at this site", given=site, allowed=allowed)
-    mine = samples.filter((pc.field("site") == site) & pc.field("verified"))
+    rows = samples.filter((pc.field("site") == site) & pc.field("verified"))
     groups: defaultdict[float, defaultdict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in mine.to_pylist():
+    for row in rows.to_pylist():
         groups[row["bandwidth"]][row["target"]].append(row)
     if bandwidth is not None and bandwidth not in groups:
         allowed = ", ".join(f"{h:g}" for h in sorted(groups))

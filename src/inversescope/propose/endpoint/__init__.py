@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible address: what is asked, what it costs, what it answered."""
+"""A language model behind an OpenAI-compatible address: requests, their cost, replies."""
 
 from inversescope.propose.endpoint.address import Address
 from inversescope.propose.endpoint.budget import Budget, BudgetError, estimate_tokens

@@ -1,4 +1,4 @@
-"""Where the language model is: address, name and key, from the environment."""
+"""Address, name and key of the language model, from the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = (
 
 @dataclass(frozen=True)
 class Address:
-    """A chat endpoint: `base_url` up to and without `/chat/completions`, the `model` to ask for, and the `key`.
+    """A chat endpoint: `base_url` up to and without `/chat/completions`, the name of the `model`, and the `key`.
 
     The key is never shown, and never written to disk.
     """

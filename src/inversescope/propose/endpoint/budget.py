@@ -1,4 +1,4 @@
-"""What may be sent: calls and tokens, counted before a request leaves."""
+"""Budget of calls and tokens, counted before a request leaves."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 from inversescope.errors import UserError
-from inversescope.progress import Progress
+from inversescope.progress import Progress, silent
 from inversescope.propose.endpoint.address import Address
 from inversescope.propose.endpoint.budget import Budget, estimate_tokens
 from inversescope.propose.endpoint.replies import Replies, Reply, Request
@@ -81,7 +81,7 @@ class Endpoint:
             BudgetError: the request would go beyond the budget.
             UserError: the endpoint refuses the request, or does not answer.
         """
-        return self.ask_all([request], lambda done, total: None)[0]
+        return self.ask_all([request], silent)[0]
 
     def ask_all(self, requests: Sequence[Request], progress: Progress) -> list[Reply]:
         """The replies in order. Where one fails or the user interrupts, requests on their way are still waited for."""

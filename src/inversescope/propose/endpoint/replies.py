@@ -1,4 +1,4 @@
-"""What was asked and what came back, kept on disk: a request that was answered once is never sent again."""
+"""Requests with their replies, kept on disk: a request with a reply is never sent again."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from typing import Any
 from inversescope import files
 from inversescope.propose.endpoint.budget import estimate_tokens
 
-ROLE_TOKENS = 16  # what a chat template puts around two messages, about
+ROLE_TOKENS = 16  # of a chat template around two messages, about
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question: `instructions` are ours, `data` is a JSON text of what the question is about, and holds texts of
-    others; `reply_tokens` bounds the answer."""
+    """One request: `instructions` are ours, `data` is JSON with texts of others; `reply_tokens` bounds the reply."""
 
     instructions: str
     data: str
     reply_tokens: int
 
     def body(self, model: str) -> dict[str, Any]:
-        """The request as the endpoint is sent it: no randomness where the server allows that."""
+        """Body of the HTTP request: no randomness where the server allows that."""
         messages = [{"role": "system", "content": self.instructions}, {"role": "user", "content": self.data}]
         return {"model": model, "messages": messages, "temperature": 0, "seed": 0, "max_tokens": self.reply_tokens}
 
@@ -37,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. `text` is null where there was none; then `problem` says why.
+    """Reply to a request. `text` is null where there was none; `problem` is the reason.
 
     `attempts` counts the requests that it took; tokens are the server's count, or estimated where it gave none.
     """
@@ -66,7 +65,7 @@ class Replies:
         return Reply(**files.read_json(path)["reply"]) if path.exists() else None
 
     def put(self, key: str, body: dict[str, Any], reply: Reply) -> None:
-        """Keep a reply beside what was asked."""
+        """Keep a reply beside its request."""
         files.write_json(self.folder / f"{key}.json", {"request": body, "reply": asdict(reply)})
 
     def all(self) -> list[Reply]:
