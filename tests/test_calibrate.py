@@ -1,4 +1,4 @@
-"""Calibration, on a world that can be enumerated: what it measures is what it says, and verdicts are right."""
+"""Calibration, in an enumerable world: divergences and gaps are those of the formulas, and verdicts are right."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ASKED = CalibrateConfig(targets=24, draws=32, queries=("clean", "noisy"), bandwi
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Every input of the prior, of which train and pool are made."""
+    """The whole prior, as train split and pool."""
     splits = {"pool": INPUTS, "target": INPUTS}
     return write_store(tmp_path_factory.mktemp("whole"), splits, read, ToyTask().labels, PRIOR)
 
@@ -59,9 +59,9 @@ def good(whole: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
 
 @pytest.fixture(scope="module")
 def early(whole: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
-    """Stopped long before it knows anything; its encoder is told nothing before training."""
-    untold = SHAPE.model_copy(update={"encoder": "residual"})
-    return trained(tmp_path_factory.mktemp("early"), whole, 3, shape=untold)
+    """Stopped after three steps, with an encoder of which nothing is fitted before training."""
+    unfitted = SHAPE.model_copy(update={"encoder": "residual"})
+    return trained(tmp_path_factory.mktemp("early"), whole, 3, shape=unfitted)
 
 
 def comparison(store: Store) -> Comparison:
@@ -88,7 +88,7 @@ def test_stand_ins_are_drawn_from_the_prior(whole: Store):
     assert [counts[i] / 20_000 for i in range(len(INPUTS))] == pytest.approx(list(PRIOR.values()), abs=0.015)
 
 
-def test_a_draw_does_not_answer_for_itself(drawn: Store):
+def test_a_draw_is_not_its_own_neighbour(drawn: Store):
     targets = stand_ins(drawn, 10, 0)
     tokens = drawn.inputs("pool").tokens
     found = distances(drawn, LAST, targets, drawn.activations("pool", LAST)[targets])
@@ -98,7 +98,7 @@ def test_a_draw_does_not_answer_for_itself(drawn: Store):
 
 @pytest.mark.parametrize("query", ["clean", "noisy"])
 def test_divergence_and_variation_are_sums_over_the_prior(whole: Store, early: Generator, query):
-    """All eight inputs are fewer than the points, so nothing is left to chance: against numpy."""
+    """All eight inputs are fewer than the points, so nothing is sampled: against numpy."""
     asked = comparison(whole)
     found = asked.compare(early, COUNTS, 0.2, query)
     rng = torch.Generator().manual_seed(0)
@@ -116,7 +116,7 @@ def test_divergence_and_variation_are_sums_over_the_prior(whole: Store, early: G
     assert found.variation == pytest.approx(np.maximum(0, true - np.exp(log_q)).sum(1), abs=1e-4)
 
 
-def test_gaps_are_what_the_draws_say_less_what_is_true(whole: Store, good: Generator):
+def test_gaps_are_shares_of_the_draws_minus_the_posteriors(whole: Store, good: Generator):
     found = comparison(whole).compare(good, LAST, 0.1, "clean")
     with torch.no_grad():
         condition = good.condition(LAST, whole.activations("pool", LAST), torch.full((len(INPUTS),), 0.1))
@@ -149,7 +149,7 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
         assert all(row["kl_low"] < row["kl"] < row["kl_high"] <= row["kl_worst"] + 1 for row in table)
 
 
-def test_a_bandwidth_outside_its_range_is_said(whole: Store, good: Generator, tmp_path: Path):
+def test_a_bandwidth_outside_the_trained_range_cannot_be_told(whole: Store, good: Generator, tmp_path: Path):
     asked = ASKED.model_copy(update={"bandwidths": (50.0,)})
     calibrate(tmp_path, whole, good, ToyTask().labels, asked, (), 0, silent)
     for queries in files.read_json(tmp_path / "verdicts.json")["sites"].values():
@@ -184,7 +184,7 @@ def test_bandwidths_reach_from_one_neighbour_to_the_prior(whole: Store):
 
 
 @pytest.mark.parametrize("points", [3, 8, 40])
-def test_points_estimate_a_mean_without_bias(points: int):
+def test_sampled_points_estimate_a_mean_without_bias(points: int):
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.full(60, 0.3))
     values, sums = rng.normal(size=60), []

@@ -1,4 +1,4 @@
-"""Every encoder, conditioning and backbone together: draws are what they say, and each choice does its part."""
+"""Every encoder, conditioning and backbone together: log probabilities are exact, and each choice has its effect."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CPU = torch.device("cpu")
 
 
 def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = True, adapted: bool = False) -> Generator:
-    """An untrained generator; shaken, no number is what it was made with, so that nothing passes by being zero."""
+    """An untrained generator; `shaken`, with noise on every weight, so that no test passes because weights are zero."""
     torch.manual_seed(0)
     vocabulary = Vocabulary(((7,), (9,)))
     pca = InputPCA.of(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
@@ -78,7 +78,7 @@ every_way = pytest.mark.parametrize(
 
 
 @every_way
-def test_what_is_drawn_is_what_it_says_and_the_condition_matters(encoder: str, conditioning: str, backbone: str):
+def test_a_draws_log_probability_is_exact_and_depends_on_the_condition(encoder: str, conditioning: str, backbone: str):
     made = generator(encoder, conditioning, backbone)
     assert made.backbone.shape.layers == 2
     condition = conditions(made, 60)
@@ -88,9 +88,9 @@ def test_what_is_drawn_is_what_it_says_and_the_condition_matters(encoder: str, c
     with torch.no_grad():
         read_at_once = -made.nats(made.vocabulary.encode([drawn[i] for i in ended]), condition[ended])
         assert torch.allclose(log_q[ended], read_at_once, atol=1e-4)
-        answers = made.nats(made.vocabulary.encode([(7, 9)] * 6), condition[:6])
-    assert len(answers.mul(1e3).round().unique()) >= 5  # two of the six are the null condition
-    assert answers[2] == pytest.approx(float(answers[5]), abs=1e-4)
+        nats = made.nats(made.vocabulary.encode([(7, 9)] * 6), condition[:6])
+    assert len(nats.mul(1e3).round().unique()) >= 5  # two of the six are the null condition
+    assert nats[2] == pytest.approx(float(nats[5]), abs=1e-4)
 
 
 @every_way
@@ -115,8 +115,8 @@ def test_a_saved_generator_draws_the_same(encoder: str, conditioning: str, backb
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2"])
-def test_a_borrowed_model_says_what_its_lender_says(model_type: str):
-    """With all blocks and tokens, and a conditioning that does nothing yet."""
+def test_a_trimmed_copy_has_the_logits_of_its_original(model_type: str):
+    """With all blocks and tokens, and a conditioning that starts at zero."""
     lender = tiny_model(model_type)
     tokens = [1, *range(3, 41)]
     made = Generator(
@@ -148,7 +148,7 @@ def test_the_identity_encoder_starts_as_the_identity():
     assert torch.allclose(narrow.T @ narrow, torch.eye(5), atol=1e-5)
 
 
-def test_a_control_layer_takes_other_things_for_other_hidden_states():
+def test_a_control_layers_attention_depends_on_the_hidden_state():
     made = generator("regression", "control", "scratch")
     assert isinstance(made.conditioning, Control)
     prepared = made.conditioning.prepare(torch.randn(1, 32))
@@ -157,7 +157,7 @@ def test_a_control_layer_takes_other_things_for_other_hidden_states():
     untrained = generator("regression", "control", "scratch", shaken=False)
     hidden = torch.randn(1, 8, 32)
     assert torch.equal(
-        untrained.conditioning.steer(untrained.conditioning.prepare(torch.randn(1, 32)), 0, hidden), hidden
+        untrained.conditioning.block_output(untrained.conditioning.prepare(torch.randn(1, 32)), 0, hidden), hidden
     )
 
 
@@ -177,7 +177,7 @@ def subject() -> Subject:
 
 
 def trained(folder: Path, store: Store, subject: Subject, stop_after: int = 0, **choices: Any) -> Generator:
-    """A generator trained shortly, stopped after a step as by a kill if asked for."""
+    """A generator trained shortly; with `stop_after`, interrupted after that step as by a kill."""
     config = {"batch": 32, "bandwidths": (0.05, 1.0), "checkpoint": 3} | {
         key: choices.pop(key) for key in ("steps", "pretrain") if key in choices
     }
@@ -191,19 +191,19 @@ def trained(folder: Path, store: Store, subject: Subject, stop_after: int = 0, *
 
 
 def moved(one: Generator, other: Generator) -> set[str]:
-    """The parameters in which they differ."""
+    """Names of the parameters in which two generators differ."""
     theirs = dict(other.named_parameters())
     return {name for name, weight in one.named_parameters() if not torch.equal(weight, theirs[name])}
 
 
 def of_backbone(made: Generator) -> set[str]:
-    """The names of the backbone's own parameters."""
+    """Names of the backbone's own parameters."""
     return {name for name, _ in made.named_parameters() if name.startswith("backbone.") and "token_bias" not in name}
 
 
 @pytest.mark.parametrize("backbone", ["scratch", "subject"])
 @pytest.mark.parametrize("conditioning", ["adaln", "control"])
-def test_a_frozen_backbone_learns_first_and_then_no_more(
+def test_a_frozen_backbone_is_trained_in_pretraining_alone(
     backbone: str, conditioning: str, store: Store, subject: Subject, tmp_path: Path
 ):
     choices = {"backbone": backbone, "conditioning": conditioning, "tuning": "frozen", "pretrain": 4}
@@ -217,7 +217,7 @@ def test_a_frozen_backbone_learns_first_and_then_no_more(
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2"])
-def test_adapters_move_and_nothing_else_of_the_backbone(model_type: str, store: Store, tmp_path: Path):
+def test_adapters_alone_are_trained_of_the_backbone(model_type: str, store: Store, tmp_path: Path):
     subject = Subject.from_model(tiny_model(model_type))
     before = {name: weight.clone() for name, weight in subject.model.named_parameters()}
     choices = {"backbone": "subject", "encoder": "identity", "conditioning": "prefix", "tuning": "lora"}
@@ -237,7 +237,7 @@ def test_adapters_move_and_nothing_else_of_the_backbone(model_type: str, store: 
     ],
     ids=["frozen", "full", "lora"],
 )
-def test_a_resumed_training_ends_as_an_undisturbed_one(
+def test_a_resumed_training_ends_as_an_uninterrupted_one(
     choices: dict[str, Any], store: Store, subject: Subject, tmp_path: Path
 ):
     trained(tmp_path / "one", store, subject, steps=6, **choices)
@@ -273,7 +273,7 @@ def test_a_whole_run_on_the_subject_as_its_own_backbone(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ('conditioning = "magic"', "'adaln', 'control', 'slot' or 'prefix'"),
         ('encoder = "magic"', "'regression', 'residual' or 'identity'"),
@@ -283,8 +283,8 @@ def test_a_whole_run_on_the_subject_as_its_own_backbone(tmp_path: Path):
         ('tuning = "frozen"', "train.pretrain must be above 0"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused(keys: str, said: str):
-    with pytest.raises(UserError, match=re.escape(said)):
+def test_a_config_that_cannot_be_is_refused(keys: str, message: str):
+    with pytest.raises(UserError, match=re.escape(message)):
         RunConfig.parse(f"[generator]\n{keys}", "a config")
 
 
@@ -305,7 +305,7 @@ def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject
         lender(str(folder), other, words)
 
 
-def test_without_peft_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_without_peft_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UserError, match=re.escape("pip install 'inversescope[lora]'")):
         generator("identity", "prefix", "llama", adapted=True)

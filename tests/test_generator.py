@@ -1,4 +1,4 @@
-"""The generator's arithmetic: what it draws is what it says it draws, and its input is filtered as the formula says."""
+"""Arithmetic of the generator: draws follow its log probabilities, regressions and noise are those of the formulas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST = 3  # tokens; with the boundaries before and after, five positions
 
 
 def generator(seed: int = 0) -> Generator:
-    """An untrained generator in which no number is what it was made with, so that nothing passes by being zero."""
+    """An untrained generator with noise on every weight, so that no test passes because weights are zero."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary(PHRASES)
     inputs = [(7,), (9, 7), (9, 9, 7), (7, 7), (9,), (7, 9), (9, 9), (7, 7, 9)]
@@ -104,7 +104,7 @@ def test_everything_that_can_be_drawn_has_probability_one_in_all():
     assert float(total) == pytest.approx(1, abs=1e-5)
 
 
-def test_padding_and_neighbours_do_not_touch_a_row():
+def test_padding_and_other_rows_do_not_change_a_row():
     made = generator()
     inputs = [(7,), (9, 7, 7), (9, 9)]
     condition = conditions(made, 3)
@@ -131,12 +131,12 @@ def test_site_bandwidth_and_activation_all_reach_the_draws():
     rows = made.vocabulary.encode([(7, 9)])
     z, h = torch.tensor([[0.5, -1.0, 2.0, 0.3]]), torch.tensor([0.2])
     with torch.no_grad():
-        asked = [
+        queries = [
             made.condition(NEAR, z, h), made.condition(NEAR, z, 3 * h), made.condition(NEAR, -z, h),
             made.condition(FAR, z[:, :3], h), made.no_condition(1),
         ]  # fmt: skip
-    answers = [float(nats(made, rows, condition)) for condition in asked]
-    assert min(abs(a - b) for a, b in itertools.combinations(answers, 2)) > 1e-3
+    found = [float(nats(made, rows, condition)) for condition in queries]
+    assert min(abs(a - b) for a, b in itertools.combinations(found, 2)) > 1e-3
 
 
 def test_a_saved_generator_draws_the_same(tmp_path: Path):
@@ -220,15 +220,18 @@ def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(ban
     wanted = components.repeat(80, 1).double().numpy()
     best = standardized @ np.linalg.lstsq(standardized, wanted, rcond=None)[0]
     for column in range(2):
-        # The scale at each bandwidth is the encoder's own business.
+        # Up to a scale at each bandwidth, which is the encoder's choice.
         assert np.corrcoef(estimate[:, column], best[:, column])[0, 1] > 0.999
 
 
 def test_the_kernel_estimate_is_the_weighted_mean_of_the_other_stored_inputs_components():
     activations, components, units = correlated_site()
-    stored = torch.arange(599, 0, -12)  # fifty inputs in an order of their own
+    stored = torch.arange(599, 0, -12)  # fifty inputs, not in their own order
     channel, encoder = encoded_site(units, activations, components, stored)
-    z, h = activations[[599, 11, 300]], torch.tensor([0.1, 0.5, 1.0])  # the first and the last stored, and another
+    z, h = (
+        activations[[599, 11, 300]],
+        torch.tensor([0.1, 0.5, 1.0]),
+    )  # first and last stored, and one not stored
     squares = units.distances(z, activations[stored]).numpy() ** 2
     for exclude, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Training, on a world that can be enumerated: the generator becomes the posterior, and nothing else changes it."""
+"""Training, in an enumerable world: the generator becomes the posterior, and is a function of data and seed alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def trained_on(clean: float, store: Store, folder: Path) -> Generator:
-    """A generator of which this share of the questions were clean targets."""
+    """A generator trained with this share of clean queries."""
     config = TrainConfig(
         steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=clean, unconditional=0.2, checkpoint=1000
     )
@@ -51,24 +51,24 @@ def by_neighbours(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Gen
 
 def log_q(generator: Generator, condition: torch.Tensor) -> np.ndarray:
     """ln q of each of the eight inputs under each condition."""
-    given = generator.vocabulary.encode(INPUTS).repeat(len(condition), 1)
+    rows_of_inputs = generator.vocabulary.encode(INPUTS).repeat(len(condition), 1)
     with torch.no_grad():
-        nats = generator.nats(given, condition.repeat_interleave(len(INPUTS), 0))
+        nats = generator.nats(rows_of_inputs, condition.repeat_interleave(len(INPUTS), 0))
     return -nats.double().numpy().reshape(len(condition), -1)
 
 
 def divergence(exact: np.ndarray, log_q: np.ndarray) -> float:
-    """KL from the exact distribution to the generator's, nats, mean over conditions; it sees mass that leaks away."""
+    """KL from the exact distribution to the generator's, nats, mean over conditions; mass outside the prior counts."""
     logs = np.log(exact, out=np.zeros_like(exact), where=exact > 0)
     return float((exact * (logs - log_q)).sum(-1).mean())
 
 
-def assert_is_posterior(generator: Generator, site: Site, asked: torch.Tensor, bandwidth: float) -> None:
+def assert_is_posterior(generator: Generator, site: Site, queries: torch.Tensor, bandwidth: float) -> None:
     with torch.no_grad():
-        found = log_q(generator, generator.condition(site, asked, torch.full((len(asked),), bandwidth)))
-    exact = np.array([posterior(z, site, bandwidth) for z in asked.double().numpy()])
+        found = log_q(generator, generator.condition(site, queries, torch.full((len(queries),), bandwidth)))
+    exact = np.array([posterior(z, site, bandwidth) for z in queries.double().numpy()])
     assert divergence(exact, found) < 0.1
-    assert divergence(np.tile(list(PRIOR.values()), (len(asked), 1)), found) > 0.2  # the prior is another answer
+    assert divergence(np.tile(list(PRIOR.values()), (len(queries), 1)), found) > 0.2  # the prior is another one
 
 
 everywhere = pytest.mark.parametrize(
@@ -77,7 +77,7 @@ everywhere = pytest.mark.parametrize(
 
 
 @everywhere
-def test_noise_alone_teaches_the_exact_posterior(by_noise: Generator, store: Store, site: Site, bandwidth: float):
+def test_noisy_queries_alone_give_the_exact_posterior(by_noise: Generator, store: Store, site: Site, bandwidth: float):
     clean, units = store.activations("target", site).repeat(50, 1), store.units(site)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1)) * units.deviation
     assert_is_posterior(by_noise, site, clean + bandwidth * units.dimension**0.5 * noise, bandwidth)
@@ -85,7 +85,7 @@ def test_noise_alone_teaches_the_exact_posterior(by_noise: Generator, store: Sto
 
 
 @everywhere
-def test_neighbours_alone_teach_what_a_clean_target_means(
+def test_clean_queries_alone_give_the_exact_posterior(
     by_neighbours: Generator, store: Store, site: Site, bandwidth: float
 ):
     assert_is_posterior(by_neighbours, site, store.activations("target", site), bandwidth)
@@ -108,7 +108,7 @@ SHORT = TrainConfig(steps=24, batch=32, sites_per_step=1, bandwidths=BANDWIDTHS,
 
 
 def once(folder: Path, store: Store, seed: int = 0, stop_after: int | None = None) -> list[int]:
-    """Train shortly; the steps that were done. Stopped after a step as by a kill, if asked for."""
+    """Train shortly; the steps done. With `stop_after`, interrupted after that step as by a kill."""
     reported = []
 
     def watch(done: int, total: int, note: str = "") -> None:
@@ -121,7 +121,7 @@ def once(folder: Path, store: Store, seed: int = 0, stop_after: int | None = Non
     return reported
 
 
-def test_a_resumed_training_has_the_losses_and_weights_of_an_undisturbed_one(store: Store, tmp_path: Path):
+def test_a_resumed_training_has_the_losses_and_weights_of_an_uninterrupted_one(store: Store, tmp_path: Path):
     assert once(tmp_path / "one", store) == list(range(1, 25))
     for stop in (5, 17, 22):  # before the first checkpoint, after it, after the second
         with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""A site's units: δ against the formula written out in numpy, and what it must be between known inputs."""
+"""Units of a site: δ against the formula in numpy, and its properties."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_distances_are_a_metric(table: np.ndarray):
 
 
 @given(tables, st.floats(0.01, 100), values)
-def test_units_do_not_matter(table: np.ndarray, scale: float, shift: float):
+def test_distances_do_not_depend_on_scale_and_origin(table: np.ndarray, scale: float, shift: float):
     z = torch.from_numpy(table).double()
     # float32 keeps differences down to about 1e-7 of what they are differences of.
     size = np.abs(table).max() + abs(shift) / scale

@@ -175,7 +175,7 @@ def _backbone(
         tokens,
         *vocabulary.prefix,
         layers=shape.layers,
-        longest=positions - 1 + CONDITIONINGS[shape.conditioning].before,  # the last boundary is not read
+        longest=positions - 1 + CONDITIONINGS[shape.conditioning].prefix_length,  # the last boundary is not read
         adapted=shape.tuning == "lora",
     )
 
