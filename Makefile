@@ -1,4 +1,4 @@
-# demo, test, check, docs: each makes and reuses .venv with `python3 -m venv` and pip alone.
+# demo, test, test-all, check, docs: each makes and reuses .venv with `python3 -m venv` and pip alone.
 PYTHON ?= python3
 # Installed first, and only where no torch is yet: left to itself, pip may bring another version with gigabytes of CUDA.
 TORCH ?= torch==2.13.0
@@ -6,21 +6,26 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
-# The tests start processes beside each other: idle OpenMP threads sleep there instead of spinning in each other's way. One
-# process alone is slower for it: a training step of the demo takes 0.55 s instead of 0.2.
-test check: export OMP_WAIT_POLICY ?= passive
+# Tests run in this many processes beside each other, one thread in each.
+WORKERS ?= 2
+TESTS := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+test test-all: export OMP_NUM_THREADS ?= 1
+test test-all check: export OMP_WAIT_POLICY ?= passive
 # pyright has its own copy on board and need not ask for a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # The theme would announce its successor at every build.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test check docs
+.PHONY: demo test test-all check docs
 
 demo: .venv/.installed ## the whole path on the bundled subject, ends with a report
 	@$(BIN)/inversescope demo $(ARGS)
 
-test: .venv/.installed-dev ## every test that this machine can run
-	@$(BIN)/pytest $(ARGS)
+test: .venv/.installed-dev ## the tests, but for the slow ones and those of the machine's speed and memory
+	@$(TESTS) -m "not slow and not machine" $(ARGS)
+
+test-all: .venv/.installed-dev ## every test that this machine can run
+	@$(TESTS) $(ARGS)
 
 check: .venv/.installed-dev ## lint, format, types, import contracts, documents
 	@$(BIN)/ruff check .

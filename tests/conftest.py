@@ -1,10 +1,18 @@
-"""What every test runs under: executed shape annotations, repeatable hypothesis, and an honest closing list."""
+"""The frame of the tests: executed shape annotations, repeatable hypothesis, shared worlds, a list of tests not run."""
 
 from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from small_subject import World
 
 # Before anything imports the package: from here on each annotated shape and type in it is checked at every call.
 install_import_hook("inversescope", "typecheck.checked")
@@ -12,7 +20,30 @@ install_import_hook("inversescope", "typecheck.checked")
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
-_deselected: list[str] = []
+DESELECTED = pytest.StashKey[set[str]]()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of a session; what lies in it is made under a lock (`once.py`)."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def world(shared: Path) -> World:
+    """The small subject with a finished run. Tests leave it as it is."""
+    from small_subject import world_in
+
+    return world_in(shared)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[DESELECTED] = set()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,17 +59,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    _deselected.extend(item.nodeid for item in items)
+    for item in items:
+        item.config.stash[DESELECTED].add(item.nodeid)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # in a worker of pytest-xdist
+        session.config.workeroutput["deselected"] = sorted(session.config.stash[DESELECTED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Every worker has deselected the same tests."""
+    node.config.stash[DESELECTED].update(getattr(node, "workeroutput", {}).get("deselected", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """List every test that was not run, one a line, so that a green run says what it leaves open."""
-    skipped = [f"{report.nodeid}: {_reason(report)}" for report in terminalreporter.stats.get("skipped", [])]
-    not_run = skipped + [f"{nodeid}: deselected" for nodeid in _deselected]
+    skipped = Counter(
+        f"{_name(report.nodeid)}: {_reason(report)}" for report in terminalreporter.stats.get("skipped", [])
+    )
+    chosen = " ".join(f"-{option} {value!r}" for option in "mk" if (value := _option(config, option))) or "--deselect"
+    deselected = Counter(f"{_name(nodeid)}: left out by {chosen}" for nodeid in config.stash[DESELECTED])
+    not_run = skipped + deselected
     if not_run:
-        terminalreporter.section(f"not run: {len(not_run)}")
-        for line in sorted(not_run):
-            terminalreporter.write_line(line)
+        terminalreporter.section(f"not run: {not_run.total()}")
+        for line, times in sorted(not_run.items()):
+            terminalreporter.write_line(line if times == 1 else f"{line} ({times} cases)")
+
+
+def _option(config: pytest.Config, option: str) -> str | None:
+    return config.getoption({"m": "markexpr", "k": "keyword"}[option])
+
+
+def _name(nodeid: str) -> str:
+    """A test without its parameters."""
+    return nodeid.partition("[")[0]
 
 
 def _reason(report: pytest.TestReport) -> str:

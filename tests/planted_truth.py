@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from once import once
 from planted_worlds import WHOLE, WORLDS, World, write_world
 from scipy.stats import binom, rankdata
 
@@ -37,7 +38,8 @@ Runs = Mapping[tuple[World, int], Path]
 @cache
 def runs_in(folder: Path) -> Runs:
     """The finished runs that all tests of a session share: two seeds, the first and the last bandwidth."""
-    return finish(folder / "planted", (0, 1), BANDWIDTHS[::2])
+    with once(folder, "planted") as to_do:
+        return finish(folder / "planted", (0, 1), BANDWIDTHS[::2]) if to_do else finished_in(folder / "planted")
 
 
 def finish(folder: Path, seeds: Iterable[int], bandwidths: Sequence[float]) -> Runs:

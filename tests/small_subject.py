@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from once import once
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -121,8 +122,10 @@ class World(NamedTuple):
 @cache
 def world_in(folder: Path) -> World:
     """One world for all tests of a session, which leave it as it is."""
-    model = save_subject(folder / "small-subject")
-    config = folder / "small.toml"
-    config.write_text(config_text(model))
-    assert call("run", config, "--out", folder / "small-run") == 0
-    return World(model, config, folder / "small-run")
+    world = World(folder / "small-subject", folder / "small.toml", folder / "small-run")
+    with once(folder, "small-run") as to_do:
+        if to_do:
+            save_subject(world.model)
+            world.config.write_text(config_text(world.model))
+            assert call("run", world.config, "--out", world.run) == 0
+    return world

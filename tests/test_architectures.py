@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refuses
 from subject_fixture import LAYERS, VARIANTS, tiny_model
 
 from inversescope.errors import UserError
@@ -36,9 +37,9 @@ def test_every_architecture_has_every_point_but_those_that_do_not_exist(kind: st
 
 
 def test_what_does_not_exist_is_refused_with_the_reason():
-    with pytest.raises(UserError, match=r"resid_mid(.|\n)*side by side"):
+    with refuses("resid_mid", given="resid_mid.0"):
         subject_of("gptj").sites(["resid_mid.0"])
-    with pytest.raises(UserError, match=r"mlp_act(.|\n)*mixture of experts"):
+    with refuses("mlp_act", given=True):
         subject_of("mixtral").sites(["mlp_act.*"])
 
 
@@ -47,14 +48,14 @@ def test_a_model_outside_the_table_gives_what_can_be_found_safely(kind: str):
     subject = subject_of(kind)
     assert kind not in ARCHITECTURES
     assert subject.points == ("embed", "resid_pre", "z", "result", "resid_post", "final_norm")
-    with pytest.raises(UserError, match=r"no mlp_out(.|\n)*not in the table(.|\n)*architectures\.py"):
+    with refuses("mlp_out", given="mlp_out.0", remedy="architectures.py"):
         subject.sites(["mlp_out.0"])
 
 
 def test_a_model_whose_blocks_cannot_be_found_is_refused():
     model = tiny_model("stablelm")
     model.model.layers = torch.nn.Sequential(*model.model.layers)
-    with pytest.raises(UserError, match=r"blocks cannot be found(.|\n)*stablelm(.|\n)*gpt2(.|\n)*architectures\.py"):
+    with refuses(given="stablelm", allowed="gpt2", remedy="architectures.py"):
         Subject.from_model(model)
 
 
@@ -94,7 +95,7 @@ def test_a_wrong_entry_is_found_out_and_its_points_are_refused(fault: str, monke
     assert points <= failed
     for point in points:
         address = ".".join([point, *"0" * len(subject.shape.numbers(point))])
-        with pytest.raises(UserError, match=rf"point {point} of this subject is not what it should be(.|\n)*doctor"):
+        with refuses(point, given=True, allowed=True, remedy="inversescope doctor"):
             site_checks.require(subject, subject.sites([address]))
 
 

@@ -239,6 +239,7 @@ def test_a_pair_seen_from_the_other_side_is_turned():
         assert row["difference_low"] == pytest.approx(-turned["difference_high"]) and row["p"] == turned["p"]
 
 
+@pytest.mark.machine
 def test_memory_that_was_in_use_is_seen():
     with Memory(torch.device("cpu")) as memory:
         held = torch.ones(30_000_000)

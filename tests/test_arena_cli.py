@@ -10,17 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from run_contract import differences
-from small_subject import World, call, world_in
+from small_subject import World, call
 
 from inversescope import files
 from inversescope.arena import run as arena_run
 from inversescope.arena.methods import METHODS
 from inversescope.arena.pairs import TIE
-
-
-@pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from refusals import refuses
 from small_subject import call, config_text, save_subject
 from subject_fixture import tiny_model
 from torch import Tensor
@@ -18,7 +18,6 @@ from toy_world import COUNTS, INPUTS, LAST, ToyTask, read, rows, write_store
 from inversescope import files
 from inversescope.collect.store import Store
 from inversescope.config import GeneratorConfig, RunConfig, TrainConfig
-from inversescope.errors import UserError
 from inversescope.generator import IGNORED, Generator, InputPCA, Vocabulary
 from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.generator.conditioning.control import Control
@@ -273,27 +272,27 @@ def test_a_whole_run_on_the_subject_as_its_own_backbone(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "message"),
+    ("keys", "values"),
     [
-        ('conditioning = "magic"', "'adaln', 'control', 'slot' or 'prefix'"),
-        ('encoder = "magic"', "'regression', 'residual' or 'identity'"),
-        ('tuning = "magic"', "'full', 'frozen' or 'lora'"),
-        ("width = 10\nheads = 4", "width 10 is not a multiple of heads 4"),
-        ('tuning = "lora"', "'lora' needs a pretrained backbone"),
-        ('tuning = "frozen"', "train.pretrain must be above 0"),
+        ('conditioning = "magic"', ("conditioning", "adaln", "control", "slot", "prefix")),
+        ('encoder = "magic"', ("encoder", "regression", "residual", "identity")),
+        ('tuning = "magic"', ("tuning", "full", "frozen", "lora")),
+        ("width = 10\nheads = 4", ("width 10", "heads 4")),
+        ('tuning = "lora"', ("'lora'", "backbone")),
+        ('tuning = "frozen"', ("train.pretrain", "0")),
     ],
 )
-def test_a_config_that_cannot_be_is_refused(keys: str, message: str):
-    with pytest.raises(UserError, match=re.escape(message)):
+def test_a_config_that_cannot_be_is_refused(keys: str, values: tuple[str, ...]):
+    with refuses(*values):
         RunConfig.parse(f"[generator]\n{keys}", "a config")
 
 
 def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject: Subject, tmp_path: Path):
-    with pytest.raises(UserError, match="1 to 3"):
+    with refuses(given="generator.layers = 4", allowed="1 to 3"):
         trained(tmp_path, store, subject, backbone="subject", layers=4)
-    with pytest.raises(UserError, match="learn before it is frozen"):
+    with refuses(given="train.pretrain = 0", remedy="train.pretrain"):
         trained(tmp_path, store, subject, backbone="subject", tuning="frozen")
-    with pytest.raises(UserError, match="too long"):
+    with refuses("tokens", allowed=True):
         short = Subject.from_model(tiny_model("gpt2", max_position_embeddings=6))
         trained(tmp_path, store, short, backbone="subject", conditioning="prefix")
     folder = save_subject(tmp_path / "model")
@@ -301,13 +300,13 @@ def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject
     words = same.encode(" Mary gave")
     assert lender(str(folder), same, words).config.model_type == "llama"
     other = Subject.from_model(tiny_model("llama"), encode=lambda text: [3], decode=lambda tokens: "something else")
-    with pytest.raises(UserError, match="the subject's own tokenizer"):
+    with refuses(given="generator.backbone", allowed="tokenizer"):
         lender(str(folder), other, words)
 
 
 def test_without_peft_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(UserError, match=re.escape("pip install 'inversescope[lora]'")):
+    with refuses("peft", remedy="pip install 'inversescope[lora]'"):
         generator("identity", "prefix", "llama", adapted=True)
 
 

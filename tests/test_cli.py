@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from run_contract import differences
-from small_subject import World, call, config_text, world_in
+from small_subject import World, call, config_text
 
 from inversescope import files
 from inversescope.cli import progress
@@ -24,11 +24,6 @@ from inversescope.config import RunConfig
 from inversescope.stats.design import targets_needed
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
-
-
-@pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world_in(tmp_path_factory.getbasetemp())
 
 
 def test_a_run_leaves_what_the_page_says(world: World):

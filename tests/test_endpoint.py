@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from fake_endpoint import Body, Fault, Server, data_in, serving
+from refusals import refuses
 
-from inversescope.errors import UserError
 from inversescope.propose.endpoint import Address, Budget, BudgetError, Endpoint, Replies, Request, client
 
 KEY = "sk-secret-of-this-test"
@@ -62,18 +61,18 @@ def test_the_environment_names_the_endpoint_and_ours_come_first():
 
 
 @pytest.mark.parametrize(
-    ("environment", "says"),
+    ("environment", "given"),
     [
-        ({}, "not set: INVERSESCOPE_BASE_URL or OPENAI_BASE_URL, INVERSESCOPE_MODEL"),
-        ({"OPENAI_API_KEY": KEY, "INVERSESCOPE_MODEL": "m"}, "not set: INVERSESCOPE_BASE_URL or OPENAI_BASE_URL"),
-        ({"INVERSESCOPE_BASE_URL": "127.0.0.1:8080", "INVERSESCOPE_MODEL": "m"}, "given:   127.0.0.1:8080"),
-        ({"INVERSESCOPE_BASE_URL": "http://x.test:99999/v1", "INVERSESCOPE_MODEL": "m"}, "address cannot be used"),
-        ({"INVERSESCOPE_BASE_URL": "http://[x", "INVERSESCOPE_MODEL": "m"}, "address cannot be used"),
-        ({"INVERSESCOPE_BASE_URL": f"http://{KEY}:{KEY}@x.test/v1", "INVERSESCOPE_MODEL": "m"}, "...@x.test/v1"),
+        ({}, ("INVERSESCOPE_BASE_URL", "OPENAI_BASE_URL", "INVERSESCOPE_MODEL")),
+        ({"OPENAI_API_KEY": KEY, "INVERSESCOPE_MODEL": "m"}, ("INVERSESCOPE_BASE_URL", "OPENAI_BASE_URL")),
+        ({"INVERSESCOPE_BASE_URL": "127.0.0.1:8080", "INVERSESCOPE_MODEL": "m"}, "127.0.0.1:8080"),
+        ({"INVERSESCOPE_BASE_URL": "http://x.test:99999/v1", "INVERSESCOPE_MODEL": "m"}, "http://x.test:99999/v1"),
+        ({"INVERSESCOPE_BASE_URL": "http://[x", "INVERSESCOPE_MODEL": "m"}, "http://[x"),
+        ({"INVERSESCOPE_BASE_URL": f"http://{KEY}:{KEY}@x.test/v1", "INVERSESCOPE_MODEL": "m"}, "http://...@x.test/v1"),
     ],
 )
-def test_an_address_that_is_none_is_refused(environment: dict[str, str], says: str):
-    with pytest.raises(UserError, match=re.escape(says)) as caught:
+def test_an_address_that_is_none_is_refused(environment: dict[str, str], given: object):
+    with refuses(given=given) as caught:
         Address.from_environment(environment)
     assert KEY not in str(caught.value)
 
@@ -141,30 +140,28 @@ def test_what_a_rate_limit_asks_for_is_waited_for(server: Server, connect: Conne
 
 def test_a_wait_of_an_hour_is_not_waited_for(server: Server, connect: Connect):
     server.faults.append(Fault(429, {"Retry-After": "3600"}))
-    with pytest.raises(UserError, match="asks to wait for long\n  given:   3,600 s"):
+    with refuses(given="3,600 s", allowed=True, remedy=True):
         connect().ask(request(1))
     assert len(server.asked) == 1
 
 
 def test_a_fault_that_stays_ends_with_what_to_do(server: Server, connect: Connect, tmp_path: Path):
     server.faults += [Fault(500)] * 20
-    with pytest.raises(
-        UserError, match=r"does not answer\n  given:   status 500 \(5 attempts at http(.|\n)*same command"
-    ):
+    with refuses(given=("status 500", "5 attempts"), remedy=True):
         connect().ask(request(1))
     assert len(server.asked) == 5 and list(tmp_path.iterdir()) == []
 
 
 def test_no_server_is_said(connect: Connect):
     nobody = connect(url="http://127.0.0.1:9/v1")
-    with pytest.raises(UserError, match="does not answer\n  given:   no connection"):
+    with refuses(given="http://127.0.0.1:9/v1", remedy=True):
         nobody.ask(request(1))
     assert nobody.budget.spent == 0
 
 
 def test_a_refusal_is_told_in_the_servers_words_but_for_the_key(server: Server, connect: Connect):
     server.faults.append(Fault(401, content=f"no such key: {KEY}".encode()))
-    with pytest.raises(UserError, match=r"status 401: 'no such key: \*\*\*'") as caught:
+    with refuses(given="status 401: 'no such key: ***'") as caught:
         connect().ask(request(1))
     assert KEY not in str(caught.value) and len(server.asked) == 1
 
@@ -172,7 +169,7 @@ def test_a_refusal_is_told_in_the_servers_words_but_for_the_key(server: Server, 
 @pytest.mark.parametrize("status", [301, 307, 404])
 def test_a_wrong_address_is_refused_and_no_redirect_is_followed(server: Server, connect: Connect, status: int):
     server.faults.append(Fault(status, {"Location": f"{server.url}/elsewhere"}))
-    with pytest.raises(UserError, match=f"refuses the request\n  given:   status {status}"):
+    with refuses(given=f"status {status}"):
         connect().ask(request(1))
     assert len(server.asked) == 1
 
@@ -208,7 +205,7 @@ def test_a_count_that_is_none_is_estimated(server: Server, connect: Connect, usa
 def test_calls_are_capped_with_those_sent_again(server: Server, connect: Connect, tmp_path: Path):
     server.faults.append(Fault(500))
     asking = connect(calls=5)
-    with pytest.raises(BudgetError, match="5 calls"):
+    with pytest.raises(BudgetError):
         asking.ask_all([request(n) for n in range(10)], quiet)
     assert len(server.asked) == 5 and len(list(tmp_path.iterdir())) == 4  # what came is kept
 
@@ -216,7 +213,7 @@ def test_calls_are_capped_with_those_sent_again(server: Server, connect: Connect
 def test_tokens_are_capped_before_they_are_sent(server: Server, connect: Connect):
     most = request(0).tokens
     asking = connect(tokens=2 * 110 + most, parallel=1)
-    with pytest.raises(BudgetError, match="330 of"):
+    with pytest.raises(BudgetError):
         asking.ask_all([request(n) for n in range(10)], quiet)
     assert len(server.asked) == 3 and asking.budget.spent == 330
 

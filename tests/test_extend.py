@@ -8,16 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_subject import World, call, config_text, world_in
+from small_subject import World, call, config_text
 
 from inversescope import files
 from inversescope.collect.store import Store
 from inversescope.sites import Site
-
-
-@pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

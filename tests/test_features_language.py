@@ -114,6 +114,7 @@ def test_what_is_not_in_the_language_is_refused(expression: str, parts: list[str
     assert [part for part in parts if part not in str(caught.value)] == []
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(?R)", "(?:a{1,1000}){1,1000}b", "(?:aaaaaaaaaaaa){e<=9}c"])
 def test_no_regular_expression_hangs(pattern: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(functions, "SECONDS", 0.02)

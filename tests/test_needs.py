@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from real_shapes import PUBLISHED, planned, save_shapes
+from refusals import refuses
 from safetensors import safe_open
-from small_subject import World, call, config_text, save_subject, tokenizer, world_in
+from small_subject import World, call, config_text, save_subject, tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from inversescope import files
@@ -17,7 +18,6 @@ from inversescope.arena.cost import Memory
 from inversescope.cli.configs import shipped
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
-from inversescope.errors import UserError
 from inversescope.plan.footprint import LIBRARIES, Footprint, weights_bytes
 from inversescope.plan.needs import needs
 from inversescope.run.run import Run
@@ -25,11 +25,6 @@ from inversescope.subject import Subject, shapes
 from inversescope.subject.loading import load_tokenizer
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return world_in(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -164,6 +159,7 @@ def test_a_preset_is_planned_where_there_is_neither_gpu_nor_weights(
 # Against memory that is measured
 
 
+@pytest.mark.machine
 def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
     """Reading and training at a width at which tensors outweigh the allocator; libraries are there before."""
     words = tokenizer()
@@ -232,5 +228,5 @@ def test_a_gpu_that_is_not_there_is_planned_for_and_a_wrong_device_is_not(shapes
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     found = needs(config_text(shapes_alone).replace('"cpu"', '"all"'), "small")
     assert found.device == "all" and found.beside is not None
-    with pytest.raises(UserError, match=r"device cannot be used(.|\n)*quantum"):
+    with refuses(given="quantum", allowed=("cpu", "cuda")):
         needs(config_text(shapes_alone).replace('"cpu"', '"quantum"'), "small")

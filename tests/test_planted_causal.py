@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ Verdicts = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
-    return known_verdicts(runs_in(tmp_path_factory.getbasetemp()))
+def verdicts(shared: Path) -> Verdicts:
+    return known_verdicts(runs_in(shared))
 
 
 @pytest.mark.parametrize(
@@ -41,9 +42,9 @@ def test_a_head_that_writes_where_nothing_reads_is_unused(verdicts: Verdicts):
 
 
 @pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list[Finding]]:
+def explained(shared: Path) -> dict[tuple[str, str], list[Finding]]:
     """What is found of two sentences, each explained on its own: site and hypothesis -> findings."""
-    inverter = Inverter.load(runs_in(tmp_path_factory.getbasetemp())[SENTENCES, 0])
+    inverter = Inverter.load(runs_in(shared)[SENTENCES, 0])
     found: dict[tuple[str, str], list[Finding]] = {}
     for text in inverter.run.store.inputs("target").texts[:2]:
         explanation = explain(inverter, text, sites=[*SENTENCES.used, "z.0.1"], bandwidth=0.5)

@@ -108,9 +108,9 @@ def labels(world: World) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def rows(shared: Path) -> list[dict[str, Any]]:
     """Every score of which the truth is known: three worlds, two seeds each, two bandwidths."""
-    return all_scores(runs_in(tmp_path_factory.getbasetemp()))
+    return all_scores(runs_in(shared))
 
 
 @pytest.mark.parametrize("source", SOURCES)

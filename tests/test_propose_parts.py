@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from propose_fixture import ANIMAL, COLOUR, RED, planted, texts
+from refusals import refuses
 
 from inversescope import files
-from inversescope.errors import UserError
 from inversescope.features import parse
 from inversescope.features.functions import FUNCTIONS, NAMES, NEEDED
 from inversescope.propose import read_split
@@ -195,24 +195,24 @@ def test_the_bandwidth_is_the_smallest_with_samples_that_weigh(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("site", "bandwidth", "says"),
+    ("site", "bandwidth", "values"),
     [
-        ("resid_post.7", None, "no samples at this site\n  given:   resid_post.7\n  allowed: resid_post.1"),
-        ("resid_post.1", 0.3, "no samples at this bandwidth\n  given:   0.3\n  allowed: 0.1, 0.5"),
-        ("resid_post.1", 0.1, "too few targets .*\n  given:   0 of 8 targets at resid_post.1, h = 0.1"),
+        ("resid_post.7", None, {"given": "resid_post.7", "allowed": "resid_post.1"}),
+        ("resid_post.1", 0.3, {"given": 0.3, "allowed": "0.1, 0.5"}),
+        ("resid_post.1", 0.1, {"given": ("0 of 8", "resid_post.1", 0.1), "allowed": 4, "remedy": True}),
     ],
 )
-def test_what_the_run_does_not_have_is_refused(tmp_path: Path, site: str, bandwidth: float | None, says: str):
+def test_what_the_run_does_not_have_is_refused(tmp_path: Path, site: str, bandwidth: float | None, values: dict):
     write_run(tmp_path)
-    with pytest.raises(UserError, match=says):
+    with refuses(**values):
         read_split(tmp_path, site, bandwidth)
 
 
 def test_a_run_that_is_not_verified_or_was_changed_is_refused(tmp_path: Path):
     write_run(tmp_path)
     (tmp_path / "verify" / "samples.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match="not what was written"):
+    with refuses(given=tmp_path, allowed=True, remedy=True):
         read_split(tmp_path, "resid_post.1")
     (tmp_path / "verify" / "manifest.json").unlink()
-    with pytest.raises(UserError, match="step verify of this run is not done"):
+    with refuses("verify", given=tmp_path, remedy=True):
         read_split(tmp_path, "resid_post.1")

@@ -11,8 +11,8 @@ import pytest
 from fake_tokenizer import KnowingSubject, WordSubject
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refuses
 
-from inversescope.errors import UserError
 from inversescope.subject.tokenizer import Tokenizer
 from inversescope.tasks.chat import FEATURES, Chat, ChatConfig
 from inversescope.tasks.chat_requests import FORMS, REQUESTS
@@ -123,14 +123,14 @@ class Shouting(WordSubject):
 
 
 @pytest.mark.parametrize(
-    ("subject", "says"),
+    ("subject", "values"),
     [
-        (Untemplated(), "no chat template"),
-        (Shouting(), "does not write"),
+        (Untemplated(), {"given": "1 messages", "remedy": True}),
+        (Shouting(), {"given": "user:-1", "remedy": True}),
     ],
 )
-def test_subjects_that_do_not_converse_are_refused(subject: WordSubject, says: str):
-    with pytest.raises(UserError, match=says):
+def test_subjects_that_do_not_converse_are_refused(subject: WordSubject, values: dict):
+    with refuses(**values):
         task_of(subject)
 
 

@@ -11,9 +11,9 @@ from fake_tokenizer import KnowingSubject, WordSubject
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from refusals import refuses
 from scipy.stats import chisquare
 
-from inversescope.errors import UserError
 from inversescope.tasks.icl import FEATURES, ICL, ICLConfig
 from inversescope.tasks.icl_words import KIND_OF, PAIRS
 
@@ -162,30 +162,31 @@ def test_the_contrast_is_the_answer_beside_that_of_another_task():
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "where", "kind"),
     [
-        ({"tasks": ("antonym", "synonym")}, "there is no task synonym"),
-        ({"tasks": ("antonym", "antonym")}, "named twice"),
-        ({"tasks": ("antonym",)}, "at least 2"),
-        ({"examples": (2, 2)}, "named twice"),
-        ({"examples": ()}, "at least 1"),
-        ({"examples": (0,)}, "greater than 0"),
-        ({"words": 25}, "less than or equal to 24"),
-        ({"cut": "S2"}, "'END' or 'query'"),
+        ({"tasks": ("antonym", "synonym")}, ("tasks",), "value_error"),
+        ({"tasks": ("antonym", "antonym")}, ("tasks",), "value_error"),
+        ({"tasks": ("antonym",)}, ("tasks",), "too_short"),
+        ({"examples": (2, 2)}, ("examples",), "value_error"),
+        ({"examples": ()}, ("examples",), "too_short"),
+        ({"examples": (0,)}, ("examples", 0), "greater_than"),
+        ({"words": 25}, ("words",), "less_than_equal"),
+        ({"cut": "S2"}, ("cut",), "literal_error"),
     ],
 )
-def test_settings_that_cannot_be_used(settings: dict, says: str):
-    with pytest.raises(ValidationError, match=says):
+def test_settings_that_cannot_be_used(settings: dict, where: tuple, kind: str):
+    with pytest.raises(ValidationError) as refused:
         ICLConfig(**settings)
+    assert (where, kind) in [(error["loc"], error["type"]) for error in refused.value.errors()]
 
 
 def test_a_prompt_needs_more_words_than_it_has_examples():
-    with pytest.raises(UserError, match="examples up to 4"):
+    with refuses(given=("words = 5", "examples = 5"), allowed=4):
         task_of(words=5, examples=(2, 5))
 
 
 def test_what_cannot_be_enumerated_says_so():
-    with pytest.raises(UserError, match=r"too large to be enumerated(.|\n)*allowed: up to 5,000,000"):
+    with refuses(given="inputs", allowed="5,000,000", remedy=("collect.train", "collect.pool")):
         next(task_of().enumerate())
 
 

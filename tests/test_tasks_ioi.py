@@ -14,9 +14,9 @@ from fake_tokenizer import LONGEST, AnsweringSubject, WordSubject
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from refusals import refuses
 from scipy.stats import chisquare
 
-from inversescope.errors import UserError
 from inversescope.tasks import IOI, IOIConfig, TaskSection, load_task, require
 from inversescope.tasks.ioi_templates import FEATURES
 from inversescope.tasks.ioi_words import NAMES, OBJECTS, PLACES, TEMPLATES
@@ -265,7 +265,7 @@ def test_names_are_single_tokens_and_other_words_need_not_be() -> None:
 
 def test_too_many_names_for_the_tokenizer_are_refused_with_the_number_there_is() -> None:
     single = sum(len(name) <= LONGEST for name in NAMES)
-    with pytest.raises(UserError, match=f"allowed: 2 to {single}"):
+    with refuses(given=f"names = {single + 1}", allowed=f"2 to {single}"):
         small("END", names=single + 1)
 
 
@@ -291,11 +291,15 @@ class Lossy(WordSubject):
 
 
 @pytest.mark.parametrize(
-    ("subject", "message"),
-    [(Letters(), "no IOI with it"), (Merging(), "does not split a prompt"), (Lossy(), "does not split a prompt")],
+    ("subject", "values"),
+    [
+        (Letters(), {"given": "names =", "allowed": 0}),
+        (Merging(), {"given": "gives", "remedy": True}),
+        (Lossy(), {"given": "gives", "remedy": True}),
+    ],
 )
-def test_tokenizers_that_do_not_suit_are_refused(subject: WordSubject, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+def test_tokenizers_that_do_not_suit_are_refused(subject: WordSubject, values: dict) -> None:
+    with refuses(**values):
         IOI(IOIConfig(name="ioi"), subject)
 
 
@@ -314,7 +318,7 @@ def test_a_task_that_the_subject_cannot_do_is_refused_unless_forced() -> None:
         IOI(IOIConfig(), subject).accuracy(subject, 100, np.random.default_rng(0))
         for subject in (AnsweringSubject(wrong_every=4), AnsweringSubject(wrong_every=10))
     )
-    with pytest.raises(UserError, match=r"accuracy 0\.750.*100 prompts"):
+    with refuses(given=("0.750", "100 prompts"), allowed=0.9, remedy="force = true"):
         require(bad, force=False)
     require(bad, force=True)
     require(good, force=False)  # 0.9 of 100 is enough, though its interval reaches below

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from refusals import refuses
 from safetensors.torch import save_file
 from small_subject import call, config_text, tokenizer
 from subject_fixture import LAYERS, VARIANTS, tiny_model
 
-from inversescope.errors import UserError
 from inversescope.run.run import Run
 from inversescope.subject.architectures import ARCHITECTURES
 from inversescope.subject.loading import quiet
@@ -62,5 +62,5 @@ def test_every_point_through_a_projection_and_several_at_once(tmp_path: Path):
     assert {row["site"] for row in results if row["source"] == "generator"} == set(sites)
     # A run knows the projection that it was made with.
     probe(tmp_path / "probe.safetensors", seed=1)
-    with pytest.raises(UserError, match=r"projection 'probe' is not the one"):
+    with refuses("'probe'", given="fingerprint", allowed="fingerprint", remedy=True):
         _ = Run.open(tmp_path / "run").subject

@@ -20,3 +20,4 @@ class UserError(ValueError):
         if remedy is not None:
             parts.append(f"  try:     {remedy}")
         super().__init__("\n".join(parts))
+        self.problem, self.given, self.allowed, self.remedy = problem, given, allowed, remedy
