@@ -170,7 +170,7 @@ def test_without_the_extra_it_mines_as_before_and_says_so(
     search = json.loads((tmp_path / "mine" / "search.json").read_text())
     assert search["annotators"] == {} and search["not_tried"] == dict.fromkeys(WORDS, annotator.INSTALL)
     Console(width=200).print(hypotheses_table(tmp_path))
-    assert f"not tried: part of speech, sentiment, topic: {annotator.INSTALL}" in capsys.readouterr().out
+    assert f"part of speech, sentiment, topic: {annotator.INSTALL}" in capsys.readouterr().out
     for expression in ("sentiment", "part_of_speech(0)", 'count_tagged("NOUN")', 'about(text, "a", "b")'):
         with refuses(remedy="inversescope[linguistics]"):
             parse(expression)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from refusals import check, printed
 from run_contract import differences
 from small_subject import World, call
 
@@ -74,7 +75,7 @@ def test_it_goes_on_after_an_interruption(run: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(arena_run, "_answer", interrupted)
     assert call("arena", run, *FEW) == 130
-    assert f"start it again: inversescope arena {run}" in capsys.readouterr().err
+    assert f"inversescope arena {run}" in capsys.readouterr().err
     assert not files.finished(run / "arena") and files.finished(run / "arena" / "reference")
     monkeypatch.setattr(arena_run, "_answer", answer)
     names = run_from_now_on(monkeypatch)
@@ -115,17 +116,15 @@ def test_bad_questions_are_refused(run: Path, arguments: tuple, says: tuple, cap
 def test_a_run_that_is_not_finished_is_refused(run: Path, capsys: pytest.CaptureFixture[str]):
     shutil.rmtree(run / "verify")
     assert call("arena", run) == 2
-    said = capsys.readouterr().err
-    assert "the arena needs a finished run" in said and "verify not done" in said and "--resume" in said
+    check(printed(capsys.readouterr().err), given=(run, "verify"), remedy="--resume")
 
 
 def test_a_study_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("arena", tmp_path / "none") == 2
-    said = capsys.readouterr().err
-    assert "there is no such config" in said and "demo" in said
+    check(printed(capsys.readouterr().err), given=tmp_path / "none", allowed="demo")
 
 
 def test_answers_to_another_question_are_not_mixed(run: Path, capsys: pytest.CaptureFixture[str]):
     assert call("arena", run, "--only", "reference") == 0
     assert call("arena", run, "--only", "reference", "--seed", 9) == 2
-    assert re.search(r"answers for another seed\n  given:   9\n  allowed: 3", capsys.readouterr().err)
+    check(printed(capsys.readouterr().err), "seed", given=9, allowed=3, remedy="--out")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import check, printed
 from scipy import stats
 from small_subject import config_text, save_subject
 
@@ -210,17 +211,16 @@ def test_the_command_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "values"),
     [
-        (["--site", "z.0.0"], "serves none of these sites"),
-        (["--site", "resid_post.7"], "no layer 7"),
-        (["--site", "resid_post.1", "-h", "7"], "not trained for this bandwidth"),
-        (["--site", "resid_post.1", "--position", "xyz"], "xyz"),
-        (["--site", "resid_post.1", "-n", "1"], "-n"),
+        (["--site", "z.0.0"], {"given": "z.0.0", "allowed": "resid_post.1"}),
+        (["--site", "resid_post.7"], {"given": "resid_post.7", "allowed": "layer 0 to 1"}),
+        (["--site", "resid_post.1", "-h", "7"], {"given": 7, "allowed": "0.02 to 1"}),
+        (["--site", "resid_post.1", "--position", "xyz"], {"given": "'xyz'", "allowed": "last"}),
     ],
 )
-def test_bad_input(run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]):
+def test_bad_input(run: Path, arguments: list[str], values: dict, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         main(["explain", TEXT, "--run", str(run), *arguments])
     assert ended.value.code == 2
-    assert says in capsys.readouterr().err
+    check(printed(capsys.readouterr().err), **values)

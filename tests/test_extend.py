@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from refusals import check, printed
 from small_subject import World, call, config_text
 
 from inversescope import files
@@ -97,11 +98,11 @@ def test_what_is_no_extension_is_refused(collected: Path, config, capsys, change
 
 def test_a_run_with_later_steps_is_not_extended(world: World, config, capsys):
     assert call("extend", world.run, config(*MORE)) == 2
-    message = capsys.readouterr().err
-    assert "given:   reference, train, calibrate, sample, verify, score, mine, causal, report" in message
-    assert "delete these folders" in message and files.finished(world.run / "collect")
+    later = "reference, train, calibrate, sample, verify, score, mine, causal, report"
+    check(printed(capsys.readouterr().err), given=later, remedy=world.run)
+    assert files.finished(world.run / "collect")
 
 
 def test_what_is_no_run_is_not_extended(config, tmp_path: Path, capsys):
     assert call("extend", tmp_path, config(*MORE)) == 2
-    assert "not a run directory" in capsys.readouterr().err
+    check(printed(capsys.readouterr().err), given=(tmp_path, "config.toml"), remedy=True)

@@ -126,12 +126,12 @@ def test_a_label_column_has_one_name_and_an_undecided_case(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "parts"),
     [
-        ("a = { expression = 'wordz > 2' }", ["features.a.expression: there is no such name", "wordz", "first_word"]),
-        ("a = { regex = '(' }", ["features.a.regex: this is not a regular expression"]),
-        ("a = { regex = 'b', column = 'b' }", ["features.a: a feature is given by exactly one of expression", "by 2"]),
-        ("a = { }", ["by 0"]),
-        ("a = { expression = 'words', undecided = 'words' }", ["features.a.undecided: the undecided case is"]),
-        ("a = { regexp = 'b' }", ["features.a.regexp: there is no such key", "in a: expression, regex"]),
+        ("a = { expression = 'wordz > 2' }", ["features.a.expression", "wordz", "first_word"]),
+        ("a = { regex = '(' }", ["features.a.regex", "'('"]),
+        ("a = { regex = 'b', column = 'b' }", ["features.a:", "expression", "by 2"]),
+        ("a = { }", ["features.a:", "by 0"]),
+        ("a = { expression = 'words', undecided = 'words' }", ["features.a.undecided"]),
+        ("a = { regexp = 'b' }", ["features.a.regexp", "expression, regex"]),
         ("a = 'words'", ["features.a"]),
     ],
 )
@@ -144,10 +144,10 @@ def test_a_line_that_cannot_be_used_is_refused_with_the_config(line: str, parts:
 @pytest.mark.parametrize(
     ("feature", "parts"),
     [
-        ("{ function = 'mine.py:absent' }", ["there is no such function", "mine.py:absent", "package.module:name"]),
-        ("{ function = 'mine.py' }", ["there is no such function"]),
-        ("{ function = 'other.py:f' }", ["cannot be loaded", "other.py", "FileNotFoundError"]),
-        ("{ function = 'no_such_module:f' }", ["cannot be loaded", "no_such_module"]),
+        ("{ function = 'mine.py:absent' }", ["given:   mine.py:absent", "package.module:name"]),
+        ("{ function = 'mine.py' }", ["given:   mine.py", "package.module:name"]),
+        ("{ function = 'other.py:f' }", ["other.py", "FileNotFoundError"]),
+        ("{ function = 'no_such_module:f' }", ["no_such_module", "ModuleNotFoundError"]),
     ],
 )
 def test_a_feature_that_cannot_be_loaded_leaves_no_run(
@@ -165,8 +165,8 @@ def test_a_feature_that_cannot_be_loaded_leaves_no_run(
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("crossed", ["the function of a feature fails", "feature a, input 'Then", "LookupError: no such topic", ":11"]),
-        ("numbered", ["not a label", "feature a, input 'Then", "["]),
+        ("crossed", ["feature a", "'Then", "LookupError: no such topic", ":11"]),
+        ("numbered", ["feature a", "'Then", "[", "None"]),
     ],
 )
 def test_a_function_that_fails_names_the_input_and_ends_with_2(

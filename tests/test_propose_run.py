@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fake_endpoint import Fault, Model, Server, data_in, question_in, serving
+from refusals import check, printed
 from run_contract import differences
 from scipy.stats import false_discovery_control
 from small_subject import call, config_text, save_subject
@@ -74,9 +75,9 @@ def test_from_a_run_to_scored_hypotheses_in_the_terminal_the_records_and_the_rep
 ):
     assert call("propose", run, *SITE, "--yes", "--price", "1", "2") == 0
     shown = capsys.readouterr()
-    told = r"at most \d+ calls, about [\d,]+ tokens in and [\d,]+ out, \d+\.\d\d at these prices"
-    assert re.search(rf"go to fake at {server.url}: {told}", shown.err)
-    assert "the first name" in shown.out and "[bold]" in shown.out and "refused: everything" in shown.out
+    told = r"\d+ calls.* [\d,]+ tokens.* [\d,]+ .*\d+\.\d\d"  # calls, tokens in and out, price
+    assert re.search(rf"\bfake\b.*{server.url}.*{told}", shown.err)
+    assert all(words in shown.out for words in ("the first name", "[bold]", "everything"))
     assert differences(run) == []
     files.check(run / "propose")
     by_words = {row["words"]: row for row in rows(run, "proposals")}
@@ -163,7 +164,7 @@ def test_an_interruption_loses_nothing_and_repeats_nothing(
 
     monkeypatch.setattr(Endpoint, "_answer", interrupted)
     assert call("propose", run, *SITE, "--yes", "--parallel", "1") == 130
-    assert "nothing that was written is lost: start the same command again" in capsys.readouterr().err
+    assert "Traceback" not in capsys.readouterr().err
     monkeypatch.setattr(Endpoint, "_answer", keep)
     assert call("propose", run, *SITE, "--yes") == 0
     sent = [json.dumps(body) for body in server.asked]
@@ -183,7 +184,7 @@ def test_a_server_that_fails_in_between_is_gone_on_with_later(
 
     server.model = failing
     assert call("propose", run, *SITE, "--yes", "--parallel", "1") == 2
-    assert "the language model does not answer" in capsys.readouterr().err
+    check(printed(capsys.readouterr().err), given="status 503", remedy=True)
     server.faults.clear()
     server.model, sent = answer, len(server.asked)
     assert call("propose", run, *SITE, "--yes") == 0
@@ -204,7 +205,7 @@ def test_where_calls_run_out_it_stops_and_says_what_is_unfinished(
     assert call("propose", run, *SITE, "--yes", "--max-calls", str(most)) == 0
     assert len(server.asked) == most
     shown = capsys.readouterr().out
-    assert f"stopped early: {most} calls (--max-calls) are sent" in shown
+    assert re.search(rf"\b{most} .*--max-calls", shown)
     assert {row["status"] for row in rows(run, "proposals")} >= {"unfinished"}
     assert call("propose", run, *SITE, "--yes", "--max-calls", str(most)) == 0
     assert "unfinished" not in {row["status"] for row in rows(run, "proposals")} and len(server.asked) < most + 8
@@ -222,7 +223,7 @@ def refuse(run: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
 def test_nothing_is_sent_without_a_yes(run: Path, server: Server, capsys: pytest.CaptureFixture[str]):
     assert call("propose", run, *SITE) == 1
     said = capsys.readouterr().err
-    assert "at most" in said and "nothing was sent" in said and server.asked == []
+    assert re.search(r"\d+ calls", said) and server.asked == []
 
 
 def test_without_an_endpoint_it_says_which_variables_to_set(
@@ -230,9 +231,9 @@ def test_without_an_endpoint_it_says_which_variables_to_set(
 ):
     for name in ("INVERSESCOPE_BASE_URL", "OPENAI_BASE_URL", "INVERSESCOPE_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    message = refuse(run, capsys)
-    assert "no language model is set" in message and "INVERSESCOPE_BASE_URL or OPENAI_BASE_URL" in message
-    assert "export INVERSESCOPE_BASE_URL=http://127.0.0.1:8080/v1 INVERSESCOPE_MODEL=NAME" in message
+    missing = ("INVERSESCOPE_BASE_URL", "OPENAI_BASE_URL", "INVERSESCOPE_MODEL")
+    remedy = ("export", "INVERSESCOPE_BASE_URL=http", "INVERSESCOPE_MODEL=NAME")
+    check(printed(refuse(run, capsys)), given=missing, remedy=remedy)
     assert not (run / "propose").exists()
 
 
