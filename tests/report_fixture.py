@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from inversescope import files, records
 from inversescope.causal.used import used
 from inversescope.sites import Site
+from inversescope.verdicts import judged
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -69,7 +70,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     scores, diagnostics, accuracy = _scores(shape, rng), _diagnostics(shape, rng), _accuracy(shape)
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
-    _write_calibration(run, shape)
+    scores = judged(scores, _write_calibration(run, shape), exact=False)
     _write_hypotheses(run, shape, rng)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
     for record, rows in (
@@ -91,21 +92,25 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     return run
 
 
-def _write_calibration(run: Path, shape: Shape) -> None:
-    """A prior that was not enumerated: early sites are undertrained, at the smallest bandwidth nothing can be told."""
+def _write_calibration(run: Path, shape: Shape) -> list[dict]:
+    """A prior that was not enumerated: early sites are undertrained; at the smallest bandwidth the pool is too small.
+
+    Gives back the rows of `calibration.parquet`.
+    """
     rows, gaps, verdicts = [], [], {}
     for site in shape.generator_sites:
-        judged = ("undertrained" if site.layer < 9 else "calibrated") if shape.defined else "cannot tell"
-        verdicts[str(site)] = {"clean": {"judgement": judged, "reason": "subject -0.21 [-0.25, -0.17] at h = 0.3"}}
+        judgement = ("undertrained" if site.layer < 9 else "calibrated") if shape.defined else "cannot tell"
+        verdicts[str(site)] = {"clean": {"judgement": judgement, "reason": "subject -0.21 [-0.25, -0.17] at h = 0.3"}}
         for number, h in enumerate(shape.bandwidths):
             question = {"site": str(site), "bandwidth": h, "query": "clean"}
-            told = {"verdict": judged if number else "cannot tell", "reason": "the pool is too small"}
+            told = {"verdict": judgement if number else "cannot tell", "reason": "the pool is too small"}
             rows.append(question | {"targets": 32, "ess": 4000 * h**2} | told)
             gaps += [question | {"feature": name, "gap": 0.01, "gap_low": -0.01, "gap_high": 0.03} for name in FEATURES]
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
         files.write_table(run / record.path, pa.Table.from_pylist(table, schema=record.schema()))
     prior = {"kl": None, "tv": None, "p_value": 0.41}
     files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "sites": verdicts, "prior": prior})
+    return rows
 
 
 def _accuracy(shape: Shape) -> dict:
@@ -185,6 +190,8 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
     if source == "generator" and ess >= 5:
         gap = -shortfall + rng.gauss(0, 0.01)
         row |= {"gap": gap, "gap_low": gap - 0.035, "gap_high": gap + 0.035}
+    if source in ("generator", "weighted", "reference"):
+        row["q_value"] = 0.0005 if row["corrected_low"] > 0 else 0.4
     return dict.fromkeys(records.score.RESULTS.names) | row | {"chance": chance}
 
 
@@ -247,10 +254,18 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
             "reference_ess": max(1.0, 4000 * h**2),
             "median_distance": 0.9 * h + 0.05,
             "prior_median_distance": 1.38,
+            "reference_acceptance": math.exp(-20 * h),
+            "reference_median_distance": 0.9 * h + 0.04 if 4000 * h**2 >= 30 else None,
             "perturbation_acceptance": 0.01,
             "perturbation_median_distance": 0.9,
         }
-        rows.append(_place(site) | {"bandwidth": h} | counts | (measured if shape.defined else dict.fromkeys(measured)))
+        rows.append(
+            _place(site)
+            | {"bandwidth": h}
+            | counts
+            | {"acceptance_counts": h <= 0.1}
+            | (measured if shape.defined else dict.fromkeys(measured))
+        )
     return rows
 
 
@@ -342,7 +357,7 @@ def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict
     return {
         **{"producer": "generator", "site": str(site), "bandwidth": h, "target": target["row"], "sample": number},
         **{"tokens": other["tokens"], "text": " ".join(mixed), "log_q": -9.5, "log_prior": -13.9, "in_train": False},
-        **{"verified": verified, "distance": distance if verified else None, "weight": None},
+        **{"verified": verified, "distance": distance if verified else None, "weight": None, "pareto_k": None},
         **{"accepted": verified and distance <= 0.1},
         **{name: value if rng.random() > 0.03 else None for name, value in labels.items()},
     }

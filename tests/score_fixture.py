@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy import ndarray
 from safetensors.numpy import save_file
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.progress import silent
 from inversescope.score.score import score
 from inversescope.sites import Site
@@ -78,6 +78,7 @@ def write_records(
     save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")
     verdict = {"judgement": "undertrained", "reason": "subject -0.21 at h = 0.1"}
     files.write_json(run / "calibrate" / "verdicts.json", {"sites": {str(SITE): {"clean": verdict}}})
+    files.write_table(run / "calibrate" / "calibration.parquet", records.calibrate.CALIBRATION.of([]))
     files.write_json(run / "task" / "accuracy.json", {"defined": False})
 
 

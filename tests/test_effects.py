@@ -216,6 +216,7 @@ def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp
         pa.Table.from_pylist([effect, unknown], schema=records.causal.EFFECTS.schema()),
     )
     scored = {"source": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
+    scored["verdict"] = "unclear"
     files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
     files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
     used(tmp_path)

@@ -117,13 +117,13 @@ def test_carries_diagnostics_and_distances_of_the_records(run: Path, page: Path)
                 assert value == (pytest.approx(row[column], rel=1e-3) if isinstance(value, float) else row[column])
 
 
-def test_carries_quality_and_specificity_of_the_sites_it_shows(run: Path, page: Path):
+def test_carries_quality_and_consistency_by_distance_of_the_sites_it_shows(run: Path, page: Path):
     data = embedded(page)
-    for name in ("quality", "specificity"):
+    for name, key in (("quality", "quality"), ("specificity", "byDistance")):
         rows = pq.read_table(run / "score" / f"{name}.parquet").to_pylist()
         rows = [row for row in rows if row["site"] in data["shownSites"]]
         assert rows
-        for found, row in zip(unpacked(data[name]), rows, strict=True):
+        for found, row in zip(unpacked(data[key]), rows, strict=True):
             for column, value in found.items():
                 assert value == (pytest.approx(row[column], rel=1e-3) if isinstance(value, float) else row[column])
 
@@ -160,7 +160,7 @@ def test_targets_shown_run_from_the_best_to_the_worst_acceptance(run: Path, page
     samples = pq.read_table(run / "verify" / "samples.parquet").to_pylist()
     shares = {}
     for target in {sample["target"] for sample in samples}:
-        mine = [sample["accepted"] for sample in samples if sample["target"] == target]
+        mine = [each["accepted"] for each in samples if each["target"] == target and each["bandwidth"] <= 0.1]
         shares[target] = sum(mine) / len(mine)
     shown = embedded(page)["targets"]
     assert len(shown) == 6
@@ -243,9 +243,7 @@ def test_draws_the_numbers_of_the_records(run: Path, page: Path, tmp_path: Path)
     assert re.findall(r'<text[^>]*class="name[^>]*>([^<]*)<', overview) and set(
         re.findall(r'<text[^>]*class="name[^>]*>([^<]*)<', overview)
     ) == set(SMALL.features)
-    assert overview.count('class="mark') == sum(
-        row["site"] in data["generatorSites"] for row in unpacked(data["usage"])
-    )
+    assert overview.count('class="mark') == sum(row["site"] in data["generatorSites"] for row in unpacked(data["used"]))
     maps = rendered.count('class="cell has-tip"') + rendered.count('class="cell none has-tip"')
     assert maps == SMALL.layers * SMALL.heads * len(SMALL.features)
 
@@ -280,6 +278,7 @@ RECORDS = (
     *("task/accuracy.json", "collect/inputs.parquet", "verify/samples.parquet", "score/results.parquet"),
     *("score/diagnostics.parquet", "score/distances.parquet", "score/results.json", "resolved.json", "provenance.json"),
     *("score/quality.parquet", "score/specificity.parquet", "score/failures.parquet"),
+    *("causal/used.parquet", "causal/headline.json"),
 )
 
 

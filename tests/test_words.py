@@ -80,8 +80,6 @@ PENDING: frozenset[str] = frozenset(
         "propose/split.py",
         "report/arena.py",
         "report/explanation.py",
-        "report/findings.py",
-        "report/glance.py",
         "report/page.py",
         "report/records.py",
         "report/targets.py",

@@ -1,7 +1,7 @@
-"""Encoded and used, encoded and unused, or neither: a verdict for each site and feature, from its score and its effect.
+"""Encoded and used, encoded and unused, or neither: a verdict for each site and feature; and the headline of the run.
 
-Arithmetic on records. What is encoded is said at the donors' bandwidth: by the reference where its effective sample
-size is enough, else by the weighted samples; of a hypothesis that was mined, by the targets that confirmed it.
+Arithmetic on records. A feature's score is taken at the donors' bandwidth: the reference's where it is trusted, else
+that of the weighted samples; a mined hypothesis has that of the targets that confirmed it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.verdicts import SIGNIFICANT, encoded_and_used, first_trusted
+from inversescope.verdicts.headline import headline
 
 MINED = "mined"  # the source of a hypothesis' score
-ASKED = 3  # hypotheses of a site, whether the subject uses them
+TESTED = 3  # hypotheses of a site whose use is tested
 Row = Mapping[str, Any]
 
 
 def used(run: Path) -> None:
-    """Write `causal/used.parquet`, from the records of `causal`, `mine` and `score`."""
+    """Write `causal/used.parquet` and `causal/headline.json`, from the records of `causal`, `mine` and `score`."""
     effects = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
     scores = pq.read_table(run / "score" / "results.parquet").to_pylist()
     mined = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
-    known = {row["feature"] for row in scores}
-    scores += [row | {"source": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in known]
+    features = {row["feature"] for row in scores}
+    expressions = [
+        row | {"source": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in features
+    ]
     exact = files.read_json(run / "calibrate" / "verdicts.json")["truth"] == "exact"
-    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in (*scores, *expressions)}
     record, rows = records.causal.USED, []
     for effect in effects:
         place = (effect["site"], effect["feature"], effect["bandwidth"])
@@ -40,15 +43,17 @@ def used(run: Path) -> None:
             measured |= {name: score[name] for name in record.names if name.startswith(("source", "corrected"))}
         rows.append(measured)
     files.write_table(run / record.path, record.of(rows))
+    found = records.causal.HEADLINE
+    files.write_json(run / found.path, found.of(headline(scores, rows, exact)))
 
 
 def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
-    """The first expressions of each site that were confirmed at a bandwidth; what says a feature is none."""
+    """The first expressions of each site that were confirmed at a bandwidth, features of the task left out."""
     wanted = (pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= SIGNIFICANT)
     rows = pq.read_table(run / records.score.HYPOTHESES.path, filters=wanted)
     found: dict[str, list[str]] = {}
     for row in rows.sort_by("rank").to_pylist():
         of_site = found.setdefault(row["site"], [])
-        if len(of_site) < ASKED and row["hypothesis"] not in features:
+        if len(of_site) < TESTED and row["hypothesis"] not in features:
             of_site.append(row["hypothesis"])
     return found

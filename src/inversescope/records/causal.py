@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inversescope.records.record import SITE_PARTS, Room, column, estimate, table
+from inversescope.records.record import SITE_PARTS, Room, column, document, estimate, key, table
 
 RUNS = table(
     "causal/runs.parquet",
@@ -83,9 +83,22 @@ USED = table(
     ),
     column("reason", "string", "the measurement that decided it"),
 )
+HEADLINE = document(
+    "causal/headline.json",
+    "The finding that passes its own controls and that a reader would want first. Null where no finding passes.",
+    key("sentence, numbers, rule", "the claim, the numbers behind it, and the rule by which it was chosen"),
+    key("site, feature, bandwidth, source, targets, ess", "the score that the claim rests on, as in `results.parquet`"),
+    key("score", "its estimates, chance level and q-value"),
+    key("used", "the verdict and necessity of `used.parquet` at this site"),
+    key("controls", "of each control: its corrected score, and `passed`, `failed` or `not available`"),
+    key("depth", "change over the layers: its kind, first and last site that encodes the feature, number of sites"),
+    key("generator", "verdict on the generator here, and the corrected score of its weighted samples"),
+    key("bandwidths", "those at which a score counts, and of these, those at which it is above chance"),
+    key("considered", "number of places with a score, with one that counts, above chance, and passing the controls"),
+)
 
 CAUSAL = Room(
     "causal",
     "The source inputs, run again with another activation at one site.",
-    (RUNS, PARTS, EFFECTS, USED),
+    (RUNS, PARTS, EFFECTS, USED, HEADLINE),
 )

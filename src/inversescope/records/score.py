@@ -34,6 +34,13 @@ RESULTS = table(
     column("q_value", "float64?", "the same, adjusted over everything that this source was tested for in the run"),
     column("ess", "float64?", "effective sample size, median over targets"),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
+    column(
+        "verdict",
+        "string?",
+        "the generator here, of `generator` and `weighted`: `agrees` with the reference, `undertrained`, `unclear` or "
+        "`unchecked`",
+    ),
+    column("reason", "string?", "why `corrected` is undefined; null where it is defined"),
 )
 DIAGNOSTICS = table(
     "score/diagnostics.parquet",
@@ -57,6 +64,17 @@ DIAGNOSTICS = table(
     column("reference_ess", "float64?", "effective sample size of the reference, median over targets"),
     column("median_distance", "float64?", "median δ of the generator's draws"),
     column("prior_median_distance", "float64?", "median δ of the pool's inputs to the targets"),
+    column("reference_acceptance", "float64?", "weight of the reference with δ at most 0.1, mean over targets"),
+    column(
+        "reference_median_distance",
+        "float64?",
+        "median δ of the reference, by its weights: what is typical at this bandwidth; null where it is not trusted",
+    ),
+    column(
+        "acceptance_counts",
+        "bool",
+        "acceptance has a meaning here: h is at most 0.1, or a tenth of a trusted reference has δ at most 0.1",
+    ),
     column("perturbation_acceptance", "float64?", "share of the edits with δ at most 0.1; the same at every bandwidth"),
     column("perturbation_median_distance", "float64?", "median δ of the edits"),
 )

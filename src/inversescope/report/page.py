@@ -17,8 +17,7 @@ import jinja2
 from inversescope import files
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
-from inversescope.report import findings
-from inversescope.report.glance import glance
+from inversescope.report.failures import failures, proposals
 from inversescope.report.records import (
     DIAGNOSTIC_FIELDS,
     DISENTANGLE_FIELDS,
@@ -26,25 +25,39 @@ from inversescope.report.records import (
     HYPOTHESIS_FIELDS,
     QUALITY_FIELDS,
     RESULTS,
+    SCORE_FIELDS,
     SPECIFICITY_FIELDS,
     Records,
     Row,
     load,
 )
+from inversescope.report.summary import key_figures, summary
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ACCEPTED, ENCODED, GAP, TRUSTED, USED, text, why_undefined
+from inversescope.verdicts import ACCEPTED, ENCODED, GAP, SIGNIFICANT, TRUSTED, USED, text
 
 _SCRIPTS = (
     "figures.js",
     "numbers.js",
     "curves.js",
     "tables.js",
-    "usage.js",
+    "used.js",
     "overview.js",
     "disentangle.js",
     "page.js",
 )
+UNDERTRAINED = "undertrained: a low score here does not show that the feature is absent"
+UNCHECKED = "unchecked: no reference shows whether the generator is calibrated here"
+SOURCES = {
+    "reference": "reference (pool, no generator)",
+    "generator": "generator (draws as they come)",
+    "weighted": "weighted (the same draws, reweighted)",
+    "nearest": "nearest neighbours in the pool",
+    "shuffled": "shuffled target",
+    "no condition": "no condition",
+    "wrong site": "wrong site (the same target, another site's activation)",
+    "perturbation": "perturbation (edits of the source input, kernel weights)",
+}
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
 _LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
 
@@ -71,16 +84,17 @@ def render(records: Records) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = text.number
-    data, headline = page_data(records), findings.headline(records)
+    data = page_data(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,
-        headline=headline,
-        glance=glance(records, headline),
-        figures=findings.key_figures(records),
-        failures=findings.failures(records),
-        proposals=findings.proposals(records),
-        words=findings,
-        thresholds={"accepted": ACCEPTED, "gap": GAP, "trusted": TRUSTED},
+        headline=records.headline,
+        summary=summary(records),
+        figures=key_figures(records),
+        failures=failures(records),
+        proposals=proposals(records),
+        thresholds={"accepted": ACCEPTED, "gap": GAP, "trusted": TRUSTED, "significant": SIGNIFICANT},
+        undertrained=UNDERTRAINED,
+        accepted_shown=_smallest_counts(records),
         task=records.config.get("task", {}),
         provenance=_flat(records.provenance),
         config=json.dumps(records.config, indent=2, ensure_ascii=False),
@@ -94,31 +108,30 @@ def render(records: Records) -> str:
 
 def page_data(records: Records) -> dict[str, Any]:
     """Every number that the figures show. Tables are packed (see `pack`)."""
-    index = findings.Index(records)
-    first = findings.headline(records).row or {}
-    sites, targets = _shown(records.generator_sites, first.get("site")), choose(records)
+    first = records.headline
+    sites, targets = _shown(records.generator_sites, first["site"]), choose(records)
     samples, draws = cards(records, targets, sites)
     return {
         "features": records.features,
         "bandwidths": records.bandwidths,
-        "sources": findings.SOURCES,
-        "start": {name: first.get(name) for name in ("site", "feature", "bandwidth")},
-        "enough": index.enough,
+        "sources": SOURCES,
+        "start": {name: first[name] for name in ("site", "feature", "bandwidth")},
+        "enough": 0.0 if records.exact else TRUSTED,
         "small": GAP,
         "accepted": ACCEPTED,
-        "undertrained": findings.UNDERTRAINED,
-        "unchecked": findings.UNCHECKED,
+        "undertrained": UNDERTRAINED,
+        "unchecked": UNCHECKED,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
         "generatorSites": records.generator_sites,
         "shownSites": sites,
-        "scores": pack([_explained(row, index) for row in records.scores]),
+        "scores": pack(_only(records.scores, SCORE_FIELDS)),
         "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
         "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
-        "specificity": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
-        "usage": pack(records.usage),
+        "byDistance": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
+        "used": pack(records.used),
         "disentangled": pack(_only(records.disentangled, DISENTANGLE_FIELDS)),
-        "limits": {"encoded": ENCODED, "used": USED},
+        "limits": {"encoded": ENCODED, "used": USED, "significant": SIGNIFICANT},
         "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
         "targets": targets,
         "samples": _rounded(samples),
@@ -143,6 +156,12 @@ def embed(value: object) -> str:
     return text.replace("<", "\\u003c")
 
 
+def _smallest_counts(records: Records) -> bool:
+    """True where acceptance has a meaning at the smallest bandwidth, whose targets `score/failures.parquet` lists."""
+    smallest = min(records.bandwidths, default=None)
+    return any(row["acceptance_counts"] for row in records.diagnostics if row["bandwidth"] == smallest)
+
+
 def _shown(sites: list[str], first: str | None) -> list[str]:
     """The sites shown one by one: of whole layers where there are any, evenly over depth, and that of the headline."""
     whole = [site for site in sites if Site.parse(site).head is None] or sites
@@ -155,12 +174,6 @@ def _column(name: str, values: list[Any]) -> Any:
         return _rounded(values)
     levels = {level: code for code, level in enumerate(dict.fromkeys(value for value in values if value is not None))}
     return {"levels": list(levels), "codes": [None if value is None else levels[value] for value in values]}
-
-
-def _explained(row: Row, index: findings.Index) -> dict[str, Any]:
-    judged = index.verdict(row) if row["source"] in ("generator", "weighted") else None
-    kept = {name: value for name, value in row.items() if name not in _PLACE}
-    return {**kept, "verdict": judged, "reason": why_undefined(row)}
 
 
 def _only(rows: Iterable[Row], fields: Sequence[str]) -> list[Row]:

@@ -24,11 +24,12 @@ _ESTIMATES = tuple(f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap"
 _PLACE = ("site", "point", "layer", "head")
 SCORE_FIELDS = (
     *("source", *_PLACE, "feature", "bandwidth", "targets", "collapsed", "samples", "undecided", "unverified"),
-    *(*_ESTIMATES, "chance", "p_value", "q_value", "ess"),
+    *(*_ESTIMATES, "chance", "p_value", "q_value", "ess", "verdict", "reason"),
 )
 DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
+    *("reference_acceptance", "reference_median_distance", "acceptance_counts"),
     *("perturbation_acceptance", "perturbation_median_distance"),
 )
 # Of causal/used.parquet, and of causal/effects.parquet what the other lacks.
@@ -93,7 +94,8 @@ class Records:
     quality: list[Row]
     specificity: list[Row]
     failures: list[Row]
-    usage: list[Row]
+    used: list[Row]
+    headline: dict[str, Any]
     calibration: list[Row]
     hypotheses: list[Row]
     search: dict[str, Any]
@@ -113,6 +115,13 @@ class Records:
         """Every bandwidth h of the run, rising."""
         rows = (*self.scores, *self.diagnostics)
         return sorted({row["bandwidth"] for row in rows if row["bandwidth"] is not None})
+
+    @property
+    def counting_samples(self) -> pa.Table:
+        """The samples of the sites and bandwidths at which acceptance has a meaning."""
+        counting = [(row["site"], row["bandwidth"]) for row in self.diagnostics if row["acceptance_counts"]]
+        places = zip(self.samples["site"].to_pylist(), self.samples["bandwidth"].to_pylist(), strict=True)
+        return self.samples.filter(pa.array([place in counting for place in places], pa.bool_()))
 
     @property
     def exact(self) -> bool:
@@ -148,7 +157,8 @@ def load(run: Path) -> Records:
         quality=_table(run / "score" / "quality.parquet", QUALITY_FIELDS).to_pylist(),
         specificity=_table(run / "score" / "specificity.parquet", SPECIFICITY_FIELDS).to_pylist(),
         failures=_table(run / "score" / "failures.parquet", FAILURE_FIELDS).to_pylist(),
-        usage=_usage(run),
+        used=_used(run),
+        headline=_json(run / "causal" / "headline.json"),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),
         hypotheses=_table(run / "mine" / "hypotheses.parquet", HYPOTHESIS_FIELDS).to_pylist(),
         search=_json(run / "mine" / "search.json"),
@@ -160,8 +170,8 @@ def load(run: Path) -> Records:
     )
 
 
-def _usage(run: Path) -> list[Row]:
-    """The verdict on each site and feature, beside what was measured."""
+def _used(run: Path) -> list[Row]:
+    """Verdicts on each site and feature, beside the effects that were measured."""
     verdicts = _table(run / "causal" / "used.parquet", USAGE_FIELDS).to_pylist()
     effects = _table(run / "causal" / "effects.parquet", ("site", "feature", *EFFECT_FIELDS)).to_pylist()
     measured = {(row["site"], row["feature"]): {name: row[name] for name in EFFECT_FIELDS} for row in effects}

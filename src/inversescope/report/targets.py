@@ -1,9 +1,10 @@
-"""Which targets the report shows, and their samples beside the source input with the differing words marked."""
+"""Targets shown in the report, and their samples beside the source input with the differing words marked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from inversescope.report.records import LABEL, Records, Row
 from inversescope.verdicts.text import pieces
 
 TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included
-SITES = 12  # shown in the sections that go site by site, evenly over depth
+SITES = 12  # shown in the sections with one site at a time, evenly over depth
 UNENDED = "(never ended)"  # stands for the text of a sample that the generator did not finish
 BUDGET = 2_000_000  # characters of sample text that the page carries
 
@@ -46,20 +47,29 @@ def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
 
 
 def choose(records: Records) -> list[dict[str, Any]]:
-    """The targets shown, best acceptance first: row, text, acceptance, rank `of` how many (1 is best), labels."""
-    shares = acceptance(records.samples, ["target"])
-    ranked = sorted(shares, key=lambda row: (-1.0 if shares[row] is None else shares[row], -row), reverse=True)
+    """The targets shown, the best first: row, text, acceptance, rank `of` how many (1 is best), labels.
+
+    Ranked by acceptance where it has a meaning, then by the mean distance of all samples.
+    """
+    shares, distances = acceptance(records.counting_samples, ["target"]), _mean_distances(records.samples)
+    ranked = sorted(distances, key=lambda row: (-(shares.get(row) or 0.0), distances[row], row))
     return [
         {
             "row": row,
             "text": records.targets[row]["text"],
-            "acceptance": shares[row],
+            "acceptance": shares.get(row),
             "rank": ranked.index(row) + 1,
             "of": len(ranked),
             "labels": _labels(records.targets[row], records.features),
         }
         for row in evenly(ranked, TARGETS)
     ]
+
+
+def _mean_distances(samples: pa.Table) -> dict[int, float]:
+    """The mean distance of each target's samples; infinite where none was verified."""
+    groups = samples.group_by("target", use_threads=False).aggregate([("distance", "mean")]).to_pylist()
+    return {row["target"]: inf if row["distance_mean"] is None else row["distance_mean"] for row in groups}
 
 
 def cards(records: Records, targets: list[dict[str, Any]], sites: list[str]) -> tuple[list[Any], int]:

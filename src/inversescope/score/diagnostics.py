@@ -20,8 +20,9 @@ from inversescope.stats.weights import (
     largest_reliable_shape,
     log_kernel,
     normalise,
+    weighted_median,
 )
-from inversescope.verdicts import COLLAPSED
+from inversescope.verdicts import ACCEPTED, COLLAPSED, TRUSTED, acceptance_counts
 
 BINS = 48  # of the histograms, from 0 to the largest distance
 
@@ -32,9 +33,10 @@ def diagnose(
     edits: pa.Table,
     distances: Float[ndarray, "pool targets"],
     probability: Float[ndarray, " pool"],
+    exact: bool,
 ) -> Iterator[dict[str, Any]]:
     """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs,
-    `distances` and `probability` those of the pool.
+    `distances` and `probability` those of the pool, which is the whole prior if `exact`.
     """
     edited = edits.filter(edits["verified"])
     for h in sorted(table["bandwidth"].unique().to_pylist()):
@@ -44,7 +46,10 @@ def diagnose(
         targets = len(part["target"].unique())
         weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
         sizes = effective_sample_size(weights)
-        pool_sizes = effective_sample_size(normalise(np.log(probability) + log_kernel(distances.T.astype(float), h)))
+        reference = normalise(np.log(probability) + log_kernel(distances.T.astype(float), h))
+        pool_size = float(np.median(effective_sample_size(reference)))
+        trusted = exact or pool_size >= TRUSTED
+        near = float((reference * (distances.T <= ACCEPTED)).sum(1).mean())
         known = verified["in_train"].to_numpy()
         yield {
             "site": str(site),
@@ -61,9 +66,12 @@ def diagnose(
             "ess": float(np.median(sizes)),
             "collapsed": int((sizes < COLLAPSED).sum()),
             **_tails(part, targets),
-            "reference_ess": float(np.median(pool_sizes)),
+            "reference_ess": pool_size,
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(distances)),
+            "reference_acceptance": near,
+            "reference_median_distance": weighted_median(distances.T, reference) if trusted else None,
+            "acceptance_counts": acceptance_counts(h, near, trusted),
             "perturbation_acceptance": float(edits["accepted"].to_numpy().mean()),
             "perturbation_median_distance": None
             if not len(edited)

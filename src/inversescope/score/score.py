@@ -43,7 +43,7 @@ from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy, label_shares
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens
-from inversescope.verdicts import COLLAPSED
+from inversescope.verdicts import COLLAPSED, judged
 
 TESTED = ("generator", "weighted", "reference")  # against their own samples, dealt out to other targets
 
@@ -76,7 +76,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
             evidence += from_draws(site, drawn, bandwidths, features)
             evidence.append(without_condition(site, free, features))
             evidence += from_edits(site, edits, bandwidths, features)
-            tables["diagnostics"] += diagnose(site, drawn, edits, rows, probability)
+            tables["diagnostics"] += diagnose(site, drawn, edits, rows, probability, exact)
             tables["distances"] += histogram(site, drawn, rows)
             tables["quality"] += quality.rows(site, drawn, rows)
             tables["failures"] += failures(site, drawn, rows, _undertrained(verdicts, site), exact)
@@ -87,6 +87,8 @@ def score(run: Path, seed: int, progress: Progress) -> None:
         tables["specificity"] += specificity(site, rows, features, probability, exact)
         progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
+    calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
+    tables["results"] = judged(tables["results"], calibration, exact)
     _write(run, tables)
 
 

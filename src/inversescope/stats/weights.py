@@ -66,6 +66,13 @@ def effective_sample_size(weights: Float[ndarray, "*batch n"]) -> Float[ndarray,
     return np.divide(weights.sum(-1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
 
 
+def weighted_median(values: Float[ndarray, "*shape"], weights: Float[ndarray, "*shape"]) -> float:
+    """The value below which half of the weight lies."""
+    order = np.argsort(values, axis=None)
+    cumulated = np.cumsum(weights.ravel()[order])
+    return float(values.ravel()[order[np.searchsorted(cumulated, cumulated[-1] / 2)]])
+
+
 def pareto_smoothed(weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"], float]:
     """The weights with their largest smoothed, not normalised again, and the shape k̂ of their tail.
 

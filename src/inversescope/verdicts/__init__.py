@@ -1,7 +1,7 @@
 """Verdicts: every threshold, and the rules that turn numbers into words. No files, no torch."""
 
 from inversescope.verdicts.calibration import Judgement, Measured, Verdict, of_question, of_site
-from inversescope.verdicts.samples import acceptance_means_something, reasons
+from inversescope.verdicts.samples import acceptance_counts, reasons
 from inversescope.verdicts.scores import above_chance, agreement, judged, significant, trusted, why_undefined
 from inversescope.verdicts.thresholds import (
     ACCEPTED,
@@ -43,7 +43,7 @@ __all__ = [
     "Measured",
     "Verdict",
     "above_chance",
-    "acceptance_means_something",
+    "acceptance_counts",
     "agreement",
     "encoded_and_used",
     "first_trusted",

@@ -8,12 +8,13 @@ from typing import Any
 from inversescope.verdicts.thresholds import ACCEPTED, COLLAPSED, FAIR_SHARE, MOST
 
 
-def acceptance_means_something(reference_acceptance: float | None) -> bool:
-    """True where the reference itself would be accepted often enough; else not being accepted is no failure.
+def acceptance_counts(bandwidth: float, reference_acceptance: float, trusted: bool) -> bool:
+    """True where acceptance has a meaning: the kernel is no wider than its limit, or enough of a trusted reference lies
+    within it. Elsewhere even the exact distribution is hardly ever accepted, and it is no failure.
 
-    `reference_acceptance`: weight of the reference within the limit of acceptance, mean over targets.
+    `reference_acceptance`: weight of the reference within the limit, mean over targets.
     """
-    return reference_acceptance is not None and reference_acceptance >= FAIR_SHARE
+    return bandwidth <= ACCEPTED or (trusted and reference_acceptance >= FAIR_SHARE)
 
 
 def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: float) -> list[str]:

@@ -123,16 +123,16 @@ function bandwidthTile(site, feature, width) {
     known.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
 }
 
-// Specificity: consistency over the distance of the pool's inputs, one tile per feature at the chosen site.
-function drawSpecificity(width) {
+// Consistency by the distance of the pool's inputs, one tile per feature at the chosen site.
+function drawByDistance(width) {
   if (data.features.length === 0) return [noFeatures()];
   if (chosen.site === null) return [noGenerator()];
-  return [tiles(data.features, width, (feature) => feature, specificityTile)];
+  return [tiles(data.features, width, (feature) => feature, byDistanceTile)];
 }
 
-function specificityTile(feature, width) {
+function byDistanceTile(feature, width) {
   const [height, left] = [136, 26];
-  const rows = specificity.filter((row) => row.site === chosen.site && row.feature === feature && row.fcr !== null);
+  const rows = byDistance.filter((row) => row.site === chosen.site && row.feature === feature && row.fcr !== null);
   const middle = (row) => (row.high === null ? row.low : (row.low + row.high) / 2); // the last bin is open
   const x = linear(0, Math.max(2, ...rows.map(middle)), left + 4, width - 6);
   const y = linear(0, 1, height - 22, 8);
@@ -143,7 +143,7 @@ function specificityTile(feature, width) {
   const chance = rows.map((row) => ({ x: x(middle(row)), y: y(row.chance) }));
   return picture(width, height, `Consistency of ${feature} against distance at ${chosen.site}`,
     verticalAxis(y, [0, 0.5, 1], left, width, 1), band(at, "reference"), curve(chance, "chance"), curve(at, "reference"),
-    line(x(data.accepted), 8, x(data.accepted), y(0), "limit"), at.map((p) => hit(p.x, p.y, p.tip)),
+    at.map((p) => hit(p.x, p.y, p.tip)),
     [0, 0.5, 1, 1.5, 2].map((value) => text(x(value), height - 6, value, "tick")),
     rows.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
 }
@@ -170,9 +170,13 @@ function histogram(rows, h, width) {
     `prior: share ${number(prior.find((other) => other.low === row.low)?.share, 3)}`];
   const bin = (row) => shape("rect", { class: "bin", x: x(row.low) + 0.3, y: y(density(row)), tip: tip(row),
     width: Math.max(0.5, x(row.high) - x(row.low) - 0.6), height: y(0) - y(density(row)) });
+  const drawn = diagnostic(h);
+  const marks = [drawn?.acceptance_counts ? line(x(data.accepted), 6, x(data.accepted), y(0), "limit") : null,
+    (drawn?.reference_median_distance ?? null) === null ? null
+      : line(x(drawn.reference_median_distance), 6, x(drawn.reference_median_distance), y(0), "median")];
   return picture(width, height, `Distances at ${chosen.site}, h = ${h}`,
     draws.filter((row) => row.share > 0).map(bin), shape("polyline", { points: path(outline), class: "outline" }),
-    line(x(data.accepted), 6, x(data.accepted), y(0), "limit"), line(4, y(0), width - 6, y(0), "base"),
+    marks, line(4, y(0), width - 6, y(0), "base"),
     ticks(0, farthest).map((value) => text(x(value), height - 6, value, "tick")),
     draws.length ? null : text(width / 2, height / 2, `${DASH} undefined: none verified`, "tick"));
 }

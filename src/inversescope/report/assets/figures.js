@@ -1,5 +1,5 @@
 "use strict";
-// Drawing: elements, scales, axes, marks, numbers as text. Colours come from CSS classes, so figures follow the theme.
+// Drawing: elements, scales, axes, marks. Colours come from CSS classes, so figures follow the theme.
 
 const SVG = "http://www.w3.org/2000/svg";
 const DASH = "–";
@@ -24,16 +24,6 @@ const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 const undefinedMark = (reason) => element("span", { class: "undefined", title: reason }, DASH);
 const notice = (words) => element("p", { class: "notice" }, words);
-
-// Numbers as text
-function number(value, digits = 2) {
-  if (value === null || value === undefined) return DASH;
-  const written = value.toFixed(digits);
-  return Number(written) === 0 ? written.replace("-", "") : written.replace("-", "−");
-}
-const count = (value) => (value === null ? DASH : value.toLocaleString("en-US"));
-const range = (row, name) => `[${number(row[`${name}_low`])}, ${number(row[`${name}_high`])}]`;
-const interval = (row, name) => `${number(row[name])} ${range(row, name)}`;
 
 // Scales
 function linear(low, high, start, end) {

@@ -1,8 +1,22 @@
-// The numbers of the page: unpacked, indexed, explained on hover; and what the reader has chosen to see.
+// Numbers of the page: as text, unpacked, indexed, explained on hover; and the choices of the reader.
+
+// Numbers as people read them: a true minus sign, a dash where undefined.
+function number(value, digits = 2) {
+  if (value === null || value === undefined) return DASH;
+  const written = value.toFixed(digits);
+  return Number(written) === 0 ? written.replace("-", "") : written.replace("-", "−");
+}
+const count = (value) => (value === null ? DASH : value.toLocaleString("en-US"));
+const range = (row, name) => `[${number(row[`${name}_low`])}, ${number(row[`${name}_high`])}]`;
+const interval = (row, name) => `${number(row[name])} ${range(row, name)}`;
+const short = (value) => number(value).replace("0.", ".");
+const equals = (value) => (value < 0.001 ? "<\u00a00.001" : `=\u00a0${number(value, 3)}`);
+// The q-value of a row: targets agree with their own samples more than with those of others.
+const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${equals(q)}`);
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const [scores, diagnostics, distances, quality, specificity] =
-  [data.scores, data.diagnostics, data.distances, data.quality, data.specificity].map(unpack);
+const [scores, diagnostics, distances, quality, byDistance] =
+  [data.scores, data.diagnostics, data.distances, data.quality, data.byDistance].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
 const ALL = "all attributes";
 const UNCONDITIONED = ["nearest", "no condition"]; // sources without a bandwidth
@@ -32,7 +46,7 @@ function point(row, measure, x, y) {
   return { x, y: y(row[measure]), low: y(low), high: y(high), row, tip: () => scoreTip(row) };
 }
 
-// What is chosen, everywhere at once.
+// The reader's choices, for all sections at once.
 const points = [...new Set(layerSites.map(([, [name]]) => name))];
 const mapped = new Set(scores.filter((row) => data.places[row.site][2] !== null).map((row) => row.source));
 const CHOICES = {
@@ -47,9 +61,6 @@ const CHOICES = {
 const start = { ...data.start, point: "resid_post" };
 const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options }]) =>
   [name, options.includes(start[name]) ? start[name] : options.at(["site", "attribute"].includes(name) ? -1 : 0) ?? null]));
-
-// How sure it is that targets agree with their own samples more than with those of others.
-const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${q < 0.001 ? "<\u00a00.001" : `=\u00a0${number(q, 3)}`}`);
 
 // Tooltips
 function scoreTip(row) {

@@ -1,4 +1,4 @@
-// All features at once: which appear and which disappear over the layers, and where they are used.
+// All features at once over the layers, with the sites at which they are used.
 
 const HUES = 8; // colours there are; further features are dashed
 const LABELS = 128; // pixels for the names at the end of the curves
@@ -35,13 +35,13 @@ function drawOverview(width) {
     shown.length ? null : text(width / 2, height / 2, `${DASH} undefined at this bandwidth`, "title"))];
 }
 
-const checked = (p, feature) => usage.find((row) => row.site === p.row.site && row.feature === feature);
+const checked = (p, feature) => tests.find((row) => row.site === p.row.site && row.feature === feature);
 const used = (p, feature) => checked(p, feature)?.verdict === "encoded and used";
 
-// Full, and on top, where the causal check found the feature used; hollow where it was checked and not found so.
+// Full, and on top, where the feature is encoded and used; hollow where that was tested and not found.
 function overviewMark(p, feature, kind) {
   const verdict = checked(p, feature)?.verdict;
-  const tip = () => [...p.tip(), ...(verdict ? [`causal check: ${verdict}`] : [])];
+  const tip = () => [...p.tip(), ...(verdict ? [`encoded and used? ${verdict}`] : [])];
   return verdict ? marker(kind, p.x, p.y, { hollow: !used(p, feature), size: 3, tip }) : hit(p.x, p.y, tip);
 }
 

@@ -9,10 +9,10 @@ const SECTIONS = {
   targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
   quality: { uses: ["site"], draw: drawQuality },
-  usage: { uses: [], draw: drawUsage },
+  used: { uses: [], draw: drawUsed },
   disentangle: { uses: ["attribute"], draw: drawDisentangle },
   controls: { uses: ["bandwidth", "measure"], draw: drawControls },
-  specificity: { uses: ["site"], draw: drawSpecificity },
+  "by-distance": { uses: ["site"], draw: drawByDistance },
 };
 const all = (selector) => document.querySelectorAll(selector);
 
@@ -70,7 +70,7 @@ for (const box of all("[data-controls]")) {
   box.append(...box.dataset.controls.split(" ").map(control).filter((node) => node !== null));
 }
 for (const box of all("[data-keys]")) {
-  const words = { draws: "generator, verified draws", prior: "prior" };
+  const words = { draws: "generator, verified draws", median: "reference, median", prior: "prior" };
   const named = (kind) => words[kind] ?? data.sources[kind.replace("-", " ")];
   box.append(...box.dataset.keys.split(" ").map((kind) => key(kind, named(kind))));
 }

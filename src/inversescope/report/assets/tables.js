@@ -30,7 +30,7 @@ function gapCell(site, feature, h, kind) {
   const tip = () => [...scoreTip(row), `reference: FCR ${interval(reference, "fcr")},`,
     `its effective sample size ${number(reference.ess, 1)}`];
   const look = { class: `${kind} ${row.verdict}`, style: `background: ${diverging(row.gap / 0.5)}` };
-  return element("td", { ...look, tip }, number(row.gap).replace("0.", "."));
+  return element("td", { ...look, tip }, short(row.gap));
 }
 function whyNoGap(row, reference) {
   if (row === null) return "no generator was scored here";
@@ -49,7 +49,7 @@ function calibrationWords() {
   const words = [];
   if (failing.length) {
     words.push(`${capital(data.undertrained)}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
-  } else if (blind.length < data.bandwidths.length) words.push("No site is undertrained where the reference can tell.");
+  } else if (blind.length < data.bandwidths.length) words.push("No site is undertrained where there is a reference.");
   if (blind.length) {
     words.push(`No reference at h = ${blind.join(", ")}: at no site does the pool reach an effective sample size of ` +
       `${data.enough}. There the generator is unchecked.`);
@@ -58,13 +58,11 @@ function calibrationWords() {
 }
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
-// Hypotheses: what the miner found at the chosen site and bandwidth.
-const CONFIRMED = 0.05; // q up to which a hypothesis counts as confirmed
-
+// Hypotheses: found by the miner at the chosen site and bandwidth.
 function drawHypotheses() {
   const found = data.hypotheses.filter((row) => row.site === chosen.site && row.bandwidth === chosen.bandwidth);
   if (found.length === 0) return [notice("Nothing was found here: no candidate was above chance on the discovery targets.")];
-  const head = element("tr", {}, ["hypothesis", "corrected", "bits", "chance", "q", "targets", "necessity", "used?", "says the same or nothing more"]
+  const head = element("tr", {}, ["hypothesis", "corrected score", "bits", "chance", "q", "targets", "necessity", "encoded and used?", "equal or contained"]
     .map((words) => element("th", {}, words)));
   return [table("hypotheses", head, found.map(hypothesisRow))];
 }
@@ -72,17 +70,17 @@ function hypothesisRow(row) {
   const why = "too few targets decide it, or all of them alike";
   const cell = (value, words) => element("td", {}, value === null ? undefinedMark(why) : words);
   const estimate = (name) => cell(row[name], [`${number(row[name])} `, element("span", { class: "range" }, range(row, name))]);
-  const confirmed = row.q_value !== null && row.q_value <= CONFIRMED;
-  const use = usage.find((each) => each.site === row.site && each.feature === row.hypothesis && each.bandwidth === row.bandwidth);
+  const confirmed = row.q_value !== null && row.q_value <= data.limits.significant;
+  const use = tests.find((each) => each.site === row.site && each.feature === row.hypothesis && each.bandwidth === row.bandwidth);
   const necessity = use === undefined || use.necessity === null
-    ? undefinedMark(use === undefined ? "not asked: only the first of a site are, at the donors' bandwidth" : use.reason)
+    ? undefinedMark(use === undefined ? "not measured: only for the first hypotheses of a site, at the bandwidth of the step causal" : use.reason)
     : [`${number(use.necessity)} `, use.necessity_low === null ? null : element("span", { class: "range" }, range(use, "necessity"))];
   const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
     row.merged.map((source) => element("code", {}, source)));
   return element("tr", { class: confirmed ? "" : "unconfirmed" },
     element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
     estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
-    cell(row.q_value, row.q_value < 0.001 ? "< 0.001" : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
+    cell(row.q_value, row.q_value < 0.001 ? equals(row.q_value) : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
     element("td", {}, necessity), element("td", { class: "verdict", title: use?.reason ?? "" }, use?.verdict ?? ""),
     element("td", {}, row.merged.length ? merged : ""));
 }
@@ -95,19 +93,27 @@ function drawTargets() {
   if (i < 0 || data.targets.length === 0) return [noGenerator()];
   const farthest = Math.max(1, ...data.samples[i].flat(2).map((sample) => sample.distance ?? 0));
   const words = `${data.targets.length} of ${data.targets[0].of} targets, the first ${data.shownDraws} draws of each. ` +
-    `Distance bars end at δ = ${number(farthest)}, weight bars at 1.`;
+    `Distance bars end at δ = ${number(farthest)}, weight bars at 1. ${typicalDistances()}`;
   const cards = data.targets.map((target, k) => targetCard(target, data.samples[i][j][k], farthest));
   return [element("p", { class: "lead" }, words), ...cards];
+}
+
+// The distances of samples mean something only beside those of the reference and of the prior.
+function typicalDistances() {
+  const row = diagnostic(chosen.bandwidth);
+  if (!row) return "";
+  return `At h = ${chosen.bandwidth} the median δ of the samples is ${number(row.median_distance)}; ` +
+    (row.reference_median_distance === null ? "" : `that of the reference is ${number(row.reference_median_distance)}, `) +
+    `that of the prior ${number(row.prior_median_distance)}.`;
 }
 
 function targetCard(target, samples, farthest) {
   const f = data.features.indexOf(chosen.feature);
   const label = f < 0 ? null : `${chosen.feature}: ${target.labels[f] ?? "undecided"}`;
-  const share = target.acceptance === null ? `${DASH} (none verified)` : number(target.acceptance);
   const rows = samples.map((sample) => sampleRow(sample, target, f, farthest));
   return element("article", { class: "target" },
     element("header", {}, element("span", {}, `source input of target ${target.row}`),
-      element("span", {}, `accepted ${share} over all sites and bandwidths, rank ${target.rank} of ${target.of}`)),
+      element("span", {}, `${target.acceptance === null ? "" : `accepted ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
     element("p", { class: "input", dir: "auto" }, target.text),
     label === null ? null : element("p", { class: "given", dir: "auto" }, label),
     rows.length === 0 ? notice("No sample was drawn here.")
@@ -121,7 +127,9 @@ function sampleHead() {
 }
 function farther(samples, rows) {
   const draws = (state) => samples.reduce((sum, sample) => sum + (sample.state === state ? sample.n : 0), 0);
-  const words = `${draws("accepted")} accepted, ${draws("verified")} not accepted, ${draws("unverified")} unverified`;
+  const words = diagnostic(chosen.bandwidth)?.acceptance_counts
+    ? `${draws("accepted")} accepted, ${draws("verified")} not accepted, ${draws("unverified")} unverified`
+    : `${draws("accepted") + draws("verified")} verified, ${draws("unverified")} unverified`;
   return element("details", { class: "rest" }, element("summary", {}, `${samples.length} more rows; draws: ${words}`),
     element("div", { class: "samples" }, rows));
 }
@@ -136,7 +144,12 @@ function sampleRow(sample, target, f, farthest) {
     element("span", { class: "times" }, sample.n > 1 ? `×${sample.n}` : ""),
     element("span", { class: "words-of", dir: "auto" }, sample.text.map(piece)),
     element("span", { class: `label ${same}`, dir: "auto" }, f < 0 ? "" : label ?? "undecided"),
-    element("span", { class: "state" }, sample.state === "verified" ? "not accepted" : sample.state));
+    element("span", { class: "state" }, stateWords(sample.state)));
+}
+function stateWords(state) {
+  if (state === "unverified") return state;
+  if (!diagnostic(chosen.bandwidth)?.acceptance_counts) return "";
+  return state === "verified" ? "not accepted" : state;
 }
 // Every second piece differs from the source input; an empty one marks where words of it are missing.
 function piece(words, i) {
@@ -153,22 +166,25 @@ function meter(kind, value, full, why) {
 }
 
 // Diagnostics of the chosen site, and the quality of its samples: name in the records, words, digits.
+const COUNTS = true; // shown only at bandwidths where acceptance has a meaning
 const DIAGNOSTICS = [
-  ["draws", "draws", 0], ["unverified", "unverified", 0], ["acceptance", "accepted, share", 2],
-  ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted", 0], ["novel", "not in training, share", 2],
+  ["draws", "draws", 0], ["unverified", "unverified", 0], ["acceptance", "accepted, share", 2, COUNTS],
+  ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted", 0, COUNTS], ["novel", "not in training, share", 2],
   ["ess", "effective sample size, weights", 1], ["collapsed", "collapsed targets", 0],
   ["pareto_k", "Pareto k̂, weights", 2], ["unreliable", "targets with unreliable weights", 0],
   ["reference_ess", "effective sample size, reference", 1],
-  ["median_distance", "median δ", 2], ["prior_median_distance", "median δ, prior", 2],
-  ["perturbation_acceptance", "accepted, share, perturbation", 2],
+  ["median_distance", "median δ", 2], ["reference_median_distance", "median δ, reference", 2],
+  ["prior_median_distance", "median δ, prior", 2],
+  ["perturbation_acceptance", "accepted, share, perturbation", 2, COUNTS],
   ["perturbation_median_distance", "median δ, perturbation", 2],
 ];
 const QUALITY = [
   ["distinct", "distinct, share", 2], ["pool_distinct", "real: distinct", 2],
   ["similarity", "alike", 2], ["pool_similarity", "real: alike", 2],
   ["nearest_train", "to nearest training input", 2], ["pool_nearest_train", "real: to nearest training input", 2],
-  ["compared", "targets compared", 0], ["auc", "told from real ones, AUC", 2], ["p_value", "p", 3],
+  ["compared", "targets compared", 0], ["auc", "classifier, AUC", 2], ["p_value", "p", 3],
 ];
+const diagnostic = (h) => diagnostics.find((row) => row.site === chosen.site && row.bandwidth === h);
 const diagnosticTable = () => byBandwidth("diagnostics", diagnostics, DIAGNOSTICS, "there was nothing to measure it on");
 function byBandwidth(kind, records, columns, nothing) {
   const head = element("tr", {}, element("th", {}, "h"), columns.map(([, words]) => element("th", {}, words)));
@@ -176,7 +192,9 @@ function byBandwidth(kind, records, columns, nothing) {
     const found = records.find((row) => row.site === chosen.site && row.bandwidth === h);
     const why = found ? nothing : "no draws at this bandwidth";
     const limits = (name) => (found[`${name}_low`] == null ? null : element("span", { class: "range" }, ` ${range(found, name)}`));
-    const entry = ([name, , digits]) => ((found?.[name] ?? null) === null ? element("td", {}, undefinedMark(why))
+    const entry = ([name, , digits, counts]) => (counts && found && !found.acceptance_counts
+      ? element("td", {}, undefinedMark(`at this bandwidth hardly any input of the reference has δ ≤ ${data.accepted}`))
+      : (found?.[name] ?? null) === null ? element("td", {}, undefinedMark(why))
       : element("td", {}, number(found[name], digits), limits(name)));
     return element("tr", {}, rowHead(`${h}`), columns.map(entry));
   });

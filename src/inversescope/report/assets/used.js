@@ -1,18 +1,18 @@
-// Used or merely present: the score against the causal effect, site by site.
+// Encoded and used: the score against the effect of other activations, site by site.
 
-const usage = unpack(data.usage);
+const tests = unpack(data.used);
 const KINDS = ["same", "other", "random"];
 const clip = (value) => Math.max(-1, Math.min(2, value));
 
-function drawUsage(width) {
+function drawUsed(width) {
   if (data.features.length === 0) return [noFeatures()];
-  if (usage.length === 0) return [noGenerator()];
-  const rows = (feature) => usage.filter((row) => row.feature === feature);
-  return panels((feature) => element("div", {}, usageScatter(rows(feature), feature, Math.min(width, 640)),
-    usageTable(rows(feature))));
+  if (tests.length === 0) return [noGenerator()];
+  const rows = (feature) => tests.filter((row) => row.feature === feature);
+  return panels((feature) => element("div", {}, usedScatter(rows(feature), feature, Math.min(width, 640)),
+    usedTable(rows(feature))));
 }
 
-function usageTip(row) {
+function usedTip(row) {
   const kinds = (name) => KINDS.map((kind) => number(row[`${name}_${kind}`])).join(" / ");
   const value = (name, words) => (row[name] === null ? null : `${words} ${interval(row, name)}`);
   return [
@@ -28,7 +28,7 @@ function usageTip(row) {
 }
 
 // Sites that hardly move anything have no necessity: they stand in a strip of their own below the axis.
-function usageScatter(rows, feature, width) {
+function usedScatter(rows, feature, width) {
   const height = 330;
   const [bottom, strip] = [height - 58, height - 40];
   const known = rows.filter((row) => row.corrected !== null);
@@ -44,14 +44,14 @@ function usageScatter(rows, feature, width) {
     ticks(0, 1).map((value) => text(x(value), height - 22, number(value, 1), "tick")),
     line(limitX, 14, limitX, strip + 8, "limit"), line(LEFT, limitY, width - RIGHT, limitY, "limit"),
     region(width - RIGHT, "encoded and used", "end", 26), region(width - RIGHT, "encoded, unused", "end", limitY + 14),
-    region(limitX - 4, "neither", "end", limitY + 14),
+    region(limitX - 4, "neither", "end", bottom - 4),
     text(LEFT, 8, "necessity", "title", "start"), text(LEFT - 6, strip + 4, "none", "tick", "end"),
     text((LEFT + width) / 2, height - 6, `corrected score, h = ${rows[0]?.bandwidth ?? DASH}`, "title"),
-    known.map((row) => usagePoint(row, x, y, strip)),
+    known.map((row) => usedPoint(row, x, y, strip)),
     known.length ? null : text(width / 2, height / 2, `${DASH} undefined: no score at this bandwidth`, "title"));
 }
 
-function usagePoint(row, x, y, strip) {
+function usedPoint(row, x, y, strip) {
   const still = row.necessity === null;
   const [left, top] = [x(row.corrected), still ? strip : y(clip(row.necessity))];
   const [, layer, head] = data.places[row.site];
@@ -59,22 +59,22 @@ function usagePoint(row, x, y, strip) {
     : bar("weighted", left, y(clip(row.necessity_low)), y(clip(row.necessity_high)));
   const flat = row.corrected_low === null ? null
     : line(x(clip(row.corrected_low)), top, x(clip(row.corrected_high)), top, "bar weighted");
-  const look = { hollow: row.verdict === "cannot tell", tip: () => usageTip(row) };
+  const look = { hollow: row.verdict === "cannot tell", tip: () => usedTip(row) };
   return [upright, flat, marker("weighted", left, top, look),
     layer === null || head !== null ? null : text(left + 6, top - 5, layer, "tick", "start")];
 }
 
-const USAGE = [
+const USED_COLUMNS = [
   ["corrected", "corrected score"], ["necessity", "necessity"], ["sufficiency", "sufficiency"],
   ["effect", "KL, other − same"], ["distance_same", "δ, same"], ["distance_other", "δ, other"],
 ];
-function usageTable(rows) {
-  const words = ["site", "verdict", ...USAGE.map(([, named]) => named), "targets"];
-  const entry = (row, name) => element("td", { tip: () => usageTip(row) },
+function usedTable(rows) {
+  const words = ["site", "verdict", ...USED_COLUMNS.map(([, named]) => named), "targets"];
+  const entry = (row, name) => element("td", { tip: () => usedTip(row) },
     row[name] === null ? undefinedMark(row.reason ?? "undefined") : number(row[name]),
     (row[`${name}_low`] ?? null) === null ? null : element("span", { class: "range" }, ` ${range(row, name)}`));
   const verdict = (row) => element("td", { class: "verdict", title: row.reason }, row.verdict);
-  const cells = (row) => [verdict(row), USAGE.map(([name]) => entry(row, name)), element("td", {}, row.targets)];
-  return table("usage", element("tr", {}, words.map((word) => element("th", {}, word))),
+  const cells = (row) => [verdict(row), USED_COLUMNS.map(([name]) => entry(row, name)), element("td", {}, row.targets)];
+  return table("used", element("tr", {}, words.map((word) => element("th", {}, word))),
     rows.map((row) => element("tr", {}, rowHead(row.site), cells(row))));
 }

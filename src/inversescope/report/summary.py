@@ -1,0 +1,136 @@
+"""Summary of the headline: strength, certainty, controls, bandwidth, use, verification; and key figures of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inversescope.report.records import Records, Row
+from inversescope.report.targets import share
+from inversescope.verdicts import ACCEPTED
+from inversescope.verdicts.text import SPACE, count, equals, interval, number, of_row
+
+# Other estimates of the same score, which are no controls.
+BESIDE = {"shuffled": "shuffled target", "nearest": "nearest neighbours", "perturbation": "edits of the source"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A key figure: its name, its value (None: undefined, `source` then gives the reason), and its source."""
+
+    name: str
+    value: str | None
+    source: str
+
+
+def summary(records: Records) -> list[Figure]:
+    """The figures of the headline's finding; none where there is no finding."""
+    found = records.headline
+    if found["site"] is None:
+        return []
+    score = found["score"]
+    bits = "" if score["bits"] is None else f"; {number(score['bits'])} bits"
+    strength = f"corrected score: FCR {number(score['fcr'])} where chance gives {number(score['chance'])}{bits}"
+    limits = f"{number(score['corrected_low'])} to {number(score['corrected_high'])}"
+    certainty = f"95% interval over {count(found['targets'], 'target')}; q{SPACE}{equals(score['q_value'])}"
+    return [
+        Figure("how strong", number(score["corrected"]), strength),
+        Figure("how sure", limits, f"{certainty} against shuffled targets"),
+        _controls(records, found),
+        _bandwidth(found),
+        _used(found),
+        _verified(records, found),
+    ]
+
+
+def _controls(records: Records, found: Mapping[str, Any]) -> Figure:
+    """The outcome of each control, and other estimates of the same score."""
+    outcomes = [each["outcome"] for each in found["controls"]]
+    controls = [f"{each['control']} {number(each['corrected'])} ({each['outcome']})" for each in found["controls"]]
+    rows = {row["source"]: row for row in records.scores if _same_place(row, found)}
+    others = [f"{words} {number(rows[name]['corrected'])}" for name, words in BESIDE.items() if name in rows]
+    listed = "; ".join(controls) + (f". Beside it: {'; '.join(others)}" if others else "")
+    passed = f"{outcomes.count('passed')} of {len(outcomes)}"
+    return Figure("above which controls", passed, listed)
+
+
+def _same_place(row: Row, found: Mapping[str, Any]) -> bool:
+    same = (row["site"], row["feature"]) == (found["site"], found["feature"])
+    return same and row["bandwidth"] in (None, found["bandwidth"])
+
+
+def _bandwidth(found: Mapping[str, Any]) -> Figure:
+    above, scored = (", ".join(f"{h:g}" for h in found["bandwidths"][name]) for name in ("above_chance", "scored"))
+    where = f"above chance at h{SPACE}={SPACE}{above}; scores count at {scored}"
+    return Figure("at which bandwidth", f"h{SPACE}={SPACE}{found['bandwidth']:g}", where)
+
+
+def _used(found: Mapping[str, Any]) -> Figure:
+    if found["used"] is None:
+        return Figure("encoded and used?", None, "the subject was not run with other activations at this site")
+    return Figure("encoded and used?", found["used"]["verdict"], found["used"]["reason"])
+
+
+def _verified(records: Records, found: Mapping[str, Any]) -> Figure:
+    """The check of the samples at the same site and bandwidth; the inputs of a reference were all read."""
+    place = ("site", "bandwidth")
+    drawn = next((row for row in records.diagnostics if all(row[name] == found[name] for name in place)), None)
+    if drawn is None:
+        return Figure("how verified", "every input", "inputs of the pool, all of them read by the subject")
+    parts = [f"of {drawn['draws']:,} draws run back through the subject", typical(drawn)]
+    if found["generator"] is not None:
+        estimate = interval(*(found["generator"][f"corrected{end}"] for end in ("", "_low", "_high")))
+        parts.append(f"generator: {found['generator']['verdict']}, weighted samples {estimate}")
+    return Figure("how verified", f"{1 - drawn['unverified'] / drawn['draws']:.0%}", "; ".join(parts))
+
+
+def typical(drawn: Row) -> str:
+    """The median distance of samples, beside what is typical at the bandwidth."""
+    reference = drawn["reference_median_distance"]
+    beside = "" if reference is None else f"reference {number(reference)}, "
+    return f"median δ{SPACE}{number(drawn['median_distance'])} ({beside}prior {number(drawn['prior_median_distance'])})"
+
+
+def key_figures(records: Records) -> list[Figure]:
+    """The few numbers of the run under the headline, each with its source."""
+    draws = sum(row["draws"] for row in records.diagnostics)
+    drawn = Figure("draws", f"{draws:,}", "generator, all its sites and bandwidths")
+    return [
+        Figure("targets", f"{len(records.targets):,}", "inputs of the target split"),
+        drawn if draws else Figure("draws", None, "the generator drew no samples"),
+        _accepted(records),
+        _calibrated(records),
+        _accuracy(records.accuracy),
+    ]
+
+
+def _accepted(records: Records) -> Figure:
+    """The share of accepted draws at the smallest bandwidth at which acceptance counts."""
+    rows = [row for row in records.diagnostics if row["acceptance_counts"] and row["acceptance"] is not None]
+    smallest = min((row["bandwidth"] for row in rows), default=None)
+    rows = [row for row in rows if row["bandwidth"] == smallest]
+    accepted = share(sum(row["acceptance"] * row["draws"] for row in rows), sum(row["draws"] for row in rows))
+    if accepted is None:
+        why = f"at no bandwidth of the run is δ{SPACE}≤{SPACE}{ACCEPTED} to be expected"
+        return Figure("accepted", None, why)
+    return Figure(
+        "accepted", f"{accepted:.0%}", f"of the draws at h{SPACE}={SPACE}{smallest:g}: δ{SPACE}≤{SPACE}{ACCEPTED}"
+    )
+
+
+def _calibrated(records: Records) -> Figure:
+    judged = [queries["clean"]["judgement"] for queries in records.verdicts["sites"].values() if "clean" in queries]
+    if not judged:
+        return Figure("calibrated", None, "the calibration had no clean targets")
+    unclear = f"the pool's reference; {judged.count('cannot tell')} undecided"
+    known = "the exact distribution" if records.exact else unclear
+    return Figure("calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {known}")
+
+
+def _accuracy(accuracy: Row) -> Figure:
+    if not accuracy["defined"]:
+        return Figure("task accuracy", None, "this task has no notion of accuracy")
+    limits = of_row({f"value{end}": accuracy[end.strip("_") or "value"] for end in ("", "_low", "_high")}, "value")
+    source = f"subject, {limits.partition(' ')[2]}, n{SPACE}={SPACE}{accuracy['n']}: {accuracy['what']}"
+    return Figure("task accuracy", number(accuracy["value"]), source)

@@ -1,0 +1,62 @@
+"""Words of a headline: the claim, and the numbers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
+from inversescope.verdicts.text import SPACE, count, equals, of_row
+from inversescope.verdicts.thresholds import DETERMINED
+from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
+
+Row = Mapping[str, Any]
+PASSED, FAILED, MISSING = "passed", "failed", "not available"
+
+
+def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequence[Row]) -> str:
+    """The claim, in one or two sentences."""
+    site, verdict = row["site"], None if use is None else use["verdict"]
+    if change is None or change.kind == EVERYWHERE:
+        where = f"is encoded at {site}" + ("" if change is None else ", and from the first layer to the last")
+    elif change.kind == DISAPPEARS:
+        where = f"is encoded at {site}, and no longer found after {change.last}"
+    elif change.kind == PASSES:
+        where = f"appears at {change.first} and is no longer found after {change.last}"
+    else:
+        where = f"appears at {change.first}"
+    there = "there" if change is None or change.kind != APPEARS or site == change.first else f"at {site}"
+    there = f"at {site}" if change is not None and change.kind == PASSES else there
+    if use is not None and use["bandwidth"] != row["bandwidth"]:
+        there += f" (tested at h{SPACE}={SPACE}{use['bandwidth']:g})"
+    if verdict == BOTH:
+        claim = f"The {row['feature']} {where}, and the model uses it {there}."
+    elif verdict == NEITHER:
+        claim = f"The {row['feature']} is above chance at {site}, but too weak to count as encoded."
+    elif verdict in (None, CANNOT_TELL):
+        claim = f"The {row['feature']} {where}. The runs do not show whether the model uses it."
+    else:
+        claim = f"The {row['feature']} {where}, but the model does not use it {there}."
+    return " ".join([claim, *(each["words"] for each in outcomes if each["outcome"] == FAILED)])
+
+
+def numbers(row: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
+    """The numbers behind the claim."""
+    strength = "determines it" if row["corrected_low"] >= DETERMINED else "partly determines it"
+    parts = [
+        f"The activation {strength}: corrected score {of_row(row, 'corrected')}, where 0 is chance and 1 certainty"
+    ]
+    if use is not None and use["necessity"] is not None:
+        parts.append(f"necessity {of_row(use, 'necessity')}")
+    by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["source"]]
+    parts.append(f"h{SPACE}={SPACE}{row['bandwidth']:g}, {count(row['targets'], 'target')}, {by}")
+    listed = {
+        words: [each["control"] for each in outcomes if each["outcome"] == kind]
+        for kind, words in (
+            (PASSED, "above the controls"),
+            (FAILED, "not above the controls"),
+            (MISSING, "not compared with"),
+        )
+    }
+    compared = "; ".join(f"{words} {' and '.join(names)}" for words, names in listed.items() if names)
+    return f"{'; '.join(parts)}. Above chance (q{SPACE}{equals(row['q_value'])}){'; ' if compared else ''}{compared}."

@@ -1,0 +1,60 @@
+"""Change of a feature over the depth of a series of sites: it appears, disappears, or is encoded everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inversescope.verdicts.scores import beyond
+from inversescope.verdicts.thresholds import ENCODED
+
+Row = Mapping[str, Any]
+Series = tuple[str, str, float]  # point, feature, bandwidth
+
+APPEARS, PASSES, DISAPPEARS, EVERYWHERE = "appears", "appears and disappears", "disappears", "everywhere"
+CHANGES = (  # the most telling first
+    APPEARS,
+    PASSES,
+    DISAPPEARS,
+    EVERYWHERE,
+    None,
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A kind of change, the first and the last site that encodes the feature, and the number of sites with a score."""
+
+    kind: str
+    first: str
+    last: str
+    sites: int
+
+
+def series(row: Row) -> Series:
+    """The sites of one point with scores of one feature and bandwidth."""
+    return row["point"], row["feature"], row["bandwidth"]
+
+
+def changes(scores: Iterable[Row]) -> dict[Series, Change]:
+    """The change over depth of each series of whole layers, feature and bandwidth; none where nothing is encoded."""
+    found: dict[Series, list[Row]] = {}
+    for row in scores:
+        if row["head"] is None and row["layer"] is not None:
+            found.setdefault(series(row), []).append(row)
+    changed = {key: _change(sorted(rows, key=lambda row: row["layer"])) for key, rows in found.items()}
+    return {key: change for key, change in changed.items() if change is not None}
+
+
+def _change(rows: Sequence[Row]) -> Change | None:
+    """The change over the sites in order of depth. It appears where an earlier site is below the limit, and stays where
+    the last one is above it; a site whose interval contains the limit decides neither.
+    """
+    encoded = [beyond(row, "corrected", ENCODED) for row in rows]
+    if True not in encoded or len(rows) < 2:
+        return None
+    first, last = encoded.index(True), len(encoded) - 1 - encoded[::-1].index(True)
+    appears, stays = False in encoded[:first], encoded[-1] is True
+    kind = (APPEARS if stays else PASSES) if appears else (EVERYWHERE if stays else DISAPPEARS)
+    return Change(kind, rows[first]["site"], rows[last]["site"], len(rows))
