@@ -27,7 +27,7 @@ def subject_of(kind: str, **options: Any) -> Subject:
 @pytest.mark.parametrize("kind", (*ARCHITECTURES, *VARIANTS, *UNKNOWN))
 def test_every_identity_holds_to_float32_accuracy(kind: str):
     examined = site_checks.examine(subject_of(kind))
-    assert [identity for identity in examined if identity.ok is not True or identity.error > 1e-5] == []
+    assert [check for check in examined if check.ok is not True or check.error > 1e-5] == []
 
 
 @pytest.mark.parametrize("kind", (*ARCHITECTURES, *VARIANTS))
@@ -64,7 +64,7 @@ def test_a_variant_with_norms_on_the_stream_is_not_taken_for_the_usual_one(kind:
     variant = {"opt": {"do_layer_norm_before": False}, "bloom": {"apply_residual_connection_post_layernorm": True}}
     subject = subject_of(kind, **variant[kind])
     assert "attn_out" not in subject.points
-    assert all(identity.ok for identity in site_checks.examine(subject))
+    assert all(check.ok for check in site_checks.examine(subject))
 
 
 # A wrong entry, and the points that must not be offered then.
@@ -91,7 +91,7 @@ def test_a_wrong_entry_is_found_out_and_its_points_are_refused(fault: str, monke
         with pytest.raises((UserError, RuntimeError)):
             site_checks.examine(subject)
         return
-    failed = {point for identity in site_checks.examine(subject) if identity.ok is False for point in identity.points}
+    failed = {point for check in site_checks.examine(subject) if check.ok is False for point in check.points}
     assert points <= failed
     for point in points:
         address = ".".join([point, *"0" * len(subject.shape.numbers(point))])

@@ -24,7 +24,7 @@ from inversescope.generator.conditioning.control import Control
 from inversescope.generator.encoding import IdentityEncoder
 from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.subject.trimmed_copy import Borrowed, lender
+from inversescope.subject.trimmed_copy import TrimmedCopy, original_model
 from inversescope.train.checkpoint import load_generator, save_generator
 from inversescope.train.train import train
 from inversescope.units import Units
@@ -43,7 +43,7 @@ def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = Tru
     pca = InputPCA.of(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
     built: Any = (32, 2, 4)
     if backbone != "scratch":
-        built = Borrowed.of(tiny_model(backbone), [7, 9], layers=2, adapted=adapted)
+        built = TrimmedCopy.of(tiny_model(backbone), [7, 9], layers=2, adapted=adapted)
     made = Generator(
         vocabulary, LONGEST + 2, DIMENSIONS, dict.fromkeys(DIMENSIONS, (0.05, 1.0)),
         stored=20, indicators=pca.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
@@ -116,21 +116,21 @@ def test_a_saved_generator_draws_the_same(encoder: str, conditioning: str, backb
 @pytest.mark.parametrize("model_type", ["llama", "gpt2"])
 def test_a_trimmed_copy_has_the_logits_of_its_original(model_type: str):
     """With all blocks and tokens, and a conditioning that starts at zero."""
-    lender = tiny_model(model_type)
+    original = tiny_model(model_type)
     tokens = [1, *range(3, 41)]
     made = Generator(
         Vocabulary(tuple((token,) for token in tokens[1:])), 6, {NARROW: 5}, {NARROW: (0.05, 1.0)},
         stored=1, indicators=(1, 1, 1), encoder="identity", conditioning="control",
-        backbone=Borrowed.of(lender, tokens[1:], layers=3),
+        backbone=TrimmedCopy.of(original, tokens[1:], layers=3),
     )  # fmt: skip
     given = torch.tensor([[0, 3, 9, 30]])
     with torch.no_grad():
         prepared = made.prepare(torch.randn(1, 32))
         found = made.backbone(given, prepared.bias, made.conditioning, prepared.conditioning)
-        expected = lender(torch.tensor([tokens])[:, given[0]]).logits[:, :, [2, *tokens[1:]]]
+        expected = original(torch.tensor([tokens])[:, given[0]]).logits[:, :, [2, *tokens[1:]]]
     assert torch.allclose(found, expected, atol=1e-5)
     made.backbone.requires_grad_(True).embeddings.data.zero_()
-    assert lender.get_input_embeddings().weight.abs().min() > 0  # nothing is shared
+    assert original.get_input_embeddings().weight.abs().min() > 0  # nothing is shared
 
 
 def test_the_identity_encoder_starts_as_the_identity():
@@ -298,10 +298,10 @@ def test_a_backbone_with_other_blocks_or_tokens_is_refused(store: Store, subject
     folder = save_subject(tmp_path / "model")
     same = Subject.load(str(folder), device="cpu", dtype="float32")
     words = same.encode(" Mary gave")
-    assert lender(str(folder), same, words).config.model_type == "llama"
+    assert original_model(str(folder), same, words).config.model_type == "llama"
     other = Subject.from_model(tiny_model("llama"), encode=lambda text: [3], decode=lambda tokens: "something else")
     with refuses(given="generator.backbone", allowed="tokenizer"):
-        lender(str(folder), other, words)
+        original_model(str(folder), other, words)
 
 
 def test_without_peft_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch):

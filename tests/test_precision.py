@@ -42,7 +42,7 @@ def test_a_rounded_subject_is_what_its_sites_are_called(wide: Path, bits: int, d
     subject, exact = (Subject.load(str(wide), dtype=dtype, bits=b) for b in (bits, None))
     assert subject.rounded and not exact.rounded
     assert subject.fingerprint != exact.fingerprint
-    assert [identity.name for identity in site_checks.examine(subject) if identity.ok is False] == []
+    assert [check.name for check in site_checks.examine(subject) if check.ok is False] == []
     assert site_checks.drift(subject) is None and site_checks.drift(exact) is not None
     sites = subject.sites(["resid_post.*", "result.1.*"])
     near, true = (each.capture(INPUTS, sites).activations for each in (subject, exact))

@@ -145,9 +145,9 @@ def _changed(study: Study, settings: tuple[tuple[str, Any], ...]) -> RunConfig:
 def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) -> Generator:
     """A generator trained for as long as the budget, preparation included; or until calibrated."""
     started, run = time.monotonic(), study.run
-    borrowed = None if config.generator.backbone == "scratch" else run.subject
+    subject = None if config.generator.backbone == "scratch" else run.subject
     sampled = config.sample.bandwidths
-    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, borrowed, sampled)
+    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, subject, sampled)
     trainer = Trainer(data, config.generator, config.train, config.seed, run.subject.device)
     checked = check(run.store, run.task.labels, config.calibrate, sampled, config.seed)
     begun = time.monotonic()

@@ -74,16 +74,16 @@ def doctor(
 
 def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:
     with screen.status("loading the model"):
-        from inversescope.cli.tables.looking import identities_table
+        from inversescope.cli.tables.looking import site_checks_table
         from inversescope.subject import Subject
         from inversescope.subject.site_checks import drift, examine
 
         subject = Subject.load(model, dtype=dtype, device=device, bits=bits, attention=attention)
     with screen.status("examining it"):
         rounding = drift(subject)
-        identities = (*examine(subject), *([] if rounding is None else [rounding]))
-    Console(highlight=False).print(identities_table(subject.name, identities))
-    if any(identity.ok is False for identity in identities):
+        checks = (*examine(subject), *([] if rounding is None else [rounding]))
+    Console(highlight=False).print(site_checks_table(subject.name, checks))
+    if any(check.ok is False for check in checks):
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What the miner tries: expressions that could say something of texts like these, the simplest first."""
+"""Candidates of the miner: expressions that could separate texts like these, the simplest first."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Candidate:
 
     @cached_property
     def label(self) -> Callable[[str], str | None]:
-        """What gives the label of a text."""
+        """The label of a text."""
         return self.fitted or parse(self.source).label
 
 
@@ -61,7 +61,7 @@ def _words(texts: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _positions(texts: Sequence[str]) -> Iterator[Candidate]:
-    """The word at a position that most texts have, and what its spelling says."""
+    """The word at a position that most texts have, and properties of its spelling."""
     for place, where in _places(texts):
         yield Candidate(f"word({place})", where)
         yield Candidate(f"""extract(r"^(\\w\\w\\w)", word({place}))""", f"the first three letters of {where}")
@@ -78,7 +78,7 @@ def _places(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _phrases(texts: Sequence[str]) -> Iterator[Candidate]:
-    """Whether a phrase is there, and where it is first."""
+    """Presence of a phrase, and its first position."""
     found = Counter(phrase for text in texts for phrase in set(_grams(split(text))))
     shares = {phrase: count / len(texts) for phrase, count in found.items()}
     telling = [phrase for phrase, share in shares.items() if RARE <= share <= 1 - RARE]
@@ -90,7 +90,7 @@ def _phrases(texts: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _counts(texts: Sequence[str]) -> Iterator[Candidate]:
-    """How often a word comes that some texts have more than once, and whether that is even."""
+    """Count of a word that some texts have more than once, and its parity."""
     several = Counter(word for text in texts for word, count in Counter(split(text)).items() if count > 1)
     for word, count in several.most_common(PHRASES):
         if count / len(texts) >= RARE:

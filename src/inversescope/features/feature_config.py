@@ -1,4 +1,4 @@
-"""A user's features as a config names them, one line each, and as what answers for an input."""
+"""A user's features as a config names them, one line each, and their readers: functions from an input to a label."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inversescope.errors import UserError
 from inversescope.features.language import as_label, parse
 from inversescope.python_file import load_file
 
-# What a feature says of an input: its text, and its labels in the task -> label.
+# From an input's text, and its labels in the task, to the label of a feature.
 Reader = Callable[[str, Mapping[str, str | None]], str | None]
 KINDS = ("expression", "regex", "function", "column")
 
@@ -74,17 +74,17 @@ class FeatureConfig(BaseModel):
 
     @property
     def annotated_by(self) -> str | None:
-        """The libraries and models beyond InverseScope's own that its expressions ask, with versions; None: none.
+        """The libraries and models beyond InverseScope's own that its expressions use, with versions; None: none.
 
         Raises:
             UserError: the model of one cannot be loaded.
         """
         sources = [source for source in (self.expression, self.undecided) if source is not None]
-        asked = dict.fromkeys(each for source in sources for each in parse(source).annotators)
-        return "; ".join(each.made_by() for each in asked) or None
+        used = dict.fromkeys(each for source in sources for each in parse(source).annotators)
+        return "; ".join(each.made_by() for each in used) or None
 
     def reader(self, name: str) -> Reader:
-        """What answers for the feature of this name.
+        """Reader of the feature of this name.
 
         Raises:
             UserError: the function cannot be loaded.
@@ -105,7 +105,7 @@ class FeatureConfig(BaseModel):
 
 
 def reader(name: str, feature: str | Callable[[str], object]) -> Reader:
-    """What answers for an expression, or for a function from a text to a label.
+    """Reader of an expression, or of a function from a text to a label.
 
     Raises:
         UserError: the expression cannot be read.
@@ -117,7 +117,7 @@ def reader(name: str, feature: str | Callable[[str], object]) -> Reader:
 
 
 def _function_reader(name: str, function: Callable[[str], object]) -> Reader:
-    """What answers for a function, which is asked once of a text.
+    """Reader of a function, which is called once for each text.
 
     The reader raises:
         UserError: the function fails, or gives something that is not a label.
@@ -150,10 +150,10 @@ def load_function(address: str) -> Callable[[str], object]:
         UserError: there is no such file, module or function, or it cannot be loaded.
     """
     where, _, name = address.partition(":")
-    found = getattr(_module(where), name, None)
-    if not callable(found):
+    function = getattr(_module(where), name, None)
+    if not callable(function):
         raise UserError("there is no such function", given=address, allowed="file.py:name or package.module:name")
-    return found
+        return function
 
 
 def fingerprint(address: str) -> str:

@@ -1,4 +1,4 @@
-"""What an expression may name: each word of the language with its kinds and its meaning.
+"""Functions and names of the feature language, each with its kinds and its meaning.
 
 A function is not called where an argument is undecided (None): its value is undecided too.
 """

@@ -1,8 +1,9 @@
-"""The language in which features are written: a few Python expressions, read by `ast` and interpreted here.
+"""Feature language: a few Python expressions, parsed by `ast` and interpreted here.
 
-Nothing is handed to Python to run. Every part has a kind (yes or no, number, text) that is known once the expression is
-read, so what can be read can be asked of any text. Undecided is None: what is made of it is undecided, but "no and
-undecided" is no, and "yes or undecided" is yes. docs/features.md lists the words.
+It is written by hand, for two reasons. Expressions are untrusted text (a language model proposes them), so nothing is
+handed to Python to run. And its logic has three values: undecided is None, "no and undecided" is no, "yes or undecided"
+is yes, all else with an undecided part is undecided. Every part has a kind (yes or no, number, text) that is known once
+the expression is parsed, so an expression that parses can be evaluated on any text. docs/features.md lists the words.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ _ALLOWED = (
 
 
 class Expression:
-    """A feature as it was written, ready to be asked.
+    """A parsed feature, which gives the label of any text.
 
     Attributes:
         source: the expression's text.
         kind: of its value: `yes or no`, `number` or `text`.
-        annotators: the libraries beyond InverseScope's own that its words ask.
+        annotators: the libraries beyond InverseScope's own that its functions use.
     """
 
     def __init__(self, part: _Part, reader: _Reader):
@@ -76,7 +77,7 @@ class Expression:
 
     @property
     def timeouts(self) -> int:
-        """How many texts were left undecided because a regular expression took too long."""
+        """Number of texts left undecided because a regular expression took too long."""
         return sum(pattern.timeouts for pattern in self._patterns)
 
 
@@ -112,7 +113,7 @@ def parse(source: str) -> Expression:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of an expression: the kind of its value, and how a text is asked for it."""
+    """A part of an expression: the kind of its value, and its function of a text."""
 
     kind: str
     value: Evaluate
@@ -123,7 +124,7 @@ _NOTHING = _Part(UNDECIDED, lambda text: None, literal=True)
 
 
 class _Reader:
-    """Turns the parts of one expression, inside out, into what can be asked of a text."""
+    """Turns the parts of one expression, inside out, into a function of a text."""
 
     def __init__(self, source: str):
         self.source = source
@@ -291,7 +292,7 @@ class _Reader:
         return _Part(no.kind if yes.kind == UNDECIDED else yes.kind, choose)
 
     def _error(self, node: ast.AST, problem: str, allowed: str = _ALLOWED) -> UserError:
-        """What is wrong with a part, beside it."""
+        """Error about a part, beside it."""
         where = ast.get_source_segment(self.source, node) or self.source
         given = where if where == self.source else f"{where}   in   {self.source}"
         return UserError(problem, given=given, allowed=allowed)
@@ -323,7 +324,7 @@ def _all(parts: Sequence[Evaluate], ends_on: bool) -> Evaluate:
 
 
 def _encodable(text: str) -> bool:
-    """Whether a record can hold it: a lone surrogate has no UTF-8."""
+    """True if a record can hold it: a lone surrogate has no UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

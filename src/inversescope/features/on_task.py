@@ -1,4 +1,4 @@
-"""A task with features of the user's beside its own."""
+"""A task with features of the user beside its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_features(task: Task, features: Mapping[str, FeatureConfig], subject: Tas
 def with_readers(
     task: Task, readers: Mapping[str, Reader], subject: TaskSubject, kept: Sequence[str] | None = None
 ) -> Task:
-    """The task with more features, of which each reader answers for one; `kept` are those of its own that remain.
+    """The task with more features, each by its reader; `kept` are those of its own that remain.
 
     Raises:
         UserError: two features have one name.
@@ -39,11 +39,11 @@ def with_readers(
     kept = task.features if kept is None else tuple(kept)
     if both := sorted(set(kept) & set(readers)):
         raise UserError("the task has a feature of this name already", given=", ".join(both), remedy="another name")
-    return cast(Task, _Featured(task, readers, subject, kept))  # the rest of a task comes from the task within
+    return cast(Task, _WithFeatures(task, readers, subject, kept))  # the rest of a task comes from the task within
 
 
-class _Featured:
-    """Answers for the added features, and leaves everything else to the task within."""
+class _WithFeatures:
+    """Adds features to the labels, and leaves everything else to the task within."""
 
     def __init__(self, task: Task, readers: Mapping[str, Reader], subject: TaskSubject, kept: Sequence[str]):
         self._task = task

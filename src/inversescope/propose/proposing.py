@@ -105,7 +105,7 @@ class Plan:
 
 
 def propose(plan: Plan, endpoint: Endpoint, progress: Progress) -> Outcome:
-    """Request hypotheses, unless the plan has questions, and score each. Where the budget ends, the rest is unfinished.
+    """Request hypotheses, unless the plan has questions, and score each. Hypotheses beyond the budget are unfinished.
 
     Raises:
         UserError: the endpoint refuses a request, or does not answer.

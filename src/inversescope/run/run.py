@@ -19,7 +19,7 @@ from inversescope.run.provenance import PROVENANCE, provenance
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
-from inversescope.subject.site_checks import require as require_identities
+from inversescope.subject.site_checks import require as require_site_checks
 from inversescope.tasks import Task, load_task
 
 CONFIG, RESOLVED = "config.toml", "resolved.json"
@@ -56,7 +56,7 @@ class Run:
                 remedy="another folder, or --resume to go on with the run in it",
             )
         run = cls(folder, RunConfig.parse(config_text, name))
-        require_identities(run.subject, run.sites["pool"])
+        require_site_checks(run.subject, run.sites["pool"])
         resolved = run.resolved()
         for name, feature in run.config.features.items():
             feature.reader(name)  # one that cannot be loaded leaves no run behind

@@ -1,4 +1,4 @@
-"""What must be known of an architecture to read it: where its parts are, and which part shows a site."""
+"""Description of an architecture: the places of its parts, and the part that shows each site."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Architecture:
         refused: why points do not exist.
         packs: a token's activation depends on nothing but its ancestors and the `position_ids` it is given, so that
             inputs may share their prefixes in one row (`packing`).
-        lends: a norm stands before attention and before the MLP, one after the other, so that the first blocks can
-            serve the generator (`borrowed`).
+        trimmable: a norm stands before attention and before the MLP, one after the other, so that the first blocks can
+            serve the generator (`trimmed_copy`).
     """
 
     blocks: str
@@ -67,14 +67,14 @@ class Architecture:
     embedding_scale: float = 1.0
     refused: Mapping[str, str] = field(default_factory=dict)
     packs: bool = False
-    lends: bool = False
+    trimmable: bool = False
 
     def has(self, point: str) -> bool:
-        """Whether there is such a point, and it is known where."""
+        """True if there is such a point, and its place is known."""
         return self._place(point) is not None
 
     def tap(self, site: Site, shape: SubjectShape) -> Tap:
-        """What shows a site that is one (its projection aside); `result` is made from what shows `z`.
+        """The module that shows a single site (its projection aside); `result` is made from what shows `z`.
 
         Raises:
             UserError: this architecture has no such point, or it is not known where.

@@ -1,4 +1,4 @@
-"""Where each architecture keeps its parts: one entry per architecture, and nothing of this kind anywhere else."""
+"""Table of architectures and the places of their parts: one entry each, and nothing of this kind elsewhere."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _GPT2 = Architecture(
     down="mlp.c_proj",
     middle="ln_2",
     packs=True,
-    lends=True,
+    trimmable=True,
 )
 _GPTJ = replace(
     _GPT2,
@@ -56,7 +56,7 @@ _GPTJ = replace(
     middle="",
     refused={"resid_mid": _PARALLEL},
     packs=False,  # its attention adds the mask to the scores, and a mask of packed rows is true or false
-    lends=False,
+    trimmable=False,
 )
 _NEOX = Architecture(
     blocks="layers",
@@ -139,11 +139,11 @@ ARCHITECTURES: dict[str, Architecture | Callable[[Any], Architecture | None]] = 
     "opt": _opt,
     "bloom": _bloom,
     "falcon": _falcon,
-    "llama": replace(_LLAMA, lends=True),
-    "mistral": replace(_LLAMA, lends=True),
+    "llama": replace(_LLAMA, trimmable=True),
+    "mistral": replace(_LLAMA, trimmable=True),
     "mixtral": replace(_LLAMA, down="", refused={"mlp_act": _EXPERTS}),
-    "qwen2": replace(_LLAMA, lends=True),
-    "qwen3": replace(_LLAMA, lends=True),
+    "qwen2": replace(_LLAMA, trimmable=True),
+    "qwen3": replace(_LLAMA, trimmable=True),
     "gemma2": _GEMMA,
     "gemma3_text": _GEMMA,
     "phi3": replace(_LLAMA, qkv=("self_attn.qkv_proj",), fused="stacked"),
@@ -231,12 +231,12 @@ def _key_value_heads(config: Any) -> int:
 
 
 def longest_of(config: Any) -> int | None:
-    """How many tokens the model can read; None where nothing limits it (ALiBi)."""
+    """Number of tokens the model can read; None if nothing limits it (ALiBi)."""
     return getattr(config, "max_position_embeddings", None)
 
 
 def may_pack(model: Any, longest: int) -> bool:
-    """Whether inputs of up to `longest` tokens may share prefixes in one row of this model.
+    """True if inputs of up to `longest` tokens may share prefixes in one row of this model.
 
     Not with attention kernels that take no boolean mask, nor when a sliding window hides part of an input's past.
     """

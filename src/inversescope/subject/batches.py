@@ -1,4 +1,4 @@
-"""Which tokens go through the subject together: inputs by length, padded, or rows of shared prefixes (`packing`)."""
+"""Batches that go through the subject together: inputs by length, padded, or rows of shared prefixes (`packing`)."""
 
 from __future__ import annotations
 

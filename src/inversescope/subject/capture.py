@@ -27,9 +27,9 @@ Place = tuple[str, Side]
 
 @dataclass(frozen=True)
 class Captured:
-    """What was read: row i belongs to input i, at its last token; float32, on the CPU, whatever the subject runs in.
+    """Activations: row i belongs to input i, at its last token; float32, on the CPU, whatever the subject runs in.
 
-    `logits` are those of the next token, None unless asked for.
+    `logits` are those of the next token, None unless wanted.
     """
 
     activations: dict[Site, Float[Tensor, "n d"]]
@@ -41,7 +41,7 @@ _SMALLER = "a smaller batch (Subject.batch_tokens), fewer inputs (collect.shard)
 
 
 class _DeepEnough(Exception):  # noqa: N818 - a signal from the deepest hook, not an error
-    """Nothing beyond this point was asked for."""
+    """Nothing beyond this point is needed."""
 
 
 class _TooLargeError(UserError):
@@ -53,7 +53,7 @@ class _NotFiniteError(UserError):
 
 
 class _Taps:
-    """Hooks at the places asked for, for the length of a `with` block."""
+    """Hooks at the places to read, for the length of a `with` block."""
 
     def __init__(self, model: Any, places: Collection[Place], *, logits: bool):
         self._model = model
@@ -77,7 +77,7 @@ class _Taps:
 
     @torch.inference_mode()
     def read(self, batch: Batch) -> tuple[dict[Place, Tensor], Tensor | None]:
-        """What the batch's inputs show at each place [reads, width], and their logits [reads, vocabulary] if wanted."""
+        """Activations of the batch at each place [reads, width], and logits [reads, vocabulary] if wanted."""
         device = self._model.device
         self._batch, self._seen = batch, {}
         positions = {} if batch.positions is None else {"position_ids": batch.positions.to(device)}
@@ -163,7 +163,7 @@ class _Results:
             self._logits[inputs] = _finite(logits.float().cpu(), "the logits", inputs)
 
     def captured(self, sites: Sequence[Site]) -> Captured:
-        """Everything, in the order in which the sites were asked for."""
+        """Everything, in the order of the sites."""
         rows = self._rows
         return Captured(
             {site: torch.cat([rows[part] for part in site.parts], 1) if site.parts else rows[site] for site in sites},
@@ -184,7 +184,7 @@ def capture(
 ) -> Captured:
     """Read the sites at the last token of each input, about `budget` tokens at a time; see `Subject.capture`.
 
-    Where memory runs out, with half as many, and `shrink` is told how many.
+    If memory runs out, with half as many, and `shrink` gets the number.
     """
     _check(inputs, model.config)
     longest = max(map(len, inputs), default=0)

@@ -1,6 +1,6 @@
-"""A causal language model from a folder or from the Hugging Face hub, with errors that say what was tried.
+"""A causal language model from a folder or from the Hugging Face hub, with errors that list the attempts.
 
-Which device, precision and attention it gets: what transformers, accelerate and bitsandbytes can do, by their names.
+Device, precision and attention are what transformers, accelerate and bitsandbytes can do, by their names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ATTENTION = ("sdpa", "eager", "flash_attention_2", "flex_attention")
 
 
 def choose_device(device: str) -> torch.device:
-    """The device asked for; "auto" is CUDA where there is one, else the CPU, and of "all" the first GPU.
+    """The wanted device; "auto" is CUDA where there is one, else the CPU, and of "all" the first GPU.
 
     Raises:
         UserError: there is no such device.
@@ -45,7 +45,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The precision asked for; "auto" is bfloat16 where the device computes in it fast, else float32.
+    """The wanted precision; "auto" is bfloat16 where the device computes in it fast, else float32.
 
     Raises:
         UserError: the name is none of auto, float32, bfloat16, float16.
@@ -160,7 +160,7 @@ def _load(name: str, tried: str, options: dict[str, Any], source: dict[str, Any]
 
 
 def load_tokenizer(name: str, **source: Any) -> Any:
-    """The model's tokenizer; None if it has none, which `Subject.encode` tells whoever needs it."""
+    """The model's tokenizer; None if it has none, which is an error of `Subject.encode`."""
     from transformers import AutoTokenizer
 
     try:
@@ -190,7 +190,7 @@ def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
 
 
 def _reachable(name: str, revision: str | None) -> bool:
-    """Whether the hub answers, asked once: transformers itself would ask for half a minute before it gives up."""
+    """True if the hub answers, tried once: transformers itself would ask for half a minute before it gives up."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.errors import HTTPError as NetworkError  # pyright: ignore[reportPrivateImportUsage]
@@ -222,7 +222,7 @@ def _not_loaded(name: str, tried: str, error: Exception | str) -> UserError:
 
 
 def _permission(name: str, error: BaseException) -> str | None:
-    """What to do where the hub does not let this user have the model (Gemma, Llama); None where it is something else.
+    """Remedy where the hub does not let this user have the model (Gemma, Llama); None for other errors.
 
     transformers says what the hub said in errors of its own, with the hub's behind them.
     """

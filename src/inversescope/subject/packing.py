@@ -33,7 +33,7 @@ class Row:
         return len(self.tokens)
 
     def shared(self, tokens: Sequence[int]) -> int:
-        """How many leading tokens are those of the latest input of this row."""
+        """Number of leading tokens shared with the latest input of this row."""
         path = [self.tokens[node] for node in self._path]
         return next(
             (i for i, (a, b) in enumerate(zip(path, tokens, strict=False)) if a != b), min(len(path), len(tokens))
@@ -66,6 +66,6 @@ def pack(inputs: Sequence[tuple[int, ...]], capacity: int) -> list[Row]:
 
 
 def ancestry(stops: Int[np.ndarray, "rows nodes"]) -> Bool[np.ndarray, "rows nodes nodes"]:
-    """Who sees whom: [r, i, j] is true where node j is an ancestor of node i, or i itself."""
+    """Attention mask: [r, i, j] is true where node j is an ancestor of node i, or i itself."""
     node = np.arange(stops.shape[1])
     return (node[None, :] <= node[:, None]) & (node[:, None] < stops[:, None, :])

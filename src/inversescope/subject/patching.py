@@ -44,7 +44,7 @@ def logits(subject: Subject, tokens: Sequence[int], patches: Patches | None = No
 def attention(
     subject: Subject, tokens: Sequence[int], patches: Patches | None = None
 ) -> tuple[Float[Tensor, "heads tokens"], ...] | None:
-    """The attention probabilities of each layer at the last token; None where the model does not tell them.
+    """The attention probabilities of each layer at the last token; None if the model does not return them.
 
     Computed with plain attention, the only kind that knows them.
     """
@@ -57,7 +57,7 @@ def attention(
 
 @contextmanager
 def plain_attention(subject: Subject) -> Iterator[None]:
-    """Within, the subject computes its attention step by step instead of in one kernel."""
+    """In a `with` block, the subject computes its attention step by step instead of in one kernel."""
     config = subject.model.config
     before = config._attn_implementation
     config._attn_implementation = "eager"
@@ -68,7 +68,7 @@ def plain_attention(subject: Subject) -> Iterator[None]:
 
 
 def unsettable(subject: Subject, site: Site) -> str | None:
-    """Why a site cannot be set to a value; None if it can. Of several sites as one, all must be settable."""
+    """Reason why a site cannot be set to a value; None if it can. Several sites as one must all be settable."""
     for part in site.singles:
         if part.point in _UNSETTABLE:
             return f"{part} cannot be set: {_UNSETTABLE[part.point]}"
@@ -81,10 +81,9 @@ def unsettable(subject: Subject, site: Site) -> str | None:
 
 
 class Source:
-    """One input, run again and again with other activations at one of its tokens: the last, or that at `place`. What
-    comes before that token does not depend on it, and is computed once where the model can go on from its keys and
-    values.
+    """One input, run again and again with other activations at one of its tokens: the last, or that at `place`.
 
+    The tokens before it do not depend on it, and are computed once where the model can go on from its keys and values.
     That it can is tried: the input itself must give the logits of a pass over all of it.
     """
 
@@ -98,7 +97,7 @@ class Source:
 
     @property
     def once(self) -> bool:
-        """Whether its beginning is computed once; else every pass is over the whole input."""
+        """True if its beginning is computed once; else every pass is over the whole input."""
         return self._past is not None
 
     def logits(
@@ -153,7 +152,7 @@ def _run(subject: Subject, tokens: Sequence[int], patches: Patches, **options: b
 
 @dataclass(frozen=True)
 class _Change:
-    """What becomes of a site in some rows."""
+    """Replacement of a site in some rows."""
 
     tap: Tap
     rows: Tensor
@@ -161,7 +160,7 @@ class _Change:
     projection: Projection | None
 
     def __call__(self, shown: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
-        """What the module shows instead. Through a projection, what it does not see stays as it is."""
+        """The module's new output. Through a projection, what it does not see stays as it is."""
         if self.projection is None:
             return (self.values / self.tap.scale).to(shown)
         before = shown.float() * self.tap.scale
@@ -172,7 +171,7 @@ class _Change:
 
 @contextmanager
 def _patched(subject: Subject, rows: Sequence[Patches], at: int = -1) -> Iterator[None]:
-    """Within, row i of what goes through the model has the values of `rows[i]` at its token `at`."""
+    """In a `with` block, row i of what goes through the model has the values of `rows[i]` at its token `at`."""
     with ExitStack() as stack:
         for (module, side), changes in _changes(subject, rows).items():
             place = subject.model.base_model.get_submodule(module)

@@ -50,17 +50,17 @@ class Projection:
 
     @property
     def width(self) -> int:
-        """How many coordinates a site must have to be seen through it."""
+        """Number of coordinates that a site must have."""
         return len(self.weight)
 
     @property
     def dimension(self) -> int:
-        """How many coordinates the view has."""
+        """Number of coordinates of the view."""
         return len(self.bias)
 
     @property
     def linear(self) -> bool:
-        """Whether it is x W + b and nothing else, so that an activation with any given view can be found."""
+        """True if it is x W + b and nothing else, so that an activation with any given view can be found."""
         return self.threshold is None and self.most is None
 
     @property

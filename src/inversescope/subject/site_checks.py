@@ -1,4 +1,4 @@
-"""What must hold of a subject if its sites are what they are called: equations, measured on the loaded model itself."""
+"""Equations that hold if the sites of a subject are what they are called, measured on the loaded model itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STREAM = ("embed", "resid_pre", "resid_post", "final_norm")  # what comes behind
 
 
 @dataclass(frozen=True)
-class Identity:
+class SiteCheck:
     """One equation, and how far its sides are apart on this subject.
 
     Attributes:
@@ -44,21 +44,21 @@ class Identity:
 
     @property
     def ok(self) -> bool | None:
-        """Whether it holds; None where nobody can say."""
+        """True if it holds; None if it cannot be measured."""
         return None if self.error is None or self.allowed is None else self.error <= self.allowed
 
 
-def examine(subject: Subject) -> tuple[Identity, ...]:
-    """Every identity, on random tokens: at all layers, those that patch at the middle one.
+def examine(subject: Subject) -> tuple[SiteCheck, ...]:
+    """All checks, on random tokens: at all layers, those that patch at the middle one.
 
     Raises:
         UserError: the subject computes values that are not finite.
     """
-    return tuple(identity for part in (_Sums, _Patches, _Passes) for identity in part(subject).identities())
+    return tuple(check for part in (_Sums, _Patches, _Passes) for check in part(subject).checks())
 
 
-def drift(subject: Subject) -> Identity | None:
-    """How far the subject's last residual stream is from what it would be in float32, or in bfloat16 if it is float32.
+def drift(subject: Subject) -> SiteCheck | None:
+    """Distance of the subject's last residual stream from its value in float32, or in bfloat16 if it is float32.
 
     Takes a copy of the model. None where its weights are rounded or on several devices: there is no other precision
     then.
@@ -68,25 +68,25 @@ def drift(subject: Subject) -> Identity | None:
     other = torch.bfloat16 if subject.dtype == torch.float32 else torch.float32
     copy = Subject.from_model(deepcopy(subject.model).to(other))
     sites, inputs = [Site("resid_post", subject.shape.layers - 1)], _inputs(subject)
-    mine, theirs = (each.capture(inputs, sites).activations[sites[0]] for each in (subject, copy))
+    own, converted = (each.capture(inputs, sites).activations[sites[0]] for each in (subject, copy))
     names = [str(dtype).removeprefix("torch.") for dtype in (subject.dtype, other)]
-    return Identity(f"{names[0]} beside {names[1]}, at {sites[0]}", (), _error(mine, theirs), None)
+    return SiteCheck(f"{names[0]} beside {names[1]}, at {sites[0]}", (), _error(own, converted), None)
 
 
 def require(subject: Subject, sites: Iterable[Site]) -> None:
     """Refuse sites whose points are not what they are called on this subject.
 
     Raises:
-        UserError: one of the identities that vouch for a site does not hold.
+        UserError: one of the checks that vouch for a site does not hold.
     """
-    failed = {point: identity for identity in examine(subject) if identity.ok is False for point in identity.points}
+    failed = {point: check for check in examine(subject) if check.ok is False for point in check.points}
     for single in (single for site in sites for single in site.singles):
         if single.point in failed:
-            identity = failed[single.point]
+            check = failed[single.point]
             raise UserError(
-                f"the point {single.point} of this subject is not what it should be: {identity.name} does not hold",
-                given=f"{single}, relative error {identity.error:.2g}",
-                allowed=f"{identity.allowed:g}",
+                f"the point {single.point} of this subject is not what it should be: {check.name} does not hold",
+                given=f"{single}, relative error {check.error:.2g}",
+                allowed=f"{check.allowed:g}",
                 remedy=f"inversescope doctor {subject.name}",
             )
 
@@ -108,7 +108,7 @@ def _error(left: Tensor, right: Tensor) -> float:
 
 
 class _Examined:
-    """What the parts of an examination share: inputs, and the points that the subject has."""
+    """Base of the checks: inputs, and the points that the subject has."""
 
     def __init__(self, subject: Subject):
         self.subject = subject
@@ -119,13 +119,13 @@ class _Examined:
         if subject.rounded:
             self.allowed = BATCHED
 
-    def identity(
+    def check(
         self, name: str, points: Sequence[str], errors: Callable[[], Iterable[float] | None]
-    ) -> Iterator[Identity]:
-        """The identity, if the subject has all these points; None in place of errors: it cannot be examined."""
+    ) -> Iterator[SiteCheck]:
+        """The check, if the subject has all these points; None in place of errors: it cannot be examined."""
         if self.points.issuperset(points):
             found = errors()
-            yield Identity(name, tuple(points), None if found is None else max(found), self.allowed)
+            yield SiteCheck(name, tuple(points), None if found is None else max(found), self.allowed)
 
 
 class _Sums(_Examined):
@@ -136,19 +136,19 @@ class _Sums(_Examined):
         names = [point for point in subject.points if point not in ("embed", "result", "q", "k", "v", "final_norm")]
         self.at = subject.capture(self.inputs, subject.sites([every(point) for point in names])).activations
 
-    def identities(self) -> Iterator[Identity]:
-        yield from self.identity("attention probabilities × values = z", ("v", "z"), self._mixed)
+    def checks(self) -> Iterator[SiteCheck]:
+        yield from self.check("attention probabilities × values = z", ("v", "z"), self._mixed)
         for name, points, error in (
             ("z through the output projection = attn_out", ("z", "result", "attn_out"), self._projected),
             ("mlp_act through the down projection = mlp_out", ("mlp_act", "mlp_out"), self._down),
         ):
-            yield from self.identity(name, points, partial(map, error, self.layers))
+            yield from self.check(name, points, partial(map, error, self.layers))
         for points in (("resid_pre", "attn_out", "resid_mid"), ("resid_pre", "attn_out", "mlp_out", "resid_post")):
             name = f"{' + '.join(points[:-1])} = {points[-1]}"
-            yield from self.identity(name, points, partial(map, partial(self._sum, points), self.layers))
+            yield from self.check(name, points, partial(map, partial(self._sum, points), self.layers))
         if len(self.layers) > 1:
             name = "resid_post of a layer = resid_pre of the next"
-            yield from self.identity(name, ("resid_pre", "resid_post"), self._joints)
+            yield from self.check(name, ("resid_pre", "resid_post"), self._joints)
 
     def _mixed(self) -> list[float] | None:
         """By causality the value at each token is that of the input that ends there."""
@@ -179,7 +179,7 @@ class _Sums(_Examined):
         return _error(self._added(layer, hidden, "mlp"), self.at[Site("mlp_out", layer)])
 
     def _added(self, layer: int, product: Tensor, sublayer: str) -> Tensor:
-        """What is added to the stream, from what the matrix of a sublayer's last map gives: its bias, and the norm."""
+        """The vector added to the stream, from the product of a sublayer's last matrix: with its bias, and the norm."""
         architecture = architecture_of(self.subject.model)
         last, added = {
             "attention": (architecture.projection, architecture.added_attention),
@@ -210,7 +210,7 @@ class _Sums(_Examined):
 
 
 class _Patches(_Examined):
-    """What becomes of the logits, and of the attention, when an activation of the middle layer is replaced."""
+    """Changes of the logits, and of the attention, when an activation of the middle layer is replaced."""
 
     def __init__(self, subject: Subject):
         super().__init__(subject)
@@ -218,21 +218,19 @@ class _Patches(_Examined):
         self.layer = len(self.layers) // 2
         self.logits = [logits(subject, line) for line in (self.tokens, self.other)]
 
-    def identities(self) -> Iterator[Identity]:
+    def checks(self) -> Iterator[SiteCheck]:
         # The contribution of a head and the middle of a block are no module's: the sums vouch for them.
         for point in [point for point in POINTS if point in self.points - {"result", "resid_mid"}]:
             name = f"{point} replaced by itself changes nothing"
-            yield from self.identity(name, (point,), partial(self._taken, point, 0))
+            yield from self.check(name, (point,), partial(self._taken, point, 0))
             if point in STREAM:
                 name = f"{point} replaced by another input's gives that input's logits"
-                yield from self.identity(name, (point,), partial(self._taken, point, 1))
+                yield from self.check(name, (point,), partial(self._taken, point, 1))
             else:
-                yield from self.identity(
-                    f"noise at {point} changes the logits", (point,), partial(self._ignored, point)
-                )
+                yield from self.check(f"noise at {point} changes the logits", (point,), partial(self._ignored, point))
         for point in ("q", "k"):
             name = f"one head's {point} reversed changes the attention of no other head"
-            yield from self.identity(name, (point,), partial(self._leaks, point))
+            yield from self.check(name, (point,), partial(self._leaks, point))
 
     def _at(self, point: str) -> dict[Site, Float[Tensor, "2 d"]]:
         sites = self.subject.sites([every(point, self.layer)])
@@ -273,14 +271,14 @@ class _Patches(_Examined):
 class _Passes(_Examined):
     """The same activation, however it is computed."""
 
-    def identities(self) -> Iterator[Identity]:
+    def checks(self) -> Iterator[SiteCheck]:
         points = self.subject.points
-        yield from self.identity("early exit = full pass", points, self._early)
+        yield from self.check("early exit = full pass", points, self._early)
         if self.subject.dtype != torch.float32:
             self.allowed = BATCHED
         # Inputs of one beginning share it in a row where the subject allows that; unrelated ones are padded.
         for name, inputs in (("shared beginnings", self.inputs), ("padding", [line[::-1] for line in self.inputs])):
-            yield from self.identity(f"batched = one by one, with {name}", points, partial(self._batched, inputs))
+            yield from self.check(f"batched = one by one, with {name}", points, partial(self._batched, inputs))
 
     def _early(self) -> list[float]:
         sites = self.subject.sites([f"resid_post.{len(self.layers) // 2}"])

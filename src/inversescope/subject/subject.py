@@ -42,7 +42,7 @@ class Subject:
         prefix: the tokens that start every input.
         batch_tokens: tokens, padding included, that go through the model at once; lower it where memory is short.
         projections: through which sites may be seen, by name.
-        untrained: its weights are random or missing (`untrained`): only its shapes mean something.
+        untrained: its weights are random or missing (`shapes`): only its shapes mean something.
     """
 
     def __init__(self, model: Any, *, name: str, tokenizer: Tokenizer | None, prefix: Sequence[int]) -> None:
@@ -143,17 +143,17 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.model.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the model computes in; what `capture` returns is float32 all the same."""
+        """Precision of the model; `capture` returns float32 all the same."""
         return self.model.dtype
 
     @property
     def rounded(self) -> bool:
-        """Whether its weights have been rounded to fewer bits than it computes in."""
+        """True if its weights have been rounded to fewer bits than it computes in."""
         return bool(getattr(self.model, "is_quantized", False))
 
     @property
@@ -172,7 +172,7 @@ class Subject:
 
     @property
     def longest(self) -> int | None:
-        """How many tokens an input may have, prefix included; None where nothing limits it."""
+        """Number of tokens an input may have, prefix included; None if nothing limits it."""
         return longest_of(self.model.config)
 
     @property
@@ -246,7 +246,7 @@ class Subject:
 
     @property
     def points(self) -> tuple[str, ...]:
-        """The points that can be read, by what is known of the architecture; `identities` proves them."""
+        """The points that can be read, by what is known of the architecture; `site_checks` proves them."""
         architecture = architecture_of(self.model)
         return tuple(point for point in POINTS if architecture.has(point))
 

@@ -22,11 +22,11 @@ RANK = 8  # of the adapters
 
 
 @dataclass(frozen=True)
-class Borrowed:
-    """The copy, and what the generator must know of it.
+class TrimmedCopy:
+    """Trimmed copy of a model, with adapters or without.
 
     Attributes:
-        model: a Hugging Face model in float32, without dropout; token i is the i-th that was asked for.
+        model: a Hugging Face model in float32, without dropout; token i is the i-th of the kept ones.
         adapted: low-rank adapters (Hu and others 2021, arXiv 2106.09685) stand beside its linear maps.
     """
 
@@ -36,7 +36,7 @@ class Borrowed:
     @classmethod
     def of(
         cls,
-        lender: Any,
+        original: Any,
         tokens: Sequence[int],
         first: int | None = None,
         *,
@@ -47,7 +47,7 @@ class Borrowed:
         """The first `layers` blocks of a model, over a boundary and these tokens.
 
         Args:
-            lender: the model, which stays as it is.
+            original: the model, which stays as it is.
             tokens: its tokens that are kept.
             first: the token that the boundary is read as; if left out, the one that the model itself starts with.
             layers: how many blocks are kept.
@@ -58,10 +58,10 @@ class Borrowed:
             UserError: its blocks are of another kind or fewer, it takes fewer embeddings, or has no token that starts
                 or ends a text; or adapters are asked for and peft is missing.
         """
-        _refuse_unfit(lender, layers, longest)
-        start, end = _boundary(lender.config)
-        model = _empty(_trimmed(lender.config, layers, 1 + len(tokens)))
-        weights, reads, writes = lender.state_dict(), start if first is None else first, end
+        _refuse_unfit(original, layers, longest)
+        start, end = _boundary(original.config)
+        model = _empty(_trimmed(original.config, layers, 1 + len(tokens)))
+        weights, reads, writes = original.state_dict(), start if first is None else first, end
         for module, boundary in ((model.get_input_embeddings(), reads), (model.get_output_embeddings(), writes)):
             name = next(name for name, part in model.named_modules() if part is module) + ".weight"
             weights[name] = weights[name][[boundary, *tokens]]
@@ -76,12 +76,12 @@ class Borrowed:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What `from_description` needs, as JSON can hold it."""
+        """Arguments of `from_description`, as JSON can hold them."""
         return {"config": json.loads(self.model.config.to_json_string(use_diff=False)), "adapted": self.adapted}
 
     @property
     def parts(self) -> Architecture:
-        """Where the model keeps its parts."""
+        """The places of the model's parts."""
         return architecture_of(self.model)
 
     @property
@@ -98,8 +98,8 @@ class Borrowed:
         return DynamicCache
 
 
-def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
-    """The model to borrow from: that of the subject, or one by name or folder that means the same by these tokens.
+def original_model(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
+    """The model to copy: that of the subject, or one by name or folder with the same texts for these tokens.
 
     Raises:
         UserError: it cannot be loaded, or its tokens are others.
@@ -114,11 +114,11 @@ def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
         return subject.model
     source = str(bundled.folder()) if name == bundled.NAME else name
     model, tokenizer = loading.load(source, dtype=torch.float32)
-    theirs = None if tokenizer is None else Subject.from_model(model, tokenizer=tokenizer)
+    named = None if tokenizer is None else Subject.from_model(model, tokenizer=tokenizer)
     if (
-        theirs is None
+        named is None
         or max(tokens) >= model.config.vocab_size
-        or theirs.token_strings(tokens) != subject.token_strings(tokens)
+        or named.token_strings(tokens) != subject.token_strings(tokens)
     ):
         raise UserError(
             "the backbone's tokens are not the subject's",
@@ -128,18 +128,18 @@ def lender(name: str, subject: Subject, tokens: Sequence[int]) -> Any:
     return model
 
 
-def _refuse_unfit(lender: Any, layers: int, longest: int) -> None:
-    if not architecture_of(lender).lends:
+def _refuse_unfit(original: Any, layers: int, longest: int) -> None:
+    if not architecture_of(original).trimmable:
         raise UserError(
             "a model of this architecture cannot be the backbone",
-            given=lender.config.model_type,
-            allowed=", ".join(name for name, entry in ARCHITECTURES.items() if getattr(entry, "lends", False)),
+            given=original.config.model_type,
+            allowed=", ".join(name for name, entry in ARCHITECTURES.items() if getattr(entry, "trimmable", False)),
             remedy="generator.backbone = 'scratch', or another model",
         )
-    most = shape_of(lender.config).layers
+    most = shape_of(original.config).layers
     if layers > most:
         raise UserError("the backbone has fewer blocks", given=f"generator.layers = {layers}", allowed=f"1 to {most}")
-    most = lender.config.max_position_embeddings
+    most = original.config.max_position_embeddings
     if longest > most:
         raise UserError("the inputs are too long for the backbone", given=f"{longest} tokens", allowed=f"up to {most}")
 

@@ -1,8 +1,8 @@
-"""Entities in contexts, read at the entity's last token: "City: Paris". What `cities` and `ravel` have in common.
+"""Entities in contexts, read at the entity's last token: "City: Paris". The common part of `cities` and `ravel`.
 
 The prior: a context, and independently of it one of the entities that the subject knows, all equally likely. A context
-is what stands before the entity; what a prompt says behind it lies after the cut. So prompts that differ only there are
-one context, with their joint probability.
+is the text before the entity; the rest of a prompt lies after the cut. So prompts that differ only there are one
+context, with their joint probability.
 
 The labels are those of the entity with which a text ends, the longest that is listed, whether or not the subject knows
 it and whatever stands before; the context is decided if it is one of the prior's.

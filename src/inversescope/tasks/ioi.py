@@ -4,14 +4,14 @@ The prior is uniform: a template, an order (subject first BABA, or second ABBA),
 place and an object are drawn independently; a template that has no place or no object ignores it. Names are single
 tokens of the tokenizer at hand; places and objects need not be.
 
-The duplicate position is which word the first mention of the subject is: what duplicate-token heads tell of it. Where
-the templates that are used begin so much alike that it says what the order says, it is left out.
+The duplicate position is the place of the subject's first mention among the words: the output of duplicate-token heads.
+It is left out where the templates in use begin so much alike that it follows from the order.
 
-Cuts, and what the text up to there can tell:
+Cuts, and the features that the text up to there decides:
 
     END    "... John gave a drink to"   every feature (place and object only in the templates that mention them).
     S2     "... store. John"            all but the object, unless it comes before; templates that differ only after the
-                                        cut ("decided to give it" / "give the ring") cannot be told apart.
+                                        cut ("decided to give it" / "give the ring") are one.
     S1+1   "Then, John and"  (BABA)     one token after the first mention of the subject. The subject is the last name
            "Then, Mary and John went"   and the order follows from where the text ends, because the cut is part of the
                              (ABBA)     prior. The indirect object has been named in ABBA only; in BABA it is undecided.
@@ -37,10 +37,10 @@ from inversescope.tasks.ioi_templates import (
     ORDERS,
     PLACE,
     SUBJECT,
-    Frame,
     Reading,
+    SentenceTemplate,
     inside,
-    make_frame,
+    make_template,
     read,
 )
 from inversescope.tasks.ioi_words import NAMES, OBJECTS, PLACES, TEMPLATES
@@ -105,25 +105,25 @@ class IOI:
         objects = {word: inside(subject, f" {word}") for word in OBJECTS[: config.objects]}
         self.cut: str = config.cut
         self._words = {IO: names, SUBJECT: names, PLACE: places, OBJECT: objects}
-        sentences = list(itertools.product(config.sentences, ORDERS))
-        self._prompts = [make_frame(template, order, "END", subject) for template, order in sentences]
-        self._frames = [make_frame(template, order, config.cut, subject) for template, order in sentences]
+        ordered = list(itertools.product(config.sentences, ORDERS))
+        self._prompts = [make_template(sentence, order, "END", subject) for sentence, order in ordered]
+        self._templates = [make_template(sentence, order, config.cut, subject) for sentence, order in ordered]
         self._check_tokenizer(subject)
 
         def readings(tokens: Tokens) -> list[Reading]:
-            return read(self._frames, subject.decode(tokens))
+            return read(self._templates, subject.decode(tokens))
 
         self._readings = lru_cache(maxsize=65_536)(readings)
-        examples = [self.labels(frame.compose(next(self._spellings(frame)))) for frame in self._frames]
+        examples = [self.labels(template.compose(next(self._spellings(template)))) for template in self._templates]
         self.features = tuple(name for name in FEATURES if any(labels[name] is not None for labels in examples))
-        if len({(frame.order, frame.duplicate_position) for frame in self._frames}) == len(
+        if len({(template.order, template.duplicate_position) for template in self._templates}) == len(
             ORDERS
-        ):  # one says the other
+        ):  # one follows from the other
             self.features = tuple(name for name in self.features if name != "duplicate position")
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
         """`n` independent inputs x ~ P, prefix included, cut applied."""
-        return [self._frames[which].compose(spelling) for which, spelling in self._draw(n, rng)]
+        return [self._templates[which].compose(spelling) for which, spelling in self._draw(n, rng)]
 
     def labels(self, tokens: Sequence[int]) -> Labels:
         """The features of any token sequence, None where undecided.
@@ -143,16 +143,16 @@ class IOI:
         probability = 0.0
         for reading in self._readings(tokens):
             spelling = {slot: self._words[slot].get(word or "", ()) for slot, word in reading.fill.items()}
-            if all(spelling.values()) and reading.frame.compose(spelling) == tokens:
-                probability += self._probability(reading.frame)
+            if all(spelling.values()) and reading.template.compose(spelling) == tokens:
+                probability += self._probability(reading.template)
         return math.log(probability) if probability else -math.inf
 
     def enumerate(self) -> Iterator[tuple[Tokens, float]]:
         """Every distinct input with its probability P(x). The whole support is held in memory."""
         support: defaultdict[Tokens, float] = defaultdict(float)
-        for frame in self._frames:
-            for spelling in self._spellings(frame):
-                support[frame.compose(spelling)] += self._probability(frame)
+        for template in self._templates:
+            for spelling in self._spellings(template):
+                support[template.compose(spelling)] += self._probability(template)
         yield from support.items()
 
     def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
@@ -173,25 +173,25 @@ class IOI:
         return Accuracy.count(right, n, what=_MEASURED, needed=NEEDED_ACCURACY)
 
     def _draw(self, n: int, rng: Generator) -> Iterator[tuple[int, dict[str, Tokens]]]:
-        """Which sentence, and the tokens of its slots."""
+        """Number of the template, and the tokens of its slots."""
         names, places, objects = (list(self._words[slot].values()) for slot in (IO, PLACE, OBJECT))
-        sizes = (len(self._frames), len(names), len(names) - 1, len(places), len(objects))
+        sizes = (len(self._templates), len(names), len(names) - 1, len(places), len(objects))
         for which, io, other, place, thing in rng.integers(sizes, size=(n, len(sizes))).tolist():
             subject = other + (other >= io)  # uniform over the names that are not the indirect object
             yield which, {IO: names[io], SUBJECT: names[subject], PLACE: places[place], OBJECT: objects[thing]}
 
-    def _spellings(self, frame: Frame) -> Iterator[dict[str, Tokens]]:
-        """Every way to fill the frame's slots."""
-        slots = sorted(set(frame.slots))
+    def _spellings(self, template: SentenceTemplate) -> Iterator[dict[str, Tokens]]:
+        """Every way to fill the template's slots."""
+        slots = sorted(set(template.slots))
         for chosen in itertools.product(*(self._words[slot].values() for slot in slots)):
             spelling = dict(zip(slots, chosen, strict=True))
             if spelling.get(IO) != spelling[SUBJECT]:
                 yield spelling
 
-    def _probability(self, frame: Frame) -> float:
-        """The probability of each way to fill the frame, with the frame's own."""
-        fills = math.prod(len(self._words[slot]) - (slot == IO) for slot in set(frame.slots))
-        return 1 / (len(self._frames) * fills)
+    def _probability(self, template: SentenceTemplate) -> float:
+        """The probability of each way to fill the template, with the template's own."""
+        fills = math.prod(len(self._words[slot]) - (slot == IO) for slot in set(template.slots))
+        return 1 / (len(self._templates) * fills)
 
     def _check_tokenizer(self, subject: TaskSubject) -> None:
         """Prompts are put together from pieces tokenized apart: that must be what tokenizing the whole text gives."""
@@ -200,10 +200,10 @@ class IOI:
         for _ in range(max(len(choices) for choices in self._words.values())):
             fill = {slot: next(choices) for slot, choices in words.items()}
             spelling = {slot: self._words[slot][word] for slot, word in fill.items()}
-            for prompt, frame in zip(self._prompts, self._frames, strict=True):
+            for prompt, template in zip(self._prompts, self._templates, strict=True):
                 whole = tuple(subject.encode(f"{prompt.text(fill)} {fill[IO]}"))
                 if whole != prompt.compose(spelling) + spelling[IO] or not (
-                    subject.decode(frame.compose(spelling)) == frame.text(fill)
+                    subject.decode(template.compose(spelling)) == template.text(fill)
                 ):
                     raise UserError(
                         "the subject's tokenizer does not split a prompt of this task into its words and back",

@@ -1,7 +1,7 @@
-"""The sentence frames of indirect object identification: templates as tokens with slots, and how a text is read by one.
+"""Sentence templates of indirect object identification, as tokens with slots, and their parser.
 
-A frame is one template in one order (ABBA or BABA) up to a cut. Slots: A the indirect object, B the subject (named
-twice), PLACE and OBJECT.
+A template here is one sentence in one order (ABBA or BABA) up to a cut. Slots: A the indirect object, B the subject
+(named twice), PLACE and OBJECT.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A template in one order, up to a cut, for one tokenizer. The first piece holds the subject's prefix."""
+class SentenceTemplate:
+    """A sentence in one order, up to a cut, for one tokenizer. The first piece holds the subject's prefix."""
 
-    template: str
+    sentence: str
     order: str
     pieces: tuple[Piece, ...]
 
@@ -44,14 +44,14 @@ class Frame:
 
     @cached_property
     def duplicate_position(self) -> str:
-        """Which word of the text the subject's first mention is, the first word being 1."""
+        """Place of the subject's first mention among the words of the text, the first word being 1."""
         before = "".join(piece.text for piece in self.pieces[: self.pieces.index(Piece(f" [{SUBJECT}]", SUBJECT))])
         return f"word {len(before.split()) + 1}"
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """What a text that fits the frame looks like, one group per mention: any capitalised word is a name, any word
-        in small letters a place or an object."""
+        """Regular expression of a text that fits the template, one group per mention: any capitalised word is a name,
+        any word in small letters a place or an object."""
         return re.compile("".join(f" ({_WORD[p.slot]})" if p.slot else re.escape(p.text) for p in self.pieces))
 
     def text(self, fill: Mapping[str, str]) -> str:
@@ -66,7 +66,7 @@ class Frame:
         return tuple(tokens)
 
     def read(self, text: str) -> Reading | None:
-        """The text as this frame reads it, None if it does not fit.
+        """The text as this template reads it, None if it does not fit.
 
         Mentions that differ leave a slot undecided; so does an undecided subject, or its own name, the indirect object.
         """
@@ -83,14 +83,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Reading:
-    """A text as read by a frame that it fits: slot -> word, None where the text contradicts itself."""
+    """A text as read by a template that it fits: slot -> word, None where the text contradicts itself."""
 
-    frame: Frame
+    template: SentenceTemplate
     fill: Mapping[str, str | None]
 
     @property
     def contradictions(self) -> int:
-        """How many slots the text contradicts itself on."""
+        """Number of slots on which the text contradicts itself."""
         return sum(word is None for word in self.fill.values())
 
     @property
@@ -101,18 +101,18 @@ class Reading:
         values = (
             self.fill.get(IO),
             self.fill.get(SUBJECT),
-            self.frame.order if named else None,
-            self.frame.duplicate_position if named else None,
-            self.frame.template,
+            self.template.order if named else None,
+            self.template.duplicate_position if named else None,
+            self.template.sentence,
             self.fill.get(PLACE),
             self.fill.get(OBJECT),
         )
         return dict(zip(FEATURES, values, strict=True))
 
 
-def read(frames: Sequence[Frame], text: str) -> list[Reading]:
-    """The readings of a text that have the fewest contradictions; none if it fits no frame."""
-    readings = [reading for frame in frames if (reading := frame.read(text))]
+def read(templates: Sequence[SentenceTemplate], text: str) -> list[Reading]:
+    """The readings of a text that have the fewest contradictions; none if it fits no template."""
+    readings = [reading for template in templates if (reading := template.read(text))]
     fewest = min((reading.contradictions for reading in readings), default=0)
     return [reading for reading in readings if reading.contradictions == fewest]
 
@@ -122,18 +122,18 @@ def inside(subject: TaskSubject, text: str) -> Tokens:
     return tuple(subject.encode(_ANCHOR + text)[len(subject.encode(_ANCHOR)) :])
 
 
-def make_frame(template: str, order: str, cut: str, subject: TaskSubject) -> Frame:
-    """The frame of a template (given in the order BABA) in one order, up to END, S2 or S1+1."""
-    ordered = template.replace("[B] and [A]", "[A] and [B]", 1) if order == "ABBA" else template
+def make_template(sentence: str, order: str, cut: str, subject: TaskSubject) -> SentenceTemplate:
+    """The template of a sentence (given in the order BABA) in one order, up to END, S2 or S1+1."""
+    ordered = sentence.replace("[B] and [A]", "[A] and [B]", 1) if order == "ABBA" else sentence
     start, *rest = re.split(r" \[([A-Z]+)\]", ordered)
     pieces = [Piece(start, tokens=tuple(subject.encode(start)))]
     for place, text in enumerate(rest):  # slots and the texts between them in turn
         pieces.append(Piece(f" [{text}]", slot=text) if place % 2 == 0 else Piece(text, tokens=inside(subject, text)))
     first, second = (place for place, piece in enumerate(pieces) if piece.slot == SUBJECT)
     if cut == "S2":
-        return Frame(template, order, tuple(pieces[: second + 1]))
+        return SentenceTemplate(sentence, order, tuple(pieces[: second + 1]))
     if cut == "S1+1":
         token = pieces[first + 1].tokens[:1]
         text = subject.decode([*subject.encode(_ANCHOR), *token])[len(_ANCHOR) :]
-        return Frame(template, order, (*pieces[: first + 1], Piece(text, tokens=token)))
-    return Frame(template, order, tuple(pieces[:-2]))  # END: without the answer, and the nothing after it
+        return SentenceTemplate(sentence, order, (*pieces[: first + 1], Piece(text, tokens=token)))
+    return SentenceTemplate(sentence, order, tuple(pieces[:-2]))  # END: without the answer, and the nothing after it

@@ -1,7 +1,7 @@
-"""Does the subject know the answer? Greedy decoding among the answers there are.
+"""Known answers: greedy decoding of the subject among the possible answers.
 
-Every step of a run, and every question to it, makes the task anew; so what a model answered is kept in the user's
-cache, under a hash of the model and of everything it was asked.
+Every step of a run, and every question to it, makes the task anew; so the answers of a model are kept in the user's
+cache, under a hash of the model and of all prompts.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def answer_tokens(subject: TaskSubject, prompt: str, answer: str) -> Tokens:
 
 
 def choices(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) -> list[str | None]:
-    """For each prompt the answer that greedy decoding gives, where only tokens of the answers may be written.
+    """For each prompt the answer by greedy decoding, in which only tokens of the answers may be written.
 
-    Where one answer goes on from another (Guinea, Guinea-Bissau), the longer is given if its next token is the
-    likeliest of all. The prompts end alike, so that an answer has the same tokens after each; None where no answer can
+    If one answer begins with another (Guinea, Guinea-Bissau), the longer is given if its next token is the likeliest of
+    all. The prompts end alike, so that an answer has the same tokens after each; None where no answer can
     be written behind them.
     """
     path = _kept(subject, prompts, answers)
@@ -45,21 +45,21 @@ def choices(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]
 
 
 def _kept(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) -> Path | None:
-    """Where the choices of a model are kept; None for a subject that is not one."""
+    """File with the choices of a model; None for a subject without a model."""
     from inversescope.subject import Subject
     from inversescope.subject.bundled import cache_folder
 
     if not isinstance(subject, Subject):
         return None
-    asked = json.dumps([subject.fingerprint, str(subject.dtype), list(subject.prefix), prompts, answers])
-    return cache_folder().parent / "answers" / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
+    key = json.dumps([subject.fingerprint, str(subject.dtype), list(subject.prefix), prompts, answers])
+    return cache_folder().parent / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
 def _decode(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) -> list[str | None]:
-    asked = [tuple(subject.encode(prompt)) for prompt in prompts]
+    encoded = [tuple(subject.encode(prompt)) for prompt in prompts]
 
     def read(rows: Sequence[int], written: Sequence[Tokens]) -> Any:
-        inputs = [asked[row] + tokens for row, tokens in zip(rows, written, strict=True)]
+        inputs = [encoded[row] + tokens for row, tokens in zip(rows, written, strict=True)]
         return subject.capture(inputs, [], logits=True).logits
 
     return decode(read, len(prompts), spellings(subject, prompts[0], answers))

@@ -111,7 +111,7 @@ def _entities(config: RavelConfig) -> dict[str, Labels]:
 
 
 def _split(config: RavelConfig, what: Literal["entity", "prompt"], known: dict[str, Any]) -> dict[str, Any]:
-    """What is in the config's split of the benchmark."""
+    """Contents of the config's split of the benchmark."""
     wanted = config.entity_split if what == "entity" else config.context_split
     splits = _read(config, "ravel", f"{what}_to_split")
     return {name: value for name, value in known.items() if wanted in ("all", splits.get(name))}

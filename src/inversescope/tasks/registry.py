@@ -1,6 +1,6 @@
-"""Which tasks there are: every file of this folder, the entry points of other packages, and files that a config names.
+"""Registry of tasks: every file of this folder, the entry points of other packages, and files that a config names.
 
-A task says so itself: `@register(ItsConfig)` above its class. Nothing else has to know of it.
+A task registers itself by `@register(ItsConfig)` above its class; nothing else has to change.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called in a config."""
+        """Name in a config."""
         return self.config.model_fields["name"].default
 
 

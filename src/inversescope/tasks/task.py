@@ -1,4 +1,4 @@
-"""What a task is: a prior P(x) that one can sample, a cut, features with a parser, and how well the subject does it."""
+"""Interface of a task: a prior P(x) that can be sampled, a cut, features with a parser, and the subject's accuracy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Labels = dict[str, str | None]
 
 
 class TaskConfig(BaseModel):
-    """What every task's config has. A task adds its `name` (a literal with itself as the default) and its settings."""
+    """Settings of every task. A task adds its `name` (a literal with itself as the default) and its settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class TaskConfig(BaseModel):
 
 @runtime_checkable
 class TaskSubject(Protocol):
-    """What a task needs of the subject."""
+    """The part of a subject that a task uses."""
 
     @property
     def prefix(self) -> Tokens:
@@ -38,7 +38,7 @@ class TaskSubject(Protocol):
 
     @property
     def untrained(self) -> bool:
-        """Whether its weights are random or missing, so that its answers mean nothing."""
+        """True if its weights are random or missing, so that its answers mean nothing."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -54,15 +54,15 @@ class TaskSubject(Protocol):
         ...
 
     def capture(self, inputs: Sequence[Sequence[int]], sites: Sequence[Any], *, logits: bool = False) -> Any:
-        """Activations and, if asked for, `.logits` [inputs, vocabulary] at the last token of each input."""
+        """Activations and, if wanted, `.logits` [inputs, vocabulary] at the last token of each input."""
         ...
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often the subject does the task right: a share of `n` prompts with its 95% interval (Wilson).
+    """Accuracy of the subject: a share of `n` prompts with its 95% interval (Wilson).
 
-    `what` says in one sentence what is counted; `needed` is the share below which an explanation is refused.
+    `what` is one sentence on what is counted; `needed` is the share below which an explanation is refused.
     """
 
     value: float
@@ -115,11 +115,11 @@ class Question(NamedTuple):
 
 @runtime_checkable
 class AskingTask(Protocol):
-    """What a task has beside, if its inputs end with an entity of which the subject can be asked."""
+    """A task with questions: its inputs end with an entity, and prompts ask the subject for its attributes."""
 
     @property
     def answers(self) -> Mapping[str, Sequence[str]]:
-        """The attributes that are asked for, with the answers there are."""
+        """Attributes in question, each with its possible answers."""
         ...
 
     def questions(self, tokens: Sequence[int]) -> list[Question]:
@@ -138,12 +138,12 @@ class Task(Protocol):
 
     @property
     def cut(self) -> str:
-        """Where the inputs end."""
+        """End of the inputs."""
         ...
 
     @property
     def rows(self) -> int | None:
-        """How many draws the prior has before it is used up; None where it never is."""
+        """Number of draws until the prior is used up; None if it never is."""
         ...
 
     @property
@@ -172,5 +172,5 @@ class Task(Protocol):
         ...
 
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy | None:
-        """How well the subject does the task, over `n` prompts; None where that has no meaning."""
+        """Accuracy of the subject over `n` prompts; None where that has no meaning."""
         ...

@@ -1,4 +1,4 @@
-"""The rows of a file or of a data set, one by one: none is kept, so it may be as long as it likes."""
+"""Rows of a file or of a data set, one by one: none is kept, so that it may be of any length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from inversescope.errors import UserError
 
-Row = tuple[str, dict[str, Any]]  # where it stands, for messages; column -> value
+Row = tuple[str, dict[str, Any]]  # place in the file, for messages; column -> value
 BATCH = 1024  # rows of a Parquet file that are read at once
 
 
@@ -122,7 +122,7 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[Row]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a UTF-8 file with where they stand. Only a newline ends a line: texts may hold other separators."""
+    """The lines of a UTF-8 file with their places. Only a newline ends a line: texts may hold other separators."""
     start = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

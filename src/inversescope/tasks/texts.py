@@ -61,7 +61,7 @@ class TextsConfig(TaskConfig):
     @computed_field
     @property
     def cut(self) -> str:
-        """Where the inputs end, in words."""
+        """End of the inputs, in words."""
         if self.position_column is not None:
             return f"the position in column {self.position_column}"
         return "end of text" if self.position is None else f"position {self.position}"
@@ -188,7 +188,7 @@ def _features(config: TextsConfig, columns: list[str]) -> tuple[str, ...]:
 
 
 def _position(row: dict[str, Any], column: str, where: str) -> int | str | None:
-    """What a row says of its position; None where it says nothing."""
+    """Position that a row names; None if it names none."""
     value = row.get(column)
     if isinstance(value, float):  # a column of whole numbers with gaps
         value = None if math.isnan(value) else int(value) if value.is_integer() else value

@@ -14,7 +14,7 @@ from inversescope import files, records
 from inversescope.generator import Generator, Vocabulary
 from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
-from inversescope.subject.trimmed_copy import Borrowed
+from inversescope.subject.trimmed_copy import TrimmedCopy
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -58,7 +58,7 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
         indicators=tuple(description["indicators"]),
         encoder=description["encoder"],
         conditioning=description["conditioning"],
-        backbone=Borrowed.from_description(pretrained) if pretrained else scratch,
+        backbone=TrimmedCopy.from_description(pretrained) if pretrained else scratch,
     )
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
     return generator.to(device).eval()

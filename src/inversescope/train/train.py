@@ -24,7 +24,7 @@ from inversescope.sites import Site
 from inversescope.streams import TorchStream
 from inversescope.subject import Subject
 from inversescope.subject.capture import enough_memory
-from inversescope.subject.trimmed_copy import Borrowed, lender
+from inversescope.subject.trimmed_copy import TrimmedCopy, original_model
 from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.checkpoint import CHECKPOINT, save_checkpoint, save_generator
 from inversescope.train.pairs import TrainingPairs
@@ -157,20 +157,20 @@ def _range(store: Store, site: Site, config: TrainConfig, seed: int, sampled: Se
 
 def _backbone(
     shape: GeneratorConfig, config: TrainConfig, vocabulary: Vocabulary, positions: int, subject: Subject | None
-) -> Borrowed | tuple[int, int, int]:
+) -> TrimmedCopy | tuple[int, int, int]:
     """The backbone: a pretrained model, in which the boundary is the first token of every input, or a shape."""
     if shape.backbone == SCRATCH:
         return shape.width, shape.layers, shape.heads
     assert subject is not None
     tokens = [token for (token,) in vocabulary.phrases]
-    model = lender(shape.backbone, subject, [*vocabulary.prefix, *tokens])
+    model = original_model(shape.backbone, subject, [*vocabulary.prefix, *tokens])
     if shape.tuning == "frozen" and not config.pretrain and shape.layers < model.config.num_hidden_layers:
         raise UserError(
             "a backbone without its last blocks must learn before it is frozen",
             given=f"generator.layers = {shape.layers}, train.pretrain = 0",
             remedy=f"train.pretrain above 0, or generator.layers = {model.config.num_hidden_layers}",
         )
-    return Borrowed.of(
+    return TrimmedCopy.of(
         model,
         tokens,
         *vocabulary.prefix,

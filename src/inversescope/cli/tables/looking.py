@@ -17,7 +17,7 @@ from inversescope.sites import SubjectShape
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from inversescope.subject.site_checks import Identity
+    from inversescope.subject.site_checks import SiteCheck
     from inversescope.tasks import Entry
 
 _SIGNS = {True: "[green]ok[/]", False: "[red]missing[/]", None: "[yellow]limited[/]"}
@@ -34,18 +34,16 @@ def sites_table(name: str, shape: SubjectShape, points: Sequence[str]) -> Table:
     return table
 
 
-def identities_table(name: str, identities: Sequence[Identity]) -> Group:
-    """What was measured of each identity, and which points are refused."""
-    table = Table("", "identity", "relative error", "allowed", title=f"identities of {name}", title_justify="left")
+def site_checks_table(name: str, checks: Sequence[SiteCheck]) -> Group:
+    """Measured error of each check, and the points that are refused."""
+    table = Table("", "check", "relative error", "allowed", title=f"checks of {name}", title_justify="left")
     signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]–[/]"}
-    for identity in identities:
-        error = "not examined" if identity.error is None else f"{identity.error:.1e}"
-        allowed = "" if identity.allowed is None else f"{identity.allowed:g}"
-        table.add_row(signs[identity.ok], escape(identity.name), error, allowed)
-    failed = dict.fromkeys(point for identity in identities if identity.ok is False for point in identity.points)
-    return Group(
-        table, f"[red]refused: {', '.join(failed)}[/]" if failed else "every identity that can be examined holds"
-    )
+    for check in checks:
+        error = "not examined" if check.error is None else f"{check.error:.1e}"
+        allowed = "" if check.allowed is None else f"{check.allowed:g}"
+        table.add_row(signs[check.ok], escape(check.name), error, allowed)
+    failed = dict.fromkeys(point for check in checks if check.ok is False for point in check.points)
+    return Group(table, f"[red]refused: {', '.join(failed)}[/]" if failed else "every check that can be made holds")
 
 
 def doctor_table(checks: Sequence[Check]) -> Table:

@@ -1,4 +1,4 @@
-"""What libraries say of a text: part of speech, sentiment, topic (extra `linguistics`). In English, by default."""
+"""Annotations of a text by libraries: part of speech, sentiment, topic (extra `linguistics`). In English by default."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ BATCH = 1024  # texts between two words about how far it is
 
 
 def missing() -> dict[str, str]:
-    """The annotators that cannot be asked here, with what to install for each."""
+    """The annotators that are missing here, each with its installation command."""
     return {each.name: remedy for each in ANNOTATORS if (remedy := each.missing()) is not None}
 
 

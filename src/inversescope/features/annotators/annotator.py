@@ -1,4 +1,4 @@
-"""What an annotator is: a library, and its model, that says something of a text which its letters do not."""
+"""Interface of an annotator: a library and its model, which add to a text what its letters do not show."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Annotator(Protocol):
     """A library with its model. Neither is loaded before the first text; nothing is downloaded.
 
     Attributes:
-        name: what it says of a text.
+        name: its annotation of a text.
     """
 
     name: str
 
     def missing(self) -> str | None:
-        """What to install before it can be asked; None where it is there."""
+        """Installation command; None if it is installed."""
         ...
 
     def made_by(self) -> str:
@@ -35,7 +35,7 @@ class Annotator(Protocol):
         ...
 
     def learn(self, texts: Sequence[str]) -> None:
-        """Annotate many texts at once, each no more than once; kept for when they are asked about.
+        """Annotate many texts at once, each no more than once; kept for later calls.
 
         Raises:
             UserError: the model cannot be loaded.
@@ -53,7 +53,7 @@ def require(annotator: Annotator) -> None:
 
 
 def installed(*modules: str) -> bool:
-    """Whether all of them can be imported; none is."""
+    """True if all of them can be imported; none is imported."""
     return all(find_spec(module) is not None for module in modules)
 
 

@@ -18,7 +18,7 @@ class Sentiment:
     name = "sentiment"
 
     def missing(self) -> str | None:
-        """What to install."""
+        """Installation command."""
         return None if installed("vaderSentiment") else INSTALL
 
     def made_by(self) -> str:
@@ -31,8 +31,7 @@ class Sentiment:
 
 @lru_cache(maxsize=65_536)
 def sentiment(text: str) -> str | None:
-    """`positive`, `negative`, or `neutral`, which is also what nothing in the lexicon speaks of; undecided where there
-    is no word."""
+    """`positive`, `negative`, or `neutral` (also without any word of the lexicon); undecided where there is no word."""
     if not split(text):
         return None
     compound = _analyzer().polarity_scores(text)["compound"]

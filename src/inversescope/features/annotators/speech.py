@@ -29,7 +29,7 @@ class Speech:
     name = "part of speech"
 
     def missing(self) -> str | None:
-        """What to install; the pipeline is another package than spaCy."""
+        """Installation commands; the pipeline is another package than spaCy."""
         if not installed("spacy"):
             return INSTALL
         named = _named()
@@ -96,11 +96,11 @@ def part_of_speech(index: int, text: str) -> str | None:
 
 
 def tagged(tag: str, index: int, text: str) -> str | None:
-    """Of the words with this tag the one at this position; undecided where there are fewer."""
+    """The word at this position among the words with this tag; undecided where there are fewer."""
     found = [word for word, each in zip(split(text), tags(text), strict=True) if each == tag]
     return found[index] if -len(found) <= index < len(found) else None
 
 
 def count_tagged(tag: str, text: str) -> int:
-    """How many words have this tag."""
+    """Number of words with this tag."""
     return tags(text).count(tag)

@@ -1,4 +1,4 @@
-"""What a text is about, by static sentence embeddings (model2vec; extra `linguistics`): clusters, and nearest topics.
+"""Topic of a text, by static sentence embeddings (model2vec; extra `linguistics`): clusters, and nearest topics.
 
 The model is `minishlab/potion-base-8M` as far as it was downloaded before, or what `INVERSESCOPE_EMBEDDINGS` names: a
 folder, or another model2vec model of the Hugging Face hub. Dimensions: `texts`, `d` of the embedding.
@@ -38,7 +38,7 @@ class Topic:
     name = "topic"
 
     def missing(self) -> str | None:
-        """What to install; the model is fetched apart from the library."""
+        """Installation commands; the model is fetched apart from the library."""
         if not installed("model2vec", "sklearn"):
             return INSTALL
         if _folder(_named()) is None:
@@ -95,7 +95,7 @@ def _named() -> str:
 
 @lru_cache
 def _folder(name: str) -> Path | None:
-    """Where the model is on this machine; None where it is not."""
+    """Folder of the model on this machine; None if it is not there."""
     if Path(name, WEIGHTS).exists():
         return Path(name)
     from huggingface_hub import snapshot_download

@@ -84,7 +84,7 @@ class Endpoint:
         return self.ask_all([request], silent)[0]
 
     def ask_all(self, requests: Sequence[Request], progress: Progress) -> list[Reply]:
-        """The replies in order. Where one fails or the user interrupts, requests on their way are still waited for."""
+        """The replies in order. If one fails or the user interrupts, requests on their way are still waited for."""
         stopped = threading.Event()
         with ThreadPoolExecutor(self._parallel) as pool:
             futures = [pool.submit(self._answer, request, stopped) for request in requests]
