@@ -88,7 +88,7 @@ def test_what_a_site_encodes_falls_from_one_to_below_chance_with_distance():
     assert far["fcr_high"] < far["chance"] < near["fcr_low"]
     assert [row["low"] for row in rows] == pytest.approx([WIDTH * round(row["low"] / WIDTH) for row in rows])
     everywhere = sum(row["pairs"] * row["fcr"] for row in rows) / sum(row["pairs"] for row in rows)
-    assert everywhere == pytest.approx(np.mean(feature.chance), abs=0.03)
+    assert everywhere == pytest.approx(np.mean(feature.prior.chance(feature.targets)), abs=0.03)
     assert sum(row["pairs"] for row in rows) == distances.size
 
 

@@ -16,7 +16,7 @@ from small_subject import config_text, save_subject
 from inversescope import Inverter
 from inversescope.cli import main
 from inversescope.explain import explain
-from inversescope.explain.explain import _bits, _corrected, _finding, _p_value, _share, _surest, _with_q_values
+from inversescope.explain.explain import _finding, _score, _surest, _with_q_values
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
@@ -55,22 +55,22 @@ def drawn(labels: Sequence[str | None], weights: Sequence[float] | None = None) 
 def hypothesis(labels: Sequence[str | None], value: str = "a", chance: float = 0.25) -> Hypothesis:
     """The first token says which label an input has."""
     shares = {"a": chance, "b": 1 - chance}
-    return Hypothesis("letter", "", lambda tokens: labels[tokens[0]], value, shares, np.array([True]))
+    return Hypothesis("letter", "", lambda tokens: labels[tokens[0]], value, shares, 1_000_000, np.array([True]))
 
 
 def test_the_share_is_that_of_draws_that_count_alike():
     labels = ["a"] * 15 + ["b"] * 5
-    share = _share(hypothesis(labels), drawn(labels))
+    score = _score(hypothesis(labels), drawn(labels))
     low, high = stats.beta(15.5, 5.5).interval(0.95)
-    assert share == pytest.approx((0.75, low, high))
-    assert _corrected(share, 0.25) == pytest.approx(((0.75 - 0.25) / 0.75, (low - 0.25) / 0.75, (high - 0.25) / 0.75))
+    assert score.share == pytest.approx((0.75, low, high))
+    assert score.corrected == pytest.approx(((0.75 - 0.25) / 0.75, (low - 0.25) / 0.75, (high - 0.25) / 0.75))
 
 
 @pytest.mark.parametrize("alike", [0, 3, 15, 20])
 def test_p_is_the_binomial_tail(alike: int):
     labels = ["a"] * alike + ["b"] * (20 - alike)
     exact = stats.binomtest(alike, 20, 0.25, alternative="greater").pvalue
-    assert _p_value(hypothesis(labels), drawn(labels)) == pytest.approx(exact)
+    assert _score(hypothesis(labels), drawn(labels)).p_value == pytest.approx(exact)
 
 
 def test_weights_say_how_many_draws_there_are():
@@ -78,12 +78,12 @@ def test_weights_say_how_many_draws_there_are():
     labels = ["a"] * 10 + ["b"] * 10
     weights = [0.1] * 10 + [0.0] * 10
     low = stats.beta(10.5, 0.5).ppf(0.025)
-    assert _share(hypothesis(labels), drawn(labels, weights)) == pytest.approx((1.0, low, 1.0))
+    assert _score(hypothesis(labels), drawn(labels, weights)).share == pytest.approx((1.0, low, 1.0))
 
 
 def test_undecided_draws_do_not_count():
     labels = ["a"] * 6 + ["b"] * 6 + [None] * 8
-    assert _share(hypothesis(labels), drawn(labels)).value == pytest.approx(0.5)
+    assert _score(hypothesis(labels), drawn(labels)).share.value == pytest.approx(0.5)
 
 
 def test_collapsed_weights_say_nothing():
@@ -98,7 +98,10 @@ def test_collapsed_weights_say_nothing():
 
 def test_bits_are_the_drop_in_entropy():
     labels = ["a"] * 20
-    assert _bits(hypothesis(labels, chance=0.5), drawn(labels)) == pytest.approx(1.0)
+    assert _score(hypothesis(labels, chance=0.5), drawn(labels)).bits == pytest.approx(1.0, abs=1e-5)
+    labels = ["a"] * 3  # an entropy of three draws cannot be estimated
+    few = _score(hypothesis(labels), drawn(labels))
+    assert few.share.value == 1 and isnan(few.bits)
 
 
 def test_samples_for_and_against():
@@ -158,7 +161,7 @@ def test_sufficiency_and_necessity_are_shares_of_what_random_inputs_do(run: Path
     def says(tokens: tuple[int, ...]) -> str:  # half of the samples have another label than the other half
         return "b" if tokens in donors[::2] else "a"
 
-    sufficiency, necessity = effects.of(Hypothesis("", "", says, "a", {}, pool))
+    sufficiency, necessity = effects.of(Hypothesis("", "", says, "a", {}, 1, pool))
     moved, kept = (np.array([effects._effects[x] for x in part]) for part in (donors[::2], donors[1::2]))
     assert min(len(moved), len(kept)) >= FEWEST
     least, low, high = bootstrapped(effects.random, moved, kept)  # of few draws, so too narrow
@@ -170,7 +173,7 @@ def test_sufficiency_and_necessity_are_shares_of_what_random_inputs_do(run: Path
     # Where every sample has the label, the nearest inputs of the pool with another stand in: of one, no interval.
     nearest = inverter.run.store.inputs("pool").tokens[effects._nearest[0]]
     pool[effects._nearest[1:]] = True
-    _, necessity = effects.of(Hypothesis("", "", lambda tokens: "b" if tokens == nearest else "a", "a", {}, pool))
+    _, necessity = effects.of(Hypothesis("", "", lambda tokens: "b" if tokens == nearest else "a", "a", {}, 1, pool))
     assert not isnan(necessity.value) and isnan(necessity.low) and nearest in effects._effects
 
 

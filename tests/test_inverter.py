@@ -111,9 +111,11 @@ def by_hand(
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():
-    samples = (made("x", 0.5, "a"), made("y", 0.3, "b"), made("z", 0.2, None), made(None, None, None))
+    samples = [*[made("x", 0.1, "a")] * 5, *[made("y", 0.1, "b")] * 3, made("z", 0.2, None), made(None, None, None)]
     assert by_hand(*samples).shared("f") == pytest.approx(0.5 / 0.8)
     assert by_hand(*samples, label=None).shared("f") is None
+    heavy = [made("x", 0.9, "a"), *[made("y", 0.02, "b")] * 5]
+    assert by_hand(*heavy).shared("f") is None  # the weights have collapsed
     assert by_hand(made("z", 0.2, None)).shared("f") is None
     assert by_hand(made("z", 0.0, "a")).shared("f") is None
 
@@ -170,11 +172,12 @@ class Reader(HTMLParser):
 def test_it_shows_as_a_table_in_which_texts_are_only_text():
     nasty = "<script>alert(1)</script> & <i>two</i>"
     page = Reader(
-        by_hand(made(nasty, 0.5, "a", "<u>f</u>"), made(None, None, None, "<u>f</u>"), text=nasty, name="<u>f</u>")
-        ._repr_html_()
-    )  # fmt: skip
+        by_hand(
+            *[made(nasty, 0.25, "a", "<u>f</u>")] * 4, made(None, None, None, "<u>f</u>"), text=nasty, name="<u>f</u>"
+        )._repr_html_()
+    )
     assert page.tags == {"p", "b", "br", "table", "tr", "th", "td", "i", "bdi"}  # i: never ended
-    assert page.text.count(nasty) == 2
+    assert page.text.count(nasty) == 5
     assert "<u>f</u> 1.00" in page.text
     assert "never ended" in page.text
 

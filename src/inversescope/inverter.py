@@ -19,7 +19,10 @@ from inversescope.features.on_task import with_readers
 from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw
+from inversescope.score.feature import own_share, reliable_shares
 from inversescope.sites import Site
+from inversescope.stats.intervals import defined
+from inversescope.stats.labels import encode
 from inversescope.stats.weights import (
     effective_sample_size,
     importance_weights,
@@ -109,14 +112,14 @@ class Inversion:
         return pandas.DataFrame(rows).drop(columns="labels")
 
     def shared(self, feature: str) -> float | None:
-        """The weight of the samples that have the source's value of a feature; None where that is undefined."""
-        if self.labels[feature] is None:
-            return None
-        decided = [
-            (s.weight, s.labels[feature]) for s in self.samples if s.weight is not None and s.labels.get(feature)
-        ]
-        total = sum(weight for weight, _ in decided)
-        return sum(weight for weight, value in decided if value == self.labels[feature]) / total if total else None
+        """The weight, among decided samples, of those with the source's label; None where that is undecided, where no
+        sample is decided, or where the weights have collapsed.
+        """
+        own, labels = self.labels[feature], [sample.labels.get(feature) for sample in self.samples]
+        values = sorted({own, *labels} - {None})
+        weights = np.array([[sample.weight or 0.0 for sample in self.samples]])
+        shares = reliable_shares(encode(labels, values)[None], weights, len(values))
+        return defined(own_share(shares, encode([own], values))[0])
 
     def _repr_html_(self) -> str:
         def row(cells: Sequence[object], tag: str = "td") -> str:

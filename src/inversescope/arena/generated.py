@@ -62,9 +62,9 @@ class Generated:
         features = study.features_with(samples)
         for site in study.sites:
             table = samples.filter(pc.field("site") == str(site))
-            for evidence in from_draws(site, table, widths, features):
-                if evidence.source == self.source:
-                    for answer in counted(evidence, features):
+            for inputs in from_draws(site, table, widths, features):
+                if inputs.method == self.source:
+                    for answer in counted(inputs, features):
                         yield answer if self.bandwidths else replace(answer, bandwidth=None)
 
     def _draws(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
@@ -128,8 +128,8 @@ class Edited:
         cost.verified = _rate(table, len(study.samples), cost.answering)
         for site in study.sites:
             edits = table.filter(pc.field("site") == str(site))
-            for evidence in from_edits(site, edits, study.bandwidths, study.features):
-                yield from counted(evidence, study.features)
+            for inputs in from_edits(site, edits, study.bandwidths, study.features):
+                yield from counted(inputs, study.features)
 
 
 def _changed(study: Study, settings: tuple[tuple[str, Any], ...]) -> RunConfig:

@@ -17,10 +17,9 @@ from numpy import ndarray
 from inversescope.arena.cost import Cost
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
-from inversescope.score.methods import Evidence, Feature
+from inversescope.score.feature import reliable_shares
+from inversescope.score.methods import Feature, WeightedInputs
 from inversescope.sites import Site
-from inversescope.stats.labels import label_shares
-from inversescope.verdicts import COLLAPSED
 
 Kind = Literal["samples", "classifier", "decoder"]
 
@@ -80,13 +79,11 @@ class Method(Protocol):
         ...
 
 
-def counted(evidence: Evidence, features: Sequence[Feature]) -> Iterator[Answer]:
+def counted(inputs: WeightedInputs, features: Sequence[Feature]) -> Iterator[Answer]:
     """Weighted inputs as answers: the share of each label among those of a target; NaN where weights collapsed."""
     for feature in features:
-        labels, sizes = evidence.labels[feature.name], evidence.sizes
-        shares = label_shares(labels, evidence.weights, len(feature.values))
-        shares[sizes < min(COLLAPSED, labels.shape[1])] = np.nan
-        yield Answer(feature, evidence.site, evidence.bandwidth, shares, sizes)
+        shares = reliable_shares(inputs.labels[feature.name], inputs.weights, len(feature.values), inputs.sizes)
+        yield Answer(feature, inputs.site, inputs.bandwidth, shares, inputs.sizes)
 
 
 def classified(feature: Feature, site: Site, shares: Float[ndarray, "targets labels"]) -> Answer:

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope import records
-from inversescope.score.methods import Feature, of_target
+from inversescope.score.feature import own_share
+from inversescope.score.methods import Feature
 
 ROUNDING = 1e-9  # shares that differ by less are equal
 
@@ -65,11 +66,12 @@ def rows(
     sizes: Float[ndarray, " targets"],
 ) -> Iterator[dict[str, Any]]:
     """One row for each target that has a label."""
+    chance = feature.prior.chance(feature.targets)
     silent = np.any(np.isnan(shares), axis=1)
-    filled = np.where(silent[:, None], feature.prior, shares)
+    filled = np.where(silent[:, None], feature.prior.shares, shares)
     likeliest = filled >= filled.max(1, keepdims=True) - ROUNDING
-    own = of_target(filled, feature.targets)
-    hit = of_target(likeliest / likeliest.sum(1, keepdims=True), feature.targets)
+    own = own_share(filled, feature.targets)
+    hit = own_share(likeliest / likeliest.sum(1, keepdims=True), feature.targets)
     first = likeliest.argmax(1)
     for target in np.flatnonzero(feature.targets >= 0).tolist():
         yield {
@@ -77,7 +79,7 @@ def rows(
             "label": feature.values[feature.targets[target]],
             "answer": None if silent[target] else feature.values[first[target]],
             **{"hit": float(hit[target]), "share": float(own[target]), "confidence": float(filled[target].max())},
-            "chance": float(feature.chance[target]),
+            "chance": float(chance[target]),
             "ess": None if np.isnan(sizes[target]) else float(sizes[target]),
             "silent": bool(silent[target]),
         }

@@ -30,6 +30,6 @@ class Retrieved:
         store, features = study.run.store, study.features
         for site in study.sites:
             given = (site, study.distances[site], study.bandwidths, features, study.probability, store.exact)
-            for evidence in from_pool(*given):
-                if evidence.source == self.name:
-                    yield from counted(evidence, features)
+            for inputs in from_pool(*given):
+                if inputs.method == self.name:
+                    yield from counted(inputs, features)

@@ -20,8 +20,9 @@ from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
-from inversescope.score.methods import Feature, encode, read_features
+from inversescope.score.methods import Feature, read_features
 from inversescope.sites import Site
+from inversescope.stats.labels import encode
 from inversescope.streams import TorchStream
 from inversescope.tasks import Tokens
 
@@ -129,7 +130,7 @@ class Study:
 
     def labels(self, feature: Feature) -> Int[ndarray, " train"]:
         """The value of a feature of every input of the train split; −1 where it is undecided."""
-        return encode(pa.chunked_array([self.run.store.inputs("train").labels[feature.name]]), feature.values)
+        return encode(self.run.store.inputs("train").labels[feature.name], feature.values)
 
     def standardized(self, split: str, site: Site) -> Float[Tensor, "n d"]:
         """The activations of a site in its own units."""

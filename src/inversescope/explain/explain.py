@@ -1,7 +1,7 @@
-"""From one activation to a ranked list of hypotheses: what its verified samples share, and the prior does not.
+"""From one activation to a ranked list of hypotheses: features that its verified samples share and the prior does not.
 
 Half of the draws propose, the other half confirms: a hypothesis is judged on draws that had no part in its choice. The
-target is one, so its draws are the independent units here, as many as their weights are worth.
+statistics are those of `score/one_activation.py`: the draws are the independent units.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import nan
 
 import numpy as np
-from scipy import special, stats
 
 from inversescope import files
 from inversescope.errors import UserError
@@ -22,12 +21,12 @@ from inversescope.inverter import Inversion, Inverter
 from inversescope.position import LAST, Messages, Position
 from inversescope.progress import Progress, silent
 from inversescope.run.run import Run
+from inversescope.score.feature import PriorLabels
+from inversescope.score.one_activation import ActivationScore, score_activation
 from inversescope.sites import Site
-from inversescope.stats import intervals, resampling
-from inversescope.stats.intervals import UNDEFINED, Estimate
-from inversescope.stats.labels import entropy, label_shares
-from inversescope.stats.weights import effective_sample_size
-from inversescope.verdicts import COLLAPSED
+from inversescope.stats import resampling
+from inversescope.stats.intervals import Estimate
+from inversescope.stats.labels import encode
 
 SUPPORT = 3  # samples shown for a hypothesis
 KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming ones
@@ -99,7 +98,7 @@ def _served(inverter: Inverter, addresses: Sequence[str]) -> list[Site]:
 
 
 def _verdicts(run: Run) -> dict[str, str]:
-    """What the calibration says of clean targets at each site, if it was asked."""
+    """The judgement of the calibration on clean targets at each site; empty where the step is not done."""
     if not run.finished("calibrate"):
         return {}
     found = files.read_json(run.folder / "calibrate" / "verdicts.json")["sites"]
@@ -107,9 +106,8 @@ def _verdicts(run: Run) -> dict[str, str]:
 
 
 def _proposed(prior: Prior, propose: Inversion) -> list[Hypothesis]:
-    """The hypotheses of which the proposing draws make surest, each once: of those that say the same, the first."""
-    judged = [(_share(each, propose), each) for each in prior.hypotheses(propose.tokens, propose)]
-    sure = [(_corrected(share, each.chance).low, each) for share, each in judged]
+    """The hypotheses with the highest lower ends on the proposing draws; of those that agree, the first."""
+    sure = [(_score(each, propose).corrected.low, each) for each in prior.hypotheses(propose.tokens, propose)]
     kept: list[Hypothesis] = []
     for low, each in sorted(sure, key=lambda found: -found[0] if found[0] > 0 else np.inf):
         if not low > 0 or len(kept) == KEPT:
@@ -120,7 +118,7 @@ def _proposed(prior: Prior, propose: Inversion) -> list[Hypothesis]:
 
 
 def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: Estimate, necessity: Estimate) -> Finding:
-    share, labels = _share(hypothesis, confirm), _labels(hypothesis, confirm)
+    score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
@@ -129,10 +127,10 @@ def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: Estimate, 
         hypothesis.words,
         hypothesis.value,
         hypothesis.chance,
-        share,
-        _corrected(share, hypothesis.chance),
-        _bits(hypothesis, confirm),
-        _p_value(hypothesis, confirm),
+        score.share,
+        score.corrected,
+        score.bits,
+        score.p_value,
         nan,
         sufficiency,
         necessity,
@@ -145,57 +143,16 @@ def _labels(hypothesis: Hypothesis, inversion: Inversion) -> list[str | None]:
     return [None if sample.tokens is None else hypothesis.label(sample.tokens) for sample in inversion.samples]
 
 
-def _counts(hypothesis: Hypothesis, inversion: Inversion) -> tuple[float, float]:
-    """How many of the draws that are decided have the source's label, and how many there are, as their weights count
-    them; NaN where these have collapsed.
-    """
+def _score(hypothesis: Hypothesis, inversion: Inversion) -> ActivationScore:
+    """The score of a hypothesis on the draws of an inversion."""
+    labels = _labels(hypothesis, inversion)
+    values = list(
+        dict.fromkeys([*hypothesis.shares, hypothesis.value, *(label for label in labels if label is not None)])
+    )
+    shares = np.array([hypothesis.shares.get(value, 0.0) for value in values])
     weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
-    labels = np.array(_labels(hypothesis, inversion), dtype=object)
-    decided = weights * np.array([label is not None for label in labels])
-    size = float(effective_sample_size(decided))
-    if size < min(COLLAPSED, len(weights)):
-        return nan, nan
-    return size * float(decided[labels == hypothesis.value].sum() / decided.sum()), size
-
-
-def _share(hypothesis: Hypothesis, inversion: Inversion) -> Estimate:
-    """The share with the source's label, with Jeffreys' interval (Brown, Cai and DasGupta 2001) for that many draws."""
-    alike, size = _counts(hypothesis, inversion)
-    if np.isnan(size):
-        return UNDEFINED
-    tails = (1 - intervals.CONFIDENCE) / 2, (1 + intervals.CONFIDENCE) / 2
-    low, high = stats.beta.ppf(tails, alike + 0.5, size - alike + 0.5)
-    # The interval never leaves out what was seen.
-    return Estimate(alike / size, float(min(low, alike / size)), float(max(high, alike / size)))
-
-
-def _corrected(share: Estimate, chance: float) -> Estimate:
-    return Estimate(*((value - chance) / (1 - chance) for value in share))
-
-
-def _p_value(hypothesis: Hypothesis, inversion: Inversion) -> float:
-    """The probability that chance gives as many draws with the source's label: a binomial tail, for weighted counts
-    continued between whole numbers by the incomplete beta function.
-    """
-    alike, size = _counts(hypothesis, inversion)
-    if np.isnan(size):
-        return nan
-    return float(special.betainc(alike, size - alike + 1, hypothesis.chance)) if alike > 0 else 1.0
-
-
-def _bits(hypothesis: Hypothesis, inversion: Inversion) -> float:
-    """The drop in entropy of the label, from the prior to the draws."""
-    _, size = _counts(hypothesis, inversion)
-    if np.isnan(size):
-        return nan
-    weights = np.array([[sample.weight or 0.0 for sample in inversion.samples]])
-    names = {
-        label: code for code, label in enumerate(dict.fromkeys([*hypothesis.shares, *_labels(hypothesis, inversion)]))
-    }
-    codes = np.array([[-1 if label is None else names[label] for label in _labels(hypothesis, inversion)]])
-    drawn = entropy(label_shares(codes, weights, len(names)), np.array([size]))[0]
-    shares = np.array(list(hypothesis.shares.values()))
-    return float(-(shares * np.log2(shares)).sum() - drawn)
+    prior = PriorLabels(shares, float(hypothesis.decided))
+    return score_activation(encode(labels, values), weights, values.index(hypothesis.value), prior)
 
 
 def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]:
@@ -206,7 +163,7 @@ def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]
 
 
 def _surest(finding: Finding) -> tuple[bool, float, float, int]:
-    """Sorts findings: by what is sure of them, then by the bits, then the shorter hypothesis first."""
+    """Sort key: the lower end of the corrected share, then the bits, then the shorter hypothesis first."""
     low = finding.corrected.low
     undefined = bool(np.isnan(low))
     return undefined, 0.0 if undefined else -low, 0.0 if undefined else -finding.bits, len(finding.hypothesis)

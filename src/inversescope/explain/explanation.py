@@ -1,4 +1,4 @@
-"""What an explanation holds. Undefined is NaN here, and null in its record."""
+"""Record of an explanation: findings, by site. Undefined is NaN here, and null in JSON."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from inversescope.verdicts import above_chance
 
 @dataclass(frozen=True)
 class Finding:
-    """What the confirming draws say of one hypothesis about one activation.
+    """One hypothesis about one activation, scored on the confirming draws.
 
     Attributes:
         hypothesis: the feature, by name or as an expression.
-        words: what the expression says; empty for a feature of the task.
+        words: the expression in words; empty for a feature of the task.
         value: the source's label.
         chance: the prior's share of that label.
         share: the weight of the samples that have it, with its 95% interval; undefined where weights have collapsed.
         corrected: (share − chance) / (1 − chance); 0 is chance, 1 is fully determined.
-        bits: how much less uncertain the label is than under the prior.
-        p_value: how often chance alone gives as much.
+        bits: drop in the entropy of the label, from the prior to the draws.
+        p_value: probability that chance alone gives as many draws with the label.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
         sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
             with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
@@ -49,7 +49,7 @@ class Finding:
 
     @property
     def above_chance(self) -> bool:
-        """Whether the activation says more of it than the prior does, by its interval and over all that was tested."""
+        """True where the interval lies above chance and the q-value over everything tested is small."""
         return above_chance(self.corrected.low, self.q_value)
 
 
@@ -57,7 +57,7 @@ class Finding:
 class SiteExplained:
     """One site: its confirming draws, and the hypotheses, the surest first.
 
-    `verdict` is what the run's calibration says of the generator at the site; None where it was not asked.
+    `verdict` is the judgement of the run's calibration on the site; None where the site was not calibrated.
     """
 
     site: str
@@ -68,7 +68,7 @@ class SiteExplained:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the activations of one text at one position encode, site by site in order of depth.
+    """Findings about the activations of one text at one position, site by site in order of depth.
 
     `text` is the source input, up to the position that was read; `bandwidth` is h.
     """
@@ -78,13 +78,13 @@ class Explanation:
     sites: tuple[SiteExplained, ...]
 
     def table(self) -> dict[str, dict[str, Finding]]:
-        """hypothesis -> site -> finding, of those that are above chance at any site, as they appear over depth."""
+        """Mapping hypothesis -> site -> finding, of those above chance at any site, in order of appearance."""
         appeared = {f.hypothesis: None for each in self.sites for f in each.findings if f.above_chance}
         found = {each.site: {f.hypothesis: f for f in each.findings} for each in self.sites}
         return {name: {site: row[name] for site, row in found.items() if name in row} for name in appeared}
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+        """The explanation as JSON has it."""
         return _plain(asdict(self))
 
 

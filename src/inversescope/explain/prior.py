@@ -1,4 +1,4 @@
-"""Hypotheses about one input, and what the prior says of each: the pool's labels, and their shares."""
+"""Hypotheses about one input, and the prior's share of each label, counted on the pool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inversescope.inverter import Inversion
 from inversescope.run.run import Run
 from inversescope.tasks import Tokens
 
-COMMON = 0.3  # of the weight of the samples that a hypothesis must share with the source to be looked at closely
+COMMON = 0.3  # share of the samples' weight that must have the source's label for a hypothesis to be considered
 
 Label = Callable[[Tokens], str | None]
 
@@ -30,7 +30,8 @@ class Hypothesis:
     label: Label
     value: str
     shares: dict[str, float]
-    alike: Bool[ndarray, " pool"]  # which inputs of the pool have the source's label
+    decided: int  # inputs of the pool that have a label
+    alike: Bool[ndarray, " pool"]  # inputs of the pool that have the source's label
 
     @property
     def chance(self) -> float:
@@ -39,7 +40,7 @@ class Hypothesis:
 
 
 class Prior:
-    """The inputs of a run's pool as what chance is measured on."""
+    """The inputs of a run's pool, on which chance is measured."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -51,8 +52,8 @@ class Prior:
         self._decoded = lru_cache(maxsize=None)(run.subject.decode)
 
     def hypotheses(self, source: Tokens, inversion: Inversion) -> Iterator[Hypothesis]:
-        """What most of the weight of the samples has in common with the source, and not every input of the prior: the
-        task's features, then what the miner tries. That the source lacks something is no hypothesis.
+        """Features that a good part of the samples' weight has in common with the source, and not every input of the
+        prior: the task's features, then the miner's candidates. The lack of something is no hypothesis.
         """
         mined = {name: each.words for name, each in self._candidates.items()}
         for name, words in {**dict.fromkeys(self.run.task.features, ""), **mined}.items():
@@ -65,9 +66,11 @@ class Prior:
             ]
             if sum(alike) < COMMON:
                 continue
-            shares, pool = self._shares(name, value)
+            labels = self._labels(name)
+            shares = self._shares(labels)
             if shares and shares.get(value, 0) < 1:
-                yield Hypothesis(name, words, label, value, shares, pool)
+                same = np.array([other == value for other in labels])
+                yield Hypothesis(name, words, label, value, shares, len(labels) - labels.count(None), same)
 
     @cached_property
     def _candidates(self) -> dict[str, Candidate]:
@@ -81,17 +84,16 @@ class Prior:
         label = self._candidates[name].label
         return lambda tokens: label(self._decoded(tokens))
 
-    def _shares(self, name: str, value: str) -> tuple[dict[str, float], Bool[ndarray, " pool"]]:
-        labels = self._labels(name)
+    def _shares(self, labels: tuple[str | None, ...]) -> dict[str, float]:
+        """The prior's share of each label among the decided inputs."""
         totals: dict[str, float] = {}
         for label, probability in zip(labels, self.probability.tolist(), strict=True):
             if label is not None:
                 totals[label] = totals.get(label, 0.0) + probability
         whole = sum(totals.values())
-        alike = np.array([label == value for label in labels])
-        return {label: total / whole for label, total in totals.items()}, alike
+        return {label: total / whole for label, total in totals.items()}
 
-    @cache  # noqa: B019 - as many as there are hypotheses, asked again at every site
+    @cache  # noqa: B019 - as many as there are hypotheses, needed again at every site
     def _labels(self, name: str) -> tuple[str | None, ...]:
         label = self._label(name)
         return tuple(label(tokens) for tokens in self.tokens)

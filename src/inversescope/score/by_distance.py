@@ -44,7 +44,7 @@ def specificity(
             _sums(cells, weights) for weights in (decided, decided * probability, same * probability)
         )
         fcr = np.divide(shared, total, out=np.full_like(total, np.nan), where=total > 0)
-        chance = np.where(np.isnan(fcr), np.nan, feature.chance[:, None])
+        chance = np.where(np.isnan(fcr), np.nan, feature.prior.chance(feature.targets)[:, None])
         for place in np.flatnonzero(pairs.any(0)).tolist():
             yield {
                 "site": str(site),

@@ -1,9 +1,9 @@
-"""Each target's consistency with its own samples, out of a run's records: what is planned and compared with."""
+"""Consistency of each target with its own samples, from a run's records: for planning and for comparing two sides."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,11 @@ from numpy import ndarray
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.stats.labels import label_shares
+from inversescope.score.feature import own_share, reliable_shares
+from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size
-from inversescope.verdicts import COLLAPSED
 
-SOURCES = ("weighted", "generator")
+METHODS = ("weighted", "generator")
 
 
 class Consistency(NamedTuple):
@@ -28,11 +28,11 @@ class Consistency(NamedTuple):
     sizes: Float[ndarray, " targets"]
 
 
-def consistency(run: Path, source: str, site: str, feature: str, bandwidth: float) -> Consistency:
-    """Of the verified samples at one site and bandwidth of a run, weighted or as they were drawn.
+def consistency(run: Path, method: str, site: str, feature: str, bandwidth: float) -> Consistency:
+    """Consistency of the verified samples at one site and bandwidth of a run, weighted or with equal weights.
 
     Raises:
-        UserError: the run is not verified yet, or has no such source, site, feature or bandwidth.
+        UserError: the run is not verified yet, or has no such method, site, feature or bandwidth.
     """
     path = run / "verify" / "samples.parquet"
     if not files.finished(path.parent):
@@ -41,7 +41,7 @@ def consistency(run: Path, source: str, site: str, feature: str, bandwidth: floa
     conditioned = samples.filter(pc.field("producer") == "generator")
     known = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]
     for what, given, allowed in (
-        ("source", source, SOURCES),
+        ("method", method, METHODS),
         ("feature", feature, known),
         ("site", site, conditioned["site"].unique().to_pylist()),
         ("bandwidth", bandwidth, sorted(conditioned["bandwidth"].unique().to_pylist())),
@@ -52,19 +52,14 @@ def consistency(run: Path, source: str, site: str, feature: str, bandwidth: floa
             )
     part = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == bandwidth))
     targets = pq.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
-    return _of(part, targets[f"label.{feature}"].to_pylist(), source, feature)
+    return _of(part, targets[f"label.{feature}"], method, feature)
 
 
-def _of(samples: pa.Table, own: list[Any], source: str, feature: str) -> Consistency:
-    """The samples are sorted by target, the same number of each."""
-    values = {
-        value: code for code, value in enumerate(sorted({*own, *samples[f"label.{feature}"].to_pylist()} - {None}))
-    }
-    labels = np.array([values.get(label, -1) for label in samples[f"label.{feature}"].to_pylist()])
-    column = samples["weight" if source == "weighted" else "verified"]
-    weights = np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(float)).reshape(len(own), -1)
-    sizes = effective_sample_size(weights)
-    shares = label_shares(labels.reshape(len(own), -1), weights, max(1, len(values)))
-    codes = np.array([values.get(label, -1) for label in own])
-    used = (codes >= 0) & (sizes >= min(COLLAPSED, weights.shape[1]))
-    return Consistency(np.where(used, shares[np.arange(len(own)), codes], np.nan), sizes)
+def _of(samples: pa.Table, targets: pa.ChunkedArray, method: str, feature: str) -> Consistency:
+    """Consistency of each target; the samples are sorted by target, the same number of each."""
+    labels, own = samples[f"label.{feature}"].to_pylist(), targets.to_pylist()
+    values = sorted({*own, *labels} - {None})
+    weights = samples["weight" if method == "weighted" else "verified"].to_numpy(zero_copy_only=False).astype(float)
+    weights = np.nan_to_num(weights).reshape(len(targets), -1)
+    shares = reliable_shares(encode(labels, values).reshape(weights.shape), weights, len(values))
+    return Consistency(own_share(shares, encode(own, values)), effective_sample_size(weights))

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope import files, records
@@ -26,12 +26,12 @@ from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
+from inversescope.score.feature import PriorLabels, consistency, score_feature
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
-from inversescope.stats.labels import entropy, label_shares
+from inversescope.stats.labels import entropy
 from inversescope.stats.weights import effective_sample_size
 from inversescope.streams import Stream
-from inversescope.verdicts import COLLAPSED
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
@@ -56,18 +56,11 @@ class Labelled:
     probability: Float[ndarray, " pool"]
     targets: Int[ndarray, " targets"]
     tried: int
-    prior: list[Float[ndarray, " labels"]] = field(init=False)
+    prior: list[PriorLabels] = field(init=False)
 
     def __post_init__(self) -> None:
-        shares = [_prior(codes[self.pool], self.probability, int(codes.max()) + 1) for codes in self.codes]
-        object.__setattr__(self, "prior", shares)
-
-    @property
-    def chance(self) -> Float[ndarray, "candidates targets"]:
-        """The prior's share of each target's own label; NaN where it is undecided."""
-        own = self.codes[:, self.targets]
-        shares = np.array([np.append(prior, np.nan)[codes] for prior, codes in zip(self.prior, own, strict=True)])
-        return shares.reshape(own.shape)  # −1 is the last place, which is NaN
+        prior = [PriorLabels.of(codes[self.pool], self.probability, int(codes.max()) + 1) for codes in self.codes]
+        object.__setattr__(self, "prior", prior)
 
 
 @dataclass(frozen=True)
@@ -77,22 +70,9 @@ class Drawn:
     places: Int[ndarray, "targets n"]
     weights: Float[ndarray, "targets n"]
 
-    @property
-    def sizes(self) -> Float[ndarray, " targets"]:
-        """Effective sample size of each target; NaN where the weights have collapsed."""
-        sizes = effective_sample_size(self.weights)
-        return np.where(sizes >= min(COLLAPSED, self.weights.shape[1]), sizes, np.nan)
-
-    def consistency(self, labelled: Labelled) -> Float[ndarray, "candidates targets"]:
-        """The weight of each target's samples that share its label, of those decided; NaN where undefined."""
-        found = np.full((len(labelled.codes), len(self.places)), np.nan)
-        for row, codes in zip(found, labelled.codes, strict=True):
-            labels, own = codes[self.places], codes[labelled.targets]
-            decided = (self.weights * (labels >= 0)).sum(1)
-            agreeing = (self.weights * (labels == own[:, None])).sum(1)
-            used = (decided > 0) & (own >= 0) & ~np.isnan(self.sizes)
-            np.divide(agreeing, decided, out=row, where=used)
-        return found
+    def of(self, targets: Bool[ndarray, " targets"]) -> Drawn:
+        """The samples of some of the targets."""
+        return Drawn(self.places[targets], self.weights[targets])
 
 
 def mine(run: Path, seed: int, progress: Progress) -> None:
@@ -205,17 +185,12 @@ def _codes(labels: Iterable[str | None]) -> Int[ndarray, " n"]:
     return np.array([numbers.setdefault(label, len(numbers) - 1) for label in labels], dtype=int)
 
 
-def _prior(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"], count: int) -> Float[ndarray, " labels"]:
-    """The prior's share of each of `count` labels, of which some may be of the samples alone."""
-    return label_shares(codes[None], probability[None], count)[0]
-
-
 def _tells(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> bool:
     """Whether a candidate decides enough of the pool, and has two labels that are not rare."""
     decided = codes >= 0
     if probability[decided].sum() < DECIDED * probability.sum():
         return False
-    shares = np.sort(_prior(codes, probability, int(codes.max()) + 1))
+    shares = np.sort(PriorLabels.of(codes, probability, int(codes.max()) + 1).shares)
     return len(shares) > 1 and bool(shares[-2] >= RARE)
 
 
@@ -247,8 +222,7 @@ class _Found:
 def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merger) -> list[_Found]:
     """The best on the discovery targets by the lower end of the corrected score, which must be above chance. What a
     better one explains is merged into that."""
-    consistency, chance = drawn.consistency(labelled)[:, discovery], labelled.chance[:, discovery]
-    scores = [intervals.corrected(own, prior) for own, prior in zip(consistency, chance, strict=True)]
+    scores = _discovered(labelled, drawn.of(discovery), discovery)
     ranked = sorted((-score.low, place) for place, score in enumerate(scores) if score.low > 0)
     found: list[_Found] = []
     for _, place in ranked:
@@ -258,6 +232,18 @@ def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merge
         elif len(found) < CONFIRMED:
             found.append(_Found(place, scores[place], []))
     return found
+
+
+def _discovered(labelled: Labelled, drawn: Drawn, chosen: Bool[ndarray, " targets"]) -> list[Estimate]:
+    """The corrected score of every candidate on the chosen targets, whose samples `drawn` has."""
+    targets, sizes = labelled.targets[chosen], effective_sample_size(drawn.weights)
+    scores = []
+    for codes, prior in zip(labelled.codes, labelled.prior, strict=True):
+        own = codes[targets]
+        scores.append(
+            intervals.corrected(consistency(codes[drawn.places], drawn.weights, own, sizes), prior.chance(own))
+        )
+    return scores
 
 
 class _Merger:
@@ -283,24 +269,18 @@ class _Merger:
 
 
 def _confirm(
-    labelled: Labelled, drawn: Drawn, place: int, chosen: ndarray, seed: int, rng: np.random.Generator
+    labelled: Labelled, drawn: Drawn, place: int, chosen: Bool[ndarray, " targets"], seed: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """What the chosen targets say of one candidate, among which it was not found."""
-    codes, sizes = labelled.codes[place], drawn.sizes[chosen]
-    own, chance = codes[labelled.targets[chosen]], labelled.chance[place, chosen]
-    expected = labelled.prior[place]
-    shares = label_shares(codes[drawn.places[chosen]], drawn.weights[chosen], len(expected))
-    shares = np.where(np.isnan(sizes)[:, None], np.nan, shares)
-    consistency = np.where(own >= 0, shares[np.arange(len(own)), own], np.nan)
-    decided = float((codes[labelled.pool] >= 0).sum())
-    prior = entropy(expected[None], np.array([decided]))[0]
-    bits = prior - np.where(np.isnan(consistency), np.nan, entropy(shares, sizes))
+    """The score of one candidate on the chosen targets, among which it was not found."""
+    codes, drawn = labelled.codes[place], drawn.of(chosen)
+    own = codes[labelled.targets[chosen]]
+    scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[place])
     return {
-        "targets": int((~np.isnan(consistency)).sum()),
-        "chance": defined(intervals.mean(np.where(np.isnan(consistency), np.nan, chance)).value),
-        **fields("corrected", intervals.corrected(consistency, chance)),
-        **fields("bits", intervals.mean(bits, prior - np.log2(len(expected)), prior)),
-        "p_value": defined(resampling.shuffle_test(shares, own, seed, rng)),
+        "targets": scored.targets,
+        "chance": defined(scored.mean_chance),
+        **fields("corrected", scored.corrected),
+        **fields("bits", scored.bits),
+        "p_value": defined(resampling.shuffle_test(scored.shares, own, seed, rng)),
     }
 
 

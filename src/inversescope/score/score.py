@@ -1,12 +1,12 @@
 """Score every feature as a hypothesis at every site: consistency, chance, bits, intervals, controls, calibration.
 
-Scoring does not know who made a sample: each source is a set of weighted inputs for each target. Dimensions:
-`targets`, `n` inputs of one target, `pool` inputs. Records: `records.score`.
+A method is a set of weighted inputs for each target, and all methods are scored alike. Dimensions: `targets`, `n`
+inputs of one target, `pool` inputs. Records: `records.score`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Float
-from numpy import ndarray
 from safetensors.numpy import load_file
 
 from inversescope import files, records
@@ -24,14 +22,14 @@ from inversescope.progress import Progress
 from inversescope.score.by_distance import specificity
 from inversescope.score.diagnostics import diagnose, histogram
 from inversescope.score.failures import failures
+from inversescope.score.feature import FeatureScore
 from inversescope.score.methods import (
-    Evidence,
     Feature,
+    WeightedInputs,
     from_another_site,
     from_draws,
     from_edits,
     from_pool,
-    of_target,
     read_features,
     without_condition,
     wrong_sites,
@@ -40,12 +38,11 @@ from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
-from inversescope.stats.labels import entropy, label_shares
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens
-from inversescope.verdicts import COLLAPSED, judged
+from inversescope.verdicts import judged
 
-TESTED = ("generator", "weighted", "reference")  # against their own samples, dealt out to other targets
+TESTED = ("generator", "weighted", "reference")  # methods tested against their own samples on shuffled targets
 
 _TABLES = tuple(record for record in records.score.SCORE.records if isinstance(record, records.Table))
 
@@ -70,20 +67,20 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, (site, rows) in enumerate(sorted(distances.items(), key=lambda item: item[0].depth)):
-        evidence = [*from_pool(site, rows, bandwidths, features, probability, exact)]
+        methods = [*from_pool(site, rows, bandwidths, features, probability, exact)]
         if site in generated:
             drawn, edits = generated[site], edited[site]
-            evidence += from_draws(site, drawn, bandwidths, features)
-            evidence.append(without_condition(site, free, features))
-            evidence += from_edits(site, edits, bandwidths, features)
+            methods += from_draws(site, drawn, bandwidths, features)
+            methods.append(without_condition(site, free, features))
+            methods += from_edits(site, edits, bandwidths, features)
             tables["diagnostics"] += diagnose(site, drawn, edits, rows, probability, exact)
             tables["distances"] += histogram(site, drawn, rows)
             tables["quality"] += quality.rows(site, drawn, rows)
             tables["failures"] += failures(site, drawn, rows, _undertrained(verdicts, site), exact)
         if site in wrong:
-            evidence += from_another_site(site, generated[wrong[site]], bandwidths, features)
+            methods += from_another_site(site, generated[wrong[site]], bandwidths, features)
         for feature in features:
-            tables["results"] += _score_feature(feature, evidence, seed)
+            tables["results"] += _rows(feature, methods, seed)
         tables["specificity"] += specificity(site, rows, features, probability, exact)
         progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
@@ -114,7 +111,7 @@ def _trained_on(inputs: pa.Table) -> pa.Table:
 
 
 def _undertrained(verdicts: dict[str, Any], site: Site) -> str | None:
-    """Why the generator is undertrained at a site, asked about clean targets; None where it is not, or nobody asked."""
+    """The reason why the generator is undertrained at a site for clean targets; None where it is not, or not judged."""
     verdict = verdicts.get(str(site), {}).get("clean", {"judgement": None})
     return verdict["reason"] if verdict["judgement"] == "undertrained" else None
 
@@ -125,66 +122,51 @@ def _by_site(samples: pa.Table, producer: str) -> dict[Site, pa.Table]:
     return {Site.parse(name): mine.filter(pc.field("site") == name) for name in mine["site"].unique().to_pylist()}
 
 
-def _score_feature(feature: Feature, evidence: Sequence[Evidence], seed: int) -> Iterator[dict[str, Any]]:
-    """One row for each source and bandwidth of a site."""
-    consistencies: dict[tuple[str, float | None], Float[ndarray, " targets"]] = {}
-    for item in evidence:
-        labels, sizes = item.labels[feature.name], item.sizes
-        shares = label_shares(labels, item.weights, len(feature.values))
-        used = (sizes >= min(COLLAPSED, labels.shape[1])) & (feature.targets >= 0)
-        consistency = np.where(used, of_target(shares, feature.targets), np.nan)
-        consistencies[item.source, item.bandwidth] = consistency
-        weighed = item.weights > 0
-        counted = np.where(used[:, None], shares, np.nan)
+def _rows(feature: Feature, methods: Sequence[WeightedInputs], seed: int) -> Iterator[dict[str, Any]]:
+    """One row for each method and bandwidth of a site."""
+    scores = {(item.method, item.bandwidth): item.score(feature) for item in methods}
+    for item in methods:
+        scored, weighed = scores[item.method, item.bandwidth], item.weights > 0
         yield {
-            "source": item.source,
+            "source": item.method,
             "site": str(item.site),
             "point": item.site.series,
             "layer": item.site.layer,
             "head": item.site.head,
             "feature": feature.name,
             "bandwidth": item.bandwidth,
-            "targets": int((~np.isnan(consistency)).sum()),
-            "collapsed": int((sizes < min(COLLAPSED, labels.shape[1])).sum()),
+            "targets": scored.targets,
+            "collapsed": scored.collapsed,
             "samples": int(weighed.sum()),
-            "undecided": int((weighed & (labels < 0)).sum()),
+            "undecided": int((weighed & (item.labels[feature.name] < 0)).sum()),
             "unverified": item.unverified,
-            **fields("fcr", intervals.mean(consistency, 0, 1)),
-            "chance": defined(intervals.mean(np.where(np.isnan(consistency), np.nan, feature.chance)).value),
-            **fields("corrected", intervals.corrected(consistency, feature.chance)),
-            **fields("bits", _bits(feature, counted, sizes)),
-            "p_value": _shuffle_test(item, feature, counted, seed) if item.source in TESTED else None,
-            "ess": defined(float(np.median(sizes))),
-            **fields("gap", _gap(item, consistency, consistencies)),
+            **fields("fcr", scored.fcr),
+            "chance": defined(scored.mean_chance),
+            **fields("corrected", scored.corrected),
+            **fields("bits", scored.bits),
+            "p_value": _shuffle_test(item, feature, scored, seed) if item.method in TESTED else None,
+            "ess": defined(float(np.median(item.sizes))),
+            **fields("gap", _gap(item, scores)),
         }
 
 
-def _gap(item: Evidence, consistency: Float[ndarray, " targets"], known: dict) -> Estimate:
+def _gap(item: WeightedInputs, scores: Mapping[tuple[str, float | None], FeatureScore]) -> Estimate:
     """The calibration gap: the generator's draws minus the reference, over the targets where both are defined."""
-    if item.source != "generator":
+    if item.method != "generator":
         return intervals.UNDEFINED
-    return intervals.paired(consistency, known["reference", item.bandwidth])
+    own, reference = (scores[method, item.bandwidth].consistency for method in ("generator", "reference"))
+    return intervals.paired(own, reference)
 
 
-def _bits(feature: Feature, shares: Float[ndarray, "targets labels"], sizes: Float[ndarray, " targets"]) -> Estimate:
-    """The drop in the feature's entropy; samples too few to tell an entropy from are left out."""
-    decided = np.array([float((feature.pool >= 0).sum())])
-    prior = entropy(feature.prior[None], decided)[0]
-    left = np.where(sizes >= COLLAPSED, entropy(shares, sizes), np.nan)
-    return intervals.mean(prior - left, prior - np.log2(len(feature.values)), prior)
-
-
-def _shuffle_test(
-    item: Evidence, feature: Feature, shares: Float[ndarray, "targets labels"], seed: int
-) -> float | None:
-    """p of a source's own samples against those of shuffled targets; ties are broken by what names the row."""
-    row = f"{item.source} {item.site} {feature.name} {item.bandwidth}"
+def _shuffle_test(item: WeightedInputs, feature: Feature, scored: FeatureScore, seed: int) -> float | None:
+    """p of a method's own samples against those of shuffled targets; the names of the row seed the breaking of ties."""
+    row = f"{item.method} {item.site} {feature.name} {item.bandwidth}"
     rng = Stream.ROWS.rng(seed, *row.encode())
-    return defined(resampling.shuffle_test(shares, feature.targets, seed, rng))
+    return defined(resampling.shuffle_test(scored.shares, feature.targets, seed, rng))
 
 
 def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
-    """Into every row, over all that one source was tested for: sites, features and bandwidths."""
+    """Add q-values to every row, over all tests of one method: sites, features and bandwidths."""
     for source in {row["source"] for row in results}:
         rows = [row for row in results if row["source"] == source]
         found = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))

@@ -5,9 +5,17 @@ Dimensions: `targets`, `n` inputs of one target, `labels` of a feature.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+
+
+def encode(labels: Sequence[str | None], values: Sequence[str]) -> Int[ndarray, " n"]:
+    """The place of each label in `values`; −1 where it is undecided or not among them."""
+    place = {value: code for code, value in enumerate(values)}
+    return np.array([-1 if label is None else place.get(label, -1) for label in labels], dtype=int)
 
 
 def label_shares(

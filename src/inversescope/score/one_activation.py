@@ -1,0 +1,67 @@
+"""The score of a feature for one activation, where the draws are the independent units.
+
+`score_feature` averages over targets, and draws of one target are not independent of each other there. For one given
+activation there is nothing to average over: its draws are independent, as many as their weights are worth, and the
+share with the source's label is a binomial proportion. So an interval and a p-value here are statements about this
+activation alone; those of `score_feature` are statements about the site. Dimensions: `n` draws.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy import special, stats
+
+from inversescope.score.feature import PriorLabels, reliable_shares
+from inversescope.stats.intervals import CONFIDENCE, UNDEFINED, Estimate
+from inversescope.stats.labels import entropy
+from inversescope.stats.weights import effective_sample_size
+from inversescope.verdicts import COLLAPSED
+
+
+class ActivationScore(NamedTuple):
+    """The score of one feature for one activation; NaN where the weights of the decided draws have collapsed.
+
+    `share` of the source's label has Jeffreys' interval, `corrected` is (share − chance) / (1 − chance), `bits` are the
+    drop in entropy from the prior to the draws, and `p_value` is the probability that the prior gives as many draws
+    with the label.
+    """
+
+    share: Estimate
+    corrected: Estimate
+    bits: float
+    p_value: float
+
+
+def score_activation(
+    codes: Int[ndarray, " n"], weights: Float[ndarray, " n"], own: int, prior: PriorLabels
+) -> ActivationScore:
+    """The score from the codes (−1: undecided) and weights of the draws, and the code of the source's label."""
+    decided = np.where(codes >= 0, weights, 0.0)[None]
+    size, chance = float(effective_sample_size(decided)[0]), float(prior.shares[own])
+    shares = reliable_shares(codes[None], decided, len(prior.shares), np.array([size]))
+    rate = float(shares[0, own])
+    if np.isnan(rate):
+        return ActivationScore(UNDEFINED, UNDEFINED, np.nan, np.nan)
+    share = _jeffreys(rate, size)
+    corrected = Estimate(*((value - chance) / (1 - chance) for value in share))
+    left = float(entropy(shares, np.array([size]))[0]) if size >= COLLAPSED else np.nan
+    return ActivationScore(share, corrected, prior.entropy - left, _binomial_tail(rate, size, chance))
+
+
+def _jeffreys(rate: float, size: float) -> Estimate:
+    """Jeffreys' interval (Brown, Cai and DasGupta 2001) of a share of `size` draws; it always holds the share."""
+    tails = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+    low, high = stats.beta.ppf(tails, size * rate + 0.5, size * (1 - rate) + 0.5)
+    return Estimate(rate, float(min(low, rate)), float(max(high, rate)))
+
+
+def _binomial_tail(rate: float, size: float, chance: float) -> float:
+    """The probability of as many draws with the label by chance: a binomial tail, continued between whole numbers by
+    the incomplete beta function, as weighted counts are not whole.
+    """
+    alike = size * rate
+    return float(special.betainc(alike, size - alike + 1, chance)) if alike > 0 else 1.0
