@@ -49,7 +49,9 @@ def trained(
     config = TrainConfig(
         steps=steps, check=every, batch=128, learning_rate=1e-2, clean=0.5, unconditional=0.2, checkpoint=1000
     )
-    return train(folder, store, SITES, shape, config, 0, CPU, lambda state: None, check=ask, sampled=(0.1, 0.4)).eval()
+    return train(
+        folder, store, SITES, shape, config, 0, CPU, lambda done, total, note="": None, check=ask, sampled=(0.1, 0.4)
+    ).eval()
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def trained_on(clean: float, store: Store, folder: Path) -> Generator:
     config = TrainConfig(
         steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=clean, unconditional=0.2, checkpoint=1000
     )
-    train(folder, store, SITES, SHAPE, config, 0, CPU, lambda state: None)
+    train(folder, store, SITES, SHAPE, config, 0, CPU, lambda done, total, note="": None)
     return load_generator(folder, CPU)
 
 

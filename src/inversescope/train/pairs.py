@@ -27,9 +27,9 @@ class TrainingPairs:
     Clean: the activation itself; the pair's input is one of its neighbours, drawn with weights k(δ/h). This is the
     query that the finished generator is used with.
 
-    Where the inputs are draws from the prior, an input is never its own neighbour, as a new target has no copy of
-    itself among the stored inputs. Where they are the whole prior (`probability` is known, and all are stored), the
-    weights are the exact posterior, and serve both kinds of query.
+    With inputs that are draws from the prior, an input is never its own neighbour, as a new target has no copy of
+    itself among the stored inputs. With the whole prior (`probability` is known, and all are stored), the weights are
+    the exact posterior, and serve both kinds of query.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How a condition enters a backbone: one module for each way, behind one interface."""
+"""Conditionings: ways of a condition into a backbone, one module for each, behind one interface."""
 
 from inversescope.generator.conditioning.adaln import AdaLN
 from inversescope.generator.conditioning.conditioning import Conditioning, Prepared, Shape
