@@ -10,8 +10,9 @@ import pytest
 from score_fixture import SITE, Draws, scored, write_records
 
 from inversescope import records
-from inversescope.score.by_distance import BINS, WIDTH, specificity
+from inversescope.score.by_distance import BINS, WIDTH, by_distance
 from inversescope.score.methods import Feature, wrong_sites
+from inversescope.score.pool import SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
@@ -82,7 +83,7 @@ def planted(encoded: bool, rng: np.random.Generator) -> tuple[Feature, np.ndarra
 
 def test_what_a_site_encodes_falls_from_one_to_below_chance_with_distance():
     feature, distances, share = planted(True, np.random.default_rng(0))
-    rows = list(specificity(SITE, distances, [feature], share, False))
+    rows = list(by_distance(SITE, SitePool.of(distances, share, False, []), [feature]))
     near, far = rows[1], rows[-2]
     assert near["fcr"] > 0.95
     assert far["fcr_high"] < far["chance"] < near["fcr_low"]
@@ -94,24 +95,26 @@ def test_what_a_site_encodes_falls_from_one_to_below_chance_with_distance():
 
 def test_what_a_site_does_not_encode_is_at_chance_at_every_distance():
     feature, distances, share = planted(False, np.random.default_rng(1))
-    rows = [row for row in specificity(SITE, distances, [feature], share, False) if row["targets"] == 40]
+    rows = [
+        row for row in by_distance(SITE, SitePool.of(distances, share, False, []), [feature]) if row["targets"] == 40
+    ]
     assert len(rows) > 5
     assert np.mean([row["fcr_low"] <= row["chance"] <= row["fcr_high"] for row in rows]) >= 0.8
     assert all(abs(row["fcr"] - row["chance"]) < 0.1 for row in rows)
 
 
-def test_specificity_is_what_counting_gives_and_a_whole_prior_leaves_the_target_out():
+def test_consistency_by_distance_is_what_counting_gives_and_a_whole_prior_leaves_the_target_out():
     pool, share = np.array([0, 0, 1, -1, 0]), np.array([0.1, 0.2, 0.3, 0.2, 0.2])
     distances = np.array([[0.0], [0.05], [0.07], [0.08], [5.0]])
     feature = Feature("f", ["a", "b"], np.array([0]), pool, share)
-    near, far = specificity(SITE, distances, [feature], share, True)
+    near, far = by_distance(SITE, SitePool.of(distances, share, True, []), [feature])
     assert near["fcr"] == pytest.approx(0.2 / 0.5)  # the first is the target, the fourth undecided
     assert (near["pairs"], near["targets"], near["fcr_low"]) == (2, 1, None)
     assert (far["low"], far["high"], far["fcr"]) == (pytest.approx(WIDTH * (BINS - 1)), None, 1)
-    near, _ = specificity(SITE, distances, [feature], share, False)
+    near, _ = by_distance(SITE, SitePool.of(distances, share, False, []), [feature])
     assert near["fcr"] == pytest.approx(0.3 / 0.6)
     undecided = Feature("f", ["a", "b"], np.array([-1]), pool, share)
-    assert list(specificity(SITE, distances, [undecided], share, False)) == []
+    assert list(by_distance(SITE, SitePool.of(distances, share, False, []), [undecided])) == []
 
 
 def world(rng: np.random.Generator) -> tuple[list[Tokens], np.ndarray, np.ndarray]:
@@ -134,7 +137,7 @@ def quality_of(corrupt: float) -> dict:
             tokens = (*pool[place][:2], 9 if rng.random() < corrupt else pool[place][2])
             rows.append({"bandwidth": 0.5, "target": target, "sample": sample, "tokens": tokens, "weight": 1 / 16})
     train = [(0, *tokens[1:]) for tokens in pool]
-    (row,) = Quality(pool, train, probability, False, 0).rows(SITE, table_of(rows), distances)
+    (row,) = Quality(pool, train, 0).rows(SITE, table_of(rows), SitePool.of(distances, probability, False, [0.5]))
     assert list(row) == records.score.QUALITY.names
     return row
 
@@ -172,13 +175,13 @@ def test_where_the_pool_has_no_neighbours_nothing_is_compared():
         for t in range(12)
         for i in range(6)
     ]
-    probability = np.full(40, 1 / 40)
-    (row,) = Quality(pool, [(99, 1)], probability, False, 0).rows(SITE, table_of(rows), distances)
+    around = SitePool.of(distances, np.full(40, 1 / 40), False, [0.1])
+    (row,) = Quality(pool, [(99, 1)], 0).rows(SITE, table_of(rows), around)
     assert row["compared"] == 0
     undefined = ("auc", "auc_low", "p_value", "pool_similarity", "pool_distinct", "pool_nearest_train")
     assert {row[name] for name in undefined} == {None}
     assert row["similarity"] == pytest.approx(1 / 2)  # one of two tokens is the same in any two
-    (row,) = Quality(pool, pool, probability, False, 0).rows(SITE, table_of(rows), distances)
+    (row,) = Quality(pool, pool, 0).rows(SITE, table_of(rows), around)
     assert row["nearest_train"] is None  # every sample is a training input
 
 

@@ -41,6 +41,14 @@ def test_importance_is_prior_times_kernel_over_the_chance_of_being_drawn():
     assert weights == pytest.approx(products / products.sum())
 
 
+def test_the_posterior_is_prior_times_kernel_and_sums_to_one():
+    prior, distances = np.array([0.5, 0.25, 0.25]), np.array([[0.1, 0.0, np.inf], [np.inf] * 3])
+    found = module.posterior(distances, 0.1, np.log(prior))
+    products = np.array([0.5 * np.exp(-0.5), 0.25, 0])
+    assert found[0] == pytest.approx(products / products.sum())
+    assert found[1].tolist() == [0, 0, 0]
+
+
 def test_an_input_that_was_drawn_twice_counts_once():
     q = np.log([0.3, 0.3, 0.2])
     weights, _ = importance_weights(np.zeros(3), q, "aab")

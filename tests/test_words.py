@@ -67,7 +67,6 @@ PENDING: frozenset[str] = frozenset(
         "sample/verify.py",
         "score/compare.py",
         "score/diagnostics.py",
-        "score/failures.py",
         "score/methods.py",
         "score/mine.py",
         "score/quality.py",

@@ -11,6 +11,7 @@ from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
 from inversescope.score.methods import from_pool
+from inversescope.score.pool import SitePool
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Retrieved:
         cost.spent_by_run(0.0, study.spent("reference"))
         store, features = study.run.store, study.features
         for site in study.sites:
-            given = (site, study.distances[site], study.bandwidths, features, study.probability, store.exact)
-            for inputs in from_pool(*given):
+            pool = SitePool.of(study.distances[site], study.probability, store.exact, study.bandwidths)
+            for inputs in from_pool(site, pool, features):
                 if inputs.method == self.name:
                     yield from counted(inputs, features)

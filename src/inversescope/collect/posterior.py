@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inversescope.collect.store import Store
 from inversescope.sites import Site
-from inversescope.stats.weights import log_kernel, normalise
+from inversescope.stats import weights
 from inversescope.streams import Stream
 
 
@@ -22,7 +22,7 @@ def posterior(
     store: Store, distances: Float[ndarray, "targets pool"], bandwidth: float
 ) -> Float[ndarray, "targets pool"]:
     """P(x; ẑ, s, h) over the inputs of the pool: exact where the pool is the whole prior, else its estimate."""
-    return normalise(log_prior(store) + log_kernel(distances, bandwidth))
+    return weights.posterior(distances, bandwidth, log_prior(store))
 
 
 def log_prior(store: Store) -> Float[ndarray, " pool"]:
@@ -42,8 +42,8 @@ def stand_ins(store: Store, count: int, seed: int) -> list[int]:
 def distances(
     store: Store, site: Site, targets: Sequence[int], activations: Float[Tensor, "targets d"]
 ) -> Float[ndarray, "targets pool"]:
-    """δ of activations of stand-ins, noised or not, to the pool. An input that was drawn does not answer for itself:
-    it would be counted twice. One of the whole prior does.
+    """δ of activations of stand-ins, noised or not, to the pool. An input that was drawn is left out of its own
+    posterior, where it would be counted twice; one of the whole prior is part of it.
     """
     pool = store.inputs("pool")
     units = store.units(site)

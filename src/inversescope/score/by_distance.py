@@ -1,6 +1,6 @@
-"""Specificity: how often an input shares a target's label, by how far its activation is from the target's.
+"""Consistency by distance: share of the pool's inputs with the target's label, in bins of δ.
 
-No kernel and no generator: the inputs of the pool, in bins of δ. Far from the target it must not be above chance.
+No kernel and no generator. Far from the target it must not be above chance.
 Dimensions: `pool` inputs, `targets`, `bins`.
 """
 
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from inversescope.score.methods import Feature
+from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import defined, fields
@@ -22,26 +23,20 @@ WIDTH = 0.1  # of a bin: the nearest one holds what would be accepted
 BINS = 20  # unrelated inputs are about √2 apart; the last bin is open, and holds what is farther than 1.9
 
 
-def specificity(
-    site: Site,
-    distances: Float[ndarray, "pool targets"],
-    features: Sequence[Feature],
-    probability: Float[ndarray, " pool"],
-    exact: bool,
-) -> Iterator[dict[str, Any]]:
-    """One row for each feature and bin that holds an input with a label; a whole prior holds the target itself, which
-    is left out.
+def by_distance(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iterator[dict[str, Any]]:
+    """One row for each feature and bin that holds an input with a label. A pool that is the whole prior holds the
+    target itself, which is left out.
     """
-    by_target = distances.T
+    by_target = pool.distances.T
     cells = np.minimum((by_target / WIDTH).astype(int), BINS - 1) + BINS * np.arange(len(by_target))[:, None]
     others = np.ones(by_target.shape, dtype=bool)
-    if exact:
+    if pool.exact:
         np.put_along_axis(others, by_target.argmin(1, keepdims=True), False, axis=1)
     for feature in features:
         decided = others & (feature.pool >= 0) & (feature.targets >= 0)[:, None]
         same = decided & (feature.pool == feature.targets[:, None])
         pairs, total, shared = (
-            _sums(cells, weights) for weights in (decided, decided * probability, same * probability)
+            _sums(cells, weights) for weights in (decided, decided * pool.probability, same * pool.probability)
         )
         fcr = np.divide(shared, total, out=np.full_like(total, np.nan), where=total > 0)
         chance = np.where(np.isnan(fcr), np.nan, feature.prior.chance(feature.targets)[:, None])

@@ -1,4 +1,4 @@
-"""How good the samples are: acceptance, distinct inputs, novelty, effective sample size, distances.
+"""Diagnostics of the samples: acceptance, distinct inputs, novelty, effective sample size, distances.
 
 Dimensions: `pool` inputs, `targets`.
 """
@@ -14,30 +14,21 @@ import pyarrow.compute as pc
 from jaxtyping import Float
 from numpy import ndarray
 
+from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats.weights import (
     effective_sample_size,
     largest_reliable_shape,
-    log_kernel,
-    normalise,
     weighted_median,
 )
-from inversescope.verdicts import ACCEPTED, COLLAPSED, TRUSTED, acceptance_counts
+from inversescope.verdicts import ACCEPTED, COLLAPSED, TRUSTED, acceptance_counts, reasons
 
 BINS = 48  # of the histograms, from 0 to the largest distance
+WORST = 3  # targets of a site
 
 
-def diagnose(
-    site: Site,
-    table: pa.Table,
-    edits: pa.Table,
-    distances: Float[ndarray, "pool targets"],
-    probability: Float[ndarray, " pool"],
-    exact: bool,
-) -> Iterator[dict[str, Any]]:
-    """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs,
-    `distances` and `probability` those of the pool, which is the whole prior if `exact`.
-    """
+def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) -> Iterator[dict[str, Any]]:
+    """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs."""
     edited = edits.filter(edits["verified"])
     for h in sorted(table["bandwidth"].unique().to_pylist()):
         part = table.filter(pc.field("bandwidth") == h)
@@ -46,10 +37,10 @@ def diagnose(
         targets = len(part["target"].unique())
         weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
         sizes = effective_sample_size(weights)
-        reference = normalise(np.log(probability) + log_kernel(distances.T.astype(float), h))
+        reference = pool.posterior[h]
         pool_size = float(np.median(effective_sample_size(reference)))
-        trusted = exact or pool_size >= TRUSTED
-        near = float((reference * (distances.T <= ACCEPTED)).sum(1).mean())
+        trusted = pool.exact or pool_size >= TRUSTED
+        near = float((reference * (pool.distances.T <= ACCEPTED)).sum(1).mean())
         known = verified["in_train"].to_numpy()
         yield {
             "site": str(site),
@@ -68,9 +59,9 @@ def diagnose(
             **_tails(part, targets),
             "reference_ess": pool_size,
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
-            "prior_median_distance": float(np.median(distances)),
+            "prior_median_distance": float(np.median(pool.distances)),
             "reference_acceptance": near,
-            "reference_median_distance": weighted_median(distances.T, reference) if trusted else None,
+            "reference_median_distance": weighted_median(pool.distances.T, reference) if trusted else None,
             "acceptance_counts": acceptance_counts(h, near, trusted),
             "perturbation_acceptance": float(edits["accepted"].to_numpy().mean()),
             "perturbation_median_distance": None
@@ -112,3 +103,38 @@ def _tails(part: pa.Table, targets: int) -> dict[str, float | int | None]:
 def _distinct(table: pa.Table) -> int:
     """Different pairs of target and input."""
     return len(set(zip(table["target"].to_pylist(), map(tuple, table["tokens"].to_pylist()), strict=True)))
+
+
+def worst_targets(site: Site, table: pa.Table, pool: SitePool, undertrained: str | None) -> Iterator[dict[str, Any]]:
+    """One row for each of the targets with the fewest accepted draws at the smallest bandwidth, the worst first;
+    `undertrained` is the calibration's reason to call the site so, if it does.
+    """
+    h = min(table["bandwidth"].unique().to_pylist())
+    part = table.filter(pc.field("bandwidth") == h)
+    pool_nearest = np.sort(pool.distances, axis=0)[int(pool.exact)].tolist()
+    rows = []
+    for target, other in enumerate(pool_nearest):
+        draws = part.filter(pc.field("target") == target)
+        known = {"site": str(site), "bandwidth": h, "target": target, "pool_nearest": other}
+        rows.append(known | _draws(draws, pool.exact))
+    rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
+    for row in rows[:WORST]:
+        yield row | {"reasons": reasons(row, undertrained, largest_reliable_shape(row["draws"]))}
+
+
+def _draws(draws: pa.Table, whole: bool) -> dict[str, Any]:
+    """Acceptance, nearest draw, copies and weights of one target's draws."""
+    verified = draws.filter(draws["verified"]).sort_by("distance")
+    weights = np.nan_to_num(draws["weight"].to_numpy(zero_copy_only=False))
+    first = verified.slice(0, 1).to_pylist()
+    copied = float(verified["in_train"].to_numpy().mean()) if first and not whole else None
+    return {
+        "draws": len(draws),
+        "unverified": len(draws) - len(verified),
+        "acceptance": float(draws["accepted"].to_numpy().mean()),
+        "nearest": first[0]["distance"] if first else None,
+        "nearest_text": first[0]["text"] if first else None,
+        "copied": copied,
+        "ess": float(effective_sample_size(weights)),
+        "pareto_k": draws["pareto_k"][0].as_py(),
+    }

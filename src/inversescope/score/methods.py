@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from inversescope.score.feature import FeatureScore, PriorLabels, score_feature
+from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size, log_kernel, normalise
@@ -75,27 +76,18 @@ def read_features(inputs: pa.Table, samples: pa.Table, probability: Float[ndarra
     return features
 
 
-def from_pool(
-    site: Site,
-    distances: Float[ndarray, "pool targets"],
-    bandwidths: Sequence[float],
-    features: Sequence[Feature],
-    probability: Float[ndarray, " pool"],
-    exact: bool,
-) -> Iterator[WeightedInputs]:
+def from_pool(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iterator[WeightedInputs]:
     """The reference at every bandwidth, and the nearest neighbours. A pool that is the whole prior holds the target
     itself: part of its posterior, and none of its neighbours.
     """
-    by_target = distances.T.astype(float)
+    by_target = pool.distances.T
     labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
-    for h in bandwidths:
-        yield WeightedInputs("reference", site, h, labels, normalise(np.log(probability) + log_kernel(by_target, h)))
-    first = int(exact)
+    for h, weights in pool.posterior.items():
+        yield WeightedInputs("reference", site, h, labels, weights)
+    first = int(pool.exact)
     nearest = np.argsort(by_target, axis=1, kind="stable")[:, first : first + NEIGHBOURS]
-    weights = np.ones(nearest.shape)
-    yield WeightedInputs(
-        "nearest", site, None, {name: np.take_along_axis(codes, nearest, 1) for name, codes in labels.items()}, weights
-    )
+    near = {name: np.take_along_axis(codes, nearest, 1) for name, codes in labels.items()}
+    yield WeightedInputs("nearest", site, None, near, np.ones(nearest.shape))
 
 
 def from_draws(

@@ -1,4 +1,4 @@
-"""How good the samples are as inputs: distinct, alike, near to what the generator was trained on, told from real ones.
+"""Quality of the samples as inputs: distinct, alike, near to the training inputs, distinguishable from real ones.
 
 Everything stands beside the same for real inputs of the same neighbourhood: the pool's, resampled by the kernel.
 Dimensions: `pool` inputs, `targets`.
@@ -17,11 +17,12 @@ from numpy import ndarray
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist, cpdist
 
+from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import defined, fields
 from inversescope.stats.two_sample import told_apart
-from inversescope.stats.weights import effective_sample_size, log_kernel, normalise, systematic
+from inversescope.stats.weights import effective_sample_size, systematic
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens
 from inversescope.verdicts import COLLAPSED, TRUSTED
@@ -39,29 +40,26 @@ class Quality:
         self,
         pool: Sequence[Tokens],
         train: Iterable[Tokens],
-        probability: Float[ndarray, " pool"],
-        exact: bool,
         seed: int,
     ):
         self.pool = pool
         self.train = set(train)
-        self.log_prior = np.log(probability)
-        self.enough = 0.0 if exact else TRUSTED  # effective sample size from which the pool has real neighbours
         self.seed = seed
         self._known = sorted(map(_spell, self.train))
         self._nearest: dict[Tokens, float] = {}
 
-    def rows(self, site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
+    def rows(self, site: Site, table: pa.Table, pool: SitePool) -> Iterator[dict[str, Any]]:
         """One row for each bandwidth at which the site was sampled."""
+        enough = 0.0 if pool.exact else TRUSTED  # effective sample size from which the pool has real neighbours
         for h in sorted(table["bandwidth"].unique().to_pylist()):
             part, rng = table.filter(pc.field("bandwidth") == h), Stream.QUALITY.rng(self.seed)
-            weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(distances.shape[1], -1)
+            weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(pool.distances.shape[1], -1)
             draws = weights.shape[1]
             tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
             by_target = [tokens[start : start + draws] for start in range(0, len(tokens), draws)]
             drawn = [[x for x in each if x is not None] for each in by_target]
-            neighbours = normalise(self.log_prior + log_kernel(distances.T.astype(float), h))
-            near = effective_sample_size(neighbours) >= self.enough
+            neighbours = pool.posterior[h]
+            near = effective_sample_size(neighbours) >= enough
             real = [
                 _resampled(each, self.pool, draws, rng) if many else []
                 for each, many in zip(neighbours, near, strict=True)

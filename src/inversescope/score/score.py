@@ -19,9 +19,8 @@ from safetensors.numpy import load_file
 from inversescope import files, records
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
-from inversescope.score.by_distance import specificity
-from inversescope.score.diagnostics import diagnose, histogram
-from inversescope.score.failures import failures
+from inversescope.score.by_distance import by_distance
+from inversescope.score.diagnostics import diagnostics, histogram, worst_targets
 from inversescope.score.feature import FeatureScore
 from inversescope.score.methods import (
     Feature,
@@ -34,6 +33,7 @@ from inversescope.score.methods import (
     without_condition,
     wrong_sites,
 )
+from inversescope.score.pool import SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
@@ -63,25 +63,26 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     generated, edited = (_by_site(samples, producer) for producer in ("generator", "perturbation"))
     free = samples.filter(pc.field("producer") == "no condition")
     wrong = wrong_sites(list(generated))
-    quality = Quality(_tokens(pool), _tokens(_trained_on(inputs)), probability, exact, seed)
+    quality = Quality(_tokens(pool), _tokens(_trained_on(inputs)), seed)
     verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
-    for done, (site, rows) in enumerate(sorted(distances.items(), key=lambda item: item[0].depth)):
-        methods = [*from_pool(site, rows, bandwidths, features, probability, exact)]
+    for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
+        around = SitePool.of(distances[site], probability, exact, bandwidths)
+        methods = [*from_pool(site, around, features)]
         if site in generated:
             drawn, edits = generated[site], edited[site]
             methods += from_draws(site, drawn, bandwidths, features)
             methods.append(without_condition(site, free, features))
             methods += from_edits(site, edits, bandwidths, features)
-            tables["diagnostics"] += diagnose(site, drawn, edits, rows, probability, exact)
-            tables["distances"] += histogram(site, drawn, rows)
-            tables["quality"] += quality.rows(site, drawn, rows)
-            tables["failures"] += failures(site, drawn, rows, _undertrained(verdicts, site), exact)
+            tables["diagnostics"] += diagnostics(site, drawn, edits, around)
+            tables["distances"] += histogram(site, drawn, distances[site])
+            tables["quality"] += quality.rows(site, drawn, around)
+            tables["failures"] += worst_targets(site, drawn, around, _undertrained(verdicts, site))
         if site in wrong:
             methods += from_another_site(site, generated[wrong[site]], bandwidths, features)
         for feature in features:
             tables["results"] += _rows(feature, methods, seed)
-        tables["specificity"] += specificity(site, rows, features, probability, exact)
+        tables["specificity"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
     calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()

@@ -33,6 +33,13 @@ def log_posterior(
     return np.where(np.isnan(logs), -np.inf, logs)
 
 
+def posterior(
+    distances: Float[ndarray, "targets inputs"], bandwidth: float, log_prior: Float[ndarray, " inputs"]
+) -> Float[ndarray, "targets inputs"]:
+    """P(x; ẑ, s, h) over inputs that stand for the prior, such as a pool: exact where they are the whole prior."""
+    return normalise(log_posterior(distances, bandwidth, np.broadcast_to(log_prior, distances.shape)))
+
+
 def importance_weights(
     log_posterior: Float[ndarray, " n"], log_q: Float[ndarray, " n"], inputs: Sequence[Hashable]
 ) -> tuple[Float[ndarray, " n"], float]:
