@@ -37,6 +37,9 @@ check: .venv/.installed-dev ## lint, format, types, import contracts, documents
 docs: .venv/.installed-dev ## the documentation as a site in site/; warnings are errors
 	@$(BIN)/mkdocs build --strict --quiet
 
+docs/run-directory.md: $(wildcard src/inversescope/records/*.py) docs/make_run_directory_page.py .venv/.installed ## the page of a run's files, from their records
+	@$(BIN)/python docs/make_run_directory_page.py
+
 docs/cli.md: $(wildcard src/inversescope/cli/*.py) docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
 	@$(BIN)/python docs/make_cli_page.py
 

@@ -385,7 +385,7 @@ def _describe(run: Path, shape: Shape) -> None:
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
     }
-    files.write_json(run / "resolved.json", config)
+    files.write_json(run / "resolved.json", {name: config.get(name, {}) for name in records.run.RESOLVED.names})
     files.write_json(run / "provenance.json", provenance)
 
 

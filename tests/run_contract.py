@@ -1,48 +1,64 @@
-"""docs/run-directory.md as a contract: what a run directory holds against what the page says."""
+"""The records as a contract: the files, columns and keys of a run directory against `inversescope.records`."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-PAGE = Path(__file__).parents[1] / "docs" / "run-directory.md"
-
-
-def documented() -> dict[str, set[str]]:
-    """For each file with a section of its own, the columns or keys that its table names."""
-    sections = re.findall(
-        r"^### `([^`]+)`(?: \(on request\))?\n(.*?)(?=^##|\Z)", PAGE.read_text(encoding="utf-8"), re.S | re.M
-    )
-    return {
-        name: {column for row in re.findall(r"^\| (`.*?) \|", text, re.M) for column in re.findall(r"`([^`]+)`", row)}
-        for name, text in sections
-        if "\n| " in text
-    }
+from inversescope import records
+from inversescope.files import MANIFEST
 
 
 def differences(run: Path) -> list[str]:
-    """One line for every file or column that only the page or only the run has; empty when they agree."""
-    found, page = [], PAGE.read_text(encoding="utf-8")
-    for name, expected in documented().items():
-        path = run / name
-        if not path.parent.exists() and f"### `{name}` (on request)\n" in page:
-            continue
-        names = _names(path) if path.exists() else set()
-        found += [f"{name}: {column} is only in the page" for column in sorted(expected - names)]
-        found += [f"{name}: {column} is only in the run" for column in sorted(names - expected)]
-    records = [path for path in run.rglob("*") if path.suffix in (".parquet", ".json")]
-    unheard = [path for path in records if _anonymous(path.name) not in page]
-    return found + [f"{path.relative_to(run)}: not in the page" for path in unheard]
+    """One line for every file, column or key that only the records or only the run has; empty when they agree."""
+    return [*missing(run), *unknown(run)]
 
 
-def _anonymous(name: str) -> str:
-    """A file's name, one for all parts and one for all hashes."""
-    return re.sub(r"\d{5}", "00000", re.sub(r"[0-9a-f]{64}", "HASH", name))
+def missing(run: Path) -> list[str]:
+    """The records of which the run has no file. A folder that is made on request may be absent."""
+    paths = _paths(run)
+    rooms = [room for room in records.ROOMS if not room.on_request or (run / room.folder).exists()]
+    always = [record for room in rooms for record in room.records if record.always]
+    return [f"{record.path}: missing" for record in always if not any(map(record.describes, paths))]
 
 
-def _names(path: Path) -> set[str]:
-    names = pq.read_schema(path).names if path.suffix == ".parquet" else json.loads(path.read_text(encoding="utf-8"))
-    return {"label.FEATURE" if name.startswith("label.") else name for name in names}
+def unknown(run: Path) -> list[str]:
+    """Files without a record, and files that are not as their record says."""
+    lines = []
+    for path in _paths(run):
+        record = records.described(path)
+        if record is None and not path.endswith(MANIFEST):
+            lines.append(f"{path}: no record")
+        if isinstance(record, records.Table):
+            lines += _table(run / path, path, record)
+        if isinstance(record, records.Document):
+            content = json.loads((run / path).read_text(encoding="utf-8"))
+            items = content if isinstance(content, list) else [content]
+            lines += [line for item in items if item is not None for line in _names(path, set(item), record.names)]
+    return lines
+
+
+def _table(file: Path, path: str, record: records.Table) -> list[str]:
+    table = pq.read_table(file)
+    features = [name.removeprefix(records.LABEL) for name in table.column_names if name.startswith(records.LABEL)]
+    expected = record.schema(features if record.labels else ())
+    if lines := _names(path, set(table.column_names), expected.names):
+        return lines
+    lines = [
+        f"{path}: {column.name} is {table.schema.field(column.name).type}, not {column.type}"
+        for column in expected
+        if table.schema.field(column.name).type != column.type
+    ]
+    empty = [column.name for column in record.columns if not column.nullable and table[column.name].null_count]
+    return lines + [f"{path}: {name} has nulls" for name in empty]
+
+
+def _names(path: str, run: set[str], record: list[str]) -> list[str]:
+    lines = [f"{path}: {name} is only in the records" for name in sorted(set(record) - run)]
+    return lines + [f"{path}: {name} is only in the run" for name in sorted(run - set(record))]
+
+
+def _paths(run: Path) -> list[str]:
+    return sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inversescope.records import sample
-from inversescope.records.record import Record, Room, column, document, estimate, key, table
+from inversescope.records.record import Record, Room, Table, column, document, estimate, key, table
 
 ANSWERS = table(
     "arena/METHOD/answers.parquet",
@@ -78,6 +78,12 @@ METHODS = document(
     ),
 )
 
+
+def _of_method(table: Table, name: str, about: str) -> Table:
+    """The same columns in the folder of a method."""
+    return replace(table, path=f"arena/METHOD/{name}.parquet", about=about, always=False)
+
+
 ARENA = Room(
     "arena",
     """Made by `inversescope arena`: inversion beside [the methods one would use instead](arena.md). Each method owns a
@@ -85,9 +91,9 @@ folder of its name, with `-` for spaces, and a manifest in it that names the see
 generator that was trained for the arena has its draws there too.""",
     (
         ANSWERS,
-        replace(sample.DRAWS, path="arena/METHOD/drawn.parquet", about="The draws, as in `sample/`."),
-        replace(sample.MEASURED, path="arena/METHOD/part-NNNNN.parquet", about="Distances, as in `verify/`."),
-        replace(sample.SAMPLES, path="arena/METHOD/samples.parquet", about="The draws, as in `verify/`."),
+        _of_method(sample.DRAWS, "drawn", "The draws of a generator that was trained here."),
+        _of_method(sample.MEASURED, "part-NNNNN", "Their distances."),
+        _of_method(sample.SAMPLES, "samples", "The draws, verified."),
         RESULTS,
         PAIRS,
         METHODS,

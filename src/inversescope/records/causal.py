@@ -36,6 +36,7 @@ PARTS = replace(
     RUNS,
     path="causal/part-NNNNN.parquet",
     about="The rows of `runs.parquet` of up to 16 sites each, so that a resumed run need not run them again.",
+    always=False,
 )
 EFFECTS = table(
     "causal/effects.parquet",

@@ -27,6 +27,7 @@ PARTS = replace(
     RUNS,
     path="disentangle/part-NNNNN.parquet",
     about="The rows of `runs.parquet` of a site, so that an interrupted command goes on from there.",
+    always=False,
 )
 RESULTS = table(
     "disentangle/results.parquet",

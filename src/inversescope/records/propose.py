@@ -90,6 +90,7 @@ REPLY = document(
         "`text`, or null with the `problem`; `attempts`; `prompt_tokens`, `reply_tokens`, and whether they are "
         "`estimated`",
     ),
+    always=False,
 )
 
 PROPOSE = Room(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -64,10 +64,16 @@ SITE_PARTS = (
 
 @dataclass(frozen=True)
 class Record:
-    """A file, or files of one pattern, by its path in the run directory."""
+    """A file, or files of one pattern, by its path in the run directory.
+
+    Attributes:
+        about: its content; of a table, one row.
+        always: whether a finished folder has it.
+    """
 
     path: str
-    about: str  # of a table: one row
+    about: str
+    always: bool = field(default=True, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -176,11 +182,11 @@ class Room:
     on_request: bool = False
 
 
-def table(path: str, row: str, *groups: Group, labels: bool = False) -> Table:
-    """A table; `row` says what one row is."""
-    return Table(path, row, groups, labels)
+def table(path: str, row: str, *groups: Group, labels: bool = False, always: bool = True) -> Table:
+    """A table; `row` describes one row."""
+    return Table(path, row, groups, labels, always=always)
 
 
-def document(path: str, about: str, *groups: Group) -> Document:
+def document(path: str, about: str, *groups: Group, always: bool = True) -> Document:
     """A JSON file."""
-    return Document(path, about, groups)
+    return Document(path, about, groups, always=always)

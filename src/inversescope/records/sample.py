@@ -39,6 +39,7 @@ MEASURED = table(
     "collected are not among them: their activations are in `collect/`.",
     column("row", "int64", "row among the draws"),
     column("distance", "float64", "δ between its activation and the target"),
+    always=False,  # every draw may be collected
 )
 SAMPLES = table(
     "verify/samples.parquet",

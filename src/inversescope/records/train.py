@@ -39,6 +39,6 @@ TRAIN = Room(
         Record("train/generator.safetensors", "the generator's weights, and the fitted values of its encoders"),
         GENERATOR,
         LOSSES,
-        Record("train/checkpoint.pt", "only while training goes on: its state after the last checkpoint"),
+        Record("train/checkpoint.pt", "only while training goes on: its state after the last checkpoint", always=False),
     ),
 )
