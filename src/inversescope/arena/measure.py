@@ -1,7 +1,7 @@
 """From answers to a table: identification, corrected score, calibration, causal agreement, each with its interval.
 
-Targets are the independent units: what is said of several sites and features is first averaged for each target. Knows
-no subject. Dimensions: `targets`, `questions`.
+Targets are the independent units: the answers about several sites and features are first averaged for each target.
+Dimensions: `targets`, `questions`.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ Answers = Mapping[Question, Answered]
 
 
 def chosen(answers: Answers) -> dict[tuple[str, str], Question]:
-    """At each site and of each feature, the question that counts: the smallest bandwidth at which the method speaks of
-    at least half of the targets, else the largest. No label is needed to choose so.
+    """At each site and of each feature, the question that counts: the smallest bandwidth at which the method answers
+    for at least half of the targets, else the largest. The choice needs no label.
     """
     found: dict[tuple[str, str], Question] = {}
     for question in sorted(answers, key=lambda question: question.bandwidth or 0.0):
         key = (question.site, question.feature)
         before = found.get(key)
-        if before is None or not _speaks(answers[before]):
+        if before is None or not _answers_half(answers[before]):
             found[key] = question
     return found
 
 
-def _speaks(answered: Answered) -> bool:
+def _answers_half(answered: Answered) -> bool:
     return bool(answered.silent[answered.labelled].mean() <= 0.5) if answered.labelled.any() else False
 
 
 def results(
     methods: Mapping[str, Answers], effects: Mapping[tuple[str, str], float], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """For each method a row for every question, and for what counts of them over sites, over features, and over both
-    (null: over all).
+    """Rows of each method: one for every question, and one for the questions that count, over sites, over features, and
+    over both (null: over all).
 
     Args:
         effects: the causal effect of each site and feature, where it was measured.
@@ -78,7 +78,7 @@ def results(
 
 
 def groups(counts: Mapping[tuple[str, str], Question]) -> Iterator[tuple[str | None, str | None, list[Question]]]:
-    """What is averaged over: everything, each feature at all sites, all features at each site."""
+    """Groups of questions to average over: all, each feature at all sites, all features at each site."""
     yield None, None, list(counts.values())
     for feature in dict.fromkeys(feature for _, feature in counts):
         yield None, feature, [question for question in counts.values() if question.feature == feature]
@@ -95,7 +95,7 @@ def by_target(answers: Sequence[Answered], name: str) -> Float[ndarray, " target
 
 
 def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
-    """What can be said of questions together."""
+    """Estimates over questions together."""
     hit, share, chance, size = (by_target(answers, name) for name in ("hit", "share", "chance", "ess"))
     known = size[~np.isnan(size)]
     return {
@@ -110,8 +110,8 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
 
 
 def _gap(answered: Answered, reference: Answered | None) -> Estimate:
-    """How much oftener the target's own label is said than by the reference at the same bandwidth, where that is worth
-    30 inputs or more.
+    """Share of the target's own label minus the reference's at the same bandwidth, where the reference is worth 30
+    inputs or more.
     """
     return intervals.mean(_gaps(answered, reference), -1, 1)
 
@@ -143,7 +143,7 @@ def _mean_gap(answers: Answers, group: Sequence[Question], reference: Answers, s
 
 
 def calibration_error(answers: Sequence[Answered], seed: int) -> Estimate:
-    """The expected calibration error: how far confidence is from the share that is right, in ten bins of confidence
+    """The expected calibration error: distance of confidence from the share that is right, in ten bins of confidence
     (Guo et al. 2017, arXiv 1706.04599), with a bootstrap interval over the targets.
     """
     confidence, hit = (np.stack([getattr(each, name) for each in answers]) for name in ("confidence", "hit"))
@@ -191,7 +191,7 @@ def causal_agreement(
 
 
 def _bootstrapped(measure: Any, targets: int, seed: int) -> Estimate:
-    """A measure of how often each target counts, with the percentiles that it has over resamples of the targets."""
+    """A function of the number of times each target counts, with its percentiles over resamples of the targets."""
     value = float(measure(np.ones((1, targets), dtype=int))[0])
     counts = Stream.ARENA_RESAMPLES.rng(seed).multinomial(targets, np.full(targets, 1 / targets), size=RESAMPLES)
     found = measure(counts)

@@ -1,4 +1,4 @@
-"""What one activation encodes: a ranked list of hypotheses, each confirmed, tested and shown with samples."""
+"""Explanation of one activation: a ranked list of hypotheses, each confirmed, tested and shown with samples."""
 
 from inversescope.explain.explain import explain
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained

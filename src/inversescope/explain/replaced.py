@@ -1,4 +1,4 @@
-"""The source run with another activation at a site: does it matter, and does a hypothesis say which part of it?"""
+"""The source run with another activation at a site: sufficiency and necessity of a hypothesis there."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
 from inversescope.verdicts import MOVES, MOVES_TIMES
 
-RANDOM = 32  # random inputs: every ratio at a site stands on what they do
-OTHERS = 8  # inputs of the pool, where the samples do not have another label
+RANDOM = 32  # random inputs, whose mean effect is the denominator of every ratio at a site
+OTHERS = 8  # inputs of the pool with another label, where too few samples have one
 
 
 class Replaced:
-    """What the activations of the samples, of random inputs and of the nearest others do in place of the source's.
+    """Effects of the activations of samples, random inputs and nearest others in place of the source's.
 
     Effects are KL divergences in nats, of the next token, from the undisturbed run.
     """
@@ -54,9 +54,10 @@ class Replaced:
         self.random = self._kl(pool[chosen.tolist()])
 
     def of(self, hypothesis: Hypothesis) -> tuple[Estimate, Estimate]:
-        """Sufficiency and necessity; undefined where the site cannot be set, or does nothing, or donors are missing.
+        """Sufficiency and necessity; undefined where the site cannot be set, where setting it has no effect, or where
+        donors are missing.
 
-        The source is one, so its donors are the independent units of the intervals.
+        There is one source, so its donors are the independent units of the intervals.
         """
         if not len(self.random) or not self.random.mean() > max(MOVES, MOVES_TIMES * self.own):
             return UNDEFINED, UNDEFINED

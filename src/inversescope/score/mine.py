@@ -1,4 +1,4 @@
-"""Find hypotheses: of everything that could be said of inputs like these, what the verified samples agree on.
+"""Find hypotheses: of all candidate features, those that the verified samples agree on.
 
 Targets are halved. On one half (discovery) every candidate is scored and ranked; the best go to the other half
 (confirmation), where everything that is reported of them is computed afresh. Dimensions: `candidates`, `targets`, `n`
@@ -38,12 +38,12 @@ DECIDED = 0.5  # share of the pool that a candidate must decide
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
 
 Row = tuple[str | None, ...]  # the text of an input, and its labels
-Asked = Callable[[Row], str | None]
+Reader = Callable[[Row], str | None]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The candidates that tell inputs of the prior apart, with the code of each one's label of every distinct input.
+    """The candidates that vary over the prior, with the code of each one's label of every distinct input.
 
     `codes` are −1 where undecided. `pool` and `targets` are places among the inputs; `probability` is of the pool's.
     `same`: for each candidate those that part the pool alike, and are less simple.
@@ -113,7 +113,7 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
 
 
 def _annotated() -> dict[str, dict[str, str]]:
-    """What labelled texts beyond our own words, and what could not, with what to install."""
+    """Annotators that labelled texts, and those that could not, with the package to install."""
     there = [each for each in annotators.ANNOTATORS if each.missing() is None]
     return {"annotators": {each.name: each.made_by() for each in there}, "not_tried": annotators.missing()}
 
@@ -145,31 +145,31 @@ class _Texts:
 
 
 def _labelled(texts: _Texts, inputs: dict[str, pa.Table]) -> Labelled:
-    """Every candidate's labels, without those that say too little of the pool, and of those that say the same only the
-    simplest."""
+    """Every candidate's labels, without candidates that vary too little over the pool; of those that part it alike,
+    only the simplest."""
     pool, targets = texts.places(inputs["pool"]), texts.places(inputs["target"])
     known = inputs["pool"]["probability"].to_numpy()
     probability = np.full(len(pool), 1 / len(pool)) if np.isnan(known).any() else known
     distinct, rows, place = list(texts.numbers), *np.unique(pool, return_inverse=True)
     seen = [distinct[row] for row in rows]
-    kept: dict[bytes, tuple[Candidate, Asked, list[str]]] = {}  # by how they part the pool
+    kept: dict[bytes, tuple[Candidate, Reader, list[str]]] = {}  # by how they part the pool
     tried = 0
-    for candidate, asked in _all(texts, inputs["pool"]["text"].to_pylist()):
+    for candidate, reader in _all(texts, inputs["pool"]["text"].to_pylist()):
         tried += 1
-        codes = _codes(map(asked, seen))
-        if not _tells(codes[place], probability):
+        codes = _codes(map(reader, seen))
+        if not _varies(codes[place], probability):
             continue
         if codes.tobytes() in kept:
             kept[codes.tobytes()][2].append(candidate.source)
         else:
-            kept[codes.tobytes()] = (candidate, asked, [])
+            kept[codes.tobytes()] = (candidate, reader, [])
     found = list(kept.values())
-    codes = np.array([_codes(map(asked, distinct)) for _, asked, _ in found], dtype=int)
+    codes = np.array([_codes(map(reader, distinct)) for _, reader, _ in found], dtype=int)
     names, same = [candidate for candidate, _, _ in found], [same for _, _, same in found]
     return Labelled(names, same, codes.reshape(len(found), len(distinct)), pool, probability, targets, tried)
 
 
-def _all(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, Asked]]:
+def _all(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, Reader]]:
     """The task's own features, and every expression, with what gives the label of an input."""
     for place, name in enumerate(texts.labels, start=1):
         feature = name.removeprefix("label.")
@@ -185,8 +185,8 @@ def _codes(labels: Iterable[str | None]) -> Int[ndarray, " n"]:
     return np.array([numbers.setdefault(label, len(numbers) - 1) for label in labels], dtype=int)
 
 
-def _tells(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> bool:
-    """Whether a candidate decides enough of the pool, and has two labels that are not rare."""
+def _varies(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) -> bool:
+    """True for a candidate that decides enough of the pool, and has two labels that are not rare."""
     decided = codes >= 0
     if probability[decided].sum() < DECIDED * probability.sum():
         return False
@@ -220,8 +220,8 @@ class _Found:
 
 
 def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merger) -> list[_Found]:
-    """The best on the discovery targets by the lower end of the corrected score, which must be above chance. What a
-    better one explains is merged into that."""
+    """The best on the discovery targets by the lower end of the corrected score, which must be above chance. A
+    candidate that a better one explains is merged into that one."""
     scores = _discovered(labelled, drawn.of(discovery), discovery)
     ranked = sorted((-score.low, place) for place, score in enumerate(scores) if score.low > 0)
     found: list[_Found] = []
@@ -247,7 +247,7 @@ def _discovered(labelled: Labelled, drawn: Drawn, chosen: Bool[ndarray, " target
 
 
 class _Merger:
-    """Which candidates leave nothing to be said by another one."""
+    """Merging of candidates: those that a better one determines."""
 
     def __init__(self, labelled: Labelled):
         self._codes = labelled.codes[:, labelled.pool] + 1  # undecided is a label like any other here
@@ -255,7 +255,7 @@ class _Merger:
 
     @cache  # noqa: B019 - as long as the search
     def explains(self, better: int, worse: int) -> bool:
-        """Whether I(better; worse) / H(worse) over the pool is at least `EXPLAINED`.
+        """True where I(better; worse) / H(worse) over the pool is at least `EXPLAINED`.
 
         The entropies are corrected for the size of the pool, so that many labels do not explain by their number.
         """

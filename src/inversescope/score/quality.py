@@ -21,7 +21,7 @@ from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import defined, fields
-from inversescope.stats.two_sample import told_apart
+from inversescope.stats.two_sample import classifier_test
 from inversescope.stats.weights import effective_sample_size, systematic
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens
@@ -34,7 +34,7 @@ _FIRST = 0x10000  # from here on, every number is a character: a token sequence 
 
 
 class Quality:
-    """Compares samples with the inputs of the pool, and both with those that the generator was trained on."""
+    """Comparison of samples with inputs of the pool, and of both with the training inputs."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Quality:
             usable = np.flatnonzero(near & (effective_sample_size(weights) >= COLLAPSED)).tolist()
             n = min(draws, COMPARED)
             weighted = [_resampled(weights[target], by_target[target], n, rng) for target in usable]
-            auc, p_value = told_apart(weighted, [real[target][:n] for target in usable], self.seed)
+            auc, p_value = classifier_test(weighted, [real[target][:n] for target in usable], self.seed)
             yield {
                 "site": str(site),
                 "bandwidth": h,
@@ -97,7 +97,7 @@ class Quality:
 def _resampled(
     weights: Float[ndarray, " inputs"], inputs: Sequence[Tokens | None], n: int, rng: np.random.Generator
 ) -> list[Tokens]:
-    """`n` inputs by weight, in random order; what never ended is None and weighs nothing."""
+    """`n` inputs by weight, in random order; an input that never ended is None and has no weight."""
     chosen = [inputs[place] for place in rng.permutation(systematic(weights, n, rng))]
     return [tokens for tokens in chosen if tokens is not None]
 
@@ -109,7 +109,7 @@ def _distinct(inputs: Sequence[Sequence[Tokens]]) -> float | None:
 
 
 def _similarity(inputs: Sequence[Sequence[Tokens]]) -> intervals.Estimate:
-    """How alike two inputs of one target are: 1 less the share of tokens to be edited, mean over pairs and targets.
+    """Similarity of two inputs of one target: 1 less the share of tokens to be edited, mean over pairs and targets.
 
     Each input is paired with the next one, as they stand in no order.
     """

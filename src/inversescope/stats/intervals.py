@@ -134,8 +134,8 @@ def _score_interval(rate: float, residuals: Float[ndarray, " targets"]) -> tuple
 
     Wilson's (1927), for as many independent yes-or-no answers as the targets are worth: with the variance s² of the
     residuals, a target is worth 1/D answers, D = s² / (rate·(1 − rate)). Near 0 and 1 a few targets may all agree by
-    luck; there D is drawn towards 1, its largest value. Where D = 1 the rate itself gives the variance; where D is
-    small it is estimated, so the quantile goes from the normal one to Student's t with 2n/(kurtosis − 1) degrees of
+    luck; there D is drawn towards 1, its largest value. For D = 1 the rate itself gives the variance; for
+    small D it is estimated, so the quantile goes from the normal one to Student's t with 2n/(kurtosis − 1) degrees of
     freedom (Satterthwaite 1946), n − 1 at most.
     """
     n, square = len(residuals), float(residuals.var())

@@ -25,7 +25,7 @@ def shuffle_test(
     """Exact p-value for targets that agree with their own samples more than with those of shuffled targets.
 
     `shares`: of each label among the samples of each target, NaN where they do not count; `labels`: the targets' own,
-    −1 where undecided. Where the samples do not depend on the target, each way to deal them out to the targets is
+    −1 where undecided. If the samples do not depend on the target, each way to deal them out to the targets is
     as likely as the one found; p is the rank of the agreement found among shuffles of it, ties broken at random.
     So it is uniform on (0, 1) whatever the distributions and however few the samples (Dwass 1957). NaN where there is
     nothing to tell apart: fewer than two targets, all of one label, or all with the same shares.

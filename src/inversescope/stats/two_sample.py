@@ -1,7 +1,8 @@
-"""Can a reader tell two sets of inputs apart? A classifier two-sample test (Lopez-Paz and Oquab, arXiv 1610.06545).
+"""Classifier two-sample test of two sets of inputs for each target (Lopez-Paz and Oquab, arXiv 1610.06545).
 
-A ridge classifier over which tokens occur, and which at which place, is fitted on some targets and asked about others.
-Dimensions: `targets`, `n` inputs of one side of a target, `both` sides, `indicators`, `sides` that are tried.
+A ridge classifier over which tokens occur, and which at which place, is fitted on some targets and
+evaluated on others. Dimensions: `targets`, `n` inputs of one side of a target, `both` sides, `indicators`, `sides`
+that are tried.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ INDICATORS = 512  # that vary most within targets; the classifier's cost is the 
 PERMUTATIONS = 199
 
 
-def told_apart(
+def classifier_test(
     some: Sequence[Sequence[Tokens]], others: Sequence[Sequence[Tokens]], seed: int
 ) -> tuple[Estimate, float]:
-    """How well two sets of inputs can be told apart, `n` of each for each target.
+    """Area under the curve of a classifier between two sets of inputs, `n` of each for each target, and its p-value.
 
-    Gives back the area under the curve on targets that the classifier was not fitted to (1/2: not at all), with its
-    interval over them, and the p-value: how often it is as large when the two sets of each target are swapped at
-    random. Both are NaN for fewer than ten targets.
+    The area is that on targets that the classifier was not fitted to (1/2: the sets cannot be separated), with its
+    interval over them; the p-value is the share of random swaps of the two sets of each target with an area as large.
+    Both are NaN for fewer than ten targets.
     """
     if len(some) < FEWEST:
         return intervals.UNDEFINED, np.nan
@@ -54,8 +55,8 @@ def _widened(estimate: Estimate) -> Estimate:
 
 
 def _areas(inputs: Float[ndarray, "targets both indicators"], sides: Float[ndarray, "targets sides"]) -> ndarray:
-    """The area under the curve of each target, [targets, sides]. Of the inputs of a target the first half is on the
-    side that `sides` says (1 or -1), the second half on the other.
+    """The area under the curve of each target, [targets, sides]. The first half of a target's inputs is on the side
+    that `sides` gives (1 or -1), the second half on the other.
 
     Least squares is linear in what it is fitted to, so all sides are tried for the price of one.
     """
@@ -83,8 +84,8 @@ def _square(inputs: Float[ndarray, "inputs indicators"]) -> Float[ndarray, "indi
 def _indicators(
     some: Sequence[Sequence[Tokens]], others: Sequence[Sequence[Tokens]]
 ) -> Float[ndarray, "targets both indicators"]:
-    """Which tokens each input has, and which at which place, less the mean of its target: only what varies within
-    targets tells the sets apart.
+    """Indicators of the tokens of each input, and of the tokens at each place, less the mean of its target: only
+    variation within targets separates the sets.
     """
     inputs = [tokens for pair in zip(some, others, strict=True) for side in pair for tokens in side]
     said = [[*enumerate(tokens), *((None, token) for token in set(tokens))] for tokens in inputs]

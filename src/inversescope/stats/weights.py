@@ -1,4 +1,4 @@
-"""Weights over samples and what can be said of them: kernel, smoothing, effective sample size, resampling."""
+"""Weights over samples: kernel, posterior, importance weights, smoothing, effective sample size, resampling."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def importance_weights(
     """Weights of sum one that turn `n` draws from q into P(x; ẑ, s, h), and the shape k̂ of their tail.
 
     An input that was drawn c times counts once, over the probability π = 1 − (1 − q)ⁿ of being among n draws
-    (Horvitz and Thompson 1952); each of its draws has a c-th of that. How often it came up says nothing that q does
-    not. The tail is smoothed (`pareto_smoothed`) as far as it is luck: an input that was bound to be drawn, π near 1,
+    (Horvitz and Thompson 1952); each of its draws has a c-th of that. The number of times it came up adds nothing to
+    q. The tail is smoothed (`pareto_smoothed`) as far as it is luck: an input that was bound to be drawn, π near 1,
     keeps its weight.
     """
     repeats = Counter(inputs)
@@ -68,7 +68,7 @@ def normalise(log_weights: Float[ndarray, "*batch n"]) -> Float[ndarray, "*batch
 
 
 def effective_sample_size(weights: Float[ndarray, "*batch n"]) -> Float[ndarray, "*batch"]:
-    """(Σw)² / Σw² (Kish 1965): how many equal weights would say as much; 0 where all weights are 0."""
+    """(Σw)² / Σw² (Kish 1965): number of equal weights that give a mean the same variance; 0 where all are 0."""
     squares = (weights**2).sum(-1)
     return np.divide(weights.sum(-1) ** 2, squares, out=np.zeros_like(squares), where=squares > 0)
 
@@ -85,7 +85,7 @@ def pareto_smoothed(weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"]
 
     PSIS (arXiv 1507.02646): the largest weights give way to the quantiles of a generalised Pareto distribution fitted
     to them; equal ones stay equal. The larger k̂, the heavier the tail, and the less the weights can be relied on
-    (`largest_reliable_shape`). Where too few weights stand out for a fit (fewer than 21 draws, or most of them alike)
+    (`largest_reliable_shape`). If too few weights stand out for a fit (fewer than 21 draws, or most of them alike),
     k̂ is NaN, and the weights are as they are.
     """
     size = math.ceil(min(len(weights) / 5, 3 * math.sqrt(len(weights))))
