@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
+from inversescope.collect.posterior import distances, posterior, stand_ins
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.stats.weights import importance_weights, log_posterior
@@ -28,7 +28,7 @@ def main() -> None:
     run = Run.open(sys.argv[1])
     draws = int(sys.argv[2]) if len(sys.argv) > 2 else 512
     generator, store = load_generator(run.folder / "train", torch.device("cpu")), run.store
-    pool, prior, targets = store.inputs("pool"), log_prior(store), stand_ins(store, TARGETS, 31)
+    pool, prior, targets = store.inputs("pool"), store.inputs("pool").log_prior, stand_ins(store, TARGETS, 31)
     place, rng = {tokens: i for i, tokens in enumerate(pool.tokens)}, torch.Generator().manual_seed(0)
     labels = {name: np.array(values) for name, values in pool.labels.items()}
     found = []

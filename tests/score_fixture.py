@@ -59,6 +59,7 @@ def write_records(
         "split": ["pool"] * len(pool) + ["target"] * len(targets),
         "row": [*range(len(pool)), *range(len(targets))],
         "tokens": [[i] for i in range(1000, 1000 + len(pool) + len(targets))],
+        "text": [*pool, *targets],
         "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
         "label.f": pa.array([*pool, *targets], pa.string()),
     })  # fmt: skip

@@ -196,7 +196,7 @@ def begun(world: World, tmp_path: Path) -> Path:
     """A copy of the finished run, with everything after `collect` undone."""
     run = tmp_path / "begun"
     shutil.copytree(world.run, run)
-    for step in ("train", "sample", "verify", "reference", "causal", "score", "report"):
+    for step in ("reference", "train", "calibrate", "sample", "verify", "score", "mine", "causal", "report"):
         shutil.rmtree(run / step)
     (run / files.MANIFEST).unlink()
     return run

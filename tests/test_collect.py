@@ -165,7 +165,7 @@ def test_every_input_of_the_prior_is_read_once_and_serves_train_and_pool(run: Ru
 def test_the_pool_may_be_the_whole_prior_and_train_a_sample_of_it(run: Run, tmp_path: Path):
     store = gather(run, tmp_path, train=20, pool="all", targets=4)
     assert store.exact and len(store.inputs("train")) == 20
-    assert store.inputs("train").probability is None
+    assert not store.inputs("train").exact
     assert not set(store.inputs("train").tokens) & set(store.inputs("target").tokens)
     assert not gather(run, tmp_path / "draws", train=20, pool=20, targets=4).exact
 

@@ -55,6 +55,7 @@ def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites:
     """What the miner reads: at each of several sites, samples of every target, all alike in weight."""
     inputs = pa.table({
         "split": ["pool"] * len(pool) + ["target"] * len(targets), "row": [*range(len(pool)), *range(len(targets))],
+        "tokens": [[0, i] for i in range(len(pool) + len(targets))],
         "text": [*pool, *targets], "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
     })  # fmt: skip
     rows = [

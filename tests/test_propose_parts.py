@@ -168,6 +168,7 @@ def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
     rng = np.random.default_rng(0)
     inputs = {
         "split": ["pool"] * 20 + ["target"] * targets, "row": [*range(20), *range(targets)],
+        "tokens": [[i] for i in range(20 + targets)],
         "text": texts(20 + targets, rng), "probability": pa.nulls(20 + targets, pa.float64()),
     }  # fmt: skip
     rows = [

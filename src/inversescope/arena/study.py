@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -103,9 +102,7 @@ class Study:
     @cached_property
     def probability(self) -> Float[ndarray, " pool"]:
         """Weights of the pool's inputs: P where they are the whole prior, else uniform."""
-        known = self.run.store.inputs("pool").probability
-        size = len(self.run.store.inputs("pool"))
-        return np.full(size, 1 / size) if known is None else known
+        return self.run.store.inputs("pool").probability
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:

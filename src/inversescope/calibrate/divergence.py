@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
+from inversescope.collect.posterior import distances, posterior, stand_ins
 from inversescope.collect.store import Store
 from inversescope.config import Query
 from inversescope.generator import Generator
@@ -113,7 +113,7 @@ class Comparison:
         p_value = two_sample([tokens or () for tokens in drawn], inputs, self.seed)
         if not self.store.exact:
             return {"kl": None, "tv": None, "p_value": p_value}
-        weights = np.exp(log_prior(self.store))[None]
+        weights = np.exp(self.pool.log_prior)[None]
         divergence, variation = self._divergence(generator, condition, weights, PRIOR_POINTS)
         return {"kl": float(divergence[0]), "tv": float(variation[0]), "p_value": p_value}
 

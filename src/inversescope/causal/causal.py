@@ -167,8 +167,7 @@ class Donors:
     def _random(self, target: int) -> list[int]:
         """Rows of inputs of the prior, the source left out."""
         rows = [row for row, tokens in enumerate(self._pool.tokens) if tokens != self._targets[target]]
-        known = self._pool.probability
-        shares = None if known is None else known[rows] / known[rows].sum()
+        shares = self._pool.shares(rows)
         rng = Stream.DONORS.rng(self._seed, target)
         return rng.choice(rows, min(self._most, len(rows)), replace=False, p=shares).tolist()
 

@@ -16,8 +16,9 @@ import torch
 from safetensors import safe_open
 
 from inversescope import files
-from inversescope.collect.inputs import sizes, write_inputs
-from inversescope.collect.store import INPUTS, SHARDS, OpenRun, Store
+from inversescope.collect.draw import sizes, write_inputs
+from inversescope.collect.inputs import INPUTS
+from inversescope.collect.store import SHARDS, OpenRun, Store
 from inversescope.config import CollectConfig
 from inversescope.errors import UserError
 from inversescope.progress import Progress

@@ -22,19 +22,13 @@ def posterior(
     store: Store, distances: Float[ndarray, "targets pool"], bandwidth: float
 ) -> Float[ndarray, "targets pool"]:
     """P(x; ẑ, s, h) over the inputs of the pool: exact where the pool is the whole prior, else its estimate."""
-    return weights.posterior(distances, bandwidth, log_prior(store))
-
-
-def log_prior(store: Store) -> Float[ndarray, " pool"]:
-    """ln P of every input of the pool; zero for draws, which are equally likely."""
-    probability = store.inputs("pool").probability
-    return np.zeros(len(store.inputs("pool"))) if probability is None else np.log(probability)
+    return weights.posterior(distances, bandwidth, store.inputs("pool").log_prior)
 
 
 def stand_ins(store: Store, count: int, seed: int) -> list[int]:
     """Inputs of the pool that stand in for targets, drawn from the prior: the targets themselves stay unseen."""
     rng, pool = Stream.STAND_INS.rng(seed), store.inputs("pool")
-    if pool.probability is None:
+    if not pool.exact:
         return rng.permutation(len(pool))[:count].tolist()
     return rng.choice(len(pool), count, p=pool.probability).tolist()
 

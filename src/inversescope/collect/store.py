@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,33 +10,20 @@ from typing import Protocol, runtime_checkable
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from safetensors import safe_open
 from torch import Tensor
 
 from inversescope import files
+from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
 from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.tasks import Task, Tokens
+from inversescope.tasks import Task
 from inversescope.units import Units
 
-INPUTS, SHARDS = "inputs.parquet", "shards.json"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of one split, in order, with their labels."""
-
-    tokens: list[Tokens]
-    texts: list[str]
-    labels: dict[str, list[str | None]]
-    probability: Float[ndarray, " n"] | None = None  # of each, where they are the whole prior; None: they are draws
-
-    def __len__(self) -> int:
-        return len(self.tokens)
+SHARDS = "shards.json"
 
 
 class Store:
@@ -49,16 +35,7 @@ class Store:
     @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits
     def inputs(self, split: str) -> Inputs:
         """The inputs of `train`, `pool` or `target`."""
-        table = pq.read_table(self.folder / INPUTS, filters=[("split", "=", self._kept(split))])
-        table = table.sort_by("row")
-        labels = {
-            name.removeprefix("label."): table[name].to_pylist()
-            for name in table.column_names
-            if name.startswith("label.")
-        }
-        tokens = [tuple(row) for row in table["tokens"].to_pylist()]
-        known = table["probability"].null_count == 0
-        return Inputs(tokens, table["text"].to_pylist(), labels, table["probability"].to_numpy() if known else None)
+        return read_inputs(self.folder / INPUTS, split)
 
     @lru_cache(maxsize=2)  # noqa: B019 - a site is asked about many times in a row
     def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
@@ -103,16 +80,11 @@ class Store:
     @cached_property
     def exact(self) -> bool:
         """Whether the pool is the whole prior, so that sums over it are exact."""
-        return self.inputs("pool").probability is not None
+        return self.inputs("pool").exact
 
+    @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits
     def _kept(self, split: str) -> str:
-        """Where a split's inputs are: trained on the whole prior, the pool is both."""
-        return "pool" if split == "train" and self._trained_on_pool else split
-
-    @cached_property
-    def _trained_on_pool(self) -> bool:
-        splits = pq.read_table(self.folder / INPUTS, columns=["split"])["split"]
-        return "train" not in splits.unique().to_pylist()
+        return kept_as(self.folder / INPUTS, split)
 
 
 def _short(names: Sequence[str]) -> str:

@@ -104,11 +104,9 @@ class Interventions:
     @cache  # noqa: B019 - as many as there are targets
     def _random(self, target: int) -> list[Tokens]:
         """Distinct inputs of the pool, drawn one after the other."""
-        probability, count = self._pool.probability, len(self._pool)
+        count = len(self._pool)
         rng = Stream.INTERVENTION_INPUTS.rng(self._seed, target)
-        order = rng.choice(
-            count, count, replace=False, p=None if probability is None else probability / probability.sum()
-        )
+        order = rng.choice(count, count, replace=False, p=self._pool.shares(range(count)))
         drawn = dict.fromkeys(self._pool.tokens[row] for row in order)
         return [x for x in drawn if x != self._targets[target]]
 
@@ -116,10 +114,8 @@ class Interventions:
         """The distinct inputs that enter the means, with their weights."""
         if drawn_from == SAMPLES:
             return {x: 1.0 for inputs in self._drawn[str(site)].values() for x in inputs}
-        probability = self._pool.probability
-        return dict(
-            zip(self._pool.tokens, probability if probability is not None else [1.0] * len(self._pool), strict=True)
-        )
+        weights = [1.0] * len(self._pool) if self._pool.enumerated is None else self._pool.enumerated
+        return dict(zip(self._pool.tokens, weights, strict=True))
 
     @cache  # noqa: B019 - a few means a site
     def _means(self, site: Site, drawn_from: str, attribute: str) -> dict[str, Float[Tensor, " d"]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from numpy import ndarray
 
 from inversescope.features import annotators
@@ -46,9 +46,7 @@ class Prior:
         self.run = run
         pool = run.store.inputs("pool")
         self.tokens = pool.tokens
-        self.probability: Float[ndarray, " pool"] = (
-            np.full(len(pool), 1 / len(pool)) if pool.probability is None else pool.probability
-        )
+        self.probability = pool.probability
         self._decoded = lru_cache(maxsize=None)(run.subject.decode)
 
     def hypotheses(self, source: Tokens, inversion: Inversion) -> Iterator[Hypothesis]:

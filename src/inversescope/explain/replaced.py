@@ -47,8 +47,7 @@ class Replaced:
         self._nearest = run.store.units(site).distances(pool, activations[:1])[:, 0].argsort().tolist()
         self._measure(self._samples, activations[1:])
         others = [row for row, tokens in enumerate(run.store.inputs("pool").tokens) if tokens != inversion.tokens]
-        probability = run.store.inputs("pool").probability
-        shares = None if probability is None else probability[others] / probability[others].sum()
+        shares = run.store.inputs("pool").shares(others)
         chosen = Stream.EXPLANATION_DONORS.rng(seed).choice(others, min(RANDOM, len(others)), replace=False, p=shares)
         self.own = float(self._kl(activations[:1])[0])
         self.random = self._kl(pool[chosen.tolist()])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from inversescope.collect.inputs import write_inputs
-from inversescope.collect.store import INPUTS
+from inversescope.collect.draw import write_inputs
+from inversescope.collect.inputs import INPUTS
 from inversescope.config import RunConfig
 from inversescope.plan.footprint import Footprint
 from inversescope.run.run import Run

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope import files
+from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.errors import UserError
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, systematic
@@ -120,17 +121,15 @@ def read_split(run: Path, site: str, bandwidth: float | None = None) -> Split:
             allowed="at least 4",
             remedy="another bandwidth, or a run with more targets (collect.targets) or samples (sample.samples)",
         )
-    pool = _of_split(inputs, "pool")
-    stored = pool["probability"].to_numpy(zero_copy_only=False).astype(float)
-    probability = np.full(len(pool), 1 / len(pool)) if np.isnan(stored).any() else stored / stored.sum()
+    pool = read_inputs(run / "collect" / INPUTS, "pool")
     return Split(
         site=site,
         bandwidth=h,
         shown=order[:shown],
         held_out=order[shown:],
         collapsed=len(sources) - len(usable),
-        prior=pool["text"].to_pylist(),
-        probability=probability,
+        prior=pool.texts,
+        probability=pool.probability,
         seed=seed,
     )
 

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope import files, records
+from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.files import RunFolder
@@ -86,7 +87,7 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
     annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
     # One more than there are: the search is still to come.
     annotators.learn(annotated, lambda done, total, note="": progress(done, total + 1, "texts annotated"))
-    labelled = _labelled(texts, inputs)
+    labelled = _labelled(texts, inputs, read_inputs(run / "collect" / INPUTS, "pool").probability)
     discovery = np.zeros(len(labelled.targets), dtype=bool)
     order = Stream.HALVES.rng(seed).permutation(len(discovery))
     discovery[order[: len(order) // 2]] = True
@@ -144,12 +145,10 @@ class _Texts:
         return np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=int)
 
 
-def _labelled(texts: _Texts, inputs: dict[str, pa.Table]) -> Labelled:
+def _labelled(texts: _Texts, inputs: dict[str, pa.Table], probability: Float[ndarray, " pool"]) -> Labelled:
     """Every candidate's labels, without candidates that vary too little over the pool; of those that part it alike,
     only the simplest."""
     pool, targets = texts.places(inputs["pool"]), texts.places(inputs["target"])
-    known = inputs["pool"]["probability"].to_numpy()
-    probability = np.full(len(pool), 1 / len(pool)) if np.isnan(known).any() else known
     distinct, rows, place = list(texts.numbers), *np.unique(pool, return_inverse=True)
     seen = [distinct[row] for row in rows]
     kept: dict[bytes, tuple[Candidate, Reader, list[str]]] = {}  # by how they part the pool

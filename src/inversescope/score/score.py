@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from inversescope import files, records
+from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.score.by_distance import by_distance
@@ -39,7 +40,6 @@ from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.streams import Stream
-from inversescope.tasks import Tokens
 from inversescope.verdicts import judged
 
 TESTED = ("generator", "weighted", "reference")  # methods tested against their own samples on shuffled targets
@@ -54,16 +54,14 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     distances = {
         Site.parse(name): rows for name, rows in load_file(run / "reference" / "distances.safetensors").items()
     }
-    pool = inputs.filter(pc.field("split") == "pool").sort_by("row")
-    known = pool["probability"].to_numpy()
-    exact = not np.isnan(known).any()
-    probability = known if exact else np.full(len(pool), 1 / len(pool))
+    pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
+    exact, probability = pool.exact, pool.probability
     features = read_features(inputs, samples, probability)
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
     generated, edited = (_by_site(samples, producer) for producer in ("generator", "perturbation"))
     free = samples.filter(pc.field("producer") == "no condition")
     wrong = wrong_sites(list(generated))
-    quality = Quality(_tokens(pool), _tokens(_trained_on(inputs)), seed)
+    quality = Quality(pool.tokens, train.tokens, seed)
     verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
@@ -99,16 +97,6 @@ def _write(run: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
     accuracy = files.read_json(run / "task" / "accuracy.json")
     summary = {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
     files.write_json(folder / records.score.SUMMARY.name, records.score.SUMMARY.of(summary))
-
-
-def _tokens(inputs: pa.Table) -> list[Tokens]:
-    return [tuple(row) for row in inputs["tokens"].to_pylist()]
-
-
-def _trained_on(inputs: pa.Table) -> pa.Table:
-    """The generator's training inputs: a split of their own, or else the pool."""
-    train = inputs.filter(pc.field("split") == "train")
-    return train if len(train) else inputs.filter(pc.field("split") == "pool")
 
 
 def _undertrained(verdicts: dict[str, Any], site: Site) -> str | None:

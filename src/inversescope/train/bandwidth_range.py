@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inversescope.collect.posterior import distances, log_prior, posterior, stand_ins
+from inversescope.collect.posterior import distances, posterior, stand_ins
 from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, normalise
@@ -23,7 +23,7 @@ def bandwidth_range(store: Store, site: Site, seed: int) -> tuple[float, float]:
     targets = stand_ins(store, STAND_INS, seed)
     from_targets = distances(store, site, targets, store.activations("pool", site)[targets])
     sizes = np.array([np.median(effective_sample_size(posterior(store, from_targets, h))) for h in GRID])
-    prior_size = float(effective_sample_size(normalise(log_prior(store)[None]))[0])
+    prior_size = float(effective_sample_size(normalise(store.inputs("pool").log_prior[None]))[0])
     one, nearly_prior = np.flatnonzero(sizes <= ONE_NEIGHBOUR), np.flatnonzero(sizes >= PRIOR_SHARE * prior_size)
     low, high = one[-1] if len(one) else 0, nearly_prior[0] if len(nearly_prior) else -1
     return float(GRID[low]), float(GRID[high])

@@ -96,7 +96,7 @@ def prepare(
     inputs = store.inputs("train")
     vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
     rows = vocabulary.encode(inputs.tokens)
-    probability = None if inputs.probability is None else torch.tensor(inputs.probability).float()
+    probability = torch.tensor(inputs.enumerated).float() if inputs.exact else None
     torch.manual_seed(TorchStream.WEIGHTS.seed(seed))
     activations = {site: store.activations("train", site) for site in sites}
     units = {site: store.units(site) for site in sites}

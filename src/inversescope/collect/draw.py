@@ -1,0 +1,132 @@
+"""Draw the inputs of a run from its prior, and write their table. A table that is there can only grow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inversescope import files, records
+from inversescope.collect.inputs import SPLITS
+from inversescope.config import CollectConfig
+from inversescope.errors import UserError
+from inversescope.streams import Stream
+from inversescope.subject import Subject
+from inversescope.tasks import Task, Tokens
+
+ROWS = 4096  # inputs written at once
+Numbered = tuple[str, int, Tokens]  # split, row in it, input
+
+
+def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject, seed: int) -> None:
+    """Draw the inputs that the table at `path` lacks, all of them if there is none, and write it whole.
+
+    What is there keeps its split and its row. Each split's new inputs stand behind, sorted: inputs that begin alike
+    come into one shard, and their beginnings are computed once.
+
+    Raises:
+        UserError: the prior has too few inputs, or the disk is full.
+    """
+    held = sizes(path)
+    asked = {"train": config.train, "pool": config.pool, "target": config.targets}
+    wanted = {split: size for split, size in asked.items() if size != "all"}
+    assert all(held[split] <= size for split, size in wanted.items())
+    if held and all(held[split] == size for split, size in wanted.items()):
+        return
+    kept = {split: _tokens(path, split) if held else [] for split in wanted}
+    rng = Stream.INPUTS.rng(seed, *([sum(held.values())] if held else []))
+    new = _draw(wanted, kept, task, rng)
+    if config.pool == "all" and not held:
+        new["pool"] = sorted(tokens for tokens, _ in task.enumerate())
+    prior = dict(task.enumerate()) if config.pool == "all" else {}
+    rows = ((split, held[split] + row, tokens) for split in SPLITS for row, tokens in enumerate(new.get(split, [])))
+    files.write(path, lambda temporary: _write(temporary, path, rows, prior, task, subject))
+
+
+def sizes(path: Path) -> Counter[str]:
+    """How many inputs each split of a table has; nothing where there is no table."""
+    if not path.exists():
+        return Counter()
+    counts = pq.read_table(path, columns=["split"])["split"].value_counts()
+    return Counter({row["values"]: row["counts"] for row in counts.to_pylist()})
+
+
+def _tokens(path: Path, split: str) -> list[Tokens]:
+    table = pq.read_table(path, columns=["tokens"], filters=[("split", "=", split)])
+    return [tuple(row) for row in table["tokens"].to_pylist()]
+
+
+def _draw(
+    sizes: dict[str, int], kept: dict[str, list[Tokens]], task: Task, rng: np.random.Generator
+) -> dict[str, list[Tokens]]:
+    """Independent draws from the prior, beside those that are kept. The first ones, repeats left out, are the targets;
+    then a new input goes to train or pool, whichever is further from full, and stays there.
+
+    So no input is in two splits, targets are distinct, and train and pool repeat an input as often as the prior does.
+    """
+    splits = {split: list(inputs) for split, inputs in kept.items()}
+    home = {tokens: split for split, inputs in kept.items() for tokens in inputs}
+    spent = Counter(tokens for inputs in kept.values() for tokens in inputs if task.rows is not None)
+    missing = sum(sizes.values()) - sum(map(len, kept.values()))
+    for tokens in _draws(task, missing, rng):
+        if spent[tokens]:  # this row of the file is in a split already
+            spent[tokens] -= 1
+            continue
+        split = home.get(tokens)
+        if split is None:
+            others = [name for name in sizes if name != "target"] or ["target"]
+            open_splits = others if len(splits["target"]) == sizes["target"] else ["target"]
+            split = home[tokens] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
+        elif split == "target" or len(splits[split]) == sizes[split]:
+            continue
+        splits[split].append(tokens)
+        if all(len(splits[name]) == size for name, size in sizes.items()):
+            return {name: sorted(inputs[len(kept[name]) :]) for name, inputs in splits.items()}
+    found = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
+    raise UserError(
+        "the prior has too few different inputs for these splits",
+        given=found,
+        remedy="ask for fewer (collect.train, collect.pool, collect.targets), or widen the task",
+    )
+
+
+def _draws(task: Task, needed: int, rng: np.random.Generator) -> Iterator[Tokens]:
+    """Draws from the prior: the rows of a file once; of an endless prior, up to twenty times what is needed."""
+    if task.rows is not None:
+        yield from task.draw(task.rows, rng)
+        return
+    for _ in range(20):
+        yield from task.draw(needed, rng)
+
+
+def _write(
+    target: Path, old: Path, rows: Iterator[Numbered], prior: dict[Tokens, float], task: Task, subject: Subject
+) -> None:
+    """The rows of the old table, if there is one, and the new ones behind them."""
+    part = _table(list(islice(rows, ROWS)), prior, task, subject)
+    with pq.ParquetWriter(target, part.schema) as writer:
+        if old.exists():
+            for batch in pq.ParquetFile(old).iter_batches(ROWS):
+                writer.write_batch(batch)
+        while len(part):
+            writer.write_table(part)
+            part = _table(list(islice(rows, ROWS)), prior, task, subject)
+
+
+def _table(rows: Sequence[Numbered], prior: dict[Tokens, float], task: Task, subject: Subject) -> pa.Table:
+    labels = [task.labels(tokens) for _, _, tokens in rows]
+    columns = {
+        "split": pa.array([split for split, _, _ in rows], pa.string()),
+        "row": pa.array([row for _, row, _ in rows], pa.int32()),
+        "tokens": pa.array([list(tokens) for _, _, tokens in rows], pa.list_(pa.int32())),
+        "text": pa.array([subject.show(tokens) for _, _, tokens in rows], pa.string()),
+        "probability": pa.array([prior.get(x) if split == "pool" else None for split, _, x in rows], pa.float64()),
+    }
+    for feature in task.features:
+        columns[f"{records.LABEL}{feature}"] = pa.array([label[feature] for label in labels], pa.string())
+    return records.collect.INPUTS.of_columns(columns)
