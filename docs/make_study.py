@@ -23,7 +23,7 @@ from matplotlib.colors import Normalize  # pyright: ignore[reportMissingImports]
 from inversescope.report.arena import load_arena
 
 Row = dict[str, Any]
-SOURCE = "reference"
+METHOD = "reference"
 UNNAMED = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same picture each time
 COMPARED = ("ours", "inversionview", "nearest", "linear probe", "sae latents")
 
@@ -53,7 +53,7 @@ def profile(run: Path, h: float) -> str:
     scores = {
         (r["site"], r["feature"]): r
         for r in rows(run / "score" / "results.parquet")
-        if (r["source"], r["bandwidth"]) == (SOURCE, h)
+        if (r["method"], r["bandwidth"]) == (METHOD, h)
     }
     usage = {(r["site"], r["feature"]): r["verdict"] for r in rows(run / "causal" / "used.parquet")}
     features = list(dict.fromkeys(feature for (_, feature), row in scores.items() if row["corrected"] is not None))
@@ -69,7 +69,7 @@ def profile(run: Path, h: float) -> str:
 
 def heads(run: Path, h: float) -> list[Row]:
     scores = rows(run / "score" / "results.parquet")
-    kept = [r for r in scores if (r["source"], r["bandwidth"], r["point"]) == (SOURCE, h, "z")]
+    kept = [r for r in scores if (r["method"], r["bandwidth"], r["point"]) == (METHOD, h, "z")]
     return [row for row in kept if row["corrected"] is not None]
 
 
@@ -152,11 +152,11 @@ def picture(run: Path, h: float, path: Path) -> None:
     scores = [row for row in scores if row["corrected"] is not None]
     for colour, feature in enumerate(dict.fromkeys(row["feature"] for row in scores)):
         mine = [row for row in scores if row["feature"] == feature]
-        line = sorted((r for r in mine if r["source"] == SOURCE), key=lambda r: r["layer"])
+        line = sorted((r for r in mine if r["method"] == METHOD), key=lambda r: r["layer"])
         layers, low, high = ([r[k] for r in line] for k in ("layer", "corrected_low", "corrected_high"))
         axes.plot(layers, [r["corrected"] for r in line], color=f"C{colour}", label=feature)
         axes.fill_between(layers, low, high, color=f"C{colour}", alpha=0.15, linewidth=0)
-        dots = [(r["layer"], r["corrected"]) for r in mine if r["source"] == "weighted"]
+        dots = [(r["layer"], r["corrected"]) for r in mine if r["method"] == "weighted"]
         axes.scatter(*zip(*dots, strict=True), color=f"C{colour}", s=14, zorder=3)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set(xlabel="layer", ylabel=f"corrected score at h = {h}")

@@ -48,7 +48,7 @@ def planted(folder: Path, seed: int = 0) -> Study:
     run.__dict__["sites"] = {"train": (PRESENT, ABSENT), "pool": (PRESENT, ABSENT), "target": (PRESENT, ABSENT)}
     (folder / "reference").mkdir()
     reference(folder / "reference", run.store, (PRESENT, ABSENT), silent)
-    nothing = pa.table({"label.colour": pa.array([], pa.string()), "producer": pa.array([], pa.string())})
+    nothing = pa.table({"label.colour": pa.array([], pa.string()), "method": pa.array([], pa.string())})
     files.write_table(folder / "verify" / "samples.parquet", nothing)
     files.write_json(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
     return Study(run, budget=10.0, seed=seed)

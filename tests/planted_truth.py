@@ -26,7 +26,7 @@ from scipy.stats import binom, rankdata
 from inversescope.run.pipeline import STEPS
 from inversescope.run.run import Run
 
-SOURCES = ("reference", "weighted", "generator")
+METHODS = ("reference", "weighted", "generator")
 # From the closest neighbourhood to where the finest of what is planted, a count, is blurred.
 BANDWIDTHS = (0.05, 0.15, 0.5)
 ZERO = 1e-6  # what rounding leaves of an exact zero
@@ -77,7 +77,7 @@ def known_scores(run: Path, world: World) -> list[Row]:
     return [
         row | {"encoded": known[row["site"], row["feature"]]}
         for row in pq.read_table(run / "score" / "results.parquet").to_pylist()
-        if (row["site"], row["feature"]) in known and row["source"] in SOURCES
+        if (row["site"], row["feature"]) in known and row["method"] in METHODS
     ]
 
 
@@ -120,10 +120,10 @@ def main() -> None:
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
     runs = finish(Path(sys.argv[1]), range(seeds), BANDWIDTHS)
     rows = all_scores(runs)
-    for source in SOURCES:
-        part = [row for row in rows if row["source"] == source]
+    for method in METHODS:
+        part = [row for row in rows if row["method"] == method]
         encoded, erased = ([row["corrected"] for row in part if row["encoded"] == which] for which in (True, False))
-        print(f"{source}: area under the curve {area_under_curve(part):.4f}")
+        print(f"{method}: area under the curve {area_under_curve(part):.4f}")
         print(f"  encoded: {len(encoded)} rows, median {np.median(encoded):.3f}, least {min(encoded):.3f}")
         print(f"  erased: {len(erased)} rows, mean {np.mean(erased):+.4f}, largest {max(erased):+.3f}")
         print(f"  intervals of erased without chance: {missed(part)} ({missed(part) / len(erased):.1%})")

@@ -30,7 +30,7 @@ FEATURES = {
     "object": (0.20, 3.0, 14.0),
 }
 BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
-SOURCES = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "perturbation")
+METHODS = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "perturbation")
 
 
 @dataclass(frozen=True)
@@ -152,33 +152,33 @@ def _encoded(site: Site, feature: str, bandwidth: float) -> float:
 def _scores(shape: Shape, rng: random.Random) -> list[dict]:
     generated = set(shape.generator_sites)
     return [
-        _score(shape, rng, source, site, feature, bandwidth)
+        _score(shape, rng, method, site, feature, bandwidth)
         for site in shape.sites
         for feature in shape.features
-        for source in SOURCES
-        if source in ("reference", "nearest") or site in generated
-        for bandwidth in ((None,) if source in ("nearest", "no condition") else shape.bandwidths)
+        for method in METHODS
+        if method in ("reference", "nearest") or site in generated
+        for bandwidth in ((None,) if method in ("nearest", "no condition") else shape.bandwidths)
     ]
 
 
-def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: str, bandwidth: float | None) -> dict:
-    chance, ours = FEATURES.get(feature, (0.1, 0, 0))[0], source in ("generator", "weighted")
-    row = _place(site) | {"source": source, "feature": feature, "bandwidth": bandwidth}
+def _score(shape: Shape, rng: random.Random, method: str, site: Site, feature: str, bandwidth: float | None) -> dict:
+    chance, ours = FEATURES.get(feature, (0.1, 0, 0))[0], method in ("generator", "weighted")
+    row = _place(site) | {"method": method, "feature": feature, "bandwidth": bandwidth}
     row |= {"targets": shape.targets, "collapsed": 0, "samples": shape.targets * shape.samples}
     row |= {"undecided": rng.randrange(9) if ours else 0, "unverified": rng.randrange(4) if ours else 0}
     ess = (
         4000 * (bandwidth or 0.03) ** 2 * (1.6 if site.head is not None else 1) * (1 - 0.6 * site.layer / shape.layers)
     )
-    if not shape.defined or (source == "reference" and ess < 5):
+    if not shape.defined or (method == "reference" and ess < 5):
         return dict.fromkeys(records.score.RESULTS.names) | row | {"targets": 0, "collapsed": shape.targets}
-    if source == "reference":
+    if method == "reference":
         row["ess"] = ess
-    if source == "weighted":
+    if method == "weighted":
         row["ess"] = shape.samples * (0.25 + 0.5 * site.layer / shape.layers)
         row["collapsed"] = _collapsed(shape, site, bandwidth)
         row["targets"] -= row["collapsed"]
-    value = 0.0 if source in ("shuffled", "no condition", "wrong site") else _encoded(site, feature, bandwidth or 0.05)
-    shortfall = 0.45 * value * math.exp(-site.layer / 6) if source == "generator" else 0.0
+    value = 0.0 if method in ("shuffled", "no condition", "wrong site") else _encoded(site, feature, bandwidth or 0.05)
+    shortfall = 0.45 * value * math.exp(-site.layer / 6) if method == "generator" else 0.0
     corrected = min(1.0, value - shortfall + rng.gauss(0, 0.015))
     half = 0.02 + 0.13 * math.sqrt(max(corrected * (1 - corrected), 0.01))
     for end, score in (("", corrected), ("_low", corrected - half), ("_high", min(1.0, corrected + half))):
@@ -187,10 +187,10 @@ def _score(shape: Shape, rng: random.Random, source: str, site: Site, feature: s
             f"fcr{end}": chance + score * (1 - chance),
             f"bits{end}": -score * math.log2(chance),
         }
-    if source == "generator" and ess >= 5:
+    if method == "generator" and ess >= 5:
         gap = -shortfall + rng.gauss(0, 0.01)
         row |= {"gap": gap, "gap_low": gap - 0.035, "gap_high": gap + 0.035}
-    if source in ("generator", "weighted", "reference"):
+    if method in ("generator", "weighted", "reference"):
         row["q_value"] = 0.0005 if row["corrected_low"] > 0 else 0.4
     return dict.fromkeys(records.score.RESULTS.names) | row | {"chance": chance}
 
@@ -271,12 +271,12 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
 
 def _distances(shape: Shape) -> list[dict]:
     edges, rows = [i / 20 for i in range(41)], []
-    producers = (("prior", None), *(("generator", h) for h in shape.bandwidths))
-    for site, (producer, h) in product(shape.generator_sites if shape.defined else (), producers):
+    methods = (("prior", None), *(("generator", h) for h in shape.bandwidths))
+    for site, (method, h) in product(shape.generator_sites if shape.defined else (), methods):
         centre = 1.38 if h is None else 1.15 * h / (h + 0.35) + 0.3 * math.exp(-site.layer / 8)
         heights = [math.exp(-0.5 * ((low + 0.025 - centre) / (0.05 + 0.16 * centre)) ** 2) for low in edges[:-1]]
         for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
-            row = {"site": str(site), "producer": producer, "bandwidth": h}
+            row = {"site": str(site), "method": method, "bandwidth": h}
             rows.append(row | {"low": low, "high": high, "share": height / sum(heights)})
     return rows
 
@@ -355,7 +355,7 @@ def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict
     verified = shape.defined and rng.random() > 0.02
     labels = {name: value for name, value in (target if changed < 2 else other).items() if name.startswith("label.")}
     return {
-        **{"producer": "generator", "site": str(site), "bandwidth": h, "target": target["row"], "sample": number},
+        **{"method": "generator", "site": str(site), "bandwidth": h, "target": target["row"], "sample": number},
         **{"tokens": other["tokens"], "text": " ".join(mixed), "log_q": -9.5, "log_prior": -13.9, "in_train": False},
         **{"verified": verified, "distance": distance if verified else None, "weight": None, "pareto_k": None},
         **{"accepted": verified and distance <= 0.1},

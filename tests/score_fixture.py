@@ -39,7 +39,7 @@ class Draws:
     edits: bool = False
 
     @property
-    def producer(self) -> str:
+    def method(self) -> str:
         return "perturbation" if self.edits else "generator" if self.bandwidth else "no condition"
 
 
@@ -66,7 +66,7 @@ def write_records(
     files.write_table(run / "collect" / "inputs.parquet", inputs)
     rows = [row for each in draws for row in _rows(each)]
     schema = pa.schema([
-        ("producer", pa.string()), ("text", pa.string()),
+        ("method", pa.string()), ("text", pa.string()),
         ("site", pa.string()), ("bandwidth", pa.float64()), ("target", pa.int32()), ("sample", pa.int32()),
         ("tokens", pa.list_(pa.int32())), ("log_q", pa.float64()), ("log_prior", pa.float64()),
         ("verified", pa.bool_()), ("distance", pa.float64()),
@@ -87,18 +87,18 @@ def scored(run: Path, site: Site = SITE) -> dict[tuple[str, float | None], Mappi
     """Score the records; the rows of the results by source and bandwidth."""
     score(run, 0, silent)
     rows = files.read_json(run / "score" / "results.json")["scores"]
-    return {(row["source"], row["bandwidth"]): row for row in rows if row["site"] == str(site)}
+    return {(row["method"], row["bandwidth"]): row for row in rows if row["site"] == str(site)}
 
 
 def _rows(draws: Draws) -> list[dict]:
     ended = [label != "-" for label in draws.labels]
     weights = draws.weights or [1 / sum(ended) if sum(ended) else 0.0] * len(ended)
-    conditioned, generated = draws.producer != "no condition", draws.producer == "generator"
+    conditioned, generated = draws.method != "no condition", draws.method == "generator"
     measured = [good and conditioned for good in ended]
     shape = defined(pareto_smoothed(np.array(weights) * ended)[1])
     return [
         {
-            "producer": draws.producer, "text": label if ended[i] else None,
+            "method": draws.method, "text": label if ended[i] else None,
             "site": str(draws.site) if conditioned else None, "bandwidth": draws.bandwidth,
             "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None,
             "log_q": None if draws.edits else -30.0,

@@ -418,7 +418,7 @@ def test_usage_errors(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[
         (("--site", "resid_post.9"), {"given": "resid_post.9", "allowed": "resid_post.0"}),
         (("--feature", "colour"), {"given": "colour", "allowed": "subject"}),
         (("--bandwidth", "0.7"), {"given": 0.7, "allowed": "0.1, 0.5"}),
-        (("--source", "reference"), ("no samples of this source", "reference", "allowed: weighted, generator")),
+        (("--method", "reference"), ("no samples of this method", "reference", "allowed: weighted, generator")),
     ],
 )
 def test_samples_that_a_run_does_not_have(world: World, refused: Refused, arguments: tuple, values: dict):

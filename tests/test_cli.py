@@ -154,10 +154,10 @@ def scores(run: Path) -> list[dict]:
 
 
 def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tmp_path: Path):
-    def row(source: str, h: float | None, fcr: float | None, ess: float, site: str = "resid_post.3") -> dict:
+    def row(method: str, h: float | None, fcr: float | None, ess: float, site: str = "resid_post.3") -> dict:
         ends = {"fcr_low": fcr and fcr - 0.1, "fcr_high": fcr and min(1.0, fcr + 0.1)}
         return {
-            "source": source,
+            "method": method,
             "site": site,
             "feature": "f",
             "bandwidth": h,
@@ -187,9 +187,9 @@ def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.Cap
         assert int(found[2].replace(",", "")) == int(found[0]) * int(found[1])
     assert int(draws[0]) > int(targets[0])
 
-    place = ("--feature", "subject", "--site", "resid_post.1", "--bandwidth", "0.5", "--source", "generator")
+    place = ("--feature", "subject", "--site", "resid_post.1", "--bandwidth", "0.5", "--method", "generator")
     assert call("power", world.run, *place) == 0
-    row = next(row for row in scores(world.run) if [row["source"], row["site"], row["feature"], row["bandwidth"]] == [
+    row = next(row for row in scores(world.run) if [row["method"], row["site"], row["feature"], row["bandwidth"]] == [
         "generator", "resid_post.1", "subject", 0.5,
     ])  # fmt: skip
     assert f"consistency {row['fcr']:.2f}" in capsys.readouterr().out
@@ -197,10 +197,10 @@ def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.Cap
 
 def test_two_sites_are_compared_on_the_same_targets(world: World, capsys: pytest.CaptureFixture[str]):
     sites = ("--site", "resid_post.0", "--site", "resid_post.1")
-    shared = ("--feature", "subject", "--bandwidth", "0.5", "--source", "generator")
+    shared = ("--feature", "subject", "--bandwidth", "0.5", "--method", "generator")
     assert call("compare", world.run, *sites, *shared) == 0
     lines = capsys.readouterr().out.splitlines()
-    scored = {(r["source"], r["site"], r["feature"], r["bandwidth"]): r["fcr"] for r in scores(world.run)}
+    scored = {(r["method"], r["site"], r["feature"], r["bandwidth"]): r["fcr"] for r in scores(world.run)}
     first, second = (scored["generator", f"resid_post.{layer}", "subject", 0.5] for layer in (0, 1))
     for line, value in zip(lines[2:5], (first, second, first - second), strict=True):
         assert f"  {value:.2f} [" in line and line.split()[-1] == "4"

@@ -215,11 +215,11 @@ def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp
         tmp_path / "causal" / "effects.parquet",
         pa.Table.from_pylist([effect, unknown], schema=records.causal.EFFECTS.schema()),
     )
-    scored = {"source": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
+    scored = {"method": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
     scored["verdict"] = "unclear"
     files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
     files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
     used(tmp_path)
     judged, undefined = pq.read_table(tmp_path / "causal" / "used.parquet").to_pylist()
-    assert (judged["source"], judged["verdict"], judged["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
-    assert (undefined["source"], undefined["verdict"]) == (None, "cannot tell")
+    assert (judged["method"], judged["verdict"], judged["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
+    assert (undefined["method"], undefined["verdict"]) == (None, "cannot tell")

@@ -10,12 +10,12 @@ H = 0.3
 LAYERS = range(4)
 
 
-def score(source: str, feature: str, layer: int, value: float, h: float | None = H, **others: object) -> dict:
+def score(method: str, feature: str, layer: int, value: float, h: float | None = H, **others: object) -> dict:
     """A row of `score/results.parquet` with an interval of ± 0.05, trusted, and sure."""
     ends = {"": value, "_low": value - 0.05, "_high": value + 0.05}
     estimates = {f"{name}{end}": x for name in ("corrected", "fcr", "bits") for end, x in ends.items()}
     site = {"site": f"resid_post.{layer}", "point": "resid_post", "layer": layer, "head": None}
-    row = {"source": source, "feature": feature, "bandwidth": h, "targets": 20, "chance": 0.1, "ess": 60.0}
+    row = {"method": method, "feature": feature, "bandwidth": h, "targets": 20, "chance": 0.1, "ess": 60.0}
     return {**row, **site, **estimates, "q_value": 0.001, "verdict": None, **others}
 
 
@@ -98,7 +98,7 @@ def test_what_fails_the_wrong_site_is_shared_and_comes_last():
 
 
 def test_without_a_wrong_site_the_control_is_not_available():
-    rows = [row for row in APPEARING if row["source"] != "wrong site"]
+    rows = [row for row in APPEARING if row["method"] != "wrong site"]
     outcomes = {each["control"]: each["outcome"] for each in headline(rows, [], exact=False)["controls"]}
     assert outcomes == {"no condition": "passed", "wrong site": "not available"}
 
@@ -119,7 +119,7 @@ def test_a_control_can_be_added():
         [row | {"q_value": 0.06} for row in APPEARING],
         [row | {"q_value": None} for row in APPEARING],
         [row | {"ess": 29.0} for row in APPEARING],
-        [row | {"source": "weighted", "verdict": "unclear"} for row in APPEARING if row["source"] == "reference"],
+        [row | {"method": "weighted", "verdict": "unclear"} for row in APPEARING if row["method"] == "reference"],
     ],
 )  # fmt: skip
 def test_where_nothing_passes_there_is_no_finding(rows: list[dict]):
@@ -130,9 +130,9 @@ def test_where_nothing_passes_there_is_no_finding(rows: list[dict]):
 
 def test_weighted_samples_count_where_the_generator_agrees_and_no_reference_is_trusted():
     rows = [
-        row | {"source": "weighted", "verdict": "agrees"} if row["source"] == "reference" else row for row in APPEARING
+        row | {"method": "weighted", "verdict": "agrees"} if row["method"] == "reference" else row for row in APPEARING
     ]
-    assert headline(rows, [], exact=False)["source"] == "weighted"
-    assert headline(rows + APPEARING, [], exact=False)["source"] == "reference"
+    assert headline(rows, [], exact=False)["method"] == "weighted"
+    assert headline(rows + APPEARING, [], exact=False)["method"] == "reference"
     small = [row | {"ess": 2.0} for row in APPEARING]
-    assert headline(small, [], exact=True)["source"] == "reference"
+    assert headline(small, [], exact=True)["method"] == "reference"

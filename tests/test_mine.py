@@ -59,7 +59,7 @@ def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites:
         "text": [*pool, *targets], "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
     })  # fmt: skip
     rows = [
-        {"producer": "generator", "site": f"resid_post.{site}", "bandwidth": H, "target": target, "text": text}
+        {"method": "generator", "site": f"resid_post.{site}", "bandwidth": H, "target": target, "text": text}
         | {"weight": None if text is None else 1 / len(drawn)}
         for site, of_targets in enumerate(sites)
         for target, drawn in enumerate(of_targets)

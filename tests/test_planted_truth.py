@@ -10,7 +10,7 @@ import torch
 from planted_models import NORM
 from planted_truth import (
     BANDWIDTHS,
-    SOURCES,
+    METHODS,
     all_scores,
     area_under_curve,
     explicable,
@@ -113,22 +113,22 @@ def rows(shared: Path) -> list[dict[str, Any]]:
     return all_scores(runs_in(shared))
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_encoded_features_score_above_erased_ones(rows: list[dict[str, Any]], source: str):
-    part = [row for row in rows if row["source"] == source]
+@pytest.mark.parametrize("method", METHODS)
+def test_encoded_features_score_above_erased_ones(rows: list[dict[str, Any]], method: str):
+    part = [row for row in rows if row["method"] == method]
     assert area_under_curve(part) >= 0.99
     assert all(row["corrected"] > 0.85 for row in part if row["encoded"] and row["bandwidth"] < 0.3)
 
 
-@pytest.mark.parametrize("source", SOURCES[1:])
-def test_erased_features_are_at_chance_within_their_intervals(rows: list[dict[str, Any]], source: str):
-    part = [row for row in rows if row["source"] == source and not row["encoded"]]
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_erased_features_are_at_chance_within_their_intervals(rows: list[dict[str, Any]], method: str):
+    part = [row for row in rows if row["method"] == method and not row["encoded"]]
     assert all(row["targets"] == 24 for row in part)
     assert explicable(missed(part), len(part)), f"{missed(part)} of {len(part)}"
 
 
 def test_the_exact_reference_of_an_erased_feature_is_zero(rows: list[dict[str, Any]]):
-    erased = [row["corrected"] for row in rows if row["source"] == "reference" and not row["encoded"]]
+    erased = [row["corrected"] for row in rows if row["method"] == "reference" and not row["encoded"]]
     assert len(erased) == 2 * 2 * 31
     assert max(map(abs, erased)) < 1e-6
 
@@ -136,8 +136,8 @@ def test_the_exact_reference_of_an_erased_feature_is_zero(rows: list[dict[str, A
 @pytest.mark.slow
 def test_the_same_where_the_generator_and_the_reference_have_seen_other_texts_than_the_targets(tmp_path: Path):
     found = known_scores(run(VOWELS, 0, tmp_path, BANDWIDTHS, DRAWN), VOWELS)
-    for source in SOURCES:
-        part = [row for row in found if row["source"] == source]
+    for method in METHODS:
+        part = [row for row in found if row["method"] == method]
         assert area_under_curve(part) >= 0.99
         assert explicable(missed(part), sum(not row["encoded"] for row in part))
         assert all(row["corrected"] > 0.85 for row in part if row["encoded"] and row["bandwidth"] < 0.3)

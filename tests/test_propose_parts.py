@@ -172,7 +172,7 @@ def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
         "text": texts(20 + targets, rng), "probability": pa.nulls(20 + targets, pa.float64()),
     }  # fmt: skip
     rows = [
-        {"producer": "generator", "site": "resid_post.1", "bandwidth": h, "target": t, "text": text, "verified": True,
+        {"method": "generator", "site": "resid_post.1", "bandwidth": h, "target": t, "text": text, "verified": True,
          "weight": weight if h == 0.5 else float(i == 0)}
         for h in (0.1, 0.5) for t in range(targets) for i, text in enumerate(texts(4, rng))
     ]  # fmt: skip

@@ -230,7 +230,7 @@ def test_draws_the_numbers_of_the_records(run: Path, page: Path, tmp_path: Path)
     rendered = drawn(page, tmp_path / "profile")
     data = embedded(page)
     chosen = data["start"]
-    rows = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in read_scores(run)}
+    rows = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in read_scores(run)}
     panel = rendered[rendered.rindex(f'data-feature="{chosen["feature"]}"') :]
     for site in data["generatorSites"]:
         row = rows["weighted", site, chosen["feature"], chosen["bandwidth"]]
@@ -325,4 +325,4 @@ def test_imports_no_step_and_no_torch():
     loaded = set(json.loads(done.stdout))
     assert "torch" not in loaded
     ours = {name.split(".")[1] for name in loaded if name.startswith("inversescope.")}
-    assert ours <= {"report", "errors", "files", "sites", "stats", "verdicts", "records"}
+    assert ours <= {"report", "errors", "files", "sites", "stats", "verdicts", "records", "progress"}

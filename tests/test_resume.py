@@ -132,7 +132,7 @@ def assert_same_numbers(run: Path, undisturbed: Path) -> None:
 
 def test_the_undisturbed_run_has_numbers_to_compare(world: World):
     scores = files.read_json(world.undisturbed / "score" / "results.json")["scores"]
-    assert any(row["source"] == "generator" and row["fcr"] is not None for row in scores)
+    assert any(row["method"] == "generator" and row["fcr"] is not None for row in scores)
     assert any(pq.read_table(world.undisturbed / "verify" / "samples.parquet")["verified"].to_pylist())
     read_everything(world.undisturbed)
 

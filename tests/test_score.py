@@ -122,7 +122,7 @@ def test_the_tables_hold_what_the_json_holds(by_hand: dict, tmp_path: Path):
     assert (diagnostics["draws"], diagnostics["unverified"], diagnostics["acceptance"]) == (32, 9, 23 / 32)
     assert (diagnostics["distinct"], diagnostics["novel"], diagnostics["median_distance"]) == (23, 1, 0.05)
     histogram = pq.read_table(tmp_path / "score" / "distances.parquet")
-    shares = histogram.group_by(["producer", "bandwidth"]).aggregate([("share", "sum")]).to_pylist()
+    shares = histogram.group_by(["method", "bandwidth"]).aggregate([("share", "sum")]).to_pylist()
     assert [row["share_sum"] for row in shares] == pytest.approx([1, 1])
 
 

@@ -72,9 +72,9 @@ def test_a_site(questions: list[Measured], judgement: str, reason: str):
     assert reason in found.reason
 
 
-def row(source: str = "generator", **values: object) -> dict:
+def row(method: str = "generator", **values: object) -> dict:
     """A row of `score/results.parquet`."""
-    place = {"source": source, "site": "resid_post.3", "feature": "subject", "bandwidth": 0.3, "targets": 20}
+    place = {"method": method, "site": "resid_post.3", "feature": "subject", "bandwidth": 0.3, "targets": 20}
     counts = {"collapsed": 0, "samples": 320, "undecided": 0, "unverified": 0}
     undefined = ("corrected", "chance", "gap", "gap_low", "gap_high", "ess")
     return dict.fromkeys(undefined) | place | counts | values

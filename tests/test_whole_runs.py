@@ -39,7 +39,7 @@ def finish(config: str, folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("kind", (*ARCHITECTURES, *VARIANTS))
 def test_a_run_from_collection_to_report_on_every_architecture(kind: str, tmp_path: Path):
     results = finish(config_text(saved(kind, tmp_path / "model"), steps=4), tmp_path)
-    verified = [row for row in results if row["source"] == "generator"]
+    verified = [row for row in results if row["method"] == "generator"]
     assert {row["site"] for row in verified} == {f"resid_post.{layer}" for layer in range(LAYERS)} | {"z.1.0"}
     assert all(row["fcr"] is not None and row["samples"] > row["unverified"] for row in verified)
 
@@ -59,7 +59,7 @@ def test_every_point_through_a_projection_and_several_at_once(tmp_path: Path):
         config = config.replace(usual, str(sites))
     config = config.replace("[task]", f"[subject.projections]\nprobe = '{tmp_path / 'probe.safetensors'}'\n\n[task]")
     results = finish(config, tmp_path)
-    assert {row["site"] for row in results if row["source"] == "generator"} == set(sites)
+    assert {row["site"] for row in results if row["method"] == "generator"} == set(sites)
     # A run knows the projection that it was made with.
     probe(tmp_path / "probe.safetensors", seed=1)
     with refuses("'probe'", given="fingerprint", allowed="fingerprint", remedy=True):

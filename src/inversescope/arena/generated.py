@@ -55,7 +55,7 @@ class Generated:
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of its samples, site by site."""
         everything = self._draws(study, folder, cost, progress)
-        samples = everything.filter(pc.field("producer") == "generator")
+        samples = everything.filter(pc.field("method") == "generator")
         widths = sorted(samples["bandwidth"].unique().to_pylist())
         nearest = samples.filter(pc.field("bandwidth") == widths[0])
         cost.verified = _rate(nearest, len(everything), cost.answering)
@@ -104,7 +104,7 @@ class Free:
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the run's draws without a condition, the same for every target and site."""
         cost.spent_by_run(study.spent("train"), study.spent("sample"))
-        table = study.samples.filter(pc.field("producer") == "no condition")
+        table = study.samples.filter(pc.field("method") == "no condition")
         for site in study.sites:
             yield from counted(without_condition(site, table, study.features), study.features)
 
@@ -120,7 +120,7 @@ class Edited:
 
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the edits, weighted by the kernel on their distance."""
-        table = study.samples.filter(pc.field("producer") == self.name)
+        table = study.samples.filter(pc.field("method") == self.name)
         if not len(table):
             cost.notes.append("the run has no edits of its source inputs: it was made by an older version")
             return
@@ -173,7 +173,7 @@ def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bo
         for h in config.sample.bandwidths if bandwidths else generator.bandwidths[site][:1]:
             tokens, log_q = draw(generator, site, activations, h, n, rng)
             columns = {
-                "producer": ["generator"] * len(tokens),
+                "method": ["generator"] * len(tokens),
                 "site": [str(site)] * len(tokens),
                 "bandwidth": [h] * len(tokens),
                 "target": [target for target in range(targets) for _ in range(n)],

@@ -17,7 +17,7 @@ from inversescope import files, records
 from inversescope.verdicts import SIGNIFICANT, encoded_and_used, first_trusted
 from inversescope.verdicts.headline import headline
 
-MINED = "mined"  # the source of a hypothesis' score
+MINED = "mined"  # the method of a hypothesis' score
 TESTED = 3  # hypotheses of a site whose use is tested
 Row = Mapping[str, Any]
 
@@ -29,18 +29,18 @@ def used(run: Path) -> None:
     mined = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
     features = {row["feature"] for row in scores}
     expressions = [
-        row | {"source": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in features
+        row | {"method": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in features
     ]
     exact = files.read_json(run / "calibrate" / "verdicts.json")["truth"] == "exact"
-    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in (*scores, *expressions)}
+    found = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in (*scores, *expressions)}
     record, rows = records.causal.USED, []
     for effect in effects:
         place = (effect["site"], effect["feature"], effect["bandwidth"])
-        score = first_trusted([found.get((source, *place)) for source in ("reference", "weighted", MINED)], exact)
+        score = first_trusted([found.get((method, *place)) for method in ("reference", "weighted", MINED)], exact)
         verdict, reason = encoded_and_used(score, effect)
         measured = {name: effect.get(name) for name in record.names} | {"verdict": verdict, "reason": reason}
         if score is not None:
-            measured |= {name: score[name] for name in record.names if name.startswith(("source", "corrected"))}
+            measured |= {name: score[name] for name in record.names if name.startswith(("method", "corrected"))}
         rows.append(measured)
     files.write_table(run / record.path, record.of(rows))
     found = records.causal.HEADLINE

@@ -99,23 +99,23 @@ def compare(
     feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],
     site: Annotated[list[str], typer.Option("--site", help="A site of the run's generator.")],
     bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="A bandwidth h of the run.")],
-    source: Annotated[
-        list[str], typer.Option("--source", help="`weighted` or `generator`: the draws as they come.")
+    method: Annotated[
+        list[str], typer.Option("--method", help="`weighted` or `generator`: the draws as they come.")
     ] = [  # noqa: B006
         "weighted"
     ],
 ) -> None:
-    """Two sites, bandwidths or sources on the same targets: give one of these options twice.
+    """Two sites, bandwidths or methods on the same targets: give one of these options twice.
 
     The difference with its interval over targets, and an exact sign test.
     """
-    for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--source", source)):
+    for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--method", method)):
         if len(values) > 2:
             raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
     from inversescope.cli.tables.runs import comparison_table
     from inversescope.score.compare import consistency
 
-    sides = [(source[i], site[i], bandwidth[i]) for i in (0, -1)]
+    sides = [(method[i], site[i], bandwidth[i]) for i in (0, -1)]
     found = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
     Console(highlight=False).print(comparison_table(feature, [f"{x}, {s}, h = {h:g}" for x, s, h in sides], found))
 
@@ -128,7 +128,7 @@ def power(
     feature: Annotated[str | None, typer.Option("--feature", help="With RUN: a feature.")] = None,
     site: Annotated[str | None, typer.Option("--site", help="With RUN: a site of its generator.")] = None,
     bandwidth: Annotated[float | None, typer.Option("--bandwidth", "-h", help="With RUN: a bandwidth h.")] = None,
-    source: Annotated[str, typer.Option("--source", help="With RUN: `weighted` or `generator`.")] = "weighted",
+    method: Annotated[str, typer.Option("--method", help="With RUN: `weighted` or `generator`.")] = "weighted",
     fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: the rate expected.")] = 0.8,
     alike: Annotated[
         float,
@@ -142,12 +142,12 @@ def power(
     from inversescope.cli.tables.runs import power_table
 
     if run is not None:
-        fcr, alike = _variation(run, source, site, feature, bandwidth)
+        fcr, alike = _variation(run, method, site, feature, bandwidth)
     Console(highlight=False).print(power_table(fcr, alike, width))
 
 
 def _variation(
-    run: Path, source: str, site: str | None, feature: str | None, bandwidth: float | None
+    run: Path, method: str, site: str | None, feature: str | None, bandwidth: float | None
 ) -> tuple[float, float]:
     """The rate of consistency of a run's samples, and how alike those of one target are."""
     from inversescope.score.compare import consistency
@@ -155,7 +155,7 @@ def _variation(
 
     if site is None or feature is None or bandwidth is None:
         raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")
-    found = consistency(run, source, site, feature, bandwidth)
+    found = consistency(run, method, site, feature, bandwidth)
     alike = design.intraclass_correlation(*found)
     if alike != alike:
         raise UserError(

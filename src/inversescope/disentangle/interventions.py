@@ -60,7 +60,7 @@ class Interventions:
         table = pq.read_table(
             world.run / "verify" / "samples.parquet",
             columns=["site", "target", "tokens"],
-            filters=(pc.field("producer") == "generator") & (pc.field("bandwidth") == bandwidth) & pc.field("verified"),
+            filters=(pc.field("method") == "generator") & (pc.field("bandwidth") == bandwidth) & pc.field("verified"),
         )
         for row in table.to_pylist():
             self._drawn[row["site"]].setdefault(row["target"], {})[tuple(row["tokens"])] = None

@@ -27,7 +27,7 @@ from inversescope.streams import Stream
 from inversescope.verdicts import COLLAPSED
 
 SHOWN = 6  # targets shown at most; at most half of those that have samples
-_SAMPLES = ("producer", "site", "bandwidth", "target", "text", "verified", "weight")
+_SAMPLES = ("method", "site", "bandwidth", "target", "text", "verified", "weight")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _of_split(inputs: pa.Table, split: str) -> pa.Table:
 
 def _cases(samples: pa.Table, site: str, bandwidth: float | None, sources: list[str]) -> dict[float, list[Case]]:
     """Targets with their verified samples, for each bandwidth at the site or for one."""
-    samples = samples.filter(pc.field("producer") == "generator")
+    samples = samples.filter(pc.field("method") == "generator")
     sites = set(samples["site"].unique().to_pylist())
     if site not in sites:
         allowed = ", ".join(sorted(sites, key=lambda name: Site.parse(name).depth))

@@ -66,10 +66,10 @@ USED = table(
     "One row a row of `causal/effects.parquet`, at the bandwidth of `causal`.",
     column("site, feature", "string", "the site, the feature"),
     column(
-        "source",
+        "method",
         "string?",
-        "whose score is used: `reference` or `weighted`, of a hypothesis `mined` (that of `mine/hypotheses.parquet`); "
-        "null where none is defined",
+        "method whose score is used: `reference` or `weighted`, of a hypothesis `mined` (that of "
+        "`mine/hypotheses.parquet`); null where none is defined",
     ),
     column("bandwidth", "float64", "h"),
     estimate("corrected", "that score"),
@@ -88,7 +88,7 @@ HEADLINE = document(
     "causal/headline.json",
     "The finding that passes its own controls and that a reader would want first. Null where no finding passes.",
     key("sentence, numbers, rule", "the claim, the numbers behind it, and the rule by which it was chosen"),
-    key("site, feature, bandwidth, source, targets, ess", "the score that the claim rests on, as in `results.parquet`"),
+    key("site, feature, bandwidth, method, targets, ess", "the score that the claim rests on, as in `results.parquet`"),
     key("score", "its estimates, chance level and q-value"),
     key("used", "the verdict and necessity of `used.parquet` at this site"),
     key("controls", "of each control: its corrected score, and `passed`, `failed` or `not available`"),

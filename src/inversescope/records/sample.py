@@ -6,7 +6,7 @@ from inversescope.records.record import Room, column, table
 
 _DRAW = (
     column(
-        "producer",
+        "method",
         "string",
         "`generator` (conditioned on a target), `no condition`, or `perturbation` (an edit of the target's source "
         "input)",

@@ -6,9 +6,9 @@ from inversescope.records.record import SITE_PARTS, Room, column, document, esti
 
 RESULTS = table(
     "score/results.parquet",
-    "One row a source, site, feature and bandwidth.",
+    "One row a method, site, feature and bandwidth.",
     column(
-        "source",
+        "method",
         "string",
         "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, `perturbation`; "
         "see [the method](method.md#scoring-a-hypothesis)",
@@ -31,7 +31,7 @@ RESULTS = table(
         "of sharing the label with the target's own samples more than with those of shuffled targets, exact; see "
         "[the method](method.md#how-sure-a-score-is). Only for `generator`, `weighted` and `reference`",
     ),
-    column("q_value", "float64?", "the same, adjusted over everything that this source was tested for in the run"),
+    column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
     column("ess", "float64?", "effective sample size, median over targets"),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
     column(
@@ -82,7 +82,7 @@ DISTANCES = table(
     "score/distances.parquet",
     "One row a bin of a histogram of δ.",
     column("site", "string", "the site"),
-    column("producer", "string", "`generator` or `prior`"),
+    column("method", "string", "`generator` or `prior`"),
     column("bandwidth", "float64?", "h; null for `prior`"),
     column("low, high", "float64", "ends of the bin"),
     column("share", "float64", "share of the draws in it"),

@@ -43,7 +43,7 @@ def _failure(
     target: int | None,
     accepted: float | None,
 ) -> Failure:
-    generated = [row for row in scored if row["source"] == "generator"]
+    generated = [row for row in scored if row["method"] == "generator"]
     verdicts = [row["verdict"] for row in generated]
     collapsed = {row["bandwidth"]: row["collapsed"] for row in drawn}
     return Failure(

@@ -48,7 +48,7 @@ _SCRIPTS = (
 )
 UNDERTRAINED = "undertrained: a low score here does not show that the feature is absent"
 UNCHECKED = "unchecked: no reference shows whether the generator is calibrated here"
-SOURCES = {
+METHODS = {
     "reference": "reference (pool, no generator)",
     "generator": "generator (draws as they come)",
     "weighted": "weighted (the same draws, reweighted)",
@@ -114,7 +114,7 @@ def page_data(records: Records) -> dict[str, Any]:
     return {
         "features": records.features,
         "bandwidths": records.bandwidths,
-        "sources": SOURCES,
+        "methods": METHODS,
         "start": {name: first[name] for name in ("site", "feature", "bandwidth")},
         "enough": 0.0 if records.exact else TRUSTED,
         "small": GAP,

@@ -23,7 +23,7 @@ RESULTS = ("results.parquet", "results.json")  # in run/score; copied beside the
 _ESTIMATES = tuple(f"{name}{end}" for name in ("fcr", "corrected", "bits", "gap") for end in ("", "_low", "_high"))
 _PLACE = ("site", "point", "layer", "head")
 SCORE_FIELDS = (
-    *("source", *_PLACE, "feature", "bandwidth", "targets", "collapsed", "samples", "undecided", "unverified"),
+    *("method", *_PLACE, "feature", "bandwidth", "targets", "collapsed", "samples", "undecided", "unverified"),
     *(*_ESTIMATES, "chance", "p_value", "q_value", "ess", "verdict", "reason"),
 )
 DIAGNOSTIC_FIELDS = (
@@ -34,7 +34,7 @@ DIAGNOSTIC_FIELDS = (
 )
 # Of causal/used.parquet, and of causal/effects.parquet what the other lacks.
 USAGE_FIELDS = (
-    *("site", "feature", "bandwidth", "source", "verdict", "reason"),
+    *("site", "feature", "bandwidth", "method", "verdict", "reason"),
     *(f"{name}{end}" for name in ("corrected", "necessity", "sufficiency", "effect") for end in ("", "_low", "_high")),
 )
 EFFECT_FIELDS = (
@@ -45,7 +45,7 @@ HYPOTHESIS_FIELDS = (
     *("site", "bandwidth", "rank", "hypothesis", "words", "corrected", "corrected_low", "corrected_high", "bits"),
     *("bits_low", "bits_high", "chance", "q_value", "targets", "merged"),
 )
-DISTANCE_FIELDS = ("site", "producer", "bandwidth", "low", "high", "share")
+DISTANCE_FIELDS = ("site", "method", "bandwidth", "low", "high", "share")
 QUALITY_FIELDS = (
     *("site", "bandwidth", "distinct", "pool_distinct", "similarity", "similarity_low", "similarity_high"),
     *("pool_similarity", "pool_similarity_low", "pool_similarity_high", "nearest_train", "pool_nearest_train"),
@@ -54,7 +54,7 @@ QUALITY_FIELDS = (
 SPECIFICITY_FIELDS = ("site", "feature", "low", "high", "targets", "pairs", "fcr", "fcr_low", "fcr_high", "chance")
 FAILURE_FIELDS = ("site", "bandwidth", "target", "draws", "acceptance", "nearest", "nearest_text", "reasons")
 _SAMPLE_FIELDS = (
-    "producer",
+    "method",
     "site",
     "bandwidth",
     "target",
@@ -164,7 +164,7 @@ def load(run: Path) -> Records:
         search=_json(run / "mine" / "search.json"),
         verdicts=_json(run / "calibrate" / "verdicts.json"),
         targets={row["row"]: row for row in targets},
-        samples=samples.filter(pc.field("producer") == "generator"),
+        samples=samples.filter(pc.field("method") == "generator"),
         proposals=_on_request(run / "propose" / "proposals.parquet", PROPOSAL_FIELDS),
         disentangled=_on_request(run / "disentangle" / "results.parquet", DISENTANGLE_FIELDS),
     )

@@ -48,7 +48,7 @@ def _controls(records: Records, found: Mapping[str, Any]) -> Figure:
     """The outcome of each control, and other estimates of the same score."""
     outcomes = [each["outcome"] for each in found["controls"]]
     controls = [f"{each['control']} {number(each['corrected'])} ({each['outcome']})" for each in found["controls"]]
-    rows = {row["source"]: row for row in records.scores if _same_place(row, found)}
+    rows = {row["method"]: row for row in records.scores if _same_place(row, found)}
     others = [f"{words} {number(rows[name]['corrected'])}" for name, words in BESIDE.items() if name in rows]
     listed = "; ".join(controls) + (f". Beside it: {'; '.join(others)}" if others else "")
     passed = f"{outcomes.count('passed')} of {len(outcomes)}"

@@ -112,7 +112,7 @@ def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
 
 
 def _table(
-    producer: str,
+    method: str,
     site: Site | None,
     bandwidth: float | None,
     targets: int,
@@ -122,7 +122,7 @@ def _table(
 ) -> pa.Table:
     n = targets * samples
     columns = {
-        "producer": [producer] * n,
+        "method": [method] * n,
         "site": [None if site is None else str(site)] * n,
         "bandwidth": [bandwidth] * n,
         "target": [target for target in range(targets) for _ in range(samples)],

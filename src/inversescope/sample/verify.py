@@ -51,7 +51,7 @@ def verify(
 
 def _at_every_site(table: pa.Table) -> pa.Table:
     """The samples, with a row of each edit for every site of the generator: an edit is of none, and measured at all."""
-    edited = pc.field("producer") == "perturbation"
+    edited = pc.field("method") == "perturbation"
     edits, draws = table.filter(edited), table.filter(~edited)
     place = table.column_names.index("site")
     sites = draws["site"].drop_null().unique().to_pylist()
@@ -127,16 +127,16 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     train = set(store.inputs("train").tokens)
     bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
     log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
-    generated = table["producer"].to_numpy() == "generator"  # the others have no target, or no q that is known
+    generated = table["method"].to_numpy() == "generator"  # the others have no target, or no q that is known
     weights, shapes = np.full((2, len(table)), np.nan)
     weights[generated], shapes[generated] = _weights(
-        table.filter(pc.field("producer") == "generator"),
+        table.filter(pc.field("method") == "generator"),
         [row for row, mine in zip(tokens, generated, strict=True) if mine],
         log_posterior(distances, bandwidth, log_prior)[generated],
     )
     accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
     columns = {
-        **{name: table[name] for name in ("producer", "site", "bandwidth", "target", "sample", "tokens")},
+        **{name: table[name] for name in ("method", "site", "bandwidth", "target", "sample", "tokens")},
         "text": pa.array([None if row is None else text[row] for row in tokens], pa.string()),
         "log_q": table["log_q"],
         "log_prior": pa.array([None if row is None else prior[row] for row in tokens], pa.float64()),

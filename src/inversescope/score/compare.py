@@ -38,7 +38,7 @@ def consistency(run: Path, method: str, site: str, feature: str, bandwidth: floa
     if not files.finished(path.parent):
         raise UserError("this run has no verified samples", given=run, remedy=f"inversescope step {run} verify")
     samples = pq.read_table(path)
-    conditioned = samples.filter(pc.field("producer") == "generator")
+    conditioned = samples.filter(pc.field("method") == "generator")
     known = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]
     for what, given, allowed in (
         ("method", method, METHODS),

@@ -77,12 +77,12 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
     for h in sorted(measured["bandwidth"].unique().to_pylist()):
         groups.append(("generator", h, measured.filter(pc.field("bandwidth") == h)["distance"].to_numpy()))
     edges = np.linspace(0, max(float(values.max()) for _, _, values in groups), BINS + 1)
-    for producer, h, values in groups:
+    for method, h, values in groups:
         counts, _ = np.histogram(values, edges)
         for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
             yield {
                 "site": str(site),
-                "producer": producer,
+                "method": method,
                 "bandwidth": h,
                 "low": low,
                 "high": high,

@@ -126,7 +126,7 @@ def _inputs(run: Path) -> dict[str, pa.Table]:
 
 def _samples(run: Path) -> pa.Table:
     samples = pq.read_table(run / "verify" / "samples.parquet")
-    return samples.filter((pc.field("producer") == "generator") & pc.field("site").is_valid())
+    return samples.filter((pc.field("method") == "generator") & pc.field("site").is_valid())
 
 
 class _Texts:

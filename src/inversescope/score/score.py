@@ -58,8 +58,8 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     exact, probability = pool.exact, pool.probability
     features = read_features(inputs, samples, probability)
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
-    generated, edited = (_by_site(samples, producer) for producer in ("generator", "perturbation"))
-    free = samples.filter(pc.field("producer") == "no condition")
+    generated, edited = (_by_site(samples, method) for method in ("generator", "perturbation"))
+    free = samples.filter(pc.field("method") == "no condition")
     wrong = wrong_sites(list(generated))
     quality = Quality(pool.tokens, train.tokens, seed)
     verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
@@ -105,9 +105,9 @@ def _undertrained(verdicts: dict[str, Any], site: Site) -> str | None:
     return verdict["reason"] if verdict["judgement"] == "undertrained" else None
 
 
-def _by_site(samples: pa.Table, producer: str) -> dict[Site, pa.Table]:
-    """One producer's samples at each site."""
-    mine = samples.filter(pc.field("producer") == producer)
+def _by_site(samples: pa.Table, method: str) -> dict[Site, pa.Table]:
+    """One method's samples at each site."""
+    mine = samples.filter(pc.field("method") == method)
     return {Site.parse(name): mine.filter(pc.field("site") == name) for name in mine["site"].unique().to_pylist()}
 
 
@@ -117,7 +117,7 @@ def _rows(feature: Feature, methods: Sequence[WeightedInputs], seed: int) -> Ite
     for item in methods:
         scored, weighed = scores[item.method, item.bandwidth], item.weights > 0
         yield {
-            "source": item.method,
+            "method": item.method,
             "site": str(item.site),
             "point": item.site.series,
             "layer": item.site.layer,
@@ -156,8 +156,8 @@ def _shuffle_test(item: WeightedInputs, feature: Feature, scored: FeatureScore, 
 
 def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
     """Add q-values to every row, over all tests of one method: sites, features and bandwidths."""
-    for source in {row["source"] for row in results}:
-        rows = [row for row in results if row["source"] == source]
+    for method in {row["method"] for row in results}:
+        rows = [row for row in results if row["method"] == method]
         found = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
         for row, value in zip(rows, found.tolist(), strict=True):
             row["q_value"] = defined(value)

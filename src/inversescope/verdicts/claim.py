@@ -48,7 +48,7 @@ def numbers(row: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
     ]
     if use is not None and use["necessity"] is not None:
         parts.append(f"necessity {of_row(use, 'necessity')}")
-    by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["source"]]
+    by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["method"]]
     parts.append(f"h{SPACE}={SPACE}{row['bandwidth']:g}, {count(row['targets'], 'target')}, {by}")
     listed = {
         words: [each["control"] for each in outcomes if each["outcome"] == kind]

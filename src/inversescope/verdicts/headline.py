@@ -56,7 +56,7 @@ def headline(
         exact: the reference is the exact distribution.
         controls: what a finding must exceed.
     """
-    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    found = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
     uses = {(row["site"], row["feature"]): row for row in used}  # all at one bandwidth
     counting = {place: row for place in _places(scores) if (row := _counting(found, place, exact)) is not None}
     above = {place: row for place, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
@@ -110,7 +110,7 @@ class _Candidate:
         return {
             "sentence": sentence(row, use, self.change, self.outcomes),
             "numbers": numbers(row, use, self.outcomes),
-            **{name: row[name] for name in ("site", "feature", "bandwidth", "source", "targets", "ess")},
+            **{name: row[name] for name in ("site", "feature", "bandwidth", "method", "targets", "ess")},
             "score": score,
             "used": None
             if use is None
@@ -137,7 +137,7 @@ def _sure(candidate: _Candidate) -> tuple[float, float]:
 
 
 def _places(scores: Sequence[Row]) -> list[Place]:
-    rows = [row for row in scores if row["source"] in ("reference", "weighted")]
+    rows = [row for row in scores if row["method"] in ("reference", "weighted")]
     return list(dict.fromkeys((row["site"], row["feature"], row["bandwidth"]) for row in rows))
 
 
@@ -189,7 +189,7 @@ def _nothing(counts: Mapping[str, int]) -> dict[str, Any]:
     else:
         sentence = "No finding of this run passes its controls."
     empty = (
-        *("site", "feature", "bandwidth", "source", "targets", "ess", "score"),
+        *("site", "feature", "bandwidth", "method", "targets", "ess", "score"),
         "used",
         "depth",
         "generator",

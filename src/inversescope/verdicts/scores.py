@@ -68,11 +68,11 @@ def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> li
 
     Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
     """
-    found = {(row["source"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    found = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
     asked = {(row["site"], row["bandwidth"]): row["verdict"] for row in calibration if row["query"] == "clean"}
 
     def verdict(row: Row) -> str | None:
-        if row["source"] not in ("generator", "weighted"):
+        if row["method"] not in ("generator", "weighted"):
             return None
         place = (row["site"], row["feature"], row["bandwidth"])
         generator, on_others = found.get(("generator", *place)), asked.get((row["site"], row["bandwidth"]))

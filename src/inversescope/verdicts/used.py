@@ -32,7 +32,7 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
 def first_trusted(scores: Sequence[Row | None], exact: bool) -> Row | None:
     """The first score that counts: a reference only where it is trusted; None where none is defined."""
     defined = [row for row in scores if row is not None and row["corrected"] is not None]
-    return next((row for row in defined if row["source"] != "reference" or trusted(row, exact)), None)
+    return next((row for row in defined if row["method"] != "reference" or trusted(row, exact)), None)
 
 
 def _words(row: Row, name: str, words: str) -> str:

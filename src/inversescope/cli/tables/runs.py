@@ -31,17 +31,17 @@ def summary_table(run: Path) -> Group:
     """Each feature at the generator's deepest site, in 80 columns: at the smallest bandwidth, and at the smallest one
     where the reference can be relied on."""
     scores = files.read_json(run / "score" / "results.json")["scores"]
-    generated = {row["site"] for row in scores if row["source"] == "generator"}
+    generated = {row["site"] for row in scores if row["method"] == "generator"}
     if not generated:
         return Group("no feature was scored")
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
-    rows = {(row["source"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
+    rows = {(row["method"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
     table = Table(box=None, pad_edge=False)
     for column in ("feature", "h", "generator", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
     foot = ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
-        bandwidths = sorted(h for source, name, h in rows if (source, name) == ("generator", feature))
+        bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
         reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= TRUSTED][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
             generator = rows["generator", feature, h]

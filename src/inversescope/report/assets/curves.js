@@ -32,18 +32,18 @@ function drawFeatures(width) {
 
 function layerCurve(feature, x, width) {
   const sites = layerSites.filter(([, [name]]) => name === chosen.point);
-  const rows = (source) => sites.map(([site]) => score(source, site, feature, chosen.bandwidth));
-  const known = Object.keys(data.sources).flatMap(rows).filter((row) => row !== null && row[chosen.measure] !== null);
+  const rows = (method) => sites.map(([site]) => score(method, site, feature, chosen.bandwidth));
+  const known = Object.keys(data.methods).flatMap(rows).filter((row) => row !== null && row[chosen.measure] !== null);
   const [low, high] = measureRange(feature, known);
   const height = 236;
   const y = linear(low, high, height - 26, 18);
   const layer = (i) => sites[i][1][1];
-  const at = (source, shift = 0) => rows(source).map((row, i) => point(row, chosen.measure, x(layer(i)) + shift, y));
-  const defined = (source, shift) => at(source, shift).filter((p) => p !== null);
+  const at = (method, shift = 0) => rows(method).map((row, i) => point(row, chosen.measure, x(layer(i)) + shift, y));
+  const defined = (method, shift) => at(method, shift).filter((p) => p !== null);
   const chance = chosen.measure === "fcr" ? known[0]?.chance ?? 0 : 0;
   const label = `${MEASURES[chosen.measure]} of ${feature} over layers, ${chosen.point}, h = ${chosen.bandwidth}`;
-  const markers = (source, shift) => defined(source, shift).map((p) => [bar(source, p.x, p.low, p.high),
-    marker(source, p.x, p.y, { hollow: ["undertrained", "unchecked"].includes(p.row.verdict), tip: p.tip })]);
+  const markers = (method, shift) => defined(method, shift).map((p) => [bar(method, p.x, p.low, p.high),
+    marker(method, p.x, p.y, { hollow: ["undertrained", "unchecked"].includes(p.row.verdict), tip: p.tip })]);
   const hover = (p) => hit(p.x, p.y, p.tip);
   const why = rows("reference").find((row) => row?.reason)?.reason ?? "no score at this bandwidth";
   return picture(width, height, label,
@@ -54,7 +54,7 @@ function layerCurve(feature, x, width) {
     band(at("reference"), "reference"),
     curve(at("nearest"), "nearest"), curve(defined("shuffled"), "shuffled"),
     curve(defined("no condition"), "no-condition"), curve(at("reference"), "reference"),
-    ["nearest", "shuffled", "no condition", "reference"].map((source) => defined(source).map(hover)),
+    ["nearest", "shuffled", "no condition", "reference"].map((method) => defined(method).map(hover)),
     markers("generator", -3.5), markers("weighted", 3.5),
     layerTicks(x, height - 6), known.length ? null : text(width / 2, height / 2, `${DASH} undefined: ${why}`, "title"));
 }
@@ -104,14 +104,14 @@ function bandwidthTile(site, feature, width) {
   const [height, left] = [136, 26];
   const x = logarithmic(data.bandwidths, left + 10, width - 12);
   const y = linear(0, 1, height - 22, 8);
-  const rows = (source) => data.bandwidths.map((h) => score(source, site, feature, h));
-  const at = (source, shift) => rows(source).map((row, i) => point(row, "fcr", x(data.bandwidths[i]) + shift, y));
+  const rows = (method) => data.bandwidths.map((h) => score(method, site, feature, h));
+  const at = (method, shift) => rows(method).map((row, i) => point(row, "fcr", x(data.bandwidths[i]) + shift, y));
   const solid = (row) => trusted(score("reference", site, feature, row.bandwidth));
-  const drawn = [["reference", 0], ["generator", -3], ["weighted", 3]].map(([source, shift]) => [
-    curve(at(source, shift), source),
-    at(source, shift).filter((p) => p !== null).map((p) => [
-      source === "reference" ? null : bar(source, p.x, p.low, p.high),
-      marker(source, p.x, p.y, { hollow: !solid(p.row), size: 2.7, tip: p.tip }),
+  const drawn = [["reference", 0], ["generator", -3], ["weighted", 3]].map(([method, shift]) => [
+    curve(at(method, shift), method),
+    at(method, shift).filter((p) => p !== null).map((p) => [
+      method === "reference" ? null : bar(method, p.x, p.low, p.high),
+      marker(method, p.x, p.y, { hollow: !solid(p.row), size: 2.7, tip: p.tip }),
     ]),
   ]);
   const known = ["reference", "generator", "weighted"].flatMap(rows).filter((row) => row !== null && row.fcr !== null);
@@ -159,8 +159,8 @@ function drawDistances(width) {
 
 function histogram(rows, h, width) {
   const density = (row) => row.share / (row.high - row.low);
-  const prior = rows.filter((row) => row.producer === "prior");
-  const draws = rows.filter((row) => row.producer === "generator" && row.bandwidth === h);
+  const prior = rows.filter((row) => row.method === "prior");
+  const draws = rows.filter((row) => row.method === "generator" && row.bandwidth === h);
   const [height, farthest] = [140, Math.max(...rows.map((row) => row.high))];
   const x = linear(0, farthest, 4, width - 6);
   const y = linear(0, Math.max(1e-9, ...[...prior, ...draws].map(density)), height - 22, 6);

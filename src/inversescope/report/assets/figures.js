@@ -69,7 +69,7 @@ function band(points, kind) {
   return runs(points).map((run) => shape("polygon", { class: `band ${kind}`, points: outline(run) }));
 }
 
-// A marker per source, told apart by form as well as by colour.
+// A marker per method, told apart by form as well as by colour.
 function marker(kind, x, y, { hollow = false, size = 3.6, tip } = {}) {
   const attributes = { class: `mark ${kind}${hollow ? " hollow" : ""}`, tip };
   if (kind !== "weighted") return shape("circle", { ...attributes, cx: x, cy: y, r: size });
@@ -98,7 +98,7 @@ function cell(x, y, width, height, value, tip) {
   return shape("rect", { x: left, y: top, width: wide, height: tall, tip, ...look });
 }
 
-// The sample of one source in a legend.
+// The sample of one method in a legend.
 function key(kind, words) {
   const bin = (height, i) => shape("rect", { x: 3 + i * 5, y: 13 - height, width: 4.4, height, class: "bin" });
   const ribbon = () => shape("rect", { y: 2, width: 26, height: 10, class: "band reference" });

@@ -19,7 +19,7 @@ const [scores, diagnostics, distances, quality, byDistance] =
   [data.scores, data.diagnostics, data.distances, data.quality, data.byDistance].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
 const ALL = "all attributes";
-const UNCONDITIONED = ["nearest", "no condition"]; // sources without a bandwidth
+const UNCONDITIONED = ["nearest", "no condition"]; // methods without a bandwidth
 const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));
 const heads = 1 + Math.max(-1, ...Object.values(data.places).map(([, , head]) => head ?? -1));
 const layerSites = Object.entries(data.places).filter(([, [, , head]]) => head === null);
@@ -34,9 +34,9 @@ function unpack(table) {
 }
 
 const place = (...parts) => parts.join("\u0001");
-const index = new Map(scores.map((row) => [place(row.source, row.site, row.feature, row.bandwidth), row]));
-const score = (source, site, feature, h) =>
-  index.get(place(source, site, feature, UNCONDITIONED.includes(source) ? null : h)) ?? null;
+const index = new Map(scores.map((row) => [place(row.method, row.site, row.feature, row.bandwidth), row]));
+const score = (method, site, feature, h) =>
+  index.get(place(method, site, feature, UNCONDITIONED.includes(method) ? null : h)) ?? null;
 const trusted = (row) => row !== null && row.ess !== null && row.ess >= data.enough;
 
 // The value and the interval of the measure at pixel x, or null where it is undefined.
@@ -48,13 +48,13 @@ function point(row, measure, x, y) {
 
 // The reader's choices, for all sections at once.
 const points = [...new Set(layerSites.map(([, [name]]) => name))];
-const mapped = new Set(scores.filter((row) => data.places[row.site][2] !== null).map((row) => row.source));
+const mapped = new Set(scores.filter((row) => data.places[row.site][2] !== null).map((row) => row.method));
 const CHOICES = {
   feature: { words: "feature", options: data.features },
   bandwidth: { words: "h", options: data.bandwidths },
   measure: { words: "score", options: Object.keys(MEASURES), names: MEASURES },
   point: { words: "curve", options: points, optional: true },
-  heads: { words: "map", options: Object.keys(data.sources).filter((source) => mapped.has(source)), optional: true },
+  heads: { words: "map", options: Object.keys(data.methods).filter((method) => mapped.has(method)), optional: true },
   site: { words: "site", options: data.shownSites, list: true },
   attribute: { words: "attribute", options: [...new Set(unpack(data.disentangled).map((row) => row.attribute ?? ALL))] },
 };
@@ -67,7 +67,7 @@ function scoreTip(row) {
   const h = row.bandwidth === null ? "" : `, h = ${row.bandwidth}`;
   const value = (name) => (row[name] === null ? null : `${MEASURES[name]} ${interval(row, name)}`);
   return [
-    `${row.site}, ${row.feature}${h}`, data.sources[row.source],
+    `${row.site}, ${row.feature}${h}`, data.methods[row.method],
     row.reason === null ? null : `undefined: ${row.reason}`,
     ...Object.keys(MEASURES).map(value), `chance ${number(row.chance)}`,
     row.q_value === null ? null : `${significance(row)} against shuffled targets`,

@@ -7,8 +7,8 @@ function drawOverview(width) {
   if (data.features.length === 0) return [noFeatures()];
   if (points.length === 0) return [notice("This run has no sites of whole layers.")];
   const sites = layerSites.filter(([, [name]]) => name === chosen.point);
-  const source = ["reference", "weighted"].find((name) => scores.some((row) => row.source === name));
-  const rows = (feature) => sites.map(([site]) => score(source, site, feature, chosen.bandwidth));
+  const method = ["reference", "weighted"].find((name) => scores.some((row) => row.method === name));
+  const rows = (feature) => sites.map(([site]) => score(method, site, feature, chosen.bandwidth));
   const shown = data.features.filter((feature) => rows(feature).some((row) => row !== null && row[chosen.measure] !== null));
   const height = 300;
   const right = width - Math.min(LABELS, width / 4);
@@ -22,7 +22,7 @@ function drawOverview(width) {
   });
   const names = apart(drawn.map(({ feature, defined }) => ({ feature, end: defined.at(-1) })));
   return [picture(width, height, `${MEASURES[chosen.measure]} of every feature over layers, ${chosen.point}, h = ${chosen.bandwidth}`,
-    text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}, ${data.sources[source]}`, "title", "start"),
+    text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}, ${data.methods[method]}`, "title", "start"),
     verticalAxis(y, ticks(low, high), LEFT, right, chosen.measure === "bits" ? 1 : 2),
     chosen.measure === "fcr" ? null : line(LEFT, y(0), right, y(0), "line chance"),
     drawn.map(({ feature, all }) => band(all, hue(feature))),

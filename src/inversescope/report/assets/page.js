@@ -71,7 +71,7 @@ for (const box of all("[data-controls]")) {
 }
 for (const box of all("[data-keys]")) {
   const words = { draws: "generator, verified draws", median: "reference, median", prior: "prior" };
-  const named = (kind) => words[kind] ?? data.sources[kind.replace("-", " ")];
+  const named = (kind) => words[kind] ?? data.methods[kind.replace("-", " ")];
   box.append(...box.dataset.keys.split(" ").map((kind) => key(kind, named(kind))));
 }
 Object.keys(CHOICES).forEach(showChoice);

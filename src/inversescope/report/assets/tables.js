@@ -40,7 +40,7 @@ function whyNoGap(row, reference) {
 }
 
 function calibrationWords() {
-  const groups = (name) => [...Map.groupBy(scores.filter((row) => row.source === "generator"), (row) => row[name])];
+  const groups = (name) => [...Map.groupBy(scores.filter((row) => row.method === "generator"), (row) => row[name])];
   const checked = (rows) => rows.filter((row) => row.verdict !== "unchecked").length;
   const bad = (rows) => rows.filter((row) => row.verdict === "undertrained").length;
   const failing = groups("site").filter(([, rows]) => bad(rows))
@@ -205,19 +205,19 @@ function drawQuality() {
   return [byBandwidth("quality", quality, QUALITY, "the pool has too few inputs near the targets, or all samples are training inputs")];
 }
 
-// Controls: one row per site, one column per source.
+// Controls: one row per site, one column per method.
 function drawControls() {
   if (data.features.length === 0) return [noFeatures()];
   if (data.generatorSites.length === 0) return [noGenerator()];
-  const order = Object.keys(data.sources);
-  const head = element("tr", {}, element("th", {}, "site"), order.map((source) => element("th", {}, source)));
-  const cells = (site, feature) => order.map((source) => controlCell(source, site, feature));
+  const order = Object.keys(data.methods);
+  const head = element("tr", {}, element("th", {}, "site"), order.map((method) => element("th", {}, method)));
+  const cells = (site, feature) => order.map((method) => controlCell(method, site, feature));
   const rows = (feature) => data.generatorSites.map((site) => element("tr", {}, rowHead(site), cells(site, feature)));
-  return panels((feature) => table("by-source", head.cloneNode(true), rows(feature)));
+  return panels((feature) => table("by-method", head.cloneNode(true), rows(feature)));
 }
-function controlCell(source, site, feature) {
-  const row = score(source, site, feature, chosen.bandwidth);
-  if (row === null) return element("td", {}, undefinedMark(`no ${source} was computed here`));
+function controlCell(method, site, feature) {
+  const row = score(method, site, feature, chosen.bandwidth);
+  if (row === null) return element("td", {}, undefinedMark(`no ${method} was computed here`));
   if (row[chosen.measure] === null) return element("td", {}, undefinedMark(row.reason ?? "undefined"));
   return element("td", { tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,
     element("span", { class: "range" }, range(row, chosen.measure)), " ",

@@ -18,7 +18,7 @@ function usedTip(row) {
   return [
     `${row.site}, ${row.feature}: ${row.verdict}`, row.reason,
     value("corrected", "corrected score"),
-    row.source === null ? null : `${data.sources[row.source]}, h = ${row.bandwidth}`,
+    row.method === null ? null : `${data.methods[row.method]}, h = ${row.bandwidth}`,
     value("necessity", "necessity"), value("sufficiency", "sufficiency"),
     `activations of ${KINDS.join(" / ")}:`,
     `KL ${kinds("kl")} nats; its own ${number(row.kl_own, 4)}`,
