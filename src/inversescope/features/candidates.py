@@ -47,8 +47,8 @@ def candidates(texts: Sequence[str]) -> list[Candidate]:
         UserError: the model of an annotator cannot be loaded.
     """
     own = (_words(texts), _positions(texts), _phrases(texts), _counts(texts), _lengths(texts), _spelling(texts))
-    found = chain(*own, _sentiment(), _speech(texts), _topics(texts))
-    return list({candidate.source: candidate for candidate in found}.values())
+    candidates = chain(*own, _sentiment(), _speech(texts), _topics(texts))
+    return list({candidate.source: candidate for candidate in candidates}.values())
 
 
 def _words(texts: Sequence[str]) -> Iterator[Candidate]:
@@ -79,8 +79,8 @@ def _places(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 def _phrases(texts: Sequence[str]) -> Iterator[Candidate]:
     """Presence of a phrase, and its first position."""
-    found = Counter(phrase for text in texts for phrase in set(_grams(split(text))))
-    shares = {phrase: count / len(texts) for phrase, count in found.items()}
+    counts = Counter(phrase for text in texts for phrase in set(_grams(split(text))))
+    shares = {phrase: count / len(texts) for phrase, count in counts.items()}
     telling = [phrase for phrase, share in shares.items() if RARE <= share <= 1 - RARE]
     best = sorted(telling, key=lambda phrase: (abs(shares[phrase] - 0.5), len(phrase), phrase))[:PHRASES]
     for phrase in sorted(best, key=len):
@@ -142,8 +142,8 @@ def _speech(texts: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _topics(texts: Sequence[str]) -> Iterator[Candidate]:
-    if TOPICS.missing() is None and (found := topics.clusters(texts)) is not None:
-        yield Candidate(TOPIC, f"the topic, of {len(found.names)}: {'; '.join(found.names)}", found.label)
+    if TOPICS.missing() is None and (clusters := topics.clusters(texts)) is not None:
+        yield Candidate(TOPIC, f"the topic, of {len(clusters.names)}: {'; '.join(clusters.names)}", clusters.label)
 
 
 def _grams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -105,10 +105,10 @@ def _matches(pattern: Pattern, text: str) -> bool | None:
 
 def _extract(pattern: Pattern, text: str) -> str | None:
     try:
-        found = pattern.search(text)
+        match = pattern.search(text)
     except TimeoutError:
         return None
-    return found.group(1) if isinstance(found, regex.Match) else None
+    return match.group(1) if isinstance(match, regex.Match) else None
 
 
 NAMES: dict[str, tuple[str, Callable[[str], Value]]] = {

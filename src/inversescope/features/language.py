@@ -314,10 +314,10 @@ def _all(parts: Sequence[Evaluate], ends_on: bool) -> Evaluate:
     def value(text: str) -> Value:
         result: Value = not ends_on
         for part in parts:
-            found = part(text)
-            if found is ends_on:
+            value = part(text)
+            if value is ends_on:
                 return ends_on
-            result = None if found is None else result
+            result = None if value is None else result
         return result
 
     return value

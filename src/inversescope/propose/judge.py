@@ -156,8 +156,8 @@ def most_requests(held_out: HeldOut, questions: int, longest: int, reply_tokens:
     question = "x" * longest
     one = [judge_request(question, part, reply_tokens) for part in [*parts, texts[:BATCH]]]
     one.append(judge_request(negated(question), texts[:BATCH], reply_tokens))
-    known = [judge_request(question, texts[:BATCH], reply_tokens)] * (PROBES * -(-2 * PROBED // BATCH))
-    return [*known, *(one * questions)] if questions else []
+    accuracy = [judge_request(question, texts[:BATCH], reply_tokens)] * (PROBES * -(-2 * PROBED // BATCH))
+    return [*accuracy, *(one * questions)] if questions else []
 
 
 def probes(texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str, dict[str, str]]]:

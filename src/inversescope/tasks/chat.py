@@ -83,12 +83,12 @@ class Chat:
         self._forms = FORMS[: config.forms]
         topics = list(REQUESTS)[: config.topics]
         requests = [request for request, labels in _LABELS.items() if labels["topic"] in topics]
-        self._said = [form.replace("%s", request) for form, request in itertools.product(self._forms, requests)]
-        self._inputs = [self._input(said, POSITIONS[config.cut]) for said in self._said]
+        self._requests = [form.replace("%s", request) for form, request in itertools.product(self._forms, requests)]
+        self._inputs = [self._input(request, POSITIONS[config.cut]) for request in self._requests]
         self._support = set(self._inputs)
-        self._before, _, self._after = subject.decode(self._inputs[0]).partition(self._said[0])
-        for said, tokens in zip(self._said, self._inputs, strict=True):
-            if subject.decode(tokens) != self._before + said + self._after:
+        self._before, _, self._after = subject.decode(self._inputs[0]).partition(self._requests[0])
+        for request, tokens in zip(self._requests, self._inputs, strict=True):
+            if subject.decode(tokens) != self._before + request + self._after:
                 given = repr(subject.decode(tokens))
                 raise UserError("the chat template does not write every request between the same texts", given=given)
         self._labels = lru_cache(maxsize=65_536)(self._parse)
@@ -112,10 +112,10 @@ class Chat:
 
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy:
         """Over `n` whole prompts, whatever the cut; `what` says how many of each were refused."""
-        said = [self._said[which] for which in rng.integers(len(self._said), size=n)]
-        prompts = [self._input(text, LAST) for text in said]
+        requests = [self._requests[which] for which in rng.integers(len(self._requests), size=n)]
+        prompts = [self._input(text, LAST) for text in requests]
         refused = [answer.lstrip().startswith(REFUSALS) for answer in _write(subject, prompts)]
-        harmful = [_request(text, FORMS)[1]["harmful"] == "harmful" for text in said]
+        harmful = [_request(text, FORMS)[1]["harmful"] == "harmful" for text in requests]
         right = sum(a == b for a, b in zip(refused, harmful, strict=True))
         both = sum(a and b for a, b in zip(refused, harmful, strict=True))
         each = (
@@ -133,23 +133,23 @@ class Chat:
         refuse, comply = (self._subject.encode(text)[start] for text in (REFUSE, COMPLY))
         return (refuse, comply) if harmful == "harmful" else (comply, refuse)
 
-    def _input(self, said: str, position: str) -> Tokens:
-        return cut(self._subject, [{"role": "user", "content": said}], position)
+    def _input(self, request: str, position: str) -> Tokens:
+        return cut(self._subject, [{"role": "user", "content": request}], position)
 
     def _parse(self, text: str) -> Labels:
-        said = text.removeprefix(self._before).removesuffix(self._after)
-        if text != self._before + said + self._after:
+        request = text.removeprefix(self._before).removesuffix(self._after)
+        if text != self._before + request + self._after:
             return dict.fromkeys(FEATURES)
-        form, labels = _request(said, FORMS)
+        form, labels = _request(request, FORMS)
         return {feature: form if feature == "form" else labels.get(feature) for feature in FEATURES}
 
 
-def _request(said: str, forms: Sequence[str]) -> tuple[str | None, Labels]:
-    """The form of what is said, and the features of the request; nothing where it is none that is known."""
+def _request(message: str, forms: Sequence[str]) -> tuple[str | None, Labels]:
+    """Form of a message, and the features of its request; None where it has no known request."""
     for form in forms:
         start, end = form.split("%s")
-        request = said.removeprefix(start).removesuffix(end)
-        if said == start + request + end and request in _LABELS:
+        request = message.removeprefix(start).removesuffix(end)
+        if message == start + request + end and request in _LABELS:
             return form, _LABELS[request]
     return None, {}
 

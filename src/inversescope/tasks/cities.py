@@ -26,7 +26,7 @@ CONTEXTS = (
     "The mayor of %s", "You should visit %s", "People in %s", "The museum in %s", "On the way to %s",
     "A student from %s", "Welcome to %s", "The news from %s", "Her sister works in %s",
 )  # fmt: skip
-# The first of each decides which cities the subject knows, the second is asked for its accuracy.
+# The first of each decides which cities the subject knows, the second measures its accuracy.
 QUESTIONS = {
     COUNTRY: (
         "City: Paris\nCountry: France\n\nCity: Tokyo\nCountry: Japan\n\nCity: %s\nCountry:",

@@ -36,14 +36,14 @@ def right_answers(
 ) -> list[bool]:
     """For each entity (None: all of the table) whether the subject gives its value of the attribute after every one of
     the prompts; the values of the whole table are the answers there are. One without weights is taken to know all."""
-    asked = list(table) if entities is None else entities
+    listed = list(table) if entities is None else entities
     if subject.untrained:
-        return [table[entity].get(attribute) is not None for entity in asked]
+        return [table[entity].get(attribute) is not None for entity in listed]
     answers = values_of(table, attribute)
-    right = [True] * len(asked)
+    right = [True] * len(listed)
     for prompt in prompts:
-        given = choices(subject, [prompt.replace(SLOT, entity) for entity in asked], answers)
-        own = (table[entity].get(attribute) for entity in asked)
+        given = choices(subject, [prompt.replace(SLOT, entity) for entity in listed], answers)
+        own = (table[entity].get(attribute) for entity in listed)
         right = [
             before and value is not None and answer == value
             for before, answer, value in zip(right, given, own, strict=True)
@@ -64,7 +64,7 @@ class EntityTask:
         prompts: the prompts whose contexts are the prior's, each with one `%s`.
         table: every entity with its features.
         questions: for each attribute of which the subject must know the value, the prompts that ask for it: an
-            entity is known if the answer to all but the last is right, and the last is asked for the accuracy.
+            entity is known if the answer to all but the last is right, and the last measures the accuracy.
     """
 
     name: str
@@ -89,7 +89,7 @@ class EntityTask:
 
     @cached_property
     def known(self) -> tuple[str, ...]:
-        """The entities of which the subject knows every attribute that is asked: those of the prior.
+        """The entities of which the subject knows every attribute in question: those of the prior.
 
         Raises:
             UserError: they are fewer than two.
@@ -118,16 +118,16 @@ class EntityTask:
     def labels(self, tokens: Sequence[int]) -> Labels:
         """The features of any token sequence; every one undecided where it does not end with an entity."""
         text = self._subject.decode(tokens)
-        found = self._read(text)
-        if found is None:
+        entity = self._read(text)
+        if entity is None:
             return dict.fromkeys(self.features)
-        start = text[: len(text) - len(found)]
+        start = text[: len(text) - len(entity)]
         context = f"{start}[{self._kind}]" if start in self._contexts else None
-        return {self._kind: found, **self._table[found], CONTEXT: context}
+        return {self._kind: entity, **self._table[entity], CONTEXT: context}
 
     @cached_property
     def answers(self) -> dict[str, list[str]]:
-        """The attributes that are asked for, with the values that the table has of them."""
+        """Attributes in question, with their values in the table."""
         return {attribute: values_of(self._table, attribute) for attribute in self._questions}
 
     def questions(self, tokens: Sequence[int]) -> list[Question]:
@@ -159,12 +159,12 @@ class EntityTask:
 
     def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> Accuracy:
         """Over `n` questions: an entity of the prior, and a prompt that did not decide which these are."""
-        asked = [(name, prompts[-1:]) for name, prompts in self._questions.items()]
+        last = [(name, prompts[-1:]) for name, prompts in self._questions.items()]
         drawn: defaultdict[int, list[str]] = defaultdict(list)
-        for which, entity in zip(rng.integers(len(asked), size=n), rng.integers(len(self.known), size=n), strict=True):
+        for which, entity in zip(rng.integers(len(last), size=n), rng.integers(len(self.known), size=n), strict=True):
             drawn[int(which)].append(self.known[entity])
         right = sum(
-            sum(right_answers(subject, self._table, *asked[which], entities)) for which, entities in drawn.items()
+            sum(right_answers(subject, self._table, *last[which], entities)) for which, entities in drawn.items()
         )
         what = f"{_MEASURED} ({', '.join(self._questions)}; {len(self.known)} of {len(self._table)} entities are known)"
         return Accuracy.count(right, n, what=what, needed=NEEDED_ACCURACY)

@@ -117,8 +117,8 @@ class ICL:
         if prompt is None:
             return dict.fromkeys(FEATURES)
         fits = Counter(task for pair in prompt.examples for task in PAIRS if PAIRS[task].get(pair[0]) == pair[1])
-        found = [task for task, count in fits.items() if 2 * count > len(prompt.examples)]
-        task = found[0] if len(found) == 1 else None
+        fitting = [task for task, count in fits.items() if 2 * count > len(prompt.examples)]
+        task = fitting[0] if len(fitting) == 1 else None
         kinds = {KIND_OF[name] for name in PAIRS if prompt.query in PAIRS[name]}
         answer = PAIRS[task].get(prompt.query) if task else None
         kind = kinds.pop() if len(kinds) == 1 else None
@@ -171,8 +171,8 @@ class ICL:
         right: Counter[str] = Counter()
         for (task, words), prompt, row in zip(drawn, prompts, logits, strict=True):
             right[task] += answer_tokens(subject, prompt, self._pairs[task][words[-1]])[:1] == (int(row.argmax()),)
-        asked = Counter(task for task, _ in drawn)
-        each = ", ".join(f"{task} {right[task]} of {asked[task]}" for task in self._pairs)
+        counts = Counter(task for task, _ in drawn)
+        each = ", ".join(f"{task} {right[task]} of {counts[task]}" for task in self._pairs)
         return Accuracy.count(right.total(), n, what=f"{_MEASURED} ({each})", needed=NEEDED_ACCURACY)
 
     def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:

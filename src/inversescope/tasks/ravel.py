@@ -2,7 +2,7 @@
 
 The files are not part of this package: `data.tgz` of github.com/explanare/ravel (MIT), unpacked, is the folder. A
 prompt asks for an attribute of an entity and is cut at the entity's last token. An attribute that the subject knows of
-too few entities is left out; an entity is asked about if the subject knows all that are kept.
+too few entities is left out; an entity is kept if the subject knows all that are kept.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Ravel(EntityTask):
             raise UserError("no entity of RAVEL is in this split", given=f"entity_split = {config.entity_split}")
         of_split = set(_split(config, "prompt", _read(config, "ravel", "prompt_to_split")))
         prompts = {
-            name: [prompt for prompt in asked if prompt in of_split]
-            for name, asked in _read(config, "ravel", "attribute_to_prompts").items()
+            name: [prompt for prompt in prompts if prompt in of_split]
+            for name, prompts in _read(config, "ravel", "attribute_to_prompts").items()
         }
         self.shares: dict[str, float] = {}
         questions = {}
@@ -86,7 +86,7 @@ class Ravel(EntityTask):
                 remedy="a lower `known`, other entities, or another subject",
             )
         kept = {entity: {name: values.get(name) for name in questions} for entity, values in table.items()}
-        contexts = [prompt for asked in prompts.values() for prompt in asked]
+        contexts = [prompt for of_attribute in prompts.values() for prompt in of_attribute]
         super().__init__(subject, config.entity.replace("_", " "), contexts, kept, questions)
 
 
@@ -106,8 +106,8 @@ def _read(config: RavelConfig, source: str, what: str) -> dict[str, Any]:
 
 def _entities(config: RavelConfig) -> dict[str, Labels]:
     """Every entity with those of its attributes that have a value."""
-    found = _read(config, "ravel", "entity_attributes")
-    return {entity: {name: str(value) for name, value in row.items() if value} for entity, row in found.items()}
+    rows = _read(config, "ravel", "entity_attributes")
+    return {entity: {name: str(value) for name, value in row.items() if value} for entity, row in rows.items()}
 
 
 def _split(config: RavelConfig, what: Literal["entity", "prompt"], known: dict[str, Any]) -> dict[str, Any]:

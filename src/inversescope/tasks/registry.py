@@ -49,9 +49,9 @@ def register(config: type[TaskConfig]) -> Callable[[Made], Made]:
     def remember(task: Made) -> Made:
         assert "name" in config.model_fields, f"{config.__name__} has no `name`"
         entry = Entry(config, task, task.__module__)
-        known = _ENTRIES.setdefault(entry.name, entry)
-        if known.module != entry.module:
-            raise UserError("two tasks have the same name", given=f"{entry.name}: {known.module}, {entry.module}")
+        first = _ENTRIES.setdefault(entry.name, entry)
+        if first.module != entry.module:
+            raise UserError("two tasks have the same name", given=f"{entry.name}: {first.module}, {entry.module}")
         _ENTRIES[entry.name] = entry
         return task
 
@@ -71,14 +71,14 @@ def config_of(settings: Mapping[str, Any]) -> type[TaskConfig]:
         ValueError: there is no such task; the file cannot be loaded, or defines no task of this name.
     """
     name, file = settings.get("name", "ioi"), settings.get("file")
-    known = entries()
+    registered = entries()
     if file is not None:
         module = _load_file(file)
-        known = {name: entry for name, entry in _ENTRIES.items() if entry.module == module}
-    if not isinstance(name, str) or name not in known:
-        allowed = ", ".join(known) or "none: no class in it is registered"
+        registered = {name: entry for name, entry in _ENTRIES.items() if entry.module == module}
+    if not isinstance(name, str) or name not in registered:
+        allowed = ", ".join(registered) or "none: no class in it is registered"
         raise ValueError(f"there is no task {name!r}{'' if file is None else f' in {file}'} (allowed: {allowed})")
-    return known[name].config
+    return registered[name].config
 
 
 def _by_name(settings: object, validate: Callable[[object], TaskConfig]) -> TaskConfig:

@@ -111,9 +111,9 @@ class Texts:
             kept = tuple(map(same.setdefault, kept, kept))
             self._inputs.append(kept)
             labels = tuple(_label(row.get(name), where, name) for name in self.features)
-            known = self._labels.setdefault(kept, labels)
-            if known != labels:
-                self._labels[kept] = tuple(a if a == b else None for a, b in zip(known, labels, strict=True))
+            first = self._labels.setdefault(kept, labels)
+            if first != labels:
+                self._labels[kept] = tuple(a if a == b else None for a, b in zip(first, labels, strict=True))
         if not self._inputs:
             raise UserError("no row holds a text", given=f"{config.path or config.dataset}: {self.blank} blank rows")
         self._counts = Counter(self._inputs)
@@ -151,8 +151,8 @@ class Texts:
 
     def labels(self, tokens: Sequence[int]) -> Labels:
         """The labels of an input of the file; every feature undecided for any other token sequence."""
-        found = self._labels.get(tuple(tokens), (None,) * len(self.features))
-        return dict(zip(self.features, found, strict=True))
+        labels = self._labels.get(tuple(tokens), (None,) * len(self.features))
+        return dict(zip(self.features, labels, strict=True))
 
     def log_prior(self, tokens: Sequence[int]) -> float:
         """ln P(x) in nats: the share of rows that are this input; -inf for any other token sequence."""

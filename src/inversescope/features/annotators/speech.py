@@ -62,7 +62,7 @@ class _Tagger:
         new = [text for text in dict.fromkeys(texts) if text not in self._tags]
         for text, doc in zip(new, self._nlp.pipe(new), strict=True):
             begins = [token.idx for token in doc]
-            # A word of ours may be several tokens (don't, well-known): the first of them speaks for it.
+            # A word of ours may be several tokens (don't, well-known): the first of them counts.
             self._tags[text] = tuple(doc[bisect(begins, start) - 1].pos_ or None for start in starts(text))
 
     def tags(self, text: str) -> tuple[str | None, ...]:
@@ -91,14 +91,14 @@ def tags(text: str) -> tuple[str | None, ...]:
 
 def part_of_speech(index: int, text: str) -> str | None:
     """The tag of the word at this position; undecided beyond the end."""
-    found = tags(text)
-    return found[index] if -len(found) <= index < len(found) else None
+    tagged = tags(text)
+    return tagged[index] if -len(tagged) <= index < len(tagged) else None
 
 
 def tagged(tag: str, index: int, text: str) -> str | None:
     """The word at this position among the words with this tag; undecided where there are fewer."""
-    found = [word for word, each in zip(split(text), tags(text), strict=True) if each == tag]
-    return found[index] if -len(found) <= index < len(found) else None
+    words = [word for word, each in zip(split(text), tags(text), strict=True) if each == tag]
+    return words[index] if -len(words) <= index < len(words) else None
 
 
 def count_tagged(tag: str, text: str) -> int:

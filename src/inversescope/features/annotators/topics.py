@@ -48,7 +48,7 @@ class Topic:
     def made_by(self) -> str:
         """The libraries with their versions, and the model with the hash of its weights."""
         folder = _folder(_named())
-        assert folder is not None, "asked while it is missing"
+        assert folder is not None, "called while it is missing"
         made_by = f"{_named()} {files.sha256(folder / WEIGHTS)[:16]}"
         return f"{version('model2vec')}, {version('scikit-learn')}, {made_by}"
 

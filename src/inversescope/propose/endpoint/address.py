@@ -53,12 +53,12 @@ class Address:
         Raises:
             UserError: the address or the model is not named, or the address is none.
         """
-        found = {names: next((environment[name] for name in names if environment.get(name)), "") for names in _NAMES}
-        missing = [" or ".join(names) for names in (BASE_URL, MODEL) if not found[names]]
+        values = {names: next((environment[name] for name in names if environment.get(name)), "") for names in _NAMES}
+        missing = [" or ".join(names) for names in (BASE_URL, MODEL) if not values[names]]
         if missing:
             problem = "no language model is set, and this command asks one (every other command works without)"
             raise UserError(problem, given=f"not set: {', '.join(missing)}", remedy=EXAMPLE)
-        return cls(found[BASE_URL].strip().rstrip("/"), found[MODEL].strip(), found[KEY].strip())
+        return cls(values[BASE_URL].strip().rstrip("/"), values[MODEL].strip(), values[KEY].strip())
 
     def hide(self, text: str) -> str:
         """The text without the key in it."""

@@ -101,8 +101,8 @@ class Endpoint:
     def _answer(self, request: Request, stopped: threading.Event) -> Reply:
         body = request.body(self.address.model)
         key = self.replies.key(self.address.base_url, body)
-        if known := self.replies.get(key):
-            return known
+        if stored := self.replies.get(key):
+            return stored
         content, attempts = self._attempt(body, request.tokens, stopped)
         reply = _read(content, attempts, request)
         self.budget.settle(request.tokens, reply.prompt_tokens + reply.reply_tokens)
