@@ -116,7 +116,7 @@ class Inversion:
         sample is decided, or where the weights have collapsed.
         """
         own, labels = self.labels[feature], [sample.labels.get(feature) for sample in self.samples]
-        values = sorted({own, *labels} - {None})
+        values = sorted({label for label in (own, *labels) if label is not None})
         weights = np.array([[sample.weight or 0.0 for sample in self.samples]])
         shares = reliable_shares(encode(labels, values)[None], weights, len(values))
         return defined(own_share(shares, encode([own], values))[0])
