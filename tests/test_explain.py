@@ -15,6 +15,7 @@ from small_subject import config_text, save_subject
 
 from inversescope import Inverter
 from inversescope.cli import main
+from inversescope.collect.posterior import Typical
 from inversescope.explain import explain
 from inversescope.explain.explain import _finding, _score, _surest, _with_q_values
 from inversescope.explain.prior import Hypothesis, Prior
@@ -49,7 +50,9 @@ def drawn(labels: Sequence[str | None], weights: Sequence[float] | None = None) 
         InvertedSample(label, (i,), 0.1 * i, weight, False, -1.0, {})
         for i, (label, weight) in enumerate(zip(labels, weights, strict=True))
     )
-    return Inversion("source", (99,), 0, "resid_post.0", 0.1, {}, samples, 0.0, float(len(labels)), None)
+    return Inversion(
+        "source", (99,), 0, "resid_post.0", 0.1, {}, samples, 0.0, float(len(labels)), None, Typical(0.4, 1.4, True)
+    )
 
 
 def hypothesis(labels: Sequence[str | None], value: str = "a", chance: float = 0.25) -> Hypothesis:

@@ -15,6 +15,7 @@ from rich.console import Console
 from small_subject import World, config_text
 
 from inversescope.cli.tables.answers import inversion_table
+from inversescope.collect.posterior import Typical
 from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.run.run import Run
 from inversescope.sites import Site
@@ -107,7 +108,7 @@ def made(text: str | None, weight: float | None, label: str | None, name: str = 
 def by_hand(
     *samples: InvertedSample, text: str = "one two", dropped: int = 0, name: str = "f", label: str | None = "a"
 ) -> Inversion:
-    return Inversion(text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None)
+    return Inversion(text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None, Typical(0.4, 1.4, True))
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():

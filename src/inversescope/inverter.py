@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from inversescope import files
+from inversescope.collect.posterior import Typical, typical
 from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
@@ -70,6 +71,7 @@ class Inversion:
         acceptance: share of all samples with δ at most 0.1.
         effective_sample_size: of the importance weights.
         pareto_k: shape k̂ of the weights' tail before it was smoothed; None where there is no tail to fit.
+        typical: distances that are typical at the bandwidth, to compare those of the samples with.
     """
 
     text: str
@@ -82,11 +84,22 @@ class Inversion:
     acceptance: float
     effective_sample_size: float
     pareto_k: float | None
+    typical: Typical
 
     @property
     def cut_off(self) -> str:
         """What is to be said beside the text where it was too long; else nothing."""
         return f" (its first {self.dropped} tokens left out: too long for the subject)" if self.dropped else ""
+
+    @property
+    def distances(self) -> str:
+        """The median distance of the samples beside what is typical, and their acceptance where it has a meaning."""
+        known = [sample.distance for sample in self.samples if sample.distance is not None]
+        reference = self.typical.reference
+        beside = "" if reference is None else f"reference {text.number(reference)}, "
+        median = text.number(float(np.median(known)) if known else None)
+        accepted = f", acceptance {self.acceptance:.2f}" if self.typical.acceptance_counts else ""
+        return f"median δ {median} ({beside}prior {text.number(self.typical.prior)}){accepted}"
 
     @property
     def unreliable(self) -> bool:
@@ -130,20 +143,21 @@ class Inversion:
                 [
                     text.number(s.distance),
                     text.number(s.weight),
-                    "yes" if s.accepted else "",
+                    *(["yes" if s.accepted else ""] if self.typical.acceptance_counts else []),
                     f"<bdi>{marked(self.text, s.text)}</bdi>",
                 ]
             )
             for s in self.samples
         ]
+        head = ["δ", "weight", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
         features = ", ".join(f"{escape(name)} {text.number(self.shared(name))}" for name in self.labels)
         return (
             f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
             f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
-            f"acceptance {self.acceptance:.2f}, effective sample size {self.effective_sample_size:.1f}, "
+            f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
             f"Pareto k̂ {text.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
             f"weight that shares the source's: {features}</p>"
-            f"<table>{row(['δ', 'weight', 'accepted', 'sample'], 'th')}{''.join(body)}</table>"
+            f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
 
 
@@ -251,6 +265,7 @@ class Inverter:
             sum(sample.accepted for sample in samples) / n,
             float(effective_sample_size(weights)),
             None if np.isnan(shape) else shape,
+            typical(self.run.store, where, target, bandwidth),
         )
 
     def _site(self, address: str) -> Site:

@@ -6,6 +6,7 @@ Dimensions: `targets` inputs of the pool that stand in for targets, `pool` input
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,35 @@ from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.stats import weights
 from inversescope.streams import Stream
+from inversescope.verdicts import ACCEPTED, TRUSTED, acceptance_counts
+
+
+@dataclass(frozen=True)
+class Typical:
+    """Distances to one target that are typical at a bandwidth: medians over the reference and over the prior.
+
+    Attributes:
+        reference: None where the pool is too small for a reference.
+        prior: the same for any input.
+        acceptance_counts: acceptance has a meaning (`verdicts.acceptance_counts`).
+    """
+
+    reference: float | None
+    prior: float
+    acceptance_counts: bool
+
+
+def typical(store: Store, site: Site, target: Float[Tensor, "1 d"], bandwidth: float) -> Typical:
+    """Distances of the pool to an activation, as the posterior and the prior weigh them."""
+    found = store.units(site).distances(store.activations("pool", site), target)[:, 0].double().numpy()
+    pool = store.inputs("pool")
+    shares = posterior(store, found[None], bandwidth)[0]
+    trusted = pool.exact or bool(weights.effective_sample_size(shares) >= TRUSTED)
+    return Typical(
+        weights.weighted_median(found, shares) if trusted else None,
+        weights.weighted_median(found, pool.probability),
+        acceptance_counts(bandwidth, float(shares[found <= ACCEPTED].sum()), trusted),
+    )
 
 
 def posterior(

@@ -1,6 +1,6 @@
 """The arena's page and its LaTeX table, out of its records.
 
-Everything that is drawn here is drawn once and for all: the page has no script.
+All figures are drawn when the page is made: it has no script.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class ArenaRecords:
-    """What the arena left on disk. Rows of `results` that count, by method, site and feature; null: over all."""
+    """Records of the arena. Rows of `results` that count, by method, site and feature; null: over all."""
 
     study: dict[str, Any]
     results: Mapping[tuple[str, str | None, str | None], Row]
@@ -44,7 +44,7 @@ class ArenaRecords:
         return sorted(names, key=lambda name: -(self.results[name, None, None]["accuracy"] or 0.0))
 
     def method(self, name: str) -> Row:
-        """What a method is and what it cost."""
+        """A method and its costs."""
         return next(each for each in self.study["methods"] if each["name"] == name)
 
     def against(self, one: str, other: str) -> Row | None:
@@ -99,7 +99,7 @@ def page(records: ArenaRecords) -> str:
 
 
 def headline(records: ArenaRecords) -> tuple[str, str]:
-    """What the comparison says of ours, and the numbers behind it; by stated rules."""
+    """The outcome of the comparison for our method, and the numbers behind it; by stated rules."""
     names = records.methods
     ours = [name for name in names if name in OURS][:1]
     if not ours or len(names) == 1:

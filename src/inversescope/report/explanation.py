@@ -76,7 +76,7 @@ def marked(source: str, sample: str) -> Markup:
 
 
 def _places(sites: Sequence[str]) -> tuple[str, list[str]]:
-    """What the addresses have in common before their numbers, and what is left of each."""
+    """The common beginning of the addresses, and the rest of each."""
     series = {address.split(".", 1)[0] for address in sites}
     if len(series) > 1 or any("." not in address or "+" in address for address in sites):
         return "", list(sites)
@@ -84,7 +84,7 @@ def _places(sites: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _table(sites: Sequence[Row]) -> dict[str, list[Row | None]]:
-    """Each hypothesis that is above chance at any of the sites, with what every site says of it."""
+    """Each hypothesis that is above chance at any of the sites, with the finding of every site."""
     found = [{finding["hypothesis"]: finding for finding in each["findings"]} for each in sites]
     appeared = {name: None for row in found for name, finding in row.items() if above(finding)}
     return {name: [row.get(name) for row in found] for name in appeared}

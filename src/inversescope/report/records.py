@@ -1,4 +1,4 @@
-"""What a finished run left on disk, read once: tables as rows, JSON as it is."""
+"""Records of a finished run, read once: tables as rows, JSON as it is."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Records:
 
     @property
     def exact(self) -> bool:
-        """Whether the reference is the exact distribution, because every input of the prior was read."""
+        """True where the reference is the exact distribution, because every input of the prior was read."""
         return self.verdicts["truth"] == "exact"
 
     @property
@@ -179,7 +179,7 @@ def _used(run: Path) -> list[Row]:
 
 
 def _on_request(path: Path, columns: tuple[str, ...]) -> list[Row]:
-    """What a command beside the steps found; nothing where it was not called."""
+    """Rows of a command that is no step; none where it was not called."""
     return _table(path, columns).to_pylist() if files.finished(path.parent) else []
 
 

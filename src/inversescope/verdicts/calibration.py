@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """How one kind of question was answered. The divergence is NaN where the truth is not known."""
+    """Measurements of one kind of question. The divergence is NaN where the truth is not known."""
 
     where: str  # in words
     size: float  # the effective sample size of the reference, median over targets
@@ -52,7 +52,7 @@ def of_question(measured: Measured) -> Verdict:
 
 
 def of_site(questions: Sequence[Measured]) -> Verdict:
-    """The verdict on a site: as good as the worst of its questions that can be told."""
+    """The verdict on a site: that of its worst question, among those with a verdict."""
     verdicts = [of_question(measured) for measured in questions]
     for verdict in verdicts:
         if verdict.judgement == "undertrained":
@@ -61,13 +61,13 @@ def of_site(questions: Sequence[Measured]) -> Verdict:
     mean = sum(estimate.value for estimate in known) / len(known) if known else 0.0
     if mean > KL_MEAN:
         return Verdict("undertrained", f"KL {mean:.2f} nats over all its questions")
-    told = [v for m, v in zip(questions, verdicts, strict=True) if m.exact or m.size >= TRUSTED]
-    unclear = [verdict for verdict in told or verdicts if verdict.judgement == "cannot tell"]
+    judged = [v for m, v in zip(questions, verdicts, strict=True) if m.exact or m.size >= TRUSTED]
+    unclear = [verdict for verdict in judged or verdicts if verdict.judgement == "cannot tell"]
     if unclear:
         return unclear[0]
     if known:
         return Verdict("calibrated", f"KL {mean:.2f} nats from the exact distribution over {len(known)} questions")
-    return Verdict("calibrated", f"agrees with the reference in {len(told)} of {len(questions)} questions")
+    return Verdict("calibrated", f"agrees with the reference in {len(judged)} of {len(questions)} questions")
 
 
 def _worst(gaps: Mapping[str, Estimate], where: str) -> str:

@@ -1,4 +1,4 @@
-"""What one activation holds: its samples, and the hypotheses about it."""
+"""Tables for one activation: its samples, and the hypotheses about it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ def inversion_table(inversion: Inversion) -> Group:
     head = (
         f"[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n{inversion.site}, h = {inversion.bandwidth:g}: "
         f"{len(inversion.samples)} samples, "
-        f"acceptance {inversion.acceptance:.2f}, effective sample size {inversion.effective_sample_size:.1f}, "
+        f"{inversion.distances}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {number(inversion.pareto_k)}"
     )
     if inversion.unreliable:
         head += "\n[yellow]unreliable: the weights have a heavy tail for so few samples; draw more with -n[/]"
-    table = Table("δ", "weight", "accepted", "sample")
+    counts = inversion.typical.acceptance_counts
+    table = Table("δ", "weight", *(["accepted"] if counts else []), "sample")
     for sample in inversion.samples:
         text = "[dim]never ended[/]" if sample.text is None else marked(inversion.text, sample.text)
-        table.add_row(number(sample.distance), number(sample.weight), "yes" if sample.accepted else "", text)
+        accepted = ["yes" if sample.accepted else ""] if counts else []
+        table.add_row(number(sample.distance), number(sample.weight), *accepted, text)
     shared = Table("feature", "source", "weight of the samples that share it")
     for name, value in inversion.labels.items():
         shared.add_row(escape(name), escape(value or "undecided"), number(inversion.shared(name)))
@@ -47,7 +49,7 @@ def explanation_table(explanation: Explanation) -> Group:
         (only,) = explanation.sites
         blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
         rest = len(only.findings) - len(blocks)
-        foot = f"[dim]{rest} more that cannot be told from chance[/]" if rest else ""
+        foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
         verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
         return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
     series = {Site.parse(each.site).series for each in explanation.sites}

@@ -1,4 +1,4 @@
-"""What there is to be read and asked: sites, tasks, the installation, a model."""
+"""Tables of sites, tasks, the installation and the checks of a model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def site_checks_table(name: str, checks: Sequence[SiteCheck]) -> Group:
 
 
 def doctor_table(checks: Sequence[Check]) -> Table:
-    """What was examined, what was found, and what to do."""
+    """Each check of the installation, its result, and what to do."""
     table = Table("", "what", "found", "what to do")
     for check in checks:
         table.add_row(_SIGNS[check.ok], check.name, escape(check.found), escape(check.remedy or ""))
@@ -55,7 +55,7 @@ def doctor_table(checks: Sequence[Check]) -> Table:
 
 
 def tasks_table(entries: Iterable[Entry]) -> Table:
-    """Each task by its name, with what its config says of itself."""
+    """Each task by its name, with the docstring of its config."""
     table = Table("task", "what it is", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(entry.name, escape((entry.config.__doc__ or "").split("\n\n")[0]))

@@ -1,4 +1,4 @@
-"""What a run will need: the dry run's answer."""
+"""Needs of a run on disk and in memory, as the dry run shows them."""
 
 from __future__ import annotations
 

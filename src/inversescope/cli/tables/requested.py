@@ -1,4 +1,4 @@
-"""Records that are made on request: other methods beside inversion, and what a language model proposed."""
+"""Records that are made on request: other methods beside inversion, and hypotheses that a language model proposed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def arena_table(folder: Path) -> Group:
 
 
 def disentangle_table(run: Path) -> Group:
-    """Of each way to intervene, the site where it disentangles best over all attributes."""
+    """The best site of each way to intervene, over all attributes."""
     rows = pq.read_table(run / "disentangle" / "results.parquet").to_pylist()
     asked = files.read_json(run / "disentangle" / "questions.json")["attributes"]
     table = Table(box=None, pad_edge=False)
@@ -74,5 +74,5 @@ def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
 
 
 def surest(row: dict) -> float:
-    """What proposed hypotheses are sorted by: the lower end of the corrected score, the undefined last."""
+    """Sorting key of proposed hypotheses: the lower end of the corrected score, the undefined last."""
     return math.inf if row["corrected_low"] is None else -row["corrected_low"]

@@ -1,4 +1,4 @@
-"""What a run found, and what to plan a larger one with: each step's records as a table."""
+"""Records of each step as a table, and tables for planning a larger run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray
 
 
 def verdict_table(run: Path) -> Group:
-    """What the generator's calibration says of every site, by query, and of the prior."""
+    """Verdicts of the calibration on every site, by query, and on the prior."""
     found = files.read_json(run / "calibrate" / "verdicts.json")
     table = Table(box=None, pad_edge=False)
     for column in ("site", "query", "verdict", "because"):
@@ -100,13 +100,13 @@ def verdict_table(run: Path) -> Group:
 
 
 def _prior_line(prior: dict) -> str:
-    """What the null condition gives, in a line."""
+    """The draws without a condition against the prior, in a line."""
     known = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
     return f"no condition against the prior: {known}two-sample test p = {prior['p_value']:.2f}"
 
 
 def causal_table(run: Path) -> Group:
-    """What runs with other activations say of each site, for the feature of the largest effect there."""
+    """Effects of other activations at each site, for the feature of the largest effect there."""
     rows = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
     table = Table(box=None, pad_edge=False)
     for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
@@ -123,7 +123,7 @@ def causal_table(run: Path) -> Group:
 
 
 def hypotheses_table(run: Path) -> Group:
-    """The first hypotheses of every site at the largest bandwidth that confirmed any: what is told even from afar."""
+    """The first hypotheses of every site at the largest bandwidth that confirmed any."""
     rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
     counts = files.read_json(run / "mine" / "search.json")
     table = Table(box=None, pad_edge=False)
@@ -144,7 +144,7 @@ def hypotheses_table(run: Path) -> Group:
 
 
 def not_tried(missing: Mapping[str, str]) -> list[Text]:
-    """A line that says which kinds of candidates were not tried, and what to install; none where all were.
+    """A line with the kinds of candidates that were not tried, and what to install; none where all were.
 
     `missing`: kind -> remedy.
     """
