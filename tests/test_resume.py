@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import random
+import runpy
 import signal
 import sys
 import time
@@ -116,15 +117,13 @@ def read_everything(run: Path) -> None:
                 files.check(path.parent)
 
 
+COMPARE = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "same_numbers.py"))
+
+
 def assert_same_numbers(run: Path, undisturbed: Path) -> None:
-    for name in ("score/results.json", "train/generator.safetensors", "train/losses.parquet"):
-        assert (run / name).read_bytes() == (undisturbed / name).read_bytes(), name
-    tables = ("distances", "quality", "specificity", "failures")
-    for name in (
-        *("collect/inputs.parquet", "verify/samples.parquet", "causal/runs.parquet"),
-        *(f"score/{name}.parquet" for name in tables),
-    ):
-        assert pq.read_table(run / name).equals(pq.read_table(undisturbed / name)), name
+    assert list(COMPARE["differences"](run, undisturbed, COMPARE["Renamed"]({}))) == []
+    weights = "train/generator.safetensors"
+    assert (run / weights).read_bytes() == (undisturbed / weights).read_bytes()
     read_everything(run)
     assert {path.name for path in run.iterdir() if path.is_dir()} == set(STEPS)
     assert [path for path in run.rglob("*") if path.name.startswith(".")] == []
