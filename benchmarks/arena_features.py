@@ -2,7 +2,7 @@
 
     python benchmarks/arena_features.py ARENA ONE OTHER FEATURE [FEATURE ...]
 
-ARENA is the folder of a finished arena. Of every target the share of the features' labels that a method identifies at
+ARENA is the folder of a finished arena. Share of the features' labels that a method identifies, for every target at
 a site (ties split), and the difference of ONE over OTHER on the same targets, with the q-value of an exact
 sign test over the sites. Prints Markdown.
 """
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def identified(folder: Path, method: str, features: list[str], chosen: dict) -> dict[str, ndarray]:
-    """Of each site and target the share of the features that is identified; NaN where none has a label."""
+    """Share of the features identified for each site and target; NaN where none has a label."""
     rows = pq.read_table(folder / method.replace(" ", "-") / "answers.parquet").to_pylist()
     found: dict[str, dict[int, list[float]]] = {}
     for row in rows:

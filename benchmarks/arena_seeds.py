@@ -1,10 +1,11 @@
-"""Whether two arenas agree: each method's share of labels identified, seed against seed, and the two rankings.
+"""Agreement of two arenas: each method's share of labels identified, seed against seed, and the two rankings.
 
     inversescope arena runs/demo && inversescope arena runs/demo-seed-1
     python benchmarks/arena_seeds.py runs/demo/arena runs/demo-seed-1/arena
 
-Of two runs the targets differ too, so that their intervals are independent: the difference has the root of the sum of
-their squared half widths. Of one run (--seed, --out) the targets are the same, and the interval is wider than need be.
+Two runs have different targets, so that their intervals are independent: the difference has the root of the sum of
+their squared half widths. Two seeds of one run (--seed, --out) have the same targets, and the
+interval is wider than need be.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def decided(table: pa.Table, feature: str) -> ndarray:
 
 
 def share(weights: ndarray, same: ndarray) -> ndarray:
-    """Of each target's weights those that share its label; NaN where there are none."""
+    """Weight of each target's inputs that share its label; NaN where there are none."""
     total = weights.sum(0)
     return np.divide((weights * same).sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
 

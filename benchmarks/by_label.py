@@ -1,4 +1,4 @@
-"""Which label of a feature is told where: of in-context learning, which layer knows which task.
+"""Labels of a feature, one by one, over the sites: for in-context learning, the layers that encode each task.
 
     python benchmarks/by_label.py RUN FEATURE BANDWIDTH
 
@@ -22,7 +22,7 @@ from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.weights import log_kernel, normalise
 
-STANDING_IN = 40
+STAND_INS = 40
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 def score(store: Store, site: Site, pool: ndarray, label: str, bandwidth: float) -> Estimate:
     """Over the inputs of one label, none of which counts as its own neighbour."""
-    places = np.flatnonzero(pool == label)[:STANDING_IN]
+    places = np.flatnonzero(pool == label)[:STAND_INS]
     activations = store.activations("pool", site)
     distances = store.units(site).distances(activations[places], activations).numpy()
     distances[np.arange(len(places)), places] = np.inf

@@ -94,7 +94,7 @@ def _measured(run: Run, generator: Generator, name: str, training: float) -> lis
 
 @dataclass(frozen=True)
 class Accepted:
-    """What was drawn for each site and target: distinct inputs within the limit, of those that there are."""
+    """Draws for each site and target: distinct inputs within the limit, of those that there are."""
 
     found: Int[np.ndarray, "sites targets"]
     possible: Int[np.ndarray, "sites targets"]

@@ -1,4 +1,4 @@
-"""What corrects the generator's draws at the lowest cost: effective sample size per second, against the exact answer.
+"""Corrections of the generator's draws by cost: effective sample size per second, against the exact answer.
 
     python benchmarks/correction.py runs/demo resid_post.2 resid_post.14 resid_post.29
 
@@ -204,7 +204,7 @@ def by_count_each(logs: Float[ndarray, " rows"], n: int) -> Float[ndarray, " row
 
 
 def methods(h: float) -> dict[str, Method]:
-    """What is compared, by name."""
+    """The compared methods, by name."""
     ways: dict[str, Weigh] = {
         "as they come": lambda logs, _q, _x: np.full(len(logs), 1 / len(logs)),
         "by count": by_count,

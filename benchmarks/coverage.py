@@ -1,4 +1,4 @@
-"""How often 95% intervals hold the truth, by method, and how often tests find what is there. Simulated; no model.
+"""Coverage of 95% intervals, by method, and power of the tests. Simulated; no model.
 
     python benchmarks/coverage.py [TIMES]
 
@@ -78,13 +78,13 @@ def scores(
         each, truth = (spread(chance, alike, rng) if model.endswith("varied") else chance), 0.0
     else:
         low, high = (0.85, 0.99) if model == "κ near 1" else (0.1, 0.95)
-        told = (
+        encoded = (
             np.full(len(prior), rng.uniform(low, high))
             if model != "κ by label"
             else rng.uniform(0.02, 0.98, len(prior))
         )
-        each = chance + (1 - chance) * spread(told[labels], alike, rng)
-        truth = float((told * prior * (1 - prior)).sum() / (prior * (1 - prior)).sum())
+        each = chance + (1 - chance) * spread(encoded[labels], alike, rng)
+        truth = float((encoded * prior * (1 - prior)).sum() / (prior * (1 - prior)).sum())
     return rng.binomial(samples, each) / samples, chance, truth
 
 
@@ -100,7 +100,7 @@ def covered(draw: Callable, place: object, methods: list[Interval], times: int) 
 
 
 def donors(shape: float, sizes: tuple[int, ...], means: tuple[float, float], times: int) -> float:
-    """How often the interval of one source's necessity holds the truth, in percent: `sizes` random donors (mean
+    """Coverage of the interval of one source's necessity, in percent: `sizes` random donors (mean
     divergence 1), others and those with the same label (`means`), divergences from a gamma distribution of `shape`.
     """
     rng, hits = np.random.default_rng([*sizes, int(10 * shape)]), 0
@@ -120,12 +120,12 @@ def signs_of_pairs(shares: ndarray, labels: ndarray, rng: np.random.Generator) -
     return float(stats.binom.sf(above, n, 0.5) + rng.random() * stats.binom.pmf(above, n, 0.5))
 
 
-def power(prior: ndarray, told: float, targets: int, times: int) -> list[float]:
-    """How often each test has p < 0.01 where samples (16) have their target's label oftener, by `told` of the rest."""
+def power(prior: ndarray, encoded: float, targets: int, times: int) -> list[float]:
+    """Share of p < 0.01 for each test, if samples (16) have their target's label oftener, by `encoded` of the rest."""
     rng, found = np.random.default_rng(0), []
     for _ in range(times):
         labels = rng.choice(len(prior), targets, p=prior)
-        posterior = (1 - told) * prior + told * np.eye(len(prior))[labels]
+        posterior = (1 - encoded) * prior + encoded * np.eye(len(prior))[labels]
         shares = np.array([rng.multinomial(16, row) for row in posterior]) / 16
         found.append([signs_of_pairs(shares, labels, rng), shuffle_test(shares, labels, 0, rng)])
     return (100 * (np.array(found) < 0.01).mean(0)).tolist()
@@ -148,9 +148,9 @@ def main(times: int) -> None:
         table.add_row(f"{sizes}, {means[0]:g} and {means[1]:g}", *cells)
     Console(width=220).print(table)
     table = Table("p < 0.01: signs of pairs / shuffles", "24 targets", "100 targets")
-    for name, told in product(PRIORS, (0.1, 0.3)):
-        found = [power(PRIORS[name], told, targets, times) for targets in (24, 100)]
-        table.add_row(f"{name}, told {told:g}", *(f"{signs:.0f} / {shuffles:.0f}" for signs, shuffles in found))
+    for name, encoded in product(PRIORS, (0.1, 0.3)):
+        found = [power(PRIORS[name], encoded, targets, times) for targets in (24, 100)]
+        table.add_row(f"{name}, encoded {encoded:g}", *(f"{signs:.0f} / {shuffles:.0f}" for signs, shuffles in found))
     Console(width=220).print(table)
 
 

@@ -1,4 +1,4 @@
-"""Which estimate of an entropy has the least bias with few samples. Simulated; no model.
+"""Bias of entropy estimates with few samples. Simulated; no model.
 
     python benchmarks/entropies.py
 

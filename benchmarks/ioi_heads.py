@@ -1,4 +1,4 @@
-"""Which heads do indirect object identification: score times causal effect against activation patching.
+"""Heads that do indirect object identification: score times causal effect against activation patching.
 
     python benchmarks/ioi_heads.py runs/demo
 
@@ -121,7 +121,7 @@ def _codes(run: Run, feature: str) -> tuple[ndarray, ndarray]:
 
 
 def _weights(run: Run, heads: list[Site], bandwidth: float) -> dict[Site, ndarray]:
-    """Of the pool's inputs for each target, [targets, pool]."""
+    """Weights of the pool's inputs for each target, [targets, pool]."""
     distances = load_file(run.folder / "reference" / "distances.safetensors")
     return {site: normalise(log_kernel(distances[str(site)].T.astype(float), bandwidth)) for site in heads}
 

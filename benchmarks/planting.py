@@ -2,8 +2,8 @@
 
     python benchmarks/planting.py runs/enumerable [steps]
 
-One is stopped after a few steps (20 unless told otherwise): every site must be called undertrained. The run's own is
-asked at bandwidths outside the range of each site: every question must come back as one that cannot be told. The run
+One is stopped after a few steps (20 by default): every site must be called undertrained. The run's own is
+asked at bandwidths outside the range of each site: every question must come back as "cannot tell". The run
 must be trained, and its pool the whole prior. Nothing is written into it.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/same_numbers.py RUN OTHER [--map RENAMED.toml]
 
-The map names what is called otherwise in RUN, so that a change of names can be told from a change of numbers. Paths are
+The map lists names that differ in RUN, so that a change of names can be separated from a change of numbers. Paths are
 globs of OTHER's files; a value of "" says that there is no such thing in RUN.
 
     [files]                                      # path in OTHER = path in RUN
@@ -37,7 +37,7 @@ SECONDS = ("seconds", "training", "answering", "memory", "verified", "sha256")  
 
 
 class Renamed:
-    """What is called otherwise in the first run (see the module's docstring)."""
+    """Names that differ in the first run (see the module's docstring)."""
 
     def __init__(self, names: Mapping[str, Any]):
         self._files = names.get("files", {})

@@ -1,4 +1,4 @@
-"""How divergence and acceptance change with the activation's dimension, the generator's size, the training, the inputs.
+"""Divergence and acceptance over the activation's dimension, the generator's size, the training, the inputs.
 
     python benchmarks/scaling.py runs/enumerable 30      # seconds of training for each point; a quarter of an hour
 

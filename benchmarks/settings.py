@@ -1,4 +1,4 @@
-"""What the benchmarks share: a collected run with other settings, training for a given time, and what to measure."""
+"""Common parts of the benchmarks: a collected run with other settings, training for a given time, and measures."""
 
 from __future__ import annotations
 

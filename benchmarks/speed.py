@@ -1,4 +1,4 @@
-"""How fast the generator trains and draws, beside its own backbone without conditions, and beside InversionView's way.
+"""Speed of the generator in training and drawing, beside its own backbone without conditions, and InversionView's.
 
     python benchmarks/speed.py runs/enumerable [generator.width=256 ...]
 

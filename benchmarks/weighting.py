@@ -1,4 +1,4 @@
-"""How near the consistency of every feature comes to the exact one, as the draws come and after importance weighting.
+"""Distance of every feature's consistency from the exact one, as the draws come and after importance weighting.
 
     python benchmarks/weighting.py runs/enumerable [draws]
 

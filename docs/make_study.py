@@ -74,7 +74,7 @@ def heads(run: Path, h: float) -> list[Row]:
 
 
 def best_heads(scores: Sequence[Row]) -> str:
-    """Of each feature the five heads whose interval begins highest."""
+    """The five heads with the highest lower end of the interval, for each feature."""
 
     def line(feature: str) -> list[str]:
         mine = sorted((r for r in scores if r["feature"] == feature), key=lambda r: -r["corrected_low"])[:5]
