@@ -42,7 +42,7 @@ def test_the_config_page_is_current():
 @pytest.mark.parametrize("commands", fences("bash"))
 def test_documented_commands_exist(commands: str):
     page = CLI_PAGE.read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([\w./]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    targets = set(re.findall(r"^([\w./-]+):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     for line in commands.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["make"]:

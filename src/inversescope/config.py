@@ -1,4 +1,4 @@
-"""What a run is asked to do: one TOML file, frozen, without unknown keys."""
+"""Config of a run: one TOML file, frozen, without unknown keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SubjectConfig(_Section):
 
 
 class CollectConfig(_Section):
-    """Which inputs are drawn from the prior, and at which sites they are read."""
+    """Inputs drawn from the prior, and the sites at which they are read."""
 
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",), min_length=1, description="where the reference is computed; wildcards allowed"
@@ -109,7 +109,7 @@ class GeneratorConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """How the generator is trained: next-token loss on noised activations."""
+    """Training of the generator: next-token loss on noised activations."""
 
     steps: PositiveInt = Field(default=1000, description="optimizer steps, unless every site is calibrated before")
     check: PositiveInt = Field(default=200, description="steps between checks of the calibration")
@@ -145,7 +145,7 @@ class TrainConfig(_Section):
 
 
 class SampleConfig(_Section):
-    """What is drawn for every target at every site of the generator."""
+    """Draws for every target at every site of the generator."""
 
     bandwidths: tuple[PositiveFloat, ...] = Field(
         default=(0.05, 0.1, 0.3, 0.5), min_length=1, description="where consistency is measured, as radii in δ"
@@ -160,7 +160,7 @@ class SampleConfig(_Section):
 
 
 class CalibrateConfig(_Section):
-    """How the generator is compared with the truth, or with the reference where the truth is not known."""
+    """Comparison of the generator with the truth, or with the reference if the truth is not known."""
 
     targets: int = Field(default=32, ge=2, description="inputs of the pool that stand in for targets")
     draws: PositiveInt = Field(default=32, description="draws for each of them at each question")
@@ -175,7 +175,7 @@ class CalibrateConfig(_Section):
 
 
 class CausalConfig(_Section):
-    """How it is found out whether the subject uses what a site says: its source inputs, run with other activations."""
+    """Causal check, does the subject use what a site encodes: its source inputs, run with other activations."""
 
     targets: PositiveInt = Field(default=32, description="source inputs run so, from the first; fewer where there are")
     donors: PositiveInt = Field(

@@ -103,7 +103,7 @@ def finish(folder: Path, files: Iterable[Path], **facts: object) -> None:
 
 
 def finished(folder: Path) -> bool:
-    """Whether the folder's step is done."""
+    """True if the folder's step is done."""
     return (folder / MANIFEST).exists()
 
 

@@ -58,7 +58,7 @@ class InvertedSample:
 
 @dataclass(frozen=True)
 class Inversion:
-    """What inverting one activation gave: the samples, nearest first, and how good they are.
+    """Result of inverting one activation: the samples, nearest first, and how good they are.
 
     Attributes:
         text: the source input, up to the position that was read.
@@ -88,7 +88,7 @@ class Inversion:
 
     @property
     def cut_off(self) -> str:
-        """What is to be said beside the text where it was too long; else nothing."""
+        """Note beside a text that was too long; empty otherwise."""
         return f" (its first {self.dropped} tokens left out: too long for the subject)" if self.dropped else ""
 
     @property
@@ -103,7 +103,7 @@ class Inversion:
 
     @property
     def unreliable(self) -> bool:
-        """Whether the weights have a tail too heavy for so few samples: other draws might say something else."""
+        """True if the weights have a tail too heavy for so few samples: other draws might say something else."""
         return self.pareto_k is not None and self.pareto_k > largest_reliable_shape(len(self.samples))
 
     def resample(self, n: int, seed: int = 0) -> tuple[InvertedSample, ...]:
@@ -206,7 +206,7 @@ class Inverter:
     ) -> Inversion:
         """Draw `n` inputs for the activation of `text` at a position, and verify each.
 
-        Of a text that is too long for the subject, the tokens nearest to the position are kept.
+        If the text is too long for the subject, the tokens nearest to the position are kept.
 
         Args:
             text: a text, or a conversation: `[{"role": "user", "content": "..."}, ...]`.

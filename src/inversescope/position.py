@@ -1,4 +1,4 @@
-"""Which position of a text or a conversation is read: the input is what comes up to there, that token included."""
+"""Position of a text or a conversation that is read: the input is what comes up to there, that token included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AROUND = 16  # characters shown on each side of one
 
 @runtime_checkable
 class Reader(Protocol):
-    """What finding a position needs of the subject."""
+    """Subject's part in finding a position."""
 
     @property
     def prefix(self) -> tuple[int, ...]:
@@ -145,7 +145,7 @@ def _ending(subject: Reader, tokens: Sequence[int], end: int) -> int:
 
 
 def _end_of_turn(subject: Reader, messages: Messages, text: str, role: str, turn: int) -> int:
-    """Where a message's content ends in the decoded text of the conversation, in characters."""
+    """End of a message's content in the decoded text of the conversation, in characters."""
     turns = [number for number, message in enumerate(messages) if message["role"] == role]
     if not turns:
         roles = dict.fromkeys(message["role"] for message in messages)

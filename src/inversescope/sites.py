@@ -1,4 +1,5 @@
-"""Where a subject is read: the address of an activation, its grammar, and the wildcards that select many.
+"""Sites, the places at which a subject is read: the address of an activation, its grammar, and the wildcards that
+select many.
 
 embed                        the last token's embedding
 resid_post.15                the residual stream after layer 15
@@ -58,12 +59,12 @@ class SubjectShape:
     mlp_width: int
 
     def numbers(self, point: str) -> tuple[tuple[str, int], ...]:
-        """What the numbers behind a point count, and how many there are: of layers, then of heads."""
+        """Numbers behind a point, their meaning and their count: of layers, then of heads."""
         limits = {"layer": self.layers, "head": self.heads, "key/value head": self.key_value_heads}
         return tuple((name, limits[name]) for name in _NUMBERS[point])
 
     def coordinates(self, point: str) -> int:
-        """How many coordinates a point has, of one head where it is read per head."""
+        """Number of coordinates of a point, of one head if it is read per head."""
         if point == "mlp_act":
             return self.mlp_width
         return self.head_width if point in ("q", "k", "v", "z") else self.width

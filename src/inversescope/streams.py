@@ -64,6 +64,6 @@ class TorchStream(Enum):
     ARENA = None, "everything that the arena's methods draw and train, but for the steps of training"
 
     def seed(self, seed: int, place: int = 0) -> int:
-        """What torch is seeded with in a run of this seed; `place` tells apart the stream's uses, such as steps."""
+        """Seed of torch in a run of this seed; `place` separates the stream's uses, such as steps."""
         offset, _ = self.value
         return seed if offset is None else seed * 1_000_003 + offset + place

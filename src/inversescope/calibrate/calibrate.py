@@ -1,6 +1,6 @@
-"""How close the generator comes to the distribution that it claims to sample, asked about stand-ins for targets.
+"""Distance of the generator from the distribution that it samples, on inputs that stand in for targets.
 
-Where the pool is the whole prior the truth is known: divergence and total variation are computed. Else the reference
+If the pool is the whole prior, the truth is known: divergence and total variation are computed. Else the reference
 from the pool is what the draws are compared with, feature by feature. Records: `records.calibrate`.
 """
 
@@ -101,7 +101,7 @@ def _status(queries: Sequence[Sequence[Measured]]) -> SiteStatus:
 
 
 def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tuple[float, float]) -> Sequence[float]:
-    """Which bandwidths a site is asked about."""
+    """Bandwidths of a site."""
     if config.bandwidths == "range":
         return np.geomspace(*trained, IN_RANGE).tolist()
     return config.bandwidths or sampled

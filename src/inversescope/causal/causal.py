@@ -67,7 +67,9 @@ _ITSELF = Group(None, OWN, "source", [Donor((), 0.0)])
 
 @dataclass(frozen=True)
 class World:
-    """What the step reads. `labels` are the features, by name; `of_site` those that are asked of one site alone."""
+    """Records that the step reads. `labels` are the features, by name; `of_site` those that are asked of one site
+    alone.
+    """
 
     run: Path
     store: Store
@@ -82,7 +84,7 @@ class World:
 
     @cached_property
     def rows(self) -> dict[str, dict[Tokens, int]]:
-        """Where each split has each of its inputs."""
+        """Row of each input in its split."""
         return {split: {x: row for row, x in enumerate(self.store.inputs(split).tokens)} for split in SPLITS}
 
 
@@ -209,7 +211,9 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
 
 
 def activations(world: World, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
-    """Those of the inputs at the site. What was run when collecting is not run again; the others are, each once."""
+    """Activations of the inputs at the site. Inputs that were run when collecting are not run again; the others are,
+    each once.
+    """
     unread = set(inputs)
     found: dict[Tokens, Tensor] = {}
     for split, rows in world.rows.items():
@@ -225,7 +229,7 @@ def activations(world: World, site: Site, inputs: Collection[Tokens]) -> dict[To
 def _measure(
     world: World, tokens: Tokens, patches: Sequence[Mapping[Site, Tensor]]
 ) -> dict[str, Float[ndarray, " rows"]]:
-    """What becomes of the next token with each of the patches, of which the first is none: KL in nats, and the logit
+    """Next-token distributions with each of the patches, of which the first is none: KL in nats, and the logit
     difference (NaN where the task has none).
     """
     source, contrast = Source(world.subject, tokens), world.contrast(tokens)

@@ -1,4 +1,4 @@
-"""What runs with other activations say of a site: the effect of each kind of donor, sufficiency and necessity.
+"""Effects of other activations at a site: the effect of each kind of donor, sufficiency and necessity.
 
 Arithmetic on records; knows no subject. Records: `records.causal`. Undefined is NaN here, null there.
 """
@@ -85,7 +85,7 @@ class _Compared:
         }
 
     def _nothing(self, kl: Mapping[str, Float[ndarray, " targets"]]) -> str | None:
-        """Why there is no effect to be divided up; None if there is one."""
+        """Reason for no effect to be divided up; None if there is one."""
         if not self.targets:
             return "no target has donors of its label and of another"
         if kl[RANDOM].mean() <= max(MOVES, MOVES_TIMES * kl[OWN].mean()):

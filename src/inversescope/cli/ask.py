@@ -26,7 +26,7 @@ def invert(
 ) -> None:
     """Inputs that would have produced the activation of TEXT at a site and a position, each verified by running it.
 
-    Of a text that is too long for the subject, the tokens nearest to the position are kept.
+    If the text is too long for the subject, the tokens nearest to the position are kept.
     """
     from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
@@ -51,7 +51,7 @@ def explain(
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the draws.")] = 0,
     html: Annotated[Path | None, typer.Option("--html", help="Also write it as a page, and as JSON beside it.")] = None,
 ) -> None:
-    """What the activation of TEXT encodes: a ranked list of hypotheses, tested, with samples for and against each.
+    """Explain the activation of TEXT: a ranked list of hypotheses, tested, with samples for and against each.
 
     Half of the draws propose hypotheses, from the task's features and from the words of the prior; the other half
     confirms them. At several sites: a table of where which of them appears and disappears.

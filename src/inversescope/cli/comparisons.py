@@ -138,7 +138,7 @@ def power(
     ] = 0.3,
     width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
 ) -> None:
-    """How many targets and samples give an interval of this width: the rate of consistency, ± half its 95% interval."""
+    """Number of targets and samples for an interval of this width: the rate of consistency, ± half its 95% interval."""
     from inversescope.cli.tables.runs import power_table
 
     if run is not None:

@@ -1,4 +1,4 @@
-"""How far a step is, on the terminal: a bar, or a line now and then where there is no terminal to draw one on."""
+"""Progress of a step, on the terminal: a bar, or a line now and then where there is no terminal to draw one on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 60  # between two lines in a log
 
 @contextmanager
 def shown(step: str, screen: Console) -> Iterator[Progress]:
-    """What to call as the step goes on."""
+    """Function to call as the step goes on."""
     if not screen.is_terminal:
         yield _lines(step, screen)
         return

@@ -51,7 +51,7 @@ def propose(
     """Let a language model propose what a site encodes, and score it on targets that it was not shown.
 
     Any OpenAI-compatible endpoint, also a local one: INVERSESCOPE_BASE_URL, INVERSESCOPE_MODEL, and the key, if one is
-    needed, in INVERSESCOPE_API_KEY. What it can cost is said before anything is sent.
+    needed, in INVERSESCOPE_API_KEY. The largest possible cost is printed before anything is sent.
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope import propose as proposing

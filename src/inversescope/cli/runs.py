@@ -95,7 +95,7 @@ def extend(
     run: RunFolder,
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, with more inputs or sites.")],
 ) -> None:
-    """Add inputs or sites to a run. What is collected is kept; the step `collect` then reads what is missing."""
+    """Add inputs or sites to a run. Collected inputs are kept; the step `collect` then reads the missing ones."""
     text = read_config(config)
     with screen.status("loading the subject"):
         from inversescope.run.extend import extend

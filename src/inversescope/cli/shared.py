@@ -1,4 +1,4 @@
-"""What every command shares: the application, the screen, options that several take, and how to be interrupted."""
+"""Common parts of the commands: the application, the screen, options that several take, and how to be interrupted."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def require_same_config(folder: Path, config: str) -> None:
 
 
 def show(folder: Path, step: str) -> None:
-    """What a run says after a step: its scores, and where the report is."""
+    """Output of a run after a step: its scores, and where the report is."""
     from inversescope.cli.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
 
     tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}

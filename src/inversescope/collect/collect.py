@@ -1,6 +1,7 @@
 """Inputs from the prior in three splits, and their activations in shards: what everything later reads.
 
-A shard holds some sites of some rows of a split. What no shard holds is read: the rest after an interruption, and the
+A shard holds some sites of some rows of a split. Inputs that no shard holds are read: the rest after an interruption,
+and the
 inputs and the sites by which the config has grown. Never more than one shard's activations are in memory.
 """
 
@@ -75,7 +76,7 @@ class _Part:
     missing: tuple[Site, ...]
 
     def bytes(self, subject: Subject) -> int:
-        """What reading it puts on the disk."""
+        """Bytes on the disk."""
         return FLOAT * self.rows * sum(subject.dimension(site) for site in self.missing)
 
 
@@ -93,7 +94,7 @@ def _parts(store: Store, split: str, sites: Sequence[Site], size: int) -> Iterat
 
 
 def _room(folder: Path, needed: int) -> str:
-    """How much is to be written, in words, if it fits on the disk."""
+    """Bytes to be written, in words, if they fit on the disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What `collect` wrote: the inputs of each split, and their activations."""
+"""Records of `collect`: the inputs of each split, and their activations."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Store:
 
     @cached_property
     def exact(self) -> bool:
-        """Whether the pool is the whole prior, so that sums over it are exact."""
+        """True if the pool is the whole prior, so that sums over it are exact."""
         return self.inputs("pool").exact
 
     @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits

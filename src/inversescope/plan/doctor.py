@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and what to do: one `Check` each, for the CLI or a notebook to show."""
+"""Installed parts, missing parts, and the remedy: one `Check` each, for the CLI or a notebook to show."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How many bytes a run takes, on the disk and in memory: from shapes and counts alone, before anything is run.
+"""Bytes of a run, on the disk and in memory: from shapes and counts alone, before anything is run.
 
-What is kept follows exactly from shapes. What a batch takes in passing depends on kernels and allocators; it is
-reckoned from the tensors that stand side by side at the widest place.
+Bytes that are kept follow exactly from shapes. A batch's passing memory depends on kernels and allocators; it is
+estimated from the tensors that exist side by side at the widest place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EIGEN, COPIES = 4, 3
 
 
 class Footprint:
-    """Of a run whose inputs are drawn.
+    """Bytes of a run whose inputs are drawn.
 
     Args:
         config: what is asked for.
@@ -67,7 +67,7 @@ class Footprint:
 
     @property
     def activations(self) -> int:
-        """What `collect` writes of them."""
+        """Bytes that `collect` writes of them."""
         read = ("pool", "target") if self._config.collect.train == "all" else tuple(self.rows)
         return FLOAT * sum(self.rows[split] * self.coordinates[split] for split in read)
 
@@ -82,7 +82,7 @@ class Footprint:
         return self.generator + 3 * self._learned
 
     def disk(self, inputs: int) -> dict[str, int]:
-        """What stays there; `inputs` bytes is the table of them."""
+        """Bytes that stay there; `inputs` bytes is the table of them."""
         samples = self._config.sample
         drawn = len(samples.bandwidths) + 1  # edits are measured at every site, too
         rows = self.rows["target"] * samples.samples * (drawn * len(self._sites["train"]) + 1)
@@ -147,7 +147,7 @@ class Footprint:
 
 
 def weights_bytes(model: PreTrainedModel, bits: int | None) -> int:
-    """Of a model that may have no weights; with `bits`, those of its linear maps, the head aside, are rounded."""
+    """Bytes of a model that may have no weights; with `bits`, its linear maps, except the head, are rounded."""
     whole = sum(weight.nbytes for weight in model.parameters())
     if bits is None:
         return whole

@@ -55,7 +55,7 @@ class Needs:
 
 
 def needs(config_text: str, name: str) -> Needs:
-    """What a run of a config (TOML text) will need; `name` is used in messages. No weights are downloaded.
+    """Needs of a run of a config (TOML text); `name` is used in messages. No weights are downloaded.
 
     Raises:
         UserError: the config cannot be used, or there is neither the model nor its configuration.

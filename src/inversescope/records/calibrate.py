@@ -18,7 +18,9 @@ CALIBRATION = table(
     estimate("kl", "Kullback-Leibler divergence from the truth to the generator, nats, mean over stand-ins"),
     column("kl_worst", "float64?", "the largest of any stand-in, nats"),
     estimate("tv", "total variation between the two, 0 to 1"),
-    column("verdict", "string", "`calibrated`, `undertrained` or `cannot tell`, by [the rules](method.md#verdicts)"),
+    column(
+        "verdict", "string", "`calibrated`, `undertrained` or `cannot tell`, by [the rules](statistics.md#verdicts)"
+    ),
     column("reason", "string", "the measurement that decided it"),
 )
 GAPS = table(

@@ -80,7 +80,7 @@ USED = table(
         "verdict",
         "string",
         "`encoded and used`, `encoded, unused`, `neither` or `cannot tell`, by "
-        "[the rules](method.md#used-or-merely-present)",
+        "[the rules](statistics.md#used-or-merely-present)",
     ),
     column("reason", "string", "the measurement that decided it"),
 )

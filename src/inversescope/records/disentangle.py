@@ -79,8 +79,8 @@ BEGUN = document(
 
 DISENTANGLE = Room(
     "disentangle",
-    "Made by `inversescope disentangle`: [RAVEL's causal metric](method.md#cause-isolate-disentangle), for tasks that "
-    "ask questions.",
+    "Made by `inversescope disentangle`: [RAVEL's causal metric](statistics.md#cause-isolate-disentangle), for tasks "
+    "that ask questions.",
     (RUNS, PARTS, RESULTS, ISOLATION, QUESTIONS, BEGUN),
     on_request=True,
 )

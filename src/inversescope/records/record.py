@@ -81,7 +81,7 @@ class Record:
         return self.path.rsplit("/", 1)[-1]
 
     def describes(self, path: str) -> bool:
-        """Whether a path in the run directory is one of these files."""
+        """True if a path in the run directory is one of these files."""
         pattern = re.escape(self.path)
         for name, expression in PARTS.items():
             pattern = pattern.replace(name, expression)

@@ -56,7 +56,7 @@ SAMPLES = table(
         "float64?",
         "only for `generator`: importance weight, Pareto-smoothed, an input's weight shared evenly by its draws; the "
         "weights of one target, site and bandwidth sum to 1. The weight before smoothing follows from the other "
-        "columns, see [the method](method.md#from-draws-to-evidence)",
+        "columns, see [the method](statistics.md#from-draws-to-evidence)",
     ),
     column(
         "pareto_k",

@@ -11,7 +11,7 @@ RESULTS = table(
         "method",
         "string",
         "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, `perturbation`; "
-        "see [the method](method.md#scoring-a-hypothesis)",
+        "see [the method](statistics.md#scoring-a-hypothesis)",
     ),
     *SITE_PARTS,
     column("feature", "string", "the feature"),
@@ -29,7 +29,7 @@ RESULTS = table(
         "p_value",
         "float64?",
         "of sharing the label with the target's own samples more than with those of shuffled targets, exact; see "
-        "[the method](method.md#how-sure-a-score-is). Only for `generator`, `weighted` and `reference`",
+        "[the method](statistics.md#how-sure-a-score-is). Only for `generator`, `weighted` and `reference`",
     ),
     column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
     column("ess", "float64?", "effective sample size, median over targets"),
@@ -91,7 +91,7 @@ QUALITY = table(
     "score/quality.parquet",
     "One row a site and bandwidth, for the sites that the generator was trained on. Columns that begin with `pool_` "
     "are of real inputs: the pool's, resampled by the kernel, for the targets where the reference can be relied on. "
-    "See [the method](method.md#the-quality-of-the-samples).",
+    "See [the method](statistics.md#the-quality-of-the-samples).",
     column("site", "string", "the site"),
     column("bandwidth", "float64", "h"),
     column("distinct, pool_distinct", "float64?", "share of a target's inputs that are distinct, over all targets"),
@@ -147,8 +147,8 @@ FAILURES = table(
     column(
         "reasons",
         "list of string",
-        "every [rule](method.md#failures) that holds, with the measurement; empty where half of the draws or more are "
-        "accepted",
+        "every [rule](statistics.md#failures) that holds, with the measurement; empty where half of the draws or more "
+        "are accepted",
     ),
 )
 SUMMARY = document(
@@ -161,7 +161,7 @@ SUMMARY = document(
 HYPOTHESES = table(
     "mine/hypotheses.parquet",
     "One row a hypothesis that was found at a site and bandwidth on half the targets. Every number but `discovery` is "
-    "of the other half alone. See [the method](method.md#finding-a-hypothesis).",
+    "of the other half alone. See [the method](statistics.md#finding-a-hypothesis).",
     column("site", "string", "the site"),
     column("bandwidth", "float64", "h"),
     column("rank", "int32", "its place on discovery, from 1"),

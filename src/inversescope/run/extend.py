@@ -1,4 +1,4 @@
-"""A run that is collected, asked for more: more inputs, more sites. What is there is kept."""
+"""A run that is collected, asked for more: more inputs, more sites. Existing inputs are kept."""
 
 from __future__ import annotations
 

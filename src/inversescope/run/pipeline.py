@@ -45,7 +45,7 @@ LAST = list(STEPS)[-1]
 
 
 def finished(run: Path, step: str) -> bool:
-    """Whether a step is done; the last one, once the run's own manifest is written."""
+    """True if a step is done; the last one, once the run's own manifest is written."""
     return files.finished(run / step) and (step != LAST or files.finished(run))
 
 

@@ -1,4 +1,4 @@
-"""What made a run: versions, commit, machine, device, seed, subject."""
+"""Provenance of a run: versions, commit, machine, device, seed, subject."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Run:
         return self.config.seed
 
     def finished(self, step: str) -> bool:
-        """Whether a step is done; the last one, once the run's own manifest is written."""
+        """True if a step is done; the last one, once the run's own manifest is written."""
         return pipeline.finished(self.folder, step)
 
     def do(self, step: str, progress: Progress = silent) -> None:
@@ -185,12 +185,12 @@ class Run:
 
     @cached_property
     def store(self) -> Store:
-        """What `collect` wrote."""
+        """Records of `collect`."""
         return Store(self.folder / "collect")
 
     @cached_property
     def sites(self) -> dict[str, tuple[Site, ...]]:
-        """Where each split is read: train at the generator's sites, pool and targets at all.
+        """Positions at which each split is read: train at the generator's sites, pool and targets at all.
 
         Raises:
             UserError: a site does not exist, or the generator's sites are not among those collected.
@@ -228,7 +228,7 @@ def _require_annotated_by(feature: str, found: str, known: str) -> None:
 
 
 def _free(folder: Path, config_text: str) -> bool:
-    """Whether a run of this config may be created here; what an earlier attempt wrote that was killed may be there."""
+    """Check that a run of this config may be created here; files of an earlier, killed attempt may be there."""
     if not folder.is_dir():
         return not folder.exists()
     found = {path.name for path in folder.iterdir() if path.suffix != ".part"}

@@ -38,7 +38,7 @@ def sample(
     """Draw `config.samples` for every target at each site and bandwidth, as many for each target unconditionally, and
     edit each target's source input as often.
 
-    What is drawn already is kept. The random numbers of a site follow from the seed and its place alone.
+    Earlier draws are kept. The random numbers of a site follow from the seed and its place alone.
     """
     paths = []
     jobs: list[Site | None] = [*generator.sites, None]
@@ -105,7 +105,7 @@ def _draw_site(
 
 
 def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
-    """Edits of every target's source input. What they are to a site is known once they are read there."""
+    """Edits of every target's source input. Their distance at a site is known once they are read there."""
     sources = store.inputs("target").tokens
     edits = [tokens for each in perturb(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
     return _table("perturbation", None, None, len(sources), samples, edits, [None] * len(edits))

@@ -84,7 +84,7 @@ def _distances(
 
 
 class _Drawn:
-    """Which rows drew an input, and what their distances are once its activations are known."""
+    """Rows that drew an input, and their distances once its activations are known."""
 
     def __init__(self, table: pa.Table, store: Store):
         self.rows = table.select(["site", "target", "tokens"]).to_pydict()
