@@ -52,6 +52,7 @@ def folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_leads_to_a_report(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert call("run", "painting.toml") == 0
     run = folder / "runs" / "painting"

@@ -135,6 +135,7 @@ def sentence(rng: np.random.Generator) -> str:
     return f"A {feeling} man of the {topic} came to {end}"
 
 
+@pytest.mark.slow
 def test_the_miner_finds_what_only_annotators_see(tmp_path: Path):
     rng = np.random.default_rng(0)
     pool, targets = [sentence(rng) for _ in range(400)], [sentence(rng) for _ in range(24)]

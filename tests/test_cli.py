@@ -308,7 +308,9 @@ def test_causal_says_what_each_site_moves(world: World, capsys: pytest.CaptureFi
         assert re.search(rf"{re.escape(site)} +(a random input's|.+\d\.\d\d \[)", shown.out)
 
 
-@pytest.mark.parametrize("steps, judged", [(1, {"undertrained"}), (400, {"calibrated"})])
+@pytest.mark.parametrize(
+    "steps, judged", [(1, {"undertrained"}), pytest.param(400, {"calibrated"}, marks=pytest.mark.slow)]
+)
 def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, judged: set[str]
 ):

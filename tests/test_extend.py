@@ -43,6 +43,7 @@ def config(world: World, tmp_path: Path) -> Callable[..., Path]:
 MORE = (("train = 30", "train = 40"), ("targets = 4", "targets = 5"), ('"z.1.*"]', '"z.1.*", "mlp_out.0"]'))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_extended_goes_on_to_the_report(world: World, collected: Path, config, capsys):
     old = Store(collected / "collect").inputs("train")
     toml = config(*MORE)

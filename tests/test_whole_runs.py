@@ -48,6 +48,7 @@ def probe(file: Path, seed: int = 0) -> None:
     save_file({"probe": torch.randn(3, 32, generator=torch.Generator().manual_seed(seed))}, file)
 
 
+@pytest.mark.slow
 def test_every_point_through_a_projection_and_several_at_once(tmp_path: Path):
     sites = [
         "embed", "resid_pre.2", "q.1.0", "k.1.0", "v.1.1", "z.1.3", "result.1.3", "attn_out.1", "resid_mid.1",
