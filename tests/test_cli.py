@@ -336,6 +336,6 @@ def test_on_a_whole_prior_a_generator_is_called_what_it_is(
 def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture[str]):
     assert call("doctor", world.model) == 0
     said = capsys.readouterr().out
-    assert said.strip() and "error" not in said
+    assert said.count("\n") > 5
     assert call("doctor", "nowhere/at-all") == 2
     check(printed(capsys.readouterr().err), given="'nowhere/at-all'", allowed="smollm2")
