@@ -97,7 +97,7 @@ def test_a_subject_over_several_devices_reads_the_same(folder: Path, tmp_path: P
     [
         ({"bits": 3}, {"given": 3, "allowed": "8 or 4"}),
         ({"attention": "fast"}, {"given": "fast", "allowed": ("sdpa", "eager")}),
-        ({"attention": "flash_attention_2"}, {"given": "FlashAttention"}),
+        ({"attention": "flash_attention_2"}, {"given": "FlashAttention2"}),
         ({"dtype": "int8"}, {"given": "int8", "allowed": "bfloat16"}),
     ],
     ids=str,

@@ -17,4 +17,4 @@ if sys.version_info < (3, 12):
         """Look a member of a protocol up before evaluating it, as from Python 3.12 on: no check loads a subject."""
         return inspect.getattr_static(value, name, _MISSING) is not _MISSING or hasattr(value, name)
 
-    vars(typing)["hasattr"] = _has
+    typing.hasattr = _has

@@ -153,7 +153,7 @@ def load_function(address: str) -> Callable[[str], object]:
     function = getattr(_module(where), name, None)
     if not callable(function):
         raise UserError("there is no such function", given=address, allowed="file.py:name or package.module:name")
-        return function
+    return function
 
 
 def fingerprint(address: str) -> str:
