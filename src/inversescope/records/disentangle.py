@@ -36,7 +36,7 @@ RESULTS = table(
     _METHOD,
     column("attribute", "string?", "the attribute; null: over all, of each target the mean"),
     column("point", "string", "the site's point"),
-    column("layer", "int32", "its layer"),
+    column("layer", "int32?", "its layer; null where a point has none, and where several sites are read as one"),
     column("head", "int32?", "its head; null where a point has none"),
     column("bandwidth", "float64", "h of the samples"),
     column("targets", "int64", "targets with a source"),

@@ -57,7 +57,7 @@ def key(names: str, meaning: str) -> Group:
 
 SITE_PARTS = (
     column("site, point", "string", "the site's address, and its point"),
-    column("layer", "int32", "its layer"),
+    column("layer", "int32?", "its layer; null where a point has none, and where several sites are read as one"),
     column("head", "int32?", "its head; null where a point has none"),
 )
 
