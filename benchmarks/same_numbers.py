@@ -6,7 +6,7 @@ The map lists names that differ in RUN, so that a change of names can be separat
 globs of OTHER's files; a value of "" says that there is no such thing in RUN.
 
     [files]                                      # path in OTHER = path in RUN
-    "score/specificity.parquet" = "score/by_distance.parquet"
+    "score/failures.parquet" = "score/worst_targets.parquet"
     [columns."score/*.parquet"]                  # column or key, at any depth
     "source" = "method"
     [values."score/*.parquet"]                   # a text in any column or key

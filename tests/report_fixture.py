@@ -30,7 +30,7 @@ FEATURES = {
     "object": (0.20, 3.0, 14.0),
 }
 BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
-METHODS = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "perturbation")
+METHODS = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "edits")
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         (records.score.DIAGNOSTICS, diagnostics),
         (records.score.DISTANCES, _distances(shape)),
         (records.score.QUALITY, _quality(shape)),
-        (records.score.SPECIFICITY, _specificity(shape)),
-        (records.score.FAILURES, _failures(shape)),
+        (records.score.BY_DISTANCE, _by_distance(shape)),
+        (records.score.WORST_TARGETS, _worst_targets(shape)),
         (records.causal.RUNS, []),
         (records.causal.EFFECTS, _effects(shape)),
     ):
@@ -256,8 +256,8 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
             "prior_median_distance": 1.38,
             "reference_acceptance": math.exp(-20 * h),
             "reference_median_distance": 0.9 * h + 0.04 if 4000 * h**2 >= 30 else None,
-            "perturbation_acceptance": 0.01,
-            "perturbation_median_distance": 0.9,
+            "edits_acceptance": 0.01,
+            "edits_median_distance": 0.9,
         }
         rows.append(
             _place(site)
@@ -306,7 +306,7 @@ def _quality(shape: Shape) -> list[dict]:
     return rows
 
 
-def _specificity(shape: Shape) -> list[dict]:
+def _by_distance(shape: Shape) -> list[dict]:
     """What a site encodes falls from there to below chance; the last bin is open."""
     rows = []
     for site, feature, place in product(shape.sites, shape.features, range(2, 20)):
@@ -323,7 +323,7 @@ def _specificity(shape: Shape) -> list[dict]:
     return rows if shape.defined else []
 
 
-def _failures(shape: Shape) -> list[dict]:
+def _worst_targets(shape: Shape) -> list[dict]:
     """Two targets a site, one of which did not fail."""
     rows, reason = [], f"no other input of the pool is that near: the nearest is at δ = 0.27{shape.hostile}"
     for site, target in product(shape.generator_sites, range(min(2, shape.targets))):
@@ -332,7 +332,7 @@ def _failures(shape: Shape) -> list[dict]:
         if not shape.defined:
             known = {"unverified": shape.samples, "acceptance": 0.0, "pool_nearest": 0.05, "reasons": ["never ended"]}
         place = {"site": str(site), "bandwidth": shape.bandwidths[0], "target": target, "draws": shape.samples}
-        rows.append(dict.fromkeys(records.score.FAILURES.names) | place | {"ess": 6.0} | known)
+        rows.append(dict.fromkeys(records.score.WORST_TARGETS.names) | place | {"ess": 6.0} | known)
     return rows
 
 

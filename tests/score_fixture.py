@@ -40,7 +40,7 @@ class Draws:
 
     @property
     def method(self) -> str:
-        return "perturbation" if self.edits else "generator" if self.bandwidth else "no condition"
+        return "edits" if self.edits else "generator" if self.bandwidth else "no condition"
 
 
 def write_records(

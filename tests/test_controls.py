@@ -55,12 +55,12 @@ def test_edits_are_weighted_by_the_kernel_and_stand_beside_the_draws(tmp_path: P
     edits = [Draws(0, None, [*"aabb-"], None, near, edits=True), Draws(1, None, [*"bbba", None], None, far, edits=True)]
     draws = [Draws(t, h, ["a"] * 4) for h in (H, None) for t in range(2)]
     write_records(tmp_path, POOL, TARGETS, [*draws, *edits], FAR)
-    row = scored(tmp_path)["perturbation", H]
+    row = scored(tmp_path)["edits", H]
     assert row["fcr"] == pytest.approx((2 / 4 + 3 / 4) / 2)
     assert (row["unverified"], row["undecided"], row["samples"], row["ess"]) == (1, 1, 9, 4.5)
     (diagnostics,) = pq.read_table(tmp_path / "score" / "diagnostics.parquet").to_pylist()
-    assert diagnostics["perturbation_acceptance"] == 4 / 10
-    assert diagnostics["perturbation_median_distance"] == far
+    assert diagnostics["edits_acceptance"] == 4 / 10
+    assert diagnostics["edits_median_distance"] == far
 
 
 def test_near_edits_weigh_more():
@@ -226,7 +226,7 @@ def test_the_worst_targets_are_told_with_their_nearest_sample(tmp_path: Path):
     distances[3, 1] = 0.25
     write_records(tmp_path, POOL, ["a", "a", "b", "b"], draws, distances)
     scored(tmp_path)
-    rows = pq.read_table(tmp_path / "score" / "failures.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "score" / "worst_targets.parquet").to_pylist()
     assert [row["target"] for row in rows] == [2, 1, 3]  # at the smallest bandwidth, what has no sample first
     assert [row["acceptance"] for row in rows] == [0, 0, 0]
     lost, worst, _ = rows

@@ -119,7 +119,7 @@ def test_carries_diagnostics_and_distances_of_the_records(run: Path, page: Path)
 
 def test_carries_quality_and_consistency_by_distance_of_the_sites_it_shows(run: Path, page: Path):
     data = embedded(page)
-    for name, key in (("quality", "quality"), ("specificity", "byDistance")):
+    for name, key in (("quality", "quality"), ("by_distance", "byDistance")):
         rows = pq.read_table(run / "score" / f"{name}.parquet").to_pylist()
         rows = [row for row in rows if row["site"] in data["shownSites"]]
         assert rows
@@ -131,7 +131,7 @@ def test_carries_quality_and_consistency_by_distance_of_the_sites_it_shows(run: 
 def test_shows_the_worst_targets_with_their_reasons(run: Path, page: Path):
     text = page.read_text()
     worst = text[text.index('<table class="worst">') : text.index('id="provenance"')]
-    rows = pq.read_table(run / "score" / "failures.parquet").to_pylist()
+    rows = pq.read_table(run / "score" / "worst_targets.parquet").to_pylist()
     assert worst.count('<th scope="row">') == len(rows)
     for row in rows:
         assert row["nearest_text"] in worst
@@ -277,7 +277,7 @@ def test_undefined_is_a_dash_with_a_reason(tmp_path: Path):
 RECORDS = (
     *("task/accuracy.json", "collect/inputs.parquet", "verify/samples.parquet", "score/results.parquet"),
     *("score/diagnostics.parquet", "score/distances.parquet", "score/results.json", "resolved.json", "provenance.json"),
-    *("score/quality.parquet", "score/specificity.parquet", "score/failures.parquet"),
+    *("score/quality.parquet", "score/by_distance.parquet", "score/worst_targets.parquet"),
     *("causal/used.parquet", "causal/headline.json"),
 )
 

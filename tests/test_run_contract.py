@@ -31,7 +31,7 @@ def test_every_kind_of_difference_is_seen(tmp_path: Path):
     path = run / "score" / "distances.parquet"
     table = pq.read_table(path)
     pq.write_table(table.drop_columns(["share"]).append_column("weight", table["low"]), path)
-    path = run / "score" / "failures.parquet"
+    path = run / "score" / "worst_targets.parquet"
     table = pq.read_table(path)
     table = table.set_column(0, "site", pa.nulls(len(table), pa.string()))
     pq.write_table(table.set_column(2, "target", table["target"].cast(pa.int64())), path)
@@ -42,8 +42,8 @@ def test_every_kind_of_difference_is_seen(tmp_path: Path):
     for line in (
         "score/distances.parquet: share is only in the records",
         "score/distances.parquet: weight is only in the run",
-        "score/failures.parquet: site has nulls",
-        "score/failures.parquet: target is int64, not int32",
+        "score/worst_targets.parquet: site has nulls",
+        "score/worst_targets.parquet: target is int64, not int32",
         "score/surplus.json: no record",
         "task/accuracy.json: needed is only in the records",
     ):

@@ -89,7 +89,7 @@ def write_draws(folder: Path) -> list[Path]:
         files.write_table(paths[-1], records.sample.DRAWS.of(drawn))
     edits = [
         dict.fromkeys(records.sample.DRAWS.names)
-        | {"method": "perturbation", "target": target, "sample": i, "tokens": tokens}
+        | {"method": "edits", "target": target, "sample": i, "tokens": tokens}
         for target in range(3) for i, tokens in enumerate([*EDITS, None])
     ]  # fmt: skip
     paths.append(folder / "edits.parquet")
@@ -168,11 +168,11 @@ def test_what_never_ended_is_unverified_and_undefined(verified: list[dict]):
     for row in lost:
         assert not row["verified"] and not row["accepted"] and not row["in_train"]
         assert {row[name] for name in ("text", "log_prior", "distance", "weight", "label.last")} == {None}
-        assert (row["log_q"] is None) == (row["method"] == "perturbation")
+        assert (row["log_q"] is None) == (row["method"] == "edits")
 
 
 def test_an_edit_is_measured_at_every_site_and_has_no_weight(verified: list[dict]):
-    edits = [row for row in verified if row["method"] == "perturbation"]
+    edits = [row for row in verified if row["method"] == "edits"]
     assert [(row["site"], row["target"], row["sample"]) for row in edits] == [
         (str(site), target, i) for site in SITES for target in range(3) for i in range(len(EDITS) + 1)
     ]
@@ -198,7 +198,7 @@ def test_draws_without_a_condition_have_labels_and_no_distance(verified: list[di
     for row in free:
         assert row["method"] == "no condition"
         assert (row["bandwidth"], row["distance"], row["weight"], row["accepted"]) == (None, None, None, False)
-    assert {row["method"] for row in verified if row["site"]} == {"generator", "perturbation"}
+    assert {row["method"] for row in verified if row["site"]} == {"generator", "edits"}
     assert any(row["label.last"] for row in free)
 
 
@@ -274,7 +274,7 @@ def test_every_target_is_edited_as_often_as_it_is_sampled(store: Store, generato
     table = pq.read_table(draw_all(tmp_path, store, generator)[-1]).to_pylist()
     assert [(row["target"], row["sample"]) for row in table] == [(t, i) for t in range(3) for i in range(SAMPLES)]
     for row in table:
-        assert (row["method"], row["site"], row["bandwidth"], row["log_q"]) == ("perturbation", None, None, None)
+        assert (row["method"], row["site"], row["bandwidth"], row["log_q"]) == ("edits", None, None, None)
         source, edit = INPUTS[5 + row["target"]], tuple(row["tokens"])
         assert edit != source and len(edit) == len(source)
 

@@ -59,7 +59,7 @@ def test_several_sites_are_one_in_the_order_given_and_as_deep_as_the_deepest():
 @pytest.mark.parametrize(
     ("address", "values"),
     [("z.0.*+resid_post.1", {"given": "z.0.*+resid_post.1", "remedy": True}),
-     ("z.0.1+z.0.1", {"given": "z.0.1+z.0.1"}), ("z.0.1+", {"allowed": "POINT.LAYER"}),
+     ("z.0.1+z.0.1", {"given": "z.0.1+z.0.1"}), ("z.0.1+", {"given": "''", "allowed": "POINT.LAYER"}),
      ("resid_post.1+resid_post.7", {"allowed": "layer 0 to 2"})],
 )  # fmt: skip
 def test_a_joint_site_that_cannot_be_is_refused(address: str, values: dict):

@@ -6,7 +6,7 @@ class UserError(ValueError):
 
     Args:
         problem: what was wrong, one sentence without a final period.
-        given: the offending value, shown with `repr` unless it is a string.
+        given: the offending value; a blank one is shown in quotes.
         allowed: what would have been accepted.
         remedy: what to do next.
     """
@@ -14,7 +14,7 @@ class UserError(ValueError):
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, remedy: str | None = None):
         parts = [problem]
         if given is not None:
-            parts.append(f"  given:   {given}")
+            parts.append(f"  given:   {given if str(given).strip() else repr(given)}")
         if allowed is not None:
             parts.append(f"  allowed: {allowed}")
         if remedy is not None:

@@ -113,7 +113,7 @@ class Free:
 class Edited:
     """Verified edits of the source input: near activations without a generator, if the source is available."""
 
-    name: str = "perturbation"
+    name: str = "edits"
     sees: str = "the source input, which the others are not given"
     kind: Kind = "samples"
     supervised: bool = False

@@ -26,8 +26,8 @@ Numbered = tuple[str, int, Tokens]  # split, row in it, input
 def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject, seed: int) -> None:
     """Draw the inputs that the table at `path` lacks, all of them if there is none, and write it whole.
 
-    What is there keeps its split and its row. Each split's new inputs stand behind, sorted: inputs that begin alike
-    come into one shard, and their beginnings are computed once.
+    Inputs that are there keep their split and row. Each split's new inputs stand behind, sorted: inputs that begin
+    alike come into one shard, and their beginnings are computed once.
 
     Raises:
         UserError: the prior has too few inputs, or the disk is full.
@@ -49,7 +49,7 @@ def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject
 
 
 def sizes(path: Path) -> Counter[str]:
-    """How many inputs each split of a table has; nothing where there is no table."""
+    """Number of inputs of each split of a table; nothing where there is no table."""
     if not path.exists():
         return Counter()
     counts = pq.read_table(path, columns=["split"])["split"].value_counts()

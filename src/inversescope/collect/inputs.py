@@ -35,7 +35,7 @@ class Inputs:
 
     @property
     def exact(self) -> bool:
-        """Whether the inputs are the whole prior, so that sums over them are exact."""
+        """True where the inputs are the whole prior, so that sums over them are exact."""
         return self.enumerated is not None
 
     @property

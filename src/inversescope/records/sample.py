@@ -8,11 +8,10 @@ _DRAW = (
     column(
         "method",
         "string",
-        "`generator` (conditioned on a target), `no condition`, or `perturbation` (an edit of the target's source "
-        "input)",
+        "`generator` (conditioned on a target), `no condition`, or `edits` (an edit of the target's source input)",
     ),
     column("site", "string?", "the site of the condition; null where there is none"),
-    column("bandwidth", "float64?", "h; null for `no condition` and `perturbation`"),
+    column("bandwidth", "float64?", "h; null for `no condition` and `edits`"),
     column("target", "int32", "row in the split `target`"),
     column("sample", "int32", "number of the draw for this target"),
     column(
@@ -24,7 +23,7 @@ _DRAW = (
 _LOG_Q = column(
     "log_q",
     "float64?",
-    "ln q of the sample under its condition, in nats; null for `perturbation`, of which no q is known",
+    "ln q of the sample under its condition, in nats; null for `edits`, of which no q is known",
 )
 DRAWS = table(
     "sample/part-NNNNN.parquet",

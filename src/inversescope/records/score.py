@@ -10,7 +10,7 @@ RESULTS = table(
     column(
         "method",
         "string",
-        "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, `perturbation`; "
+        "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, `edits`; "
         "see [the method](statistics.md#scoring-a-hypothesis)",
     ),
     *SITE_PARTS,
@@ -24,7 +24,11 @@ RESULTS = table(
     estimate("fcr", "feature consistency rate, 0 to 1"),
     column("chance", "float64?", "its chance level, 0 to 1"),
     estimate("corrected", "corrected score: (fcr − chance) / (1 − chance)"),
-    estimate("bits", "drop in the feature's entropy, bits"),
+    estimate(
+        "bits",
+        "drop in the feature's entropy, bits, over the targets whose decided inputs have an effective sample size of "
+        "at least 4; null where no target has",
+    ),
     column(
         "p_value",
         "float64?",
@@ -75,8 +79,8 @@ DIAGNOSTICS = table(
         "bool",
         "acceptance has a meaning here: h is at most 0.1, or a tenth of a trusted reference has δ at most 0.1",
     ),
-    column("perturbation_acceptance", "float64?", "share of the edits with δ at most 0.1; the same at every bandwidth"),
-    column("perturbation_median_distance", "float64?", "median δ of the edits"),
+    column("edits_acceptance", "float64?", "share of the edits with δ at most 0.1; the same at every bandwidth"),
+    column("edits_median_distance", "float64?", "median δ of the edits"),
 )
 DISTANCES = table(
     "score/distances.parquet",
@@ -114,8 +118,8 @@ QUALITY = table(
     ),
     column("p_value", "float64?", "of the two-sample test, by permutation"),
 )
-SPECIFICITY = table(
-    "score/specificity.parquet",
+BY_DISTANCE = table(
+    "score/by_distance.parquet",
     "One row a site, feature and bin of δ that holds an input of the pool with a label.",
     column("site, feature", "string", "the site, the feature"),
     column("low", "float64", "where the bin begins; bins are 0.1 wide"),
@@ -125,8 +129,8 @@ SPECIFICITY = table(
     estimate("fcr", "share of these inputs with the target's label, mean over the targets"),
     column("chance", "float64?", "the chance level of the same targets"),
 )
-FAILURES = table(
-    "score/failures.parquet",
+WORST_TARGETS = table(
+    "score/worst_targets.parquet",
     "One row a target: of each site that the generator was trained on the three with the fewest accepted draws, at the "
     "smallest bandwidth, the worst first.",
     column("site", "string", "the site"),
@@ -147,8 +151,8 @@ FAILURES = table(
     column(
         "reasons",
         "list of string",
-        "every [rule](statistics.md#failures) that holds, with the measurement; empty where half of the draws or more "
-        "are accepted",
+        "every [rule](statistics.md#targets-with-the-fewest-accepted-draws) that holds, with the measurement; empty "
+        "where half of the draws or more are accepted",
     ),
 )
 SUMMARY = document(
@@ -179,7 +183,7 @@ HYPOTHESES = table(
     ),
     column("chance", "float64?", "its chance level"),
     estimate("corrected", "corrected score on the confirmation targets"),
-    estimate("bits", "drop in its entropy, bits"),
+    estimate("bits", "drop in its entropy, bits, as in `score/results.parquet`"),
     column("p_value", "float64?", "of its own samples against those of shuffled targets, exact"),
     column(
         "q_value",
@@ -204,4 +208,4 @@ SEARCH = document(
 )
 
 MINE = Room("mine", "", (HYPOTHESES, SEARCH))
-SCORE = Room("score", "", (RESULTS, DIAGNOSTICS, DISTANCES, QUALITY, SPECIFICITY, FAILURES, SUMMARY))
+SCORE = Room("score", "", (RESULTS, DIAGNOSTICS, DISTANCES, QUALITY, BY_DISTANCE, WORST_TARGETS, SUMMARY))

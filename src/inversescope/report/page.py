@@ -19,6 +19,7 @@ from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.report.failures import failures, proposals
 from inversescope.report.records import (
+    BY_DISTANCE_FIELDS,
     DIAGNOSTIC_FIELDS,
     DISENTANGLE_FIELDS,
     DISTANCE_FIELDS,
@@ -26,7 +27,6 @@ from inversescope.report.records import (
     QUALITY_FIELDS,
     RESULTS,
     SCORE_FIELDS,
-    SPECIFICITY_FIELDS,
     Records,
     Row,
     load,
@@ -56,7 +56,7 @@ METHODS = {
     "shuffled": "shuffled target",
     "no condition": "no condition",
     "wrong site": "wrong site (the same target, another site's activation)",
-    "perturbation": "perturbation (edits of the source input, kernel weights)",
+    "edits": "edits (of the source input, kernel weights)",
 }
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
 _LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
@@ -128,7 +128,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
         "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
         "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
-        "byDistance": pack(_only((row for row in records.specificity if row["site"] in sites), SPECIFICITY_FIELDS)),
+        "byDistance": pack(_only((row for row in records.by_distance if row["site"] in sites), BY_DISTANCE_FIELDS)),
         "used": pack(records.used),
         "disentangled": pack(_only(records.disentangled, DISENTANGLE_FIELDS)),
         "limits": {"encoded": ENCODED, "used": USED, "significant": SIGNIFICANT},
@@ -157,7 +157,7 @@ def embed(value: object) -> str:
 
 
 def _smallest_counts(records: Records) -> bool:
-    """True where acceptance has a meaning at the smallest bandwidth, whose targets `score/failures.parquet` lists."""
+    """True where acceptance has a meaning at the smallest bandwidth, that of `score/worst_targets.parquet`."""
     smallest = min(records.bandwidths, default=None)
     return any(row["acceptance_counts"] for row in records.diagnostics if row["bandwidth"] == smallest)
 

@@ -30,7 +30,7 @@ DIAGNOSTIC_FIELDS = (
     *(*_PLACE, "bandwidth", "draws", "unverified", "acceptance", "distinct_accepted", "distinct", "novel", "ess"),
     *("collapsed", "pareto_k", "unreliable", "reference_ess", "median_distance", "prior_median_distance"),
     *("reference_acceptance", "reference_median_distance", "acceptance_counts"),
-    *("perturbation_acceptance", "perturbation_median_distance"),
+    *("edits_acceptance", "edits_median_distance"),
 )
 # Of causal/used.parquet, and of causal/effects.parquet what the other lacks.
 USAGE_FIELDS = (
@@ -51,8 +51,8 @@ QUALITY_FIELDS = (
     *("pool_similarity", "pool_similarity_low", "pool_similarity_high", "nearest_train", "pool_nearest_train"),
     *("compared", "auc", "auc_low", "auc_high", "p_value"),
 )
-SPECIFICITY_FIELDS = ("site", "feature", "low", "high", "targets", "pairs", "fcr", "fcr_low", "fcr_high", "chance")
-FAILURE_FIELDS = ("site", "bandwidth", "target", "draws", "acceptance", "nearest", "nearest_text", "reasons")
+BY_DISTANCE_FIELDS = ("site", "feature", "low", "high", "targets", "pairs", "fcr", "fcr_low", "fcr_high", "chance")
+WORST_FIELDS = ("site", "bandwidth", "target", "draws", "acceptance", "nearest", "nearest_text", "reasons")
 _SAMPLE_FIELDS = (
     "method",
     "site",
@@ -92,8 +92,8 @@ class Records:
     diagnostics: list[Row]
     distances: list[Row]
     quality: list[Row]
-    specificity: list[Row]
-    failures: list[Row]
+    by_distance: list[Row]
+    worst_targets: list[Row]
     used: list[Row]
     headline: dict[str, Any]
     calibration: list[Row]
@@ -155,8 +155,8 @@ def load(run: Path) -> Records:
         diagnostics=_table(run / "score" / "diagnostics.parquet", DIAGNOSTIC_FIELDS).to_pylist(),
         distances=_table(run / "score" / "distances.parquet", DISTANCE_FIELDS).to_pylist(),
         quality=_table(run / "score" / "quality.parquet", QUALITY_FIELDS).to_pylist(),
-        specificity=_table(run / "score" / "specificity.parquet", SPECIFICITY_FIELDS).to_pylist(),
-        failures=_table(run / "score" / "failures.parquet", FAILURE_FIELDS).to_pylist(),
+        by_distance=_table(run / "score" / "by_distance.parquet", BY_DISTANCE_FIELDS).to_pylist(),
+        worst_targets=_table(run / "score" / "worst_targets.parquet", WORST_FIELDS).to_pylist(),
         used=_used(run),
         headline=_json(run / "causal" / "headline.json"),
         calibration=_table(run / "calibrate" / "calibration.parquet", CALIBRATION_FIELDS).to_pylist(),

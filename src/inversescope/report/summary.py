@@ -12,7 +12,7 @@ from inversescope.verdicts import ACCEPTED
 from inversescope.verdicts.text import SPACE, count, equals, interval, number, of_row
 
 # Other estimates of the same score, which are no controls.
-BESIDE = {"shuffled": "shuffled target", "nearest": "nearest neighbours", "perturbation": "edits of the source"}
+BESIDE = {"shuffled": "shuffled target", "nearest": "nearest neighbours", "edits": "edits of the source"}
 
 
 @dataclass(frozen=True)

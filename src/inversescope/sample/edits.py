@@ -19,7 +19,7 @@ CHANGED = 0.5  # of the geometric distribution: one position in half of the edit
 ABSENT = -1  # where an input is shorter
 
 
-def perturb(
+def edits_of(
     sources: Sequence[Tokens], others: Sequence[Tokens], n: int, rng: np.random.Generator
 ) -> list[list[Tokens | None]]:
     """`n` edits of each source, none of them the source itself; None where the others have its tokens everywhere."""

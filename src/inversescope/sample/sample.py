@@ -19,7 +19,7 @@ from inversescope.collect.store import OpenRun, Store
 from inversescope.config import SampleConfig
 from inversescope.generator import Generator
 from inversescope.progress import Progress
-from inversescope.sample.edits import perturb
+from inversescope.sample.edits import edits_of
 from inversescope.sites import Site
 from inversescope.streams import Stream, TorchStream
 from inversescope.train.checkpoint import load_generator
@@ -107,8 +107,8 @@ def _draw_site(
 def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
     """Edits of every target's source input. Their distance at a site is known once they are read there."""
     sources = store.inputs("target").tokens
-    edits = [tokens for each in perturb(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
-    return _table("perturbation", None, None, len(sources), samples, edits, [None] * len(edits))
+    edits = [tokens for each in edits_of(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
+    return _table("edits", None, None, len(sources), samples, edits, [None] * len(edits))
 
 
 def _table(

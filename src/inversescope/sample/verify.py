@@ -51,7 +51,7 @@ def verify(
 
 def _at_every_site(table: pa.Table) -> pa.Table:
     """The samples, with a row of each edit for every site of the generator: an edit is of none, and measured at all."""
-    edited = pc.field("method") == "perturbation"
+    edited = pc.field("method") == "edits"
     edits, draws = table.filter(edited), table.filter(~edited)
     place = table.column_names.index("site")
     sites = draws["site"].drop_null().unique().to_pylist()

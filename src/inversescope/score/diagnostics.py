@@ -63,10 +63,8 @@ def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) ->
             "reference_acceptance": near,
             "reference_median_distance": weighted_median(pool.distances.T, reference) if trusted else None,
             "acceptance_counts": acceptance_counts(h, near, trusted),
-            "perturbation_acceptance": float(edits["accepted"].to_numpy().mean()),
-            "perturbation_median_distance": None
-            if not len(edited)
-            else float(np.median(edited["distance"].to_numpy())),
+            "edits_acceptance": float(edits["accepted"].to_numpy().mean()),
+            "edits_median_distance": None if not len(edited) else float(np.median(edited["distance"].to_numpy())),
         }
 
 

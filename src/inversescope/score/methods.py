@@ -122,7 +122,7 @@ def from_edits(
     distances = np.nan_to_num(edits.numbers("distance"), nan=np.inf)
     for h in bandwidths:
         weights = normalise(log_kernel(distances, h))
-        yield WeightedInputs("perturbation", site, h, edits.labels, weights, edits.unverified)
+        yield WeightedInputs("edits", site, h, edits.labels, weights, edits.unverified)
 
 
 def without_condition(site: Site, table: pa.Table, features: Sequence[Feature]) -> WeightedInputs:

@@ -58,7 +58,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     exact, probability = pool.exact, pool.probability
     features = read_features(inputs, samples, probability)
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
-    generated, edited = (_by_site(samples, method) for method in ("generator", "perturbation"))
+    generated, edited = (_by_site(samples, method) for method in ("generator", "edits"))
     free = samples.filter(pc.field("method") == "no condition")
     wrong = wrong_sites(list(generated))
     quality = Quality(pool.tokens, train.tokens, seed)
@@ -75,12 +75,12 @@ def score(run: Path, seed: int, progress: Progress) -> None:
             tables["diagnostics"] += diagnostics(site, drawn, edits, around)
             tables["distances"] += histogram(site, drawn, distances[site])
             tables["quality"] += quality.rows(site, drawn, around)
-            tables["failures"] += worst_targets(site, drawn, around, _undertrained(verdicts, site))
+            tables["worst_targets"] += worst_targets(site, drawn, around, _undertrained(verdicts, site))
         if site in wrong:
             methods += from_another_site(site, generated[wrong[site]], bandwidths, features)
         for feature in features:
             tables["results"] += _rows(feature, methods, seed)
-        tables["specificity"] += by_distance(site, around, features)
+        tables["by_distance"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
     calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()

@@ -21,7 +21,7 @@ def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: flo
     """Every rule that holds for a target of which fewer than half of the draws are accepted, with its measurement.
 
     Args:
-        row: a row of `score/failures.parquet`, but for its reasons.
+        row: a row of `score/worst_targets.parquet`, but for its reasons.
         undertrained: the reason why the calibration finds the site undertrained, if it does.
         largest_shape: the k̂ up to which so many weights are reliable.
     """

@@ -175,8 +175,8 @@ const DIAGNOSTICS = [
   ["reference_ess", "effective sample size, reference", 1],
   ["median_distance", "median δ", 2], ["reference_median_distance", "median δ, reference", 2],
   ["prior_median_distance", "median δ, prior", 2],
-  ["perturbation_acceptance", "accepted, share, perturbation", 2, COUNTS],
-  ["perturbation_median_distance", "median δ, perturbation", 2],
+  ["edits_acceptance", "accepted, share, edits", 2, COUNTS],
+  ["edits_median_distance", "median δ, edits", 2],
 ];
 const QUALITY = [
   ["distinct", "distinct, share", 2], ["pool_distinct", "real: distinct", 2],

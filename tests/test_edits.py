@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inversescope.sample.edits import perturb
+from inversescope.sample.edits import edits_of
 
 inputs = st.lists(st.integers(0, 5), min_size=1, max_size=6).map(tuple)
 
 
 @given(st.lists(inputs, min_size=1, max_size=4), st.lists(inputs, min_size=1, max_size=8), st.integers(0, 2**32 - 1))
 def test_edits_splice_what_others_have_there(sources: list, others: list, seed: int):
-    edited = perturb(sources, others, 5, np.random.default_rng(seed))
+    edited = edits_of(sources, others, 5, np.random.default_rng(seed))
     assert [len(each) for each in edited] == [5] * len(sources)
     for source, edits in zip(sources, edited, strict=True):
         editable = any(a != b for other in others for a, b in zip(source, other, strict=False))
@@ -28,7 +28,7 @@ def test_edits_splice_what_others_have_there(sources: list, others: list, seed: 
 
 def test_how_many_positions_change_is_geometric():
     source, others = tuple(range(20)), [tuple(range(100, 120))]
-    (edits,) = perturb([source], others, 4000, np.random.default_rng(0))
+    (edits,) = edits_of([source], others, 4000, np.random.default_rng(0))
     changed = np.array([sum(a != b for a, b in zip(source, edit or (), strict=True)) for edit in edits])
     shares = [(changed == k).mean() for k in (1, 2, 3)]
     assert shares == pytest.approx([1 / 2, 1 / 4, 1 / 8], abs=0.03)
@@ -37,6 +37,6 @@ def test_how_many_positions_change_is_geometric():
 
 
 def test_tokens_come_as_often_as_the_others_have_them():
-    edits = perturb([(0, 9)], [(1, 9)] * 3 + [(2, 9)] + [(0, 9)] * 5, 4000, np.random.default_rng(1))[0]
+    edits = edits_of([(0, 9)], [(1, 9)] * 3 + [(2, 9)] + [(0, 9)] * 5, 4000, np.random.default_rng(1))[0]
     assert set(edits) == {(1, 9), (2, 9)}
     assert np.mean([edit == (1, 9) for edit in edits]) == pytest.approx(3 / 4, abs=0.03)
