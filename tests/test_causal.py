@@ -183,7 +183,7 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(
     monkeypatch.setattr(step, "SITES", 1)
     done(world, tmp_path / "undisturbed")
 
-    def stop(finished: int, total: int) -> None:
+    def stop(finished: int, total: int, note: str = "") -> None:
         assert total == 3 * len(TARGETS)  # what cannot be set is not run
         if finished > len(TARGETS):
             raise KeyboardInterrupt

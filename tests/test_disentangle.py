@@ -211,7 +211,7 @@ def test_only_questions_that_are_answered_right_count(run: Path, monkeypatch: py
 def test_interrupted_it_goes_on_with_the_sites_that_are_left(run: Path, finished: Path):
     shutil.rmtree(run / "disentangle")
 
-    def stop(done: int, total: int, note: str) -> None:
+    def stop(done: int, total: int, note: str = "") -> None:
         if note == "sites x targets" and done > 8:
             raise KeyboardInterrupt
 

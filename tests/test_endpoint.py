@@ -45,7 +45,7 @@ def request(n: int, reply_tokens: int = 20) -> Request:
     return Request("Repeat the number.", json.dumps({"n": n}), reply_tokens)
 
 
-def quiet(done: int, total: int) -> None:
+def quiet(done: int, total: int, note: str = "") -> None:
     pass
 
 
@@ -219,7 +219,7 @@ def test_tokens_are_capped_before_they_are_sent(server: Server, connect: Connect
 
 
 def test_an_interruption_repeats_no_request(server: Server, connect: Connect):
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(done: int, total: int, note: str = "") -> None:
         if done == 4:
             raise KeyboardInterrupt
 

@@ -27,7 +27,7 @@ def ask(tmp_path: Path) -> Iterator[Callable[..., tuple[Outcome, Server]]]:
             server = stack.enter_context(serving(model))
             address = Address(server.url, "fake")
             endpoint = stack.enter_context(Endpoint(address, Replies(tmp_path), Budget(calls, 10**6)))
-            return propose(plan or Plan(planted(), LIMITS), endpoint, lambda what, done, total: None), server
+            return propose(plan or Plan(planted(), LIMITS), endpoint, lambda done, total, note="": None), server
 
         yield run
 
