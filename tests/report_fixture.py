@@ -344,7 +344,7 @@ def _samples(shape: Shape, rng: random.Random, targets: list[dict]) -> pa.Table:
         for row, kernel in zip(group, kernels, strict=True):
             row["weight"] = kernel / sum(kernels) if row["verified"] and sum(kernels) > 0.05 else None
         rows += group
-    return records.sample.SAMPLES.of(rows) if rows else records.sample.SAMPLES.schema(shape.features).empty_table()
+    return records.verify.SAMPLES.of(rows) if rows else records.verify.SAMPLES.schema(shape.features).empty_table()
 
 
 def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict, other: dict, number: int) -> dict:

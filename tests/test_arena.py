@@ -27,7 +27,7 @@ from inversescope.arena.supervised import Labelled
 from inversescope.errors import UserError
 from inversescope.progress import silent
 from inversescope.records.arena import ANSWERS
-from inversescope.score.methods import Feature
+from inversescope.score.methods_and_controls import Feature
 from inversescope.sites import Site
 from inversescope.subject import Subject
 

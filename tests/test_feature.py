@@ -15,13 +15,14 @@ from numpy import ndarray
 from inversescope import files, records
 from inversescope.arena.method import counted
 from inversescope.arena.record import read, rows
+from inversescope.collect.posterior import Typical
 from inversescope.features.candidates import Candidate
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.propose import scoring
 from inversescope.propose.split import HeldOut
 from inversescope.score.compare import consistency as of_run
 from inversescope.score.feature import PriorLabels, consistency, score_feature
-from inversescope.score.methods import Feature, WeightedInputs
+from inversescope.score.methods_and_controls import Feature, WeightedInputs
 from inversescope.score.mine import Drawn, Labelled, _confirm, _discovered
 from inversescope.score.one_activation import score_activation
 from inversescope.sites import Site
@@ -209,7 +210,8 @@ def test_one_inversion_has_the_share_of_its_target(inputs: tuple[ndarray, ndarra
     prior = PriorLabels.of(pool, np.ones(len(pool)), len(VALUES))
     for target in range(TARGETS):
         samples = tuple(InvertedSample("", (1,), 0.1, 1 / N, False, -1.0, {"f": label(code)}) for code in codes[target])
-        inversion = Inversion("", (0,), 0, str(SITE), 0.1, {"f": label(own[target])}, samples, 0.0, float(N), None)
+        labels, typical = {"f": label(own[target])}, Typical(None, 1.4, True)
+        inversion = Inversion("", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, typical)
         share = inversion.shared("f")
         assert (nan if share is None else share) == pytest.approx(expected.consistency[target], nan_ok=True)
         if own[target] >= 0:

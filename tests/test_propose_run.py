@@ -22,7 +22,7 @@ from small_subject import call, config_text, save_subject
 
 from inversescope import files
 from inversescope.propose.endpoint import Endpoint, client
-from inversescope.verdicts.text import number
+from inversescope.verdicts.wording import number
 
 SITE = ("--site", "resid_post.1", "--bandwidth", "0.5")
 FIRST = "Is Michael named first?"

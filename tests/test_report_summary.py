@@ -9,7 +9,7 @@ from inversescope.report.page import render
 from inversescope.report.records import Records, load
 from inversescope.report.summary import Figure, key_figures, summary
 from inversescope.report.targets import choose
-from inversescope.verdicts.text import number
+from inversescope.verdicts.wording import number
 
 SHAPE = Shape(layers=12, heads=1, generator_layers=(5, 8, 10), targets=7, samples=5)
 

@@ -34,7 +34,7 @@ from inversescope.stats.weights import (
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED, text
+from inversescope.verdicts import ACCEPTED, wording
 
 if TYPE_CHECKING:
     import pandas
@@ -96,10 +96,10 @@ class Inversion:
         """The median distance of the samples beside what is typical, and their acceptance where it has a meaning."""
         known = [sample.distance for sample in self.samples if sample.distance is not None]
         reference = self.typical.reference
-        beside = "" if reference is None else f"reference {text.number(reference)}, "
-        median = text.number(float(np.median(known)) if known else None)
+        beside = "" if reference is None else f"reference {wording.number(reference)}, "
+        median = wording.number(float(np.median(known)) if known else None)
         accepted = f", acceptance {self.acceptance:.2f}" if self.typical.acceptance_counts else ""
-        return f"median δ {median} ({beside}prior {text.number(self.typical.prior)}){accepted}"
+        return f"median δ {median} ({beside}prior {wording.number(self.typical.prior)}){accepted}"
 
     @property
     def unreliable(self) -> bool:
@@ -141,8 +141,8 @@ class Inversion:
         body = [
             row(
                 [
-                    text.number(s.distance),
-                    text.number(s.weight),
+                    wording.number(s.distance),
+                    wording.number(s.weight),
                     *(["yes" if s.accepted else ""] if self.typical.acceptance_counts else []),
                     f"<bdi>{marked(self.text, s.text)}</bdi>",
                 ]
@@ -150,12 +150,12 @@ class Inversion:
             for s in self.samples
         ]
         head = ["δ", "weight", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
-        features = ", ".join(f"{escape(name)} {text.number(self.shared(name))}" for name in self.labels)
+        features = ", ".join(f"{escape(name)} {wording.number(self.shared(name))}" for name in self.labels)
         return (
             f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
             f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
             f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
-            f"Pareto k̂ {text.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
+            f"Pareto k̂ {wording.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
             f"weight that shares the source's: {features}</p>"
             f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
@@ -290,4 +290,4 @@ def marked(source: str, sample: str | None) -> str:
     """The sample as HTML, its words that differ from the source's in bold."""
     if sample is None:
         return "<i>never ended</i>"
-    return text.marked(source, sample, lambda words: f"<b>{escape(words)}</b>", escape)
+    return wording.marked(source, sample, lambda words: f"<b>{escape(words)}</b>", escape)

@@ -22,7 +22,7 @@ from inversescope.generator import Generator
 from inversescope.progress import Progress
 from inversescope.sample.sample import draw
 from inversescope.sample.verify import verify
-from inversescope.score.methods import from_draws, from_edits, without_condition
+from inversescope.score.methods_and_controls import from_draws, from_edits, without_condition
 from inversescope.train.train import prepare
 from inversescope.train.trainer import Trainer
 

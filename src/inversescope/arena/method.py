@@ -18,7 +18,7 @@ from inversescope.arena.cost import Cost
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
 from inversescope.score.feature import reliable_shares
-from inversescope.score.methods import Feature, WeightedInputs
+from inversescope.score.methods_and_controls import Feature, WeightedInputs
 from inversescope.sites import Site
 
 Kind = Literal["samples", "classifier", "decoder"]

@@ -10,7 +10,7 @@ from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
-from inversescope.score.methods import from_pool
+from inversescope.score.methods_and_controls import from_pool
 from inversescope.score.pool import SitePool
 
 

@@ -19,7 +19,7 @@ from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
-from inversescope.score.methods import Feature, read_features
+from inversescope.score.methods_and_controls import Feature, read_features
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
 from inversescope.streams import TorchStream

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 
 from inversescope import files
-from inversescope.collect.draw import sizes, write_inputs
+from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS
 from inversescope.collect.store import SHARDS, OpenRun, Store
 from inversescope.config import CollectConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from inversescope.collect.draw import write_inputs
+from inversescope.collect.draw_inputs import write_inputs
 from inversescope.collect.inputs import INPUTS
 from inversescope.config import RunConfig
 from inversescope.plan.footprint import Footprint

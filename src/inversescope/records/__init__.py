@@ -5,7 +5,19 @@ Writers make their tables from these records, readers and docs/run-directory.md 
 
 from __future__ import annotations
 
-from inversescope.records import arena, calibrate, causal, collect, disentangle, propose, run, sample, score, train
+from inversescope.records import (
+    arena,
+    calibrate,
+    causal,
+    collect,
+    disentangle,
+    propose,
+    run,
+    sample,
+    score,
+    train,
+    verify,
+)
 from inversescope.records.record import (
     ENDS,
     LABEL,
@@ -25,7 +37,7 @@ ROOMS = (
     train.TRAIN,
     calibrate.CALIBRATE,
     sample.SAMPLE,
-    sample.VERIFY,
+    verify.VERIFY,
     score.SCORE,
     score.MINE,
     causal.CAUSAL,
@@ -62,4 +74,5 @@ __all__ = [
     "sample",
     "score",
     "train",
+    "verify",
 ]

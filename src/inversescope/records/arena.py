@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inversescope.records import sample
+from inversescope.records import sample, verify
 from inversescope.records.record import Record, Room, Table, column, document, estimate, key, table
 
 ANSWERS = table(
@@ -92,8 +92,8 @@ generator that was trained for the arena has its draws there too.""",
     (
         ANSWERS,
         _of_method(sample.DRAWS, "drawn", "The draws of a generator that was trained here."),
-        _of_method(sample.MEASURED, "part-NNNNN", "Their distances."),
-        _of_method(sample.SAMPLES, "samples", "The draws, verified."),
+        _of_method(verify.MEASURED, "part-NNNNN", "Their distances."),
+        _of_method(verify.SAMPLES, "samples", "The draws, verified."),
         RESULTS,
         PAIRS,
         METHODS,

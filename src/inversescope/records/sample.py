@@ -1,10 +1,10 @@
-"""Records of the steps `sample` and `verify`: draws, and the same draws read again."""
+"""Records of the step `sample`: draws, before they are read again."""
 
 from __future__ import annotations
 
 from inversescope.records.record import Room, column, table
 
-_DRAW = (
+DRAW = (
     column(
         "method",
         "string",
@@ -20,7 +20,7 @@ _DRAW = (
         "the sample, prefix included; null where it never ended, or nothing could be edited",
     ),
 )
-_LOG_Q = column(
+LOG_Q = column(
     "log_q",
     "float64?",
     "ln q of the sample under its condition, in nats; null for `edits`, of which no q is known",
@@ -29,44 +29,8 @@ DRAWS = table(
     "sample/part-NNNNN.parquet",
     "One row a draw. Each file has the draws of one site; then come those without a condition, and last the edits of "
     "the targets' source inputs, which belong to no site.",
-    *_DRAW,
-    _LOG_Q,
-)
-MEASURED = table(
-    "verify/part-NNNNN.parquet",
-    "One row a draw of up to 2,048 distinct inputs, so that a resumed run need not read them again. Inputs that were "
-    "collected are not among them: their activations are in `collect/`.",
-    column("row", "int64", "row among the draws"),
-    column("distance", "float64", "δ between its activation and the target"),
-    always=False,  # every draw may be collected
-)
-SAMPLES = table(
-    "verify/samples.parquet",
-    "One row a draw, run back through the subject, and for each of the generator's sites a row an edit. `site` is "
-    "where the sample was read again; null for `no condition`.",
-    *_DRAW,
-    column("text", "string?", "`tokens` for people; null where they are"),
-    _LOG_Q,
-    column("log_prior", "float64?", "ln P of the sample, in nats; null where P is not known"),
-    column("verified", "bool", "whether it could be run back through the subject"),
-    column("distance", "float64?", "δ between the sample's activation and the target; null if unverified"),
-    column(
-        "weight",
-        "float64?",
-        "only for `generator`: importance weight, Pareto-smoothed, an input's weight shared evenly by its draws; the "
-        "weights of one target, site and bandwidth sum to 1. The weight before smoothing follows from the other "
-        "columns, see [the method](statistics.md#from-draws-to-evidence)",
-    ),
-    column(
-        "pareto_k",
-        "float64?",
-        "only for `generator`: shape k̂ of the tail of those weights before smoothing, the same for all samples of one "
-        "target, site and bandwidth; null where there is no tail to fit",
-    ),
-    column("accepted", "bool", "δ at most 0.1"),
-    column("in_train", "bool", "whether the generator saw this very input in training"),
-    labels=True,
+    *DRAW,
+    LOG_Q,
 )
 
 SAMPLE = Room("sample", "", (DRAWS,))
-VERIFY = Room("verify", "", (SAMPLES, MEASURED))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.report.records import Row
-from inversescope.verdicts.text import number, of_row
+from inversescope.verdicts.wording import number, of_row
 
 OURS = ("ours", "ours weighted")
 # What is compared, by its column, with the words above it and the digits that it is worth.

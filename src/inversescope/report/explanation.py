@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from inversescope import files
-from inversescope.verdicts import above_chance, text
+from inversescope.verdicts import above_chance, wording
 
 Row = Mapping[str, Any]
 SHOWN = 12  # hypotheses of a site
@@ -34,9 +34,9 @@ def render(record: Row) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "number": text.number,
-        "interval": lambda estimate: text.interval(*estimate),
-        "equals": text.equals,
+        "number": wording.number,
+        "interval": lambda estimate: wording.interval(*estimate),
+        "equals": wording.equals,
         "marked": lambda sample: marked(record["text"], sample),
     }
     series, places = _places([each["site"] for each in record["sites"]])
@@ -72,7 +72,7 @@ def shade(finding: Row | None) -> str:
 
 def marked(source: str, sample: str) -> Markup:
     """A sample with the words that differ from the source's marked."""
-    return Markup(text.marked(source, sample, Markup("<mark>{}</mark>").format, escape))
+    return Markup(wording.marked(source, sample, Markup("<mark>{}</mark>").format, escape))
 
 
 def _places(sites: Sequence[str]) -> tuple[str, list[str]]:

@@ -34,7 +34,7 @@ from inversescope.report.records import (
 from inversescope.report.summary import key_figures, summary
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ACCEPTED, ENCODED, GAP, SIGNIFICANT, TRUSTED, USED, text
+from inversescope.verdicts import ACCEPTED, ENCODED, GAP, SIGNIFICANT, TRUSTED, USED, wording
 
 _SCRIPTS = (
     "figures.js",
@@ -83,7 +83,7 @@ def render(records: Records) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = text.number
+    environment.filters["number"] = wording.number
     data = page_data(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,

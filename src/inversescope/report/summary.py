@@ -9,7 +9,7 @@ from typing import Any
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import share
 from inversescope.verdicts import ACCEPTED
-from inversescope.verdicts.text import SPACE, count, equals, interval, number, of_row
+from inversescope.verdicts.wording import SPACE, count, equals, interval, number, of_row
 
 # Other estimates of the same score, which are no controls.
 BESIDE = {"shuffled": "shuffled target", "nearest": "nearest neighbours", "edits": "edits of the source"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inversescope.report.records import LABEL, Records, Row
-from inversescope.verdicts.text import pieces
+from inversescope.verdicts.wording import pieces
 
 TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included
 SITES = 12  # shown in the sections with one site at a time, evenly over depth

@@ -76,7 +76,7 @@ def _distances(
             chunk = distinct[start : start + CHUNK]
             captured = subject.capture(chunk, list(drawn.sites), progress=_behind(progress, start, len(distinct)))
             rows, distances = drawn.measure(chunk, captured.activations.__getitem__)
-            files.write_table(part, records.sample.MEASURED.of_columns({"row": rows, "distance": distances}))
+            files.write_table(part, records.verify.MEASURED.of_columns({"row": rows, "distance": distances}))
         measured = pq.read_table(part)
         found[measured["row"].to_numpy()] = measured["distance"].to_numpy()
         progress(min(start + CHUNK, len(distinct)), len(distinct), NOTE)
@@ -118,7 +118,7 @@ def _behind(progress: Progress, start: int, total: int) -> Progress:
 
 
 def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, task: Task, subject: Subject) -> pa.Table:
-    """The table with what is known of each sample now; columns as `records.sample.SAMPLES` lists them."""
+    """The table with what is known of each sample now; columns as `records.verify.SAMPLES` lists them."""
     tokens: list[Tokens | None] = [None if row is None else tuple(row) for row in table["tokens"].to_pylist()]
     distinct = {row for row in tokens if row is not None}
     text = {row: subject.show(row) for row in distinct}
@@ -150,7 +150,7 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     for feature in task.features:
         values = [None if row is None else labels[row][feature] for row in tokens]
         columns[f"{records.LABEL}{feature}"] = pa.array(values, pa.string())
-    return records.sample.SAMPLES.of_columns(columns)
+    return records.verify.SAMPLES.of_columns(columns)
 
 
 def _weights(

@@ -23,7 +23,7 @@ from inversescope.progress import Progress
 from inversescope.score.by_distance import by_distance
 from inversescope.score.diagnostics import diagnostics, histogram, worst_targets
 from inversescope.score.feature import FeatureScore
-from inversescope.score.methods import (
+from inversescope.score.methods_and_controls import (
     Feature,
     WeightedInputs,
     from_another_site,

@@ -1,7 +1,6 @@
 """Verdicts: every threshold, and the rules that turn numbers into words. No files, no torch."""
 
-from inversescope.verdicts.calibration import Judgement, Measured, Verdict, of_question, of_site
-from inversescope.verdicts.samples import acceptance_counts, reasons
+from inversescope.verdicts.accepted import acceptance_counts, reasons
 from inversescope.verdicts.scores import above_chance, agreement, judged, significant, trusted, why_undefined
 from inversescope.verdicts.thresholds import (
     ACCEPTED,
@@ -20,6 +19,7 @@ from inversescope.verdicts.thresholds import (
     TRUSTED,
     USED,
 )
+from inversescope.verdicts.undertrained import Judgement, Measured, Verdict, of_question, of_site
 from inversescope.verdicts.used import NOTHING, encoded_and_used, first_trusted
 
 __all__ = [

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
-from inversescope.verdicts.text import SPACE, count, equals, of_row
 from inversescope.verdicts.thresholds import DETERMINED
 from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
+from inversescope.verdicts.wording import SPACE, count, equals, of_row
 
 Row = Mapping[str, Any]
 PASSED, FAILED, MISSING = "passed", "failed", "not available"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
-from inversescope.verdicts.text import number, short
+from inversescope.verdicts.wording import number, short
 
 if TYPE_CHECKING:
     from inversescope.explain import Explanation, Finding

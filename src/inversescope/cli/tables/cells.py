@@ -8,25 +8,27 @@ from typing import Any
 from rich.markup import escape
 
 from inversescope.stats.intervals import Estimate
-from inversescope.verdicts import text
+from inversescope.verdicts import wording
 
 
 def interval(estimate: Estimate) -> str:
     """A value with its interval, if it has one."""
-    return text.number(estimate.value) if text.undefined(estimate.low) else escape(text.interval(*estimate, " "))
+    return (
+        wording.number(estimate.value) if wording.undefined(estimate.low) else escape(wording.interval(*estimate, " "))
+    )
 
 
 def recorded(row: Mapping[str, Any], name: str) -> str:
     """Three columns of a record as an interval."""
-    return escape(text.of_row(row, name, " "))
+    return escape(wording.of_row(row, name, " "))
 
 
 def estimated(row: Mapping[str, Any], name: str = "fcr") -> str:
     """The same in fewer characters, of a value from 0 to 1."""
-    return escape(text.short_of_row(row, name))
+    return escape(wording.short_of_row(row, name))
 
 
 def marked(source: str, sample: str) -> str:
     """A sample on one line, its words that differ from the source's in bold."""
     old, new = (" ".join(each.split()) for each in (source, sample))
-    return text.marked(old, new, lambda words: f"[bold]{escape(words)}[/]", escape)
+    return wording.marked(old, new, lambda words: f"[bold]{escape(words)}[/]", escape)

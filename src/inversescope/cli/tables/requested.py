@@ -13,7 +13,7 @@ from rich.table import Table
 from inversescope import files
 from inversescope.cli.tables.cells import estimated, recorded
 from inversescope.report.arena import amount, load_arena
-from inversescope.verdicts.text import number, of_row, small
+from inversescope.verdicts.wording import number, of_row, small
 
 
 def arena_table(folder: Path) -> Group:

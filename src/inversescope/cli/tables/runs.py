@@ -19,7 +19,7 @@ from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design, intervals, resampling
 from inversescope.verdicts import SIGNIFICANT, TRUSTED, significant
-from inversescope.verdicts.text import number, short, small
+from inversescope.verdicts.wording import number, short, small
 
 SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and

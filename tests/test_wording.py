@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inversescope.verdicts.text import equals, interval, marked, number, pieces, short, small
+from inversescope.verdicts.wording import equals, interval, marked, number, pieces, short, small
 
 
 def test_numbers_have_a_true_minus_and_a_dash_where_undefined():
