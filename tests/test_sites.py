@@ -59,12 +59,17 @@ def test_several_sites_are_one_in_the_order_given_and_as_deep_as_the_deepest():
 @pytest.mark.parametrize(
     ("address", "values"),
     [("z.0.*+resid_post.1", {"given": "z.0.*+resid_post.1", "remedy": True}),
-     ("z.0.1+z.0.1", {"given": "z.0.1+z.0.1"}), ("z.0.1+", {"given": "''", "allowed": "POINT.LAYER"}),
+     ("z.0.1+z.0.1", {"given": "z.0.1+z.0.1"}), ("z.0.1+", {"given": "", "allowed": "POINT.LAYER"}),
      ("resid_post.1+resid_post.7", {"allowed": "layer 0 to 2"})],
 )  # fmt: skip
 def test_a_joint_site_that_cannot_be_is_refused(address: str, values: dict):
     with refuses(**values):
         select([address], SHAPE)
+
+
+def test_an_empty_part_of_a_joint_site_is_shown_in_quotes():
+    with refuses("''", allowed="POINT.LAYER"):
+        select(["z.0.1+"], SHAPE)
 
 
 def test_a_head_has_its_own_width():
