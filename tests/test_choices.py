@@ -274,9 +274,9 @@ def test_a_whole_run_on_the_subject_as_its_own_backbone(tmp_path: Path):
 @pytest.mark.parametrize(
     ("keys", "values"),
     [
-        ('conditioning = "magic"', ("conditioning", "adaln", "control", "slot", "prefix")),
-        ('encoder = "magic"', ("encoder", "regression", "residual", "identity")),
-        ('tuning = "magic"', ("tuning", "full", "frozen", "lora")),
+        ('conditioning = "magic"', ("generator.conditioning", "adaln", "control", "slot", "prefix")),
+        ('encoder = "magic"', ("generator.encoder", "regression", "residual", "identity")),
+        ('tuning = "magic"', ("generator.tuning", "full", "frozen", "lora")),
         ("width = 10\nheads = 4", ("width 10", "heads 4")),
         ('tuning = "lora"', ("'lora'", "backbone")),
         ('tuning = "frozen"', ("train.pretrain", "0")),
