@@ -23,8 +23,8 @@ EXACT, ROUNDED = 1e-4, 0.03  # relative errors allowed in float32, and in half p
 # In half precision, where rounding differs with the shape of a batch and grows with depth; of rounded weights, whose
 # kernels round the activations, too, by the largest of a batch (LLM.int8()).
 BATCHED = 0.1
-# Of the norm of the longest activation of an input. With weights set by hand, sums cancel to 1e-7 of it, which differs by
-# all of itself from one processor to another.
+# Of the norm of the longest activation of an input. With weights set by hand, sums cancel to 1e-7 of it: rounding,
+# which differs wholly from one processor to another.
 NEGLIGIBLE = 0.01
 STREAM = ("embed", "resid_pre", "resid_post", "final_norm")  # what comes behind depends on nothing else
 
