@@ -107,7 +107,7 @@ def _inputs(subject: Subject) -> list[tuple[int, ...]]:
 def _error(left: Tensor, right: Tensor, least: Tensor | float = 0.0) -> float:
     """‖left − right‖ / ‖right‖, the largest over rows; of a row that is zero, ‖left‖.
 
-    `least`: the norm down to which a row counts with its own. What is shorter is mere rounding of what it is made of.
+    `least`: a shorter row counts as this long, since it is mere rounding of longer ones.
     """
     gap, size = (left - right).flatten(1).norm(dim=1), right.flatten(1).norm(dim=1)
     size = size.maximum(torch.as_tensor(least, dtype=size.dtype))
