@@ -73,14 +73,14 @@ def test_every_word_has_one_tag(text: str):
 def test_many_at_once_are_as_one_by_one():
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice([*PLAIN, *GOOD, *TOPICS["cooking"]], 6)) for _ in range(200)]
-    told: list[int] = []
-    annotators.learn(texts, lambda done, total, note="": told.append(done))
+    counts: list[int] = []
+    annotators.learn(texts, lambda done, total, note="": counts.append(done))
     at_once = [speech.tags(text) for text in texts], topics.embed(texts)
     speech._tagger.cache_clear()
     topics._embedder.cache_clear()
     assert [speech.tags(text) for text in texts] == at_once[0]
     assert np.array_equal(np.array([topics.embed([text])[0] for text in texts]), at_once[1])
-    assert told == [200]
+    assert counts == [200]
 
 
 def test_about_is_the_nearest_topic_or_undecided():

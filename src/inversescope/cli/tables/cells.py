@@ -1,4 +1,4 @@
-"""Numbers and texts as cells of a terminal table: `verdicts.text` with Rich's markup escaped."""
+"""Numbers and texts as cells of a terminal table: `verdicts.wording` with Rich's markup escaped."""
 
 from __future__ import annotations
 
