@@ -19,16 +19,14 @@ from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
 from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.run.run import Run
-from inversescope.sample.sample import draw
+from inversescope.sample.one_target import invert
 from inversescope.score.feature import own_share, reliable_shares
 from inversescope.sites import Site
 from inversescope.stats.intervals import defined
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import (
     effective_sample_size,
-    importance_weights,
     largest_reliable_shape,
-    log_posterior,
     systematic,
 )
 from inversescope.streams import Stream, TorchStream
@@ -235,24 +233,16 @@ class Inverter:
         source = keep_last(whole, subject.prefix, subject.longest)
         target = subject.capture([source], [where]).activations[where]
         rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
-        tokens, log_q = draw(self.generator, where, target, bandwidth, n, rng)
-        distances = self._distances(where, tokens, target)
-        prior = np.array([-np.inf if row is None else task.log_prior(row) for row in tokens], dtype=float)
-        weights, shape = importance_weights(log_posterior(distances, bandwidth, prior), np.array(log_q), tokens)
+        units = self.run.store.units(where)
+        draws = invert(self.generator, subject, task, units, where, target, bandwidth, n, rng)
         undecided = dict.fromkeys(task.labels(source))
         samples = [
-            InvertedSample(None, None, None, None, False, log_q[i], undecided)
+            InvertedSample(None, None, None, None, False, log_q, undecided)
             if row is None
-            else InvertedSample(
-                subject.show(row),
-                row,
-                float(distances[i]),
-                float(weights[i]),
-                bool(distances[i] <= ACCEPTED),
-                log_q[i],
-                task.labels(row),
+            else InvertedSample(subject.show(row), row, distance, weight, distance <= ACCEPTED, log_q, task.labels(row))
+            for row, distance, weight, log_q in zip(
+                draws.tokens, draws.distance.tolist(), draws.weight.tolist(), draws.log_q.tolist(), strict=True
             )
-            for i, row in enumerate(tokens)
         ]
         return Inversion(
             subject.show(source),
@@ -263,8 +253,8 @@ class Inverter:
             task.labels(source),
             tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
             sum(sample.accepted for sample in samples) / n,
-            float(effective_sample_size(weights)),
-            None if np.isnan(shape) else shape,
+            float(effective_sample_size(draws.weight)),
+            defined(draws.pareto_k),
             typical(self.run.store, where, target, bandwidth),
         )
 
@@ -275,15 +265,6 @@ class Inverter:
             shown = ", ".join(served[:12]) + (f" and {len(served) - 12} more" if len(served) > 12 else "")
             raise UserError("the run's generator does not serve this site", given=address, allowed=shown)
         return site
-
-    def _distances(self, site: Site, tokens: list[Tokens | None], target: torch.Tensor) -> np.ndarray:
-        distinct = sorted({row for row in tokens if row is not None})
-        found = dict.fromkeys(distinct, np.nan)
-        if distinct:
-            read = self.run.subject.capture(distinct, [site]).activations[site]
-            measured = self.run.store.units(site).distances(read, target)[:, 0].tolist()
-            found = dict(zip(distinct, measured, strict=True))
-        return np.array([np.nan if row is None else found[row] for row in tokens])
 
 
 def marked(source: str, sample: str | None) -> str:

@@ -57,6 +57,11 @@ class Units:
         # The matrix-product mode of cdist is faster, but gives equal activations a distance slightly above 0.
         return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / self.dimension**0.5
 
+    def distance(self, activations: Float[Tensor, "n d"], targets: Float[Tensor, "#n d"]) -> Float[Tensor, " n"]:
+        """δ of each activation to the target in its own row, or to the only one."""
+        gap = self.standardize(activations) - self.standardize(targets)
+        return ((gap**2).sum(1) / self.dimension).sqrt()
+
 
 class Moments:
     """Running mean and sum of squares of each coordinate, batch by batch (Chan, Golub, LeVeque 1983)."""

@@ -22,8 +22,8 @@ from inversescope import files, records
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
+from inversescope.sample.one_target import log_prior, weigh
 from inversescope.sites import Site
-from inversescope.stats.weights import importance_weights, log_posterior
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
 from inversescope.verdicts import ACCEPTED
@@ -107,8 +107,7 @@ class _Drawn:
             if at:
                 mine = activations(site)[[drew[index][0] for index in at]]
                 theirs = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
-                gap = self.units[site].standardize(mine) - self.units[site].standardize(theirs)
-                distances[at] = ((gap**2).sum(1) / self.units[site].dimension).sqrt().double().numpy()
+                distances[at] = self.units[site].distance(mine, theirs).double().numpy()
         return np.array([row for _, row in drew], dtype=int), distances
 
 
@@ -123,23 +122,22 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     distinct = {row for row in tokens if row is not None}
     text = {row: subject.show(row) for row in distinct}
     labels = {row: task.labels(row) for row in distinct}
-    prior = {row: task.log_prior(row) for row in distinct}
     train = set(store.inputs("train").tokens)
-    bandwidth = table["bandwidth"].to_numpy(zero_copy_only=False)
-    log_prior = np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
+    prior = log_prior(task, tokens)
     generated = table["method"].to_numpy() == "generator"  # the others have no target, or no q that is known
     weights, shapes = np.full((2, len(table)), np.nan)
     weights[generated], shapes[generated] = _weights(
         table.filter(pc.field("method") == "generator"),
         [row for row, mine in zip(tokens, generated, strict=True) if mine],
-        log_posterior(distances, bandwidth, log_prior)[generated],
+        distances[generated],
+        prior[generated],
     )
     accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
     columns = {
         **{name: table[name] for name in ("method", "site", "bandwidth", "target", "sample", "tokens")},
         "text": pa.array([None if row is None else text[row] for row in tokens], pa.string()),
         "log_q": table["log_q"],
-        "log_prior": pa.array([None if row is None else prior[row] for row in tokens], pa.float64()),
+        "log_prior": pa.array(prior, mask=np.array([row is None for row in tokens])),
         "verified": pa.array([row is not None for row in tokens]),
         "distance": pa.array(distances, mask=np.isnan(distances)),
         "weight": pa.array(weights, mask=np.isnan(distances) | ~generated),
@@ -154,17 +152,20 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
 
 
 def _weights(
-    table: pa.Table, tokens: Sequence[Tokens | None], log_posterior: Float[ndarray, " n"]
+    table: pa.Table,
+    tokens: Sequence[Tokens | None],
+    distances: Float[ndarray, " n"],
+    prior: Float[ndarray, " n"],
 ) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
     """Weights that sum to one over the samples of a target at a site and bandwidth, 0 where nothing was measured; and
     the shape k̂ of the tail of those weights, the same for all samples of the target.
     """
-    log_q = table["log_q"].to_numpy()
+    log_q, bandwidth = table["log_q"].to_numpy(), table["bandwidth"].to_numpy()
     site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     keys = np.stack([site, *(table[name].to_numpy(zero_copy_only=False) for name in ("bandwidth", "target"))], axis=1)
     ends = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
     groups = (slice(start, end) for start, end in itertools.pairwise(ends.tolist()))
-    parts = [importance_weights(log_posterior[group], log_q[group], tokens[group]) for group in groups]
+    parts = [weigh(tokens[g], distances[g], float(bandwidth[g.start]), prior[g], log_q[g]) for g in groups]
     return np.concatenate([weights for weights, _ in parts]), np.repeat([shape for _, shape in parts], np.diff(ends))
 
 
