@@ -16,24 +16,29 @@ Body = dict[str, Any]
 
 @dataclass
 class Fault:
-    """What happens in place of an answer: a status with headers and bytes, after so many seconds; or byte by byte."""
+    """Replaces an answer: a status, headers and bytes, after `seconds`; byte by byte with `drip`; `times` over."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content: bytes = b"{}"
     seconds: float = 0.0
     drip: float = 0.0
+    times: int = 1
 
 
 @dataclass
 class Server:
-    """A running endpoint. `faults` come first, one a request; `asked` has the body of every request."""
+    """A running endpoint. `faults` come first, one a request; `asked` has the body of every request.
+
+    `written` counts the bytes of response bodies that the client has taken, or that wait in the sockets between.
+    """
 
     url: str
     model: Callable[[Body], str]
     faults: list[Fault] = field(default_factory=list)
     asked: list[Body] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    written: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def environment(self) -> dict[str, str]:
@@ -60,14 +65,15 @@ def serving(model: Callable[[Body], str]) -> Iterator[Server]:
                 fault = Fault(content=json.dumps(said).encode())
             server.stopping.wait(fault.seconds)
             self.send_response(fault.status)
-            for name, value in {"Content-Length": str(len(fault.content)), **fault.headers}.items():
+            for name, value in {"Content-Length": str(len(fault.content) * fault.times), **fault.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if not fault.drip:
-                self.wfile.write(fault.content)
-            for byte in fault.content if fault.drip else b"":
-                self.wfile.write(bytes([byte]))
-                server.stopping.wait(fault.drip)
+            for _ in range(fault.times):
+                for part in [bytes([byte]) for byte in fault.content] if fault.drip else [fault.content]:
+                    self.wfile.write(part)
+                    with lock:
+                        server.written += len(part)
+                    server.stopping.wait(fault.drip)
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing is printed."""

@@ -122,7 +122,7 @@ def test_answers_come_in_order_and_no_more_are_on_their_way_than_allowed(connect
 @pytest.mark.parametrize(
     "fault",
     [Fault(500), Fault(503), Fault(429), Fault(429, {"Retry-After": "soon"}), Fault(429, {"Retry-After": "0"}),
-     Fault(seconds=1.5), Fault(drip=0.5, content=b"{}" * 3)],
+     Fault(seconds=1.5), Fault(drip=0.5, content=b"{}" * 3), Fault(headers={"Content-Encoding": "gzip"})],
 )  # fmt: skip
 def test_a_fault_that_passes_is_tried_again(server: Server, connect: Connect, fault: Fault):
     server.faults += [fault, fault]
@@ -164,6 +164,33 @@ def test_a_refusal_is_told_in_the_servers_words_but_for_the_key(server: Server, 
     with refuses(given="status 401: 'no such key: ***'") as caught:
         connect().ask(request(1))
     assert KEY not in str(caught.value) and len(server.asked) == 1
+
+
+MEGABYTE = b"no " * 350_000
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_the_body_of_an_error_status_is_not_read_to_its_end(server: Server, connect: Connect, status: int):
+    server.faults += [Fault(status, content=MEGABYTE, times=100)] * 5
+    with refuses(given=(f"status {status}",)) as caught:
+        connect().ask(request(1))
+    assert len(str(caught.value)) < 1000
+    assert server.written < 40 * len(MEGABYTE)  # of 100 of each attempt; the sockets between hold a few
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_the_body_of_an_error_status_that_drips_is_cut_off(server: Server, connect: Connect, status: int):
+    server.faults += [Fault(status, content=b"nothing " * 20, drip=0.1)] * 5
+    with refuses(given=(f"status {status}",)):
+        connect(timeout=0.5).ask(request(1))
+    assert server.written < 80 * len(server.asked)  # of 160 bytes each
+
+
+def test_a_refusal_that_breaks_off_is_a_refusal(server: Server, connect: Connect):
+    server.faults.append(Fault(403, {"Content-Length": "1000"}, content=b"forbidden"))
+    with refuses(given="status 403"):
+        connect(timeout=0.5).ask(request(1))
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("status", [301, 307, 404])

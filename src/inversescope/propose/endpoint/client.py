@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,6 +30,7 @@ except ImportError as error:
 ATTEMPTS = 5  # of one request
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between them: doubling, or what the server asks for up to the longest
 LARGEST_REPLY = 1_000_000  # bytes of a response body that are read
+LARGEST_REFUSAL = 300  # bytes of the body of an error status that are read and shown
 AGAIN = "start the same command again: it goes on from here, and what was answered is not asked again"
 
 
@@ -61,7 +62,9 @@ class Endpoint:
             api_key=address.key or "none",  # the client needs one; without a key no header is sent
             timeout=timeout,
             max_retries=0,
-            http_client=openai.DefaultHttpxClient(timeout=timeout, follow_redirects=False),
+            http_client=openai.DefaultHttpxClient(
+                timeout=timeout, follow_redirects=False, event_hooks={"response": [self._check_status]}
+            ),
         )
 
     def __enter__(self) -> Self:
@@ -133,10 +136,10 @@ class Endpoint:
         self.budget.take(tokens)
         try:
             return self._post(body)
-        except openai.APIStatusError as error:
+        except (UserError, _BusyError):
             self.budget.settle(tokens, 0)
-            raise self._refused(error.response) from error
-        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            raise
+        except (openai.APIConnectionError, httpx2.RequestError) as error:
             reason = error.__cause__ or error
             if not isinstance(reason, httpx2.ConnectError):
                 raise _BusyError(f"{type(reason).__name__}: {reason}") from error
@@ -145,25 +148,50 @@ class Endpoint:
 
     def _post(self, body: dict[str, Any]) -> bytes:
         """The body of a response, as far as it is read: one that drips or never ends is cut off."""
-        end, content = time.monotonic() + self._timeout, b""
+        end = time.monotonic() + self._timeout
         headers = {} if self.address.key else {"Authorization": openai.Omit()}
         create = self._client.chat.completions.with_streaming_response.create
         with create(**body, extra_headers=headers) as response:
-            for part in response.iter_bytes():
-                content += part
-                if len(content) > LARGEST_REPLY:
-                    break
-                if time.monotonic() > end:
-                    raise httpx2.ReadTimeout(f"no whole reply in {self._timeout:g} s")
+            content, in_time = _read_bytes(response.iter_bytes(), LARGEST_REPLY, end)
+        if not in_time:
+            raise httpx2.ReadTimeout(f"no whole reply in {self._timeout:g} s")
         return content
 
-    def _refused(self, response: httpx2.Response) -> UserError | _BusyError:
+    def _check_status(self, response: httpx2.Response) -> None:
+        """Refuse a response by its status, before the client reads its body without a bound.
+
+        Raises:
+            UserError: the endpoint refuses the request.
+            _BusyError: another attempt may succeed; the body is not read.
+        """
         status = response.status_code
+        if response.is_success:
+            return
         if status in (408, 409, 425, 429) or status >= 500:
-            return _BusyError(f"status {status}", _retry_after(response.headers.get("retry-after")))
-        text = self.address.hide(response.content[:300].decode("utf-8", "replace"))
+            raise _BusyError(f"status {status}", _retry_after(response.headers.get("retry-after")))
+        text = self.address.hide(self._refusal(response).decode("utf-8", "replace"))[:LARGEST_REFUSAL]
         allowed = f"the chat completions of an OpenAI-compatible server that has the model {self.address.model!r}"
-        return UserError("the endpoint refuses the request", given=f"status {status}: {text!r}", allowed=allowed)
+        raise UserError("the endpoint refuses the request", given=f"status {status}: {text!r}", allowed=allowed)
+
+    def _refusal(self, response: httpx2.Response) -> bytes:
+        """The start of the body of a refusal; an empty one where the body breaks off: the status is the answer."""
+        try:
+            end = time.monotonic() + self._timeout
+            return _read_bytes(response.iter_bytes(), LARGEST_REFUSAL + len(self.address.key), end)[0]
+        except httpx2.RequestError:
+            return b""
+
+
+def _read_bytes(parts: Iterator[bytes], most: int, end: float) -> tuple[bytes, bool]:
+    """The bytes of a body until there are more than `most`, and false if the time `end` came first."""
+    content = b""
+    for part in parts:
+        content += part
+        if len(content) > most:
+            break
+        if time.monotonic() > end:
+            return content, False
+    return content, True
 
 
 def _retry_after(header: str | None) -> float | None:
