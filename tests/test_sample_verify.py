@@ -155,7 +155,7 @@ def test_the_tail_of_a_targets_weights_is_stored_with_each_of_its_samples():
         "log_q": np.full(2 * n, -30.0), "site": ["resid_post.0"] * 2 * n,
         "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
     })  # fmt: skip
-    weights, shapes = verify._weights(table, [(i,) for i in range(2 * n)], log_posterior)
+    weights, shapes = verify._weights(table, [(i,) for i in range(2 * n)], np.zeros(2 * n), log_posterior)
     expected = importance_weights(log_posterior[:n], np.full(n, -30.0), range(n))
     assert weights[:n].tolist() == expected[0].tolist()
     assert set(shapes[:n]) == {expected[1]}
