@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from toy_world import write_store
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.arena.study import Study
 from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
@@ -48,7 +47,6 @@ def planted(folder: Path, seed: int = 0) -> Study:
     run.__dict__["sites"] = {"train": (PRESENT, ABSENT), "pool": (PRESENT, ABSENT), "target": (PRESENT, ABSENT)}
     (folder / "reference").mkdir()
     reference(folder / "reference", run.store, (PRESENT, ABSENT), silent)
-    nothing = pa.table({"label.colour": pa.array([], pa.string()), "method": pa.array([], pa.string())})
-    files.write_table(folder / "verify" / "samples.parquet", nothing)
+    files.write_table(folder / records.verify.SAMPLES.path, records.verify.SAMPLES.schema(["colour"]).empty_table())
     files.write_json(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
     return Study(run, budget=10.0, seed=seed)

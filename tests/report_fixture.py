@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from partial_records import partial
 
 from inversescope import files, records
 from inversescope.causal.used import used
 from inversescope.sites import Site
-from inversescope.verdicts import judged
+from inversescope.verdicts import judged, significant
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -107,7 +108,7 @@ def _write_calibration(run: Path, shape: Shape) -> list[dict]:
             rows.append(question | {"targets": 32, "ess": 4000 * h**2} | told)
             gaps += [question | {"feature": name, "gap": 0.01, "gap_low": -0.01, "gap_high": 0.03} for name in FEATURES]
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
-        files.write_table(run / record.path, pa.Table.from_pylist(table, schema=record.schema()))
+        files.write_table(run / record.path, partial(record, table))
     prior = {"kl": None, "tv": None, "p_value": 0.41}
     files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "sites": verdicts, "prior": prior})
     return rows
@@ -230,6 +231,7 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
         for rank, words in enumerate(("the last word", "has “ring”", f"<b>{shape.hostile}</b>"), start=1):
             value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
             numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
+            numbers["significant"] = significant(q)
             for name in ("corrected", "bits"):
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy import ndarray
 from safetensors.numpy import save_file
 
@@ -55,25 +54,15 @@ def write_records(
             *draws,
             *(Draws(t, None, [label], None, 9.0, s, True) for s in sites for t, label in enumerate(targets)),
         ]
-    inputs = pa.table({
-        "split": ["pool"] * len(pool) + ["target"] * len(targets),
-        "row": [*range(len(pool)), *range(len(targets))],
-        "tokens": [[i] for i in range(1000, 1000 + len(pool) + len(targets))],
-        "text": [*pool, *targets],
-        "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
-        "label.f": pa.array([*pool, *targets], pa.string()),
-    })  # fmt: skip
-    files.write_table(run / "collect" / "inputs.parquet", inputs)
+    parts = {"pool": pool, "target": targets}
+    inputs = [
+        {"split": split, "row": row, "tokens": [row], "text": label or "", "probability": None, "label.f": label}
+        for split, part in parts.items()
+        for row, label in enumerate(part)
+    ]
+    files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
     rows = [row for each in draws for row in _rows(each)]
-    schema = pa.schema([
-        ("method", pa.string()), ("text", pa.string()),
-        ("site", pa.string()), ("bandwidth", pa.float64()), ("target", pa.int32()), ("sample", pa.int32()),
-        ("tokens", pa.list_(pa.int32())), ("log_q", pa.float64()), ("log_prior", pa.float64()),
-        ("verified", pa.bool_()), ("distance", pa.float64()),
-        ("weight", pa.float64()), ("pareto_k", pa.float64()),
-        ("accepted", pa.bool_()), ("in_train", pa.bool_()), ("label.f", pa.string()),
-    ])  # fmt: skip
-    files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist(rows, schema=schema))
+    files.write_table(run / records.verify.SAMPLES.path, records.verify.SAMPLES.of(rows))
     folder = run / "reference"
     folder.mkdir()
     save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")

@@ -6,14 +6,14 @@ import re
 import shutil
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from partial_records import partial
 from refusals import check, printed
 from run_contract import differences
 from small_subject import World, call
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.arena import run as arena_run
 from inversescope.arena.methods import METHODS
 from inversescope.arena.pairs import TIE
@@ -30,7 +30,7 @@ def run(world: World, tmp_path: Path) -> Path:
 def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFixture[str]):
     sites, features = ("resid_post.0", "z.1.0", "resid_post.1"), ("subject", "place", "object")
     effects = [{"site": s, "feature": f, "effect": len(s) * 0.1 + len(f)} for s in sites for f in features]
-    files.write_table(run / "causal" / "effects.parquet", pa.Table.from_pylist(effects))
+    files.write_table(run / records.causal.EFFECTS.path, partial(records.causal.EFFECTS, effects))
     assert call("arena", run, "--budget", 1) == 0
     shown = capsys.readouterr()
     assert all(name in shown.out for name in METHODS) and f"arena: {run / 'arena' / 'arena.html'}" in shown.err

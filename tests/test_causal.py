@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from partial_records import partial
 from toy_world import write_store
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.causal import causal as step
 from inversescope.causal.causal import World, causal
 from inversescope.collect.reference import reference
@@ -81,7 +81,8 @@ def write_samples(run: Path, sites: list[Site], samples: dict[int, list[Tokens]]
         "bandwidth": BANDWIDTH,
         "site": str(sites[0]),
     }
-    files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist([*rows, never_ended]))
+    table = partial(records.verify.SAMPLES, [*rows, never_ended])
+    files.write_table(run / records.verify.SAMPLES.path, table)
 
 
 SITES = [PASSES, BLOCKED, MIDDLE, BOTH]

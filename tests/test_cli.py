@@ -165,6 +165,7 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
             "chance": 0.25,
             "q_value": fcr and 0.004 / h if h else None,
             "ess": ess,
+            "trusted": ess >= 30 if method == "reference" else None,
         } | ends
 
     rows = [row("generator", h, 0.5 + h, 8) for h in (0.3, 0.05, 0.1)]

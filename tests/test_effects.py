@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from partial_records import partial
 from scipy.stats import ttest_ind
 
 from inversescope import files, records
@@ -17,7 +17,7 @@ from inversescope.causal.used import confirmed, used
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
-from inversescope.verdicts import NOTHING, encoded_and_used
+from inversescope.verdicts import NOTHING, encoded_and_used, significant
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -197,7 +197,7 @@ def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp
             "bandwidth": h,
             "rank": rank,
             "hypothesis": name if h == 0.5 else f"near {name}",
-            "q_value": q,
+            "significant": significant(q),
         }
         | dict(zip(("corrected", "corrected_low", "corrected_high"), HIGH, strict=True))
         for h in (0.05, 0.5)
@@ -206,18 +206,18 @@ def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp
     for step in ("mine", "causal", "score", "calibrate"):
         (tmp_path / step).mkdir()
     record = records.score.HYPOTHESES
-    files.write_table(tmp_path / record.path, pa.Table.from_pylist(mined, schema=record.schema()))
+    files.write_table(tmp_path / record.path, partial(record, mined))
     asked = confirmed(tmp_path, 0.5, ["f"])
     assert asked == {str(SITE): ["has_digit()", "words()", "b"]}
     effect = {"site": str(SITE), "bandwidth": 0.5, "feature": "words()", "reason": None} | necessity(*HIGH)
     unknown = effect | {"feature": "f"}  # mined too, but a feature of the task is judged by its own score
     files.write_table(
         tmp_path / "causal" / "effects.parquet",
-        pa.Table.from_pylist([effect, unknown], schema=records.causal.EFFECTS.schema()),
+        partial(records.causal.EFFECTS, [effect, unknown]),
     )
     scored = {"method": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
     scored["verdict"] = "unclear"
-    files.write_table(tmp_path / "score" / "results.parquet", pa.Table.from_pylist([scored]))
+    files.write_table(tmp_path / "score" / "results.parquet", partial(records.score.RESULTS, [scored]))
     files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
     used(tmp_path)
     judged, undefined = pq.read_table(tmp_path / "causal" / "used.parquet").to_pylist()

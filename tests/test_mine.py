@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from partial_records import partial
 from scipy import stats
 from small_subject import World, call
 
@@ -53,11 +54,11 @@ Drawn = Sequence[Sequence[str | None]]  # the samples of each target
 
 def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites: Sequence[Drawn]) -> None:
     """What the miner reads: at each of several sites, samples of every target, all alike in weight."""
-    inputs = pa.table({
-        "split": ["pool"] * len(pool) + ["target"] * len(targets), "row": [*range(len(pool)), *range(len(targets))],
-        "tokens": [[0, i] for i in range(len(pool) + len(targets))],
-        "text": [*pool, *targets], "probability": pa.nulls(len(pool) + len(targets), pa.float64()),
-    })  # fmt: skip
+    inputs = [
+        {"split": split, "row": row, "tokens": [len(split), row], "text": text, "probability": None}
+        for split, texts in (("pool", pool), ("target", targets))
+        for row, text in enumerate(texts)
+    ]
     rows = [
         {"method": "generator", "site": f"resid_post.{site}", "bandwidth": H, "target": target, "text": text}
         | {"weight": None if text is None else 1 / len(drawn)}
@@ -65,8 +66,8 @@ def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites:
         for target, drawn in enumerate(of_targets)
         for text in drawn
     ]
-    files.write_table(run / "collect" / "inputs.parquet", inputs)
-    files.write_table(run / "verify" / "samples.parquet", pa.Table.from_pylist(rows))
+    files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
+    files.write_table(run / records.verify.SAMPLES.path, partial(records.verify.SAMPLES, rows))
 
 
 def mined(run: Path, seed: int) -> list[dict[str, Any]]:
@@ -164,7 +165,7 @@ def test_confirmation_does_not_see_the_discovery_targets(tmp_path: Path):
         row | ({"text": str(rng.choice(texts))} if row["target"] in halves["confirmation"] else {}) for row in samples
     ]
     files.write_table(tmp_path / "two" / "collect" / "inputs.parquet", inputs)
-    files.write_table(tmp_path / "two" / "verify" / "samples.parquet", pa.Table.from_pylist(samples))
+    files.write_table(tmp_path / "two" / "verify" / "samples.parquet", partial(records.verify.SAMPLES, samples))
     other = mined(tmp_path / "two", seed=0)
     same = ("hypothesis", "discovery", "discovery_low", "merged")
     assert [[row[name] for name in same] for row in other] == [[row[name] for name in same] for row in rows]
@@ -214,7 +215,7 @@ def test_targets_without_verified_draws_or_without_a_label_are_left_out(tmp_path
         if row["split"] == "target" and row["row"] == wordless:
             row["text"] = "Anna"
     files.write_table(tmp_path / "collect" / "inputs.parquet", pa.Table.from_pylist(inputs, table.schema))
-    files.write_table(tmp_path / "verify" / "samples.parquet", pa.Table.from_pylist(samples))
+    files.write_table(tmp_path / "verify" / "samples.parquet", partial(records.verify.SAMPLES, samples))
     after = next(row for row in mined(tmp_path, seed=0) if row["hypothesis"] == "word(1)")
     assert (before["targets"], after["targets"]) == (12, 10)
     assert after["discovery"] == before["discovery"] and after["corrected"] != before["corrected"]

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from partial_records import partial
 from propose_fixture import ANIMAL, COLOUR, RED, planted, texts
 from refusals import refuses
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.features import parse
 from inversescope.features.functions import FUNCTIONS, NAMES, NEEDED
 from inversescope.propose import read_split
@@ -166,23 +166,24 @@ def test_probes_ask_for_words_that_some_have_and_some_have_not():
 def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
     """What `read_split` reads: two bandwidths, at the smaller of which all weight is on one sample."""
     rng = np.random.default_rng(0)
-    inputs = {
-        "split": ["pool"] * 20 + ["target"] * targets, "row": [*range(20), *range(targets)],
-        "tokens": [[i] for i in range(20 + targets)],
-        "text": texts(20 + targets, rng), "probability": pa.nulls(20 + targets, pa.float64()),
-    }  # fmt: skip
+    places = [*(("pool", row) for row in range(20)), *(("target", row) for row in range(targets))]
+    inputs = [
+        {"split": split, "row": row, "tokens": [number], "text": text, "probability": None}
+        for number, ((split, row), text) in enumerate(zip(places, texts(20 + targets, rng), strict=True))
+    ]
     rows = [
         {"method": "generator", "site": "resid_post.1", "bandwidth": h, "target": t, "text": text, "verified": True,
          "weight": weight if h == 0.5 else float(i == 0)}
         for h in (0.1, 0.5) for t in range(targets) for i, text in enumerate(texts(4, rng))
     ]  # fmt: skip
     files.write_json(run / "resolved.json", {"seed": 3})
-    for folder, name, table in (
-        ("collect", "inputs.parquet", pa.table(inputs)),
-        ("verify", "samples.parquet", pa.Table.from_pylist(rows)),
+    for record, table in (
+        (records.collect.INPUTS, records.collect.INPUTS.of(inputs)),
+        (records.verify.SAMPLES, partial(records.verify.SAMPLES, rows)),
     ):
-        files.write_table(run / folder / name, table)
-        files.finish(run / folder, [run / folder / name])
+        path = run / record.path
+        files.write_table(path, table)
+        files.finish(path.parent, [path])
 
 
 def test_the_bandwidth_is_the_smallest_with_samples_that_weigh(tmp_path: Path):

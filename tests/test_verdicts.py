@@ -138,6 +138,8 @@ def test_the_calibration_counts_beside_the_gap_on_the_targets(ess: float, asked:
     found = judged(scores, calibration if asked else calibration[1:], exact=False)
     assert [each["verdict"] for each in found] == [verdict, verdict, None, None]
     assert all(each["reason"] for each in found)  # no score is defined
+    assert [each["trusted"] for each in found] == [None, None, ess == 60, None]
+    assert [each["trusted"] for each in judged(scores, [], exact=True)] == [None, None, True, None]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy import ndarray
 from safetensors.torch import save_file
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.collect.store import SHARDS, Store
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
@@ -64,17 +63,14 @@ def write_store(
     """
     prior = probability or {}
     inputs = [(split, row, tokens) for split, part in splits.items() for row, tokens in enumerate(part)]
-    columns = {
-        "split": [split for split, _, _ in inputs],
-        "row": pa.array([row for _, row, _ in inputs], pa.int32()),
-        "tokens": pa.array([list(tokens) for _, _, tokens in inputs], pa.list_(pa.int32())),
-        "text": [" ".join(map(str, tokens)) for _, _, tokens in inputs],
-        "probability": pa.array([prior.get(x) if split == "pool" else None for split, _, x in inputs], pa.float64()),
-    }
-    for name in labels(inputs[0][2]):
-        columns[f"label.{name}"] = pa.array([labels(tokens)[name] for _, _, tokens in inputs], pa.string())
+    rows = [
+        {"split": split, "row": row, "tokens": list(tokens), "text": " ".join(map(str, tokens))}
+        | {"probability": prior.get(tokens) if split == "pool" else None}
+        | {f"{records.LABEL}{name}": label for name, label in labels(tokens).items()}
+        for split, row, tokens in inputs
+    ]
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_table(folder / "inputs.parquet", pa.table(columns))
+    files.write_table(folder / records.collect.INPUTS.name, records.collect.INPUTS.of(rows))
     shards, statistics = [], {}
     for split, part in splits.items():
         values = [read(tokens) for tokens in part]

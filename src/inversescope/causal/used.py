@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inversescope import files, records
-from inversescope.verdicts import SIGNIFICANT, encoded_and_used, first_trusted
+from inversescope.verdicts import encoded_and_used, first_trusted
 from inversescope.verdicts.headline import headline
 
 MINED = "mined"  # the method of a hypothesis' score
@@ -49,7 +49,7 @@ def used(run: Path) -> None:
 
 def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
     """The first expressions of each site that were confirmed at a bandwidth, features of the task left out."""
-    wanted = (pc.field("bandwidth") == bandwidth) & (pc.field("q_value") <= SIGNIFICANT)
+    wanted = (pc.field("bandwidth") == bandwidth) & pc.field("significant")
     rows = pq.read_table(run / records.score.HYPOTHESES.path, filters=wanted)
     found: dict[str, list[str]] = {}
     for row in rows.sort_by("rank").to_pylist():

@@ -27,6 +27,7 @@ from inversescope.sites import Site
 from inversescope.stats import resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
+from inversescope.verdicts import above_chance
 
 SUPPORT = 3  # samples shown for a hypothesis
 KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming ones
@@ -132,6 +133,7 @@ def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: Estimate, 
         score.bits,
         score.p_value,
         nan,
+        False,
         sufficiency,
         necessity,
         tuple(sorted(support.values(), key=lambda sample: sample.distance or 0.0)[:SUPPORT]),
@@ -156,10 +158,14 @@ def _score(hypothesis: Hypothesis, inversion: Inversion) -> ActivationScore:
 
 
 def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]:
-    """The findings of each site, with q-values over all of them."""
+    """The findings of each site, with q-values over all of them, and the verdict that follows."""
     p_values = np.array([finding.p_value for found in findings for finding in found])
     q_values = iter(resampling.q_values(p_values).tolist())
-    return [[replace(finding, q_value=next(q_values)) for finding in found] for found in findings]
+    return [[_judged(finding, next(q_values)) for finding in found] for found in findings]
+
+
+def _judged(finding: Finding, q_value: float) -> Finding:
+    return replace(finding, q_value=q_value, above_chance=above_chance(finding.corrected.low, q_value))
 
 
 def _surest(finding: Finding) -> tuple[bool, float, float, int]:

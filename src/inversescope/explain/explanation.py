@@ -9,7 +9,6 @@ from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.stats.intervals import Estimate
-from inversescope.verdicts import above_chance
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Finding:
         bits: drop in the entropy of the label, from the prior to the draws.
         p_value: probability that chance alone gives as many draws with the label.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
+        above_chance: the interval lies above chance, and the q-value is small enough.
         sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
             with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
             where no donor has the label, and without an interval where too few have.
@@ -42,15 +42,11 @@ class Finding:
     bits: float
     p_value: float
     q_value: float
+    above_chance: bool
     sufficiency: Estimate
     necessity: Estimate
     supporting: tuple[InvertedSample, ...]
     against: InvertedSample | None
-
-    @property
-    def above_chance(self) -> bool:
-        """True where the interval lies above chance and the q-value over everything tested is small."""
-        return above_chance(self.corrected.low, self.q_value)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ RESULTS = table(
     column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
     column("ess", "float64?", "effective sample size, median over targets"),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
+    column("trusted", "bool?", "only for `reference`: whether it counts as the truth, exact or large enough"),
     column(
         "verdict",
         "string?",
@@ -190,6 +191,7 @@ HYPOTHESES = table(
         "float64?",
         "the share of false discoveries among all hypotheses of the run that are at least as sure",
     ),
+    column("significant", "bool", "q is at most 0.05"),
     column("targets", "int32", "confirmation targets used"),
     column("merged", "list of string", "hypotheses that were found too, and say the same or nothing more"),
 )

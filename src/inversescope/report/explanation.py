@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from inversescope import files
-from inversescope.verdicts import above_chance, wording
+from inversescope.verdicts import ACCEPTED, SIGNIFICANT, wording
 
 Row = Mapping[str, Any]
 SHOWN = 12  # hypotheses of a site
@@ -47,14 +47,9 @@ def render(record: Row) -> str:
         table=_table(record["sites"]),
         shown=SHOWN,
         shade=shade,
-        above=above,
+        limits={"accepted": ACCEPTED, "significant": SIGNIFICANT},
         style=_asset("report.css"),
     )
-
-
-def above(finding: Row) -> bool:
-    """True where a finding is above chance."""
-    return above_chance(finding["corrected"][1], finding["q_value"])
 
 
 def shade(finding: Row | None) -> str:
@@ -86,7 +81,7 @@ def _places(sites: Sequence[str]) -> tuple[str, list[str]]:
 def _table(sites: Sequence[Row]) -> dict[str, list[Row | None]]:
     """Each hypothesis that is above chance at any of the sites, with the finding of every site."""
     found = [{finding["hypothesis"]: finding for finding in each["findings"]} for each in sites]
-    appeared = {name: None for row in found for name, finding in row.items() if above(finding)}
+    appeared = {name: None for row in found for name, finding in row.items() if finding["above_chance"]}
     return {name: [row.get(name) for row in found] for name in appeared}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,11 @@ from inversescope import files
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.report.failures import failures, proposals
-from inversescope.report.records import (
-    BY_DISTANCE_FIELDS,
-    DIAGNOSTIC_FIELDS,
-    DISENTANGLE_FIELDS,
-    DISTANCE_FIELDS,
-    HYPOTHESIS_FIELDS,
-    QUALITY_FIELDS,
-    RESULTS,
-    SCORE_FIELDS,
-    Records,
-    Row,
-    load,
-)
+from inversescope.report.records import RESULTS, Records, Row, load
 from inversescope.report.summary import key_figures, summary
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ACCEPTED, ENCODED, GAP, SIGNIFICANT, TRUSTED, USED, wording
+from inversescope.verdicts import ACCEPTED, ENCODED, GAP, SIGNIFICANT, SMALLEST_Q, TRUSTED, USED, wording
 
 _SCRIPTS = (
     "figures.js",
@@ -116,23 +104,24 @@ def page_data(records: Records) -> dict[str, Any]:
         "bandwidths": records.bandwidths,
         "methods": METHODS,
         "start": {name: first[name] for name in ("site", "feature", "bandwidth")},
-        "enough": 0.0 if records.exact else TRUSTED,
+        "enough": TRUSTED,
         "small": GAP,
+        "smallestQ": SMALLEST_Q,
         "accepted": ACCEPTED,
         "undertrained": UNDERTRAINED,
         "unchecked": UNCHECKED,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
         "generatorSites": records.generator_sites,
         "shownSites": sites,
-        "scores": pack(_only(records.scores, SCORE_FIELDS)),
-        "diagnostics": pack(_only(records.diagnostics, DIAGNOSTIC_FIELDS)),
-        "distances": pack(_only((row for row in records.distances if row["site"] in sites), DISTANCE_FIELDS)),
-        "quality": pack(_only((row for row in records.quality if row["site"] in sites), QUALITY_FIELDS)),
-        "byDistance": pack(_only((row for row in records.by_distance if row["site"] in sites), BY_DISTANCE_FIELDS)),
+        "scores": pack(_without_place(records.scores)),
+        "diagnostics": pack(_without_place(records.diagnostics)),
+        "distances": pack(_at(sites, records.distances)),
+        "quality": pack(_at(sites, records.quality)),
+        "byDistance": pack(_at(sites, records.by_distance)),
         "used": pack(records.used),
-        "disentangled": pack(_only(records.disentangled, DISENTANGLE_FIELDS)),
-        "limits": {"encoded": ENCODED, "used": USED, "significant": SIGNIFICANT},
-        "hypotheses": _only((row for row in records.hypotheses if row["site"] in sites), HYPOTHESIS_FIELDS),
+        "disentangled": pack(records.disentangled),
+        "limits": {"encoded": ENCODED, "used": USED},
+        "hypotheses": _at(sites, records.hypotheses),
         "targets": targets,
         "samples": _rounded(samples),
         "shownDraws": draws,
@@ -176,8 +165,12 @@ def _column(name: str, values: list[Any]) -> Any:
     return {"levels": list(levels), "codes": [None if value is None else levels[value] for value in values]}
 
 
-def _only(rows: Iterable[Row], fields: Sequence[str]) -> list[Row]:
-    return [{name: row[name] for name in fields if name not in _PLACE} for row in rows]
+def _without_place(rows: Iterable[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name not in _PLACE} for row in rows]
+
+
+def _at(sites: Collection[str], rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["site"] in sites]
 
 
 def _rounded(value: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inversescope.report.records import LABEL, Records, Row
+from inversescope.records import LABEL
+from inversescope.report.records import Records, Row
 from inversescope.verdicts.wording import pieces
 
 TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included

@@ -33,6 +33,7 @@ from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
 from inversescope.stats.weights import effective_sample_size
 from inversescope.streams import Stream
+from inversescope.verdicts import significant
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
@@ -107,6 +108,7 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
     q_values = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
+        row["significant"] = significant(row["q_value"])
     files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}

@@ -16,6 +16,7 @@ from inversescope.sites import Site
 from inversescope.verdicts.claim import FAILED, MISSING, PASSED, numbers, sentence
 from inversescope.verdicts.depth import APPEARS, CHANGES, PASSES, Change, changes, series
 from inversescope.verdicts.scores import AGREES, above_chance, trusted
+from inversescope.verdicts.thresholds import SIGNIFICANT
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
 Row = Mapping[str, Any]
@@ -39,9 +40,9 @@ CONTROLS = (
     Control("wrong site", False, "It is shared with other sites: the score at the wrong site is as high."),
 )
 RULE = (
-    "Rule: above chance (interval, and q at most 0.05) where the reference is trusted or the generator agrees with it, "
-    "and above the control without a condition. Among these come first: above the control of the wrong site; used; "
-    "appearing over depth rather than present at every layer; the highest lower limit of the score."
+    f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
+    "agrees with it, and above the control without a condition. Among these come first: above the control of the wrong "
+    "site; used; appearing over depth rather than present at every layer; the highest lower limit of the score."
 )
 
 

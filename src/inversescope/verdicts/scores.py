@@ -64,7 +64,7 @@ def agreement(generator: Row, reference: Row | None, exact: bool) -> str:
 
 
 def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> list[dict[str, Any]]:
-    """The rows of `score/results.parquet` with two columns more: `verdict` on the generator there, and `reason`.
+    """The rows of `score/results.parquet` with three columns more: `verdict` on the generator, `reason`, `trusted`.
 
     Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
     """
@@ -81,4 +81,7 @@ def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> li
             return UNDERTRAINED
         return AGREES if on_others == "calibrated" and gap == UNCHECKED else gap
 
-    return [{**row, "verdict": verdict(row), "reason": why_undefined(row)} for row in scores]
+    def counts(row: Row) -> bool | None:
+        return trusted(row, exact) if row["method"] == "reference" else None
+
+    return [{**row, "verdict": verdict(row), "reason": why_undefined(row), "trusted": counts(row)} for row in scores]

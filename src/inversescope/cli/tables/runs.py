@@ -18,7 +18,7 @@ from inversescope import files
 from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design, intervals, resampling
-from inversescope.verdicts import SIGNIFICANT, TRUSTED, significant
+from inversescope.verdicts import SIGNIFICANT
 from inversescope.verdicts.wording import number, short, small
 
 SHOWN = 3  # hypotheses of a site
@@ -42,14 +42,14 @@ def summary_table(run: Path) -> Group:
     foot = ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
-        reliable = [h for h in bandwidths if rows["reference", feature, h]["ess"] >= TRUSTED][:1]
+        reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
             generator = rows["generator", feature, h]
             others = [rows["reference", feature, h], rows["nearest", feature, None]]
             first = (escape(feature), f"{h:g}", estimated(generator), small(generator["q_value"]))
             table.add_row(*first, *map(estimated, others), short(generator["chance"]))
         if reliable:
-            foot = f"[dim]reference: effective sample size {TRUSTED:g} or more from h = {reliable[0]:g} on[/]"
+            foot = f"[dim]the reference counts as the truth from h = {reliable[0]:g} on[/]"
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
 
 
@@ -131,9 +131,9 @@ def hypotheses_table(run: Path) -> Group:
         table.add_column(column, no_wrap=column != "hypothesis")
     for site in dict.fromkeys(row["site"] for row in rows):
         found = [row for row in rows if row["site"] == site]
-        h = max(row["bandwidth"] for row in [row for row in found if significant(row["q_value"])] or found)
+        h = max(row["bandwidth"] for row in [row for row in found if row["significant"]] or found)
         for row in [row for row in found if row["bandwidth"] == h][:SHOWN]:
-            style = "" if significant(row["q_value"]) else "dim"
+            style = "" if row["significant"] else "dim"
             cells = (estimated(row, "corrected"), number(row["bits"]), number(row["q_value"]))
             table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"

@@ -106,7 +106,7 @@ function bandwidthTile(site, feature, width) {
   const y = linear(0, 1, height - 22, 8);
   const rows = (method) => data.bandwidths.map((h) => score(method, site, feature, h));
   const at = (method, shift) => rows(method).map((row, i) => point(row, "fcr", x(data.bandwidths[i]) + shift, y));
-  const solid = (row) => trusted(score("reference", site, feature, row.bandwidth));
+  const solid = (row) => score("reference", site, feature, row.bandwidth)?.trusted;
   const drawn = [["reference", 0], ["generator", -3], ["weighted", 3]].map(([method, shift]) => [
     curve(at(method, shift), method),
     at(method, shift).filter((p) => p !== null).map((p) => [

@@ -10,7 +10,7 @@ const count = (value) => (value === null ? DASH : value.toLocaleString("en-US"))
 const range = (row, name) => `[${number(row[`${name}_low`])}, ${number(row[`${name}_high`])}]`;
 const interval = (row, name) => `${number(row[name])} ${range(row, name)}`;
 const short = (value) => number(value).replace("0.", ".");
-const equals = (value) => (value < 0.001 ? "<\u00a00.001" : `=\u00a0${number(value, 3)}`);
+const equals = (value) => (value < data.smallestQ ? `<\u00a0${data.smallestQ}` : `=\u00a0${number(value, 3)}`);
 // The q-value of a row: targets agree with their own samples more than with those of others.
 const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${equals(q)}`);
 
@@ -37,7 +37,6 @@ const place = (...parts) => parts.join("\u0001");
 const index = new Map(scores.map((row) => [place(row.method, row.site, row.feature, row.bandwidth), row]));
 const score = (method, site, feature, h) =>
   index.get(place(method, site, feature, UNCONDITIONED.includes(method) ? null : h)) ?? null;
-const trusted = (row) => row !== null && row.ess !== null && row.ess >= data.enough;
 
 // The value and the interval of the measure at pixel x, or null where it is undefined.
 function point(row, measure, x, y) {

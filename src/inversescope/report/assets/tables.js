@@ -24,7 +24,7 @@ function drawCalibration() {
 function gapCell(site, feature, h, kind) {
   const row = score("generator", site, feature, h);
   const reference = score("reference", site, feature, h);
-  if (row === null || row.gap === null || !trusted(reference)) {
+  if (row === null || row.gap === null || !reference?.trusted) {
     return element("td", { class: `${kind} undefined`, title: whyNoGap(row, reference) }, DASH);
   }
   const tip = () => [...scoreTip(row), `reference: FCR ${interval(reference, "fcr")},`,
@@ -35,7 +35,7 @@ function gapCell(site, feature, h, kind) {
 function whyNoGap(row, reference) {
   if (row === null) return "no generator was scored here";
   if (reference === null || reference.ess === null) return "the pool gives no reference here";
-  if (!trusted(reference)) return `no reference: effective sample size ${number(reference.ess, 1)} < ${data.enough}`;
+  if (!reference.trusted) return `no reference: effective sample size ${number(reference.ess, 1)} < ${data.enough}`;
   return row.reason ?? "the gap is undefined";
 }
 
@@ -70,17 +70,16 @@ function hypothesisRow(row) {
   const why = "too few targets decide it, or all of them alike";
   const cell = (value, words) => element("td", {}, value === null ? undefinedMark(why) : words);
   const estimate = (name) => cell(row[name], [`${number(row[name])} `, element("span", { class: "range" }, range(row, name))]);
-  const confirmed = row.q_value !== null && row.q_value <= data.limits.significant;
   const use = tests.find((each) => each.site === row.site && each.feature === row.hypothesis && each.bandwidth === row.bandwidth);
   const necessity = use === undefined || use.necessity === null
     ? undefinedMark(use === undefined ? "not measured: only for the first hypotheses of a site, at the bandwidth of the step causal" : use.reason)
     : [`${number(use.necessity)} `, use.necessity_low === null ? null : element("span", { class: "range" }, range(use, "necessity"))];
   const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
     row.merged.map((source) => element("code", {}, source)));
-  return element("tr", { class: confirmed ? "" : "unconfirmed" },
+  return element("tr", { class: row.significant ? "" : "unconfirmed" },
     element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
     estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
-    cell(row.q_value, row.q_value < 0.001 ? equals(row.q_value) : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
+    cell(row.q_value, row.q_value < data.smallestQ ? equals(row.q_value) : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
     element("td", {}, necessity), element("td", { class: "verdict", title: use?.reason ?? "" }, use?.verdict ?? ""),
     element("td", {}, row.merged.length ? merged : ""));
 }
