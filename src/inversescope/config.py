@@ -1,4 +1,4 @@
-"""Config of a run: one TOML file, frozen, without unknown keys."""
+"""Config of a run: one TOML file. Unknown keys are refused; the values cannot be changed later."""
 
 from __future__ import annotations
 
@@ -22,41 +22,62 @@ class _Section(BaseModel):
 
 
 class SubjectConfig(_Section):
-    """The frozen language model being read."""
+    """The frozen language model whose activations are explained."""
 
-    model: str = Field(default="smollm2", description="`smollm2` (bundled), a Hugging Face name, or a folder")
-    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:N`, or `all`: over every GPU")
+    model: str = Field(
+        default="smollm2", description="model: `smollm2` (bundled), a name on the Hugging Face hub, or a folder"
+    )
+    device: str = Field(
+        default="auto",
+        description="device of the model: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:N`, or `all` "
+        "(its layers are spread over all GPUs)",
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="`auto`: bfloat16 where the device computes in it fast, else float32"
+        default="auto",
+        description="number format of weights and activations; `auto`: bfloat16 if the device is fast in it, "
+        "else float32",
     )
     bits: Literal[4, 8] | None = Field(
-        default=None, description="of a weight, rounded as it is loaded (extra `quantized`); null: as they are"
+        default=None,
+        description="bits of each weight, 4 or 8, to which it is rounded when the model is loaded (needs the extra "
+        "`quantized`); not set: weights are not rounded",
     )
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] | None = Field(
-        default=None, description="the attention kernel, by transformers' name; null: what transformers chooses"
+        default=None, description="attention kernel, as transformers names it; not set: transformers chooses"
     )
-    revision: str | None = Field(default=None, description="a branch, tag or commit of the Hugging Face hub")
+    revision: str | None = Field(
+        default=None, description="branch, tag or commit on the Hugging Face hub; not set: the main branch"
+    )
     projections: dict[str, Path] = Field(
-        default={}, description="files through which sites may be seen, by name: `probe@resid_post.15`"
+        default={},
+        description="files of projections, by a name of your choice: a probe's direction, a subspace, or the encoder "
+        'of a sparse autoencoder; `probe = "FILE"` makes sites such as `probe@resid_post.15`',
     )
 
 
 class CollectConfig(_Section):
-    """Inputs drawn from the prior, and the sites at which they are read."""
+    """Inputs drawn from the prior, and the sites whose activations are stored."""
 
     sites: tuple[str, ...] = Field(
-        default=("resid_post.*",), min_length=1, description="where the reference is computed; wildcards allowed"
+        default=("resid_post.*",),
+        min_length=1,
+        description="sites whose activations are stored and for which the reference is computed; `*` is every number",
     )
     train: PositiveInt | Literal["all"] = Field(
-        default=5000, description="inputs that the generator is trained on; `all`: every input of the prior"
+        default=5000,
+        description="number of training inputs of the generator; `all`: every input of the prior (`pool` too)",
     )
     pool: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
         default=3000,
-        description="inputs of the reference, and of the statistics of each site; `all`: every input of the prior, "
-        "with its probability, which makes the reference exact",
+        description="number of inputs, 2 or more, from which the reference and the mean and deviation of each site "
+        "are computed; `all`: every input of the prior with its probability, which makes the reference exact",
     )
-    targets: int = Field(default=24, ge=2, description="inputs whose activations are explained")
-    shard: PositiveInt = Field(default=1024, description="inputs a shard: what an interruption can cost")
+    targets: int = Field(default=24, ge=2, description="number of inputs whose activations are explained, 2 or more")
+    shard: PositiveInt = Field(
+        default=1024,
+        description="number of inputs whose activations are in memory at a time and go into one file; an interruption "
+        "costs one shard at most",
+    )
 
     @model_validator(mode="after")
     def _train_is_read_with_the_pool(self) -> Self:
@@ -66,38 +87,47 @@ class CollectConfig(_Section):
 
 
 class GeneratorConfig(_Section):
-    """The generator: the conditional model q(x | ẑ, s, h), over the prior's vocabulary."""
+    """The generator: the conditional model q(x | ẑ, s, h) that inputs are drawn from."""
 
     sites: tuple[str, ...] = Field(
-        default=("resid_post.*",), min_length=1, description="the sites it serves; each must be among collect.sites"
+        default=("resid_post.*",),
+        min_length=1,
+        description="sites that the generator is trained for, all of them among `collect.sites`",
     )
     stored: PositiveInt = Field(
         default=4096,
-        description="training inputs whose activations are stored at each site; a whole prior is stored whole",
+        description="number of training inputs whose activations the generator keeps; all of them if `collect.train` "
+        "is `all`",
     )
     encoder: Literal["regression", "residual", "identity"] = Field(
         default="regression",
-        description="`regression`: linear (Wiener) and kernel (Nadaraya-Watson) regression of the input's principal "
-        "components, fitted in closed form; `residual`: a learned residual network; `identity`: a learned linear map",
+        description="map from an activation to the condition. `regression`: linear (Wiener) and kernel "
+        "(Nadaraya-Watson) regression of the input's principal components, fitted in closed form; `residual`: a "
+        "learned residual network; `identity`: a learned linear map",
     )
     conditioning: Literal["adaln", "control", "slot", "prefix"] = Field(
         default="adaln",
-        description="how the encoded activation enters the backbone. `adaln`: scale, shift and gate of every sublayer; "
+        description="way of the condition into the backbone. `adaln`: scale, shift and gate of every sublayer; "
         "`control`: cross-attention after every block; `slot`: a key and a value in every attention; `prefix`: "
         "embeddings before the first token",
     )
     backbone: str = Field(
         default="scratch",
-        description="`scratch`, `subject`, or a model with the subject's tokenizer (Hugging Face name, folder)",
+        description="transformer that writes the input: `scratch` (a new one), `subject` (the subject's first "
+        "blocks), or another model with the subject's tokenizer (Hugging Face name or folder)",
     )
     tuning: Literal["full", "frozen", "lora"] = Field(
         default="full",
-        description="how the backbone is trained. `full`: all of it; `frozen`: not at all (see train.pretrain); "
-        "`lora`: low-rank adapters of a pretrained one",
+        description="trained part of the backbone. `full`: all weights; `frozen`: none after `train.pretrain`; "
+        "`lora`: low-rank adapters of a pretrained backbone",
     )
-    width: PositiveInt = Field(default=128, description="width of the hidden state and of the condition, from scratch")
-    layers: PositiveInt = Field(default=2, description="transformer blocks: from scratch, or the first of a pretrained")
-    heads: PositiveInt = Field(default=4, description="attention heads from scratch; they divide the width")
+    width: PositiveInt = Field(
+        default=128, description="size of the hidden state of a backbone from scratch; a multiple of `heads`"
+    )
+    layers: PositiveInt = Field(
+        default=2, description="number of transformer blocks; of a pretrained backbone, the first ones are taken"
+    )
+    heads: PositiveInt = Field(default=4, description="number of attention heads of a backbone from scratch")
 
     @model_validator(mode="after")
     def _scratch_has_a_shape(self) -> Self:
@@ -109,29 +139,48 @@ class GeneratorConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """Training of the generator: next-token loss on noised activations."""
+    """Training of the generator: next-token loss on inputs, given activations with and without noise."""
 
-    steps: PositiveInt = Field(default=1000, description="optimizer steps, unless every site is calibrated before")
-    check: PositiveInt = Field(default=200, description="steps between checks of the calibration")
+    steps: PositiveInt = Field(
+        default=1000, description="optimizer steps at most; fewer if every site is calibrated before"
+    )
+    check: PositiveInt = Field(
+        default=200,
+        description="steps from one check of the calibration to the next; after a check, sites with a larger error are "
+        "trained more often",
+    )
     pretrain: int = Field(
         default=0,
         ge=0,
-        description="earlier steps in which the backbone alone is trained, on inputs without activations",
+        description="steps before all others that train the backbone alone, on inputs without activations",
     )
-    batch: PositiveInt = Field(default=256, description="training pairs per step, shared evenly by the step's sites")
+    batch: PositiveInt = Field(default=256, description="training pairs in a step, divided evenly among its sites")
     inputs_per_condition: PositiveInt = Field(
-        default=1, description="training pairs that share a condition, where their inputs are neighbours of a target"
+        default=1, description="training pairs that share a condition, each with another input near its target"
     )
-    sites_per_step: PositiveInt = Field(default=16, description="sites in one step, drawn anew for each")
-    learning_rate: PositiveFloat = Field(default=3e-3, description="peak; linear warm-up, then linear to zero")
+    sites_per_step: PositiveInt = Field(default=16, description="number of sites in a step, drawn anew for each step")
+    learning_rate: PositiveFloat = Field(
+        default=3e-3, description="highest learning rate, after a linear warm-up; it falls linearly to zero"
+    )
     bandwidths: tuple[PositiveFloat, PositiveFloat] | Literal["range"] = Field(
         default="range",
-        description="the range from which bandwidths are drawn, log-uniformly; `range`: for each site from one "
-        "neighbour to the prior, found on the pool",
+        description="lowest and highest bandwidth h that is trained, as radii in δ; `range`: found on the pool for "
+        "each site, from one neighbour to the whole prior",
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="of AdamW")
-    unconditional: float = Field(default=0.1, ge=0, lt=1, description="share of training pairs without a condition")
-    clean: float = Field(default=0.8, ge=0, le=1, description="share of clean queries, where neighbours suffice")
+    weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
+    unconditional: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of training pairs without a condition, 0 to below 1; they train the generator's own prior",
+    )
+    clean: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="share of training pairs whose activation has no noise, 0 to 1; the others, and those of targets "
+        "with too few neighbours, have noise of width h",
+    )
     checkpoint: PositiveInt = Field(default=100, description="steps between checkpoints")
 
     @model_validator(mode="after")
@@ -145,12 +194,14 @@ class TrainConfig(_Section):
 
 
 class SampleConfig(_Section):
-    """Draws for every target at every site of the generator."""
+    """Samples for every target at every site of the generator."""
 
     bandwidths: tuple[PositiveFloat, ...] = Field(
-        default=(0.05, 0.1, 0.3, 0.5), min_length=1, description="where consistency is measured, as radii in δ"
+        default=(0.05, 0.1, 0.3, 0.5),
+        min_length=1,
+        description="bandwidths h at which samples are drawn and features scored, as radii in δ",
     )
-    samples: PositiveInt = Field(default=32, description="samples for each target, site and bandwidth")
+    samples: PositiveInt = Field(default=32, description="number of samples for each target, site and bandwidth")
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -160,39 +211,47 @@ class SampleConfig(_Section):
 
 
 class CalibrateConfig(_Section):
-    """Comparison of the generator with the truth, or with the reference if the truth is not known."""
+    """Comparison of the generator with the exact posterior, or with the reference if the prior is not enumerated."""
 
-    targets: int = Field(default=32, ge=2, description="inputs of the pool that stand in for targets")
-    draws: PositiveInt = Field(default=32, description="draws for each of them at each question")
+    targets: int = Field(
+        default=32, ge=2, description="number of inputs of the pool that stand in for targets, 2 or more"
+    )
+    draws: PositiveInt = Field(default=32, description="samples for each of them at each bandwidth")
     queries: tuple[Query, ...] = Field(
         default=("clean",),
         min_length=1,
-        description="`clean`: the activation itself; `noisy`: seen through the channel",
+        description="conditions that are compared. `clean`: the activation itself; `noisy`: with noise of width h",
     )
     bandwidths: tuple[PositiveFloat, ...] | Literal["range"] = Field(
-        default=(), description="none: those of `sample`; `range`: five at each site, from one neighbour to the prior"
+        default=(),
+        description="bandwidths h that are compared; `[]`: those of `sample`; `range`: five for each site, over the "
+        "range that it is trained for",
     )
 
 
 class CausalConfig(_Section):
-    """Causal check, does the subject use what a site encodes: its source inputs, run with other activations."""
+    """Causal check: the source inputs of the targets are run with other activations at a site."""
 
-    targets: PositiveInt = Field(default=32, description="source inputs run so, from the first; fewer where there are")
+    targets: PositiveInt = Field(default=32, description="number of targets, from the first")
     donors: PositiveInt = Field(
-        default=4, description="activations of each kind put in: of the same label, of another, of random inputs"
+        default=4, description="replacing activations of each kind: same label, another label, random input"
     )
     bandwidth: PositiveFloat | None = Field(
-        default=None, description="whose samples give them, one of sample.bandwidths; null: the largest"
+        default=None,
+        description="bandwidth h of the samples whose activations are put in, one of `sample.bandwidths`; not set: "
+        "the largest",
     )
 
 
 class RunConfig(_Section):
     """A whole run."""
 
-    seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of all random numbers of the run, 0 to 2³² − 1")
     subject: SubjectConfig = SubjectConfig()
     task: TaskSection = IOIConfig()
-    features: dict[str, FeatureConfig] = Field(default={}, description="more features than the task's, by name")
+    features: dict[str, FeatureConfig] = Field(
+        default={}, description="features in addition to those of the task, by name"
+    )
     collect: CollectConfig = CollectConfig()
     generator: GeneratorConfig = GeneratorConfig()
     train: TrainConfig = TrainConfig()
@@ -261,11 +320,11 @@ def sections() -> dict[str, type[BaseModel]]:
 
 
 def keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
-    """Each key of a section with its default and its meaning."""
+    """Keys of a section, each with its default and its meaning."""
     for key, field in section.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = "(needed)" if field.is_required() else json.dumps(default, default=str, ensure_ascii=False)
-        yield key, shown, field.description or ""
+        written = "not set" if default is None else json.dumps(default, default=str, ensure_ascii=False)
+        yield key, "(needed)" if field.is_required() else written, field.description or ""
 
 
 def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:

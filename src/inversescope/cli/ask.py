@@ -15,18 +15,25 @@ from inversescope.errors import UserError
 
 @app.command()
 def invert(
-    site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
-    text: Annotated[str | None, typer.Argument(help="The text that is read.", show_default=False)] = None,
+    site: Annotated[
+        str, typer.Option("--site", help="Site that the run's generator is trained for, such as resid_post.29.")
+    ],
+    text: Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)] = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
-    run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
-    bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many samples to draw.")] = 32,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Decides the draws.")] = 0,
+    run: Annotated[Path, typer.Option("--run", help="Folder of a trained run.")] = Path("runs/demo"),
+    bandwidth: Annotated[
+        float,
+        typer.Option(
+            "--bandwidth", "-h", help="Bandwidth h, a radius in δ: the smaller, the more similar the activations."
+        ),
+    ] = 0.1,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 32,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
 ) -> None:
-    """Inputs that would have produced the activation of TEXT at a site and a position, each verified by running it.
+    """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
-    If the text is too long for the subject, the tokens nearest to the position are kept.
+    If the text is too long for the model, the tokens nearest to the position are kept.
     """
     from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
@@ -40,21 +47,29 @@ def invert(
 def explain(
     site: Annotated[
         list[str],
-        typer.Option("--site", help="Where it is read; wildcards allowed, and several: `--site 'resid_post.*'`."),
+        typer.Option("--site", help="Sites, one or several; `*` is every number: `--site 'resid_post.*'`."),
     ],
-    text: Annotated[str | None, typer.Argument(help="The text that is read.", show_default=False)] = None,
+    text: Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)] = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
-    run: Annotated[Path, typer.Option("--run", help="A trained run.")] = Path("runs/demo"),
-    bandwidth: Annotated[float, typer.Option("--bandwidth", "-h", help="Radius h in δ: how similar is similar.")] = 0.1,
-    n: Annotated[int, typer.Option("-n", min=2, help="How many samples to draw at each site.")] = 128,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the draws.")] = 0,
-    html: Annotated[Path | None, typer.Option("--html", help="Also write it as a page, and as JSON beside it.")] = None,
+    run: Annotated[Path, typer.Option("--run", help="Folder of a trained run.")] = Path("runs/demo"),
+    bandwidth: Annotated[
+        float,
+        typer.Option(
+            "--bandwidth", "-h", help="Bandwidth h, a radius in δ: the smaller, the more similar the activations."
+        ),
+    ] = 0.1,
+    n: Annotated[int, typer.Option("-n", min=2, help="Number of samples at each site.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of the samples.")] = 0,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the explanation to this HTML file too, and to a JSON file beside it."),
+    ] = None,
 ) -> None:
-    """Explain the activation of TEXT: a ranked list of hypotheses, tested, with samples for and against each.
+    """Explain the activation of TEXT: a ranked list of tested hypotheses, with samples for and against each.
 
-    Half of the draws propose hypotheses, from the task's features and from the words of the prior; the other half
-    confirms them. At several sites: a table of where which of them appears and disappears.
+    Hypotheses are made from the task's features and the words of the prior. Half of the samples select them, the other
+    half confirms them. With several sites, a table shows at which sites each hypothesis holds.
     """
     from inversescope.cli.progress import shown
     from inversescope.cli.tables.answers import explanation_table

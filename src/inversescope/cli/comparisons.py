@@ -17,29 +17,29 @@ from inversescope.errors import UserError
 @app.command()
 def arena(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A run directory, a config file, or the name of a shipped config.")
+        str, typer.Argument(metavar="STUDY", help="Folder of a run, config file, or name of an included config.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the comparison goes; default: the folder arena of the run.")
+        Path | None, typer.Option("--out", help="Folder of the comparison; default: arena, in the run.")
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option("--budget", help="Seconds that each method may train; default: what the run's generator took."),
+        typer.Option("--budget", help="Training time of each method, seconds; default: that of the run's generator."),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(
-            "--seed", min=0, max=2**32 - 1, help="Decides what is drawn and where training begins; default: the run's."
-        ),
+        typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of samples and of training; default: that of the run."),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="METHOD", help="This method; may be given several times.")
+        list[str] | None,
+        typer.Option("--only", metavar="METHOD", help="Method to compare; may be given several times. Default: all."),
     ] = None,
 ) -> None:
-    """Compare inversion with what one would use instead: probes, autoencoder latents, lenses, retrieval, edits.
+    """Compare InverseScope with other methods: probes, autoencoder latents, lenses, retrieval, edits and more.
 
-    Same targets, sites, split of the inputs and budget for all. With another seed or budget than the run's, a generator
-    of its config is trained anew. A config is run first. Interrupted, it goes on where it was when started again.
+    All methods get the same targets, sites, training inputs and training time. If STUDY is a config, it is run first. A
+    seed or budget that differs from the run's trains another generator. After an interruption, start it again: it
+    continues.
     """
     from inversescope.cli.tables.requested import arena_table
 
@@ -72,11 +72,11 @@ def _study(name: str) -> Path:
 
 @app.command()
 def disentangle(run: RunFolder) -> None:
-    """RAVEL's causal metric: questions about an entity, asked with another entity's activation at a site.
+    """Measure RAVEL's causal metric: replace an entity's activation at a site by that of another entity.
 
-    Cause: the answer becomes the other's. Isolate: answers to other questions stay. With activations of verified
-    samples, of inputs of the pool, and controls. For tasks that can ask: cities and ravel. Interrupted, it goes on
-    where it was when started again.
+    Cause: the answer about this attribute becomes that of the other entity. Isolate: answers about other attributes
+    stay. Activations come from verified samples, from the pool, and from controls. For runs of `cities` and `ravel`.
+    After an interruption, start it again: it continues.
     """
     from inversescope.cli.tables.requested import disentangle_table
 
@@ -96,18 +96,18 @@ def disentangle(run: RunFolder) -> None:
 @app.command()
 def compare(
     run: RunFolder,
-    feature: Annotated[str, typer.Option("--feature", help="The feature whose consistency is compared.")],
-    site: Annotated[list[str], typer.Option("--site", help="A site of the run's generator.")],
-    bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="A bandwidth h of the run.")],
+    feature: Annotated[str, typer.Option("--feature", help="Feature whose FCR is compared.")],
+    site: Annotated[list[str], typer.Option("--site", help="Site that the run's generator is trained for.")],
+    bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="Bandwidth h of the run.")],
     method: Annotated[
-        list[str], typer.Option("--method", help="`weighted` or `generator`: the draws as they come.")
+        list[str], typer.Option("--method", help="`weighted`: samples with importance weights; `generator`: without.")
     ] = [  # noqa: B006
         "weighted"
     ],
 ) -> None:
-    """Two sites, bandwidths or methods on the same targets: give one of these options twice.
+    """Compare the feature consistency rate (FCR) of two sites, bandwidths or methods on the same targets.
 
-    The difference with its interval over targets, and an exact sign test.
+    Give one of these options twice. Prints the difference with its 95% interval over targets, and an exact sign test.
     """
     for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--method", method)):
         if len(values) > 2:
@@ -123,22 +123,28 @@ def compare(
 @app.command()
 def power(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A verified run whose samples say how targets vary.")
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a verified run, from whose samples the variation is measured."),
     ] = None,
-    feature: Annotated[str | None, typer.Option("--feature", help="With RUN: a feature.")] = None,
-    site: Annotated[str | None, typer.Option("--site", help="With RUN: a site of its generator.")] = None,
-    bandwidth: Annotated[float | None, typer.Option("--bandwidth", "-h", help="With RUN: a bandwidth h.")] = None,
+    feature: Annotated[str | None, typer.Option("--feature", help="With RUN: feature.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="With RUN: site of its generator.")] = None,
+    bandwidth: Annotated[float | None, typer.Option("--bandwidth", "-h", help="With RUN: bandwidth h.")] = None,
     method: Annotated[str, typer.Option("--method", help="With RUN: `weighted` or `generator`.")] = "weighted",
-    fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: the rate expected.")] = 0.8,
+    fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: expected FCR.")] = 0.8,
     alike: Annotated[
         float,
         typer.Option(
-            "--icc", min=0, max=1, help="Without RUN: how alike the samples of one target are (1: all agree)."
+            "--icc",
+            min=0,
+            max=1,
+            help="Without RUN: intraclass correlation of a target's samples, 0 to 1 (1: all agree).",
         ),
     ] = 0.3,
-    width: Annotated[float, typer.Option("--width", min=0.001, max=0.5, help="The interval wanted: ± this.")] = 0.1,
+    width: Annotated[
+        float, typer.Option("--width", min=0.001, max=0.5, help="Half the width of the wanted 95% interval.")
+    ] = 0.1,
 ) -> None:
-    """Number of targets and samples for an interval of this width: the rate of consistency, ± half its 95% interval."""
+    """Compute how many targets and samples give the feature consistency rate (FCR) a 95% interval of this width."""
     from inversescope.cli.tables.runs import power_table
 
     if run is not None:

@@ -13,12 +13,14 @@ from inversescope.errors import UserError
 
 @app.command()
 def sites(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="`smollm2`, a Hugging Face name, or a folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model: `smollm2`, a name on the Hugging Face hub, or a folder.")
+    ],
     select: Annotated[
-        str, typer.Option("--select", help="Only these, such as `z.*.*`; prints one address a line.")
+        str, typer.Option("--select", help="Print only these sites, such as `z.*.*`, one address a line.")
     ] = "",
 ) -> None:
-    """Sites of a model."""
+    """List the sites of a model."""
     from inversescope.cli.tables.looking import sites_table
     from inversescope.subject import Subject
 
@@ -31,9 +33,9 @@ def sites(
 
 @app.command()
 def tasks(
-    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One of them: the keys of its section.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Task whose config keys are printed.")] = None,
 ) -> None:
-    """Tasks, which say where inputs come from. With TASK: the keys of its section in a config."""
+    """List the tasks, which define the inputs. With TASK: print the config keys of one task."""
     from inversescope.cli.tables.looking import task_table, tasks_table
     from inversescope.tasks import entries
 
@@ -46,19 +48,25 @@ def tasks(
 @app.command()
 def doctor(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="`smollm2`, a Hugging Face name, or a folder.")
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Model: `smollm2`, a name on the Hugging Face hub, or a folder."),
     ] = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")] = "auto",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N, or all.")] = "auto",
-    bits: Annotated[int | None, typer.Option("--bits", help="Of a weight: 8 or 4; as they are if left out.")] = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="Number format: auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:N, or all (layers spread over all GPUs).")
+    ] = "auto",
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="Bits to which each weight is rounded, 8 or 4; default: not rounded.")
+    ] = None,
     attention: Annotated[
-        str | None, typer.Option("--attention", help="sdpa, eager, flash_attention_2 or flex_attention.")
+        str | None,
+        typer.Option("--attention", help="Attention kernel: sdpa, eager, flash_attention_2 or flex_attention."),
     ] = None,
 ) -> None:
-    """Check the installation, the device and the bundled model, with a remedy for what is missing.
+    """Check the installation, the device and the bundled model; print how to install what is missing.
 
-    With MODEL: check that its sites are what they are called, by equations measured on the loaded model itself. Exit
-    code 1 if one does not hold.
+    With MODEL: load the model and check by its own numbers that each site name refers to the right activation. Exit
+    code 1 if a check fails.
     """
     if model is not None:
         _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
@@ -90,10 +98,10 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
 @app.command()
 def config(
     section: Annotated[
-        str | None, typer.Argument(metavar="[SECTION]", help="One of its sections, such as `train`; default: all.")
+        str | None, typer.Argument(metavar="[SECTION]", help="Section, such as `train`; default: all sections.")
     ] = None,
 ) -> None:
-    """Keys of a config, with their defaults and meanings. The keys of a task: `inversescope tasks TASK`."""
+    """Print the keys of a config, with defaults and meanings. For the keys of a task: `inversescope tasks TASK`."""
     from inversescope.cli.tables.looking import keys_table
     from inversescope.config import sections
 

@@ -21,37 +21,47 @@ if TYPE_CHECKING:
 @app.command()
 def propose(
     run: RunFolder,
-    site: Annotated[str, typer.Option("--site", help="A site of the run's generator, such as resid_post.29.")],
+    site: Annotated[
+        str, typer.Option("--site", help="Site that the run's generator is trained for, such as resid_post.29.")
+    ],
     bandwidth: Annotated[
         float | None,
-        typer.Option(
-            "--bandwidth", "-h", help="One of the run's; the smallest that leaves enough samples if left out."
-        ),
+        typer.Option("--bandwidth", "-h", help="Bandwidth h of the run; default: the smallest with enough samples."),
     ] = None,
-    hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="How many are asked for.")] = 8,
+    hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="Number of hypotheses.")] = 8,
     question: Annotated[
         list[str] | None,
-        typer.Option("--question", help="Judge and score this yes-or-no question, and propose none."),
+        typer.Option("--question", help="Yes-or-no question to judge and score, instead of proposed hypotheses."),
     ] = None,
     max_calls: Annotated[
-        int, typer.Option("--max-calls", min=1, help="Requests sent at most, repeated ones too.")
+        int, typer.Option("--max-calls", min=1, help="Largest number of requests, repeated ones included.")
     ] = 200,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens at most, in and out.")] = 500_000,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Largest number of tokens, sent and received together.")
+    ] = 500_000,
     reply_tokens: Annotated[
-        int, typer.Option("--reply-tokens", min=64, help="Of one reply at most; more for models that think aloud.")
+        int,
+        typer.Option("--reply-tokens", min=64, help="Largest number of tokens of a reply; reasoning models need more."),
     ] = 1024,
     price: Annotated[
         tuple[float, float] | None,
-        typer.Option("--price", help="Of a million tokens in, and out: the cost is shown.", show_default=False),
+        typer.Option(
+            "--price",
+            help="Price of a million tokens sent, and received; with it the cost is printed.",
+            show_default=False,
+        ),
     ] = None,
-    parallel: Annotated[int, typer.Option("--parallel", min=1, max=64, help="Requests on their way at once.")] = 4,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds for a whole reply.")] = 120,
-    yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=64, help="Number of requests at the same time.")
+    ] = 4,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Longest time for a reply, seconds.")] = 120,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without confirmation.")] = False,
 ) -> None:
-    """Let a language model propose what a site encodes, and score it on targets that it was not shown.
+    """Let a language model propose hypotheses about a site; score them on targets that it has not seen.
 
-    Any OpenAI-compatible endpoint, also a local one: INVERSESCOPE_BASE_URL, INVERSESCOPE_MODEL, and the key, if one is
-    needed, in INVERSESCOPE_API_KEY. The largest possible cost is printed before anything is sent.
+    Needs an OpenAI-compatible endpoint, which may be local, in these environment variables: INVERSESCOPE_BASE_URL,
+    INVERSESCOPE_MODEL, and INVERSESCOPE_API_KEY if a key is needed. The largest possible cost is printed before
+    anything is sent.
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope import propose as proposing

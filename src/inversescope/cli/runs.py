@@ -18,13 +18,15 @@ STEP_LIST = "\n\n".join(f"* `{step}`: {words}" for step, words in STEPS.items())
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Where the run goes.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")] = Path("runs/demo"),
     resume: Resume = False,
-    print_config: Annotated[bool, typer.Option("--print-config", help="Print the demo's config and stop.")] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the config of the demo, and run nothing.")
+    ] = False,
 ) -> None:
-    """Explain activations of the bundled subject on indirect object identification, and write a report.
+    """Explain activations of the bundled model on indirect object identification, and write a report.
 
-    A finished demo is not run again: the report's path is printed.
+    If the demo is finished, it is not run again; the path of its report is printed.
     """
     config = shipped()["demo"]
     if print_config:
@@ -38,23 +40,23 @@ def demo(
 def run(
     config: Annotated[
         Path,
-        typer.Argument(metavar="CONFIG", help="A TOML file, or one that ships with InverseScope, by its name: `ioi`."),
+        typer.Argument(metavar="CONFIG", help="TOML file, or the name of an included config, such as `ioi`."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the run goes; default: runs/NAME of the config.")
+        Path | None, typer.Option("--out", help="Folder of the run; default: runs/NAME, for NAME.toml.")
     ] = None,
     resume: Resume = False,
-    until: Annotated[str, typer.Option("--until", help=f"Stop after this step: {', '.join(STEPS)}.")] = "report",
+    until: Annotated[str, typer.Option("--until", help=f"Last step to do: {', '.join(STEPS)}.")] = "report",
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Start nothing: show the disk space and memory that the whole run will need. The model's weights are "
-            "not needed, and not downloaded.",
+            help="Run nothing: print the disk space and memory that the whole run will need. The model's weights are "
+            "not downloaded for it.",
         ),
     ] = False,
 ) -> None:
-    """Do every step of a config. A run that was interrupted goes on with --resume and ends with the same numbers."""
+    """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same."""
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
     if dry_run:
@@ -73,9 +75,9 @@ def _show_needs(config: Path) -> None:
     Console(highlight=False).print(needs_table(found))
 
 
-@app.command(help="Do one step of a run that `run CONFIG --until task` has begun.\n\n" + STEP_LIST)
+@app.command(help="Do one step of a run. `run CONFIG --until task` starts a run.\n\n" + STEP_LIST)
 def step(
-    run: RunFolder, step: Annotated[str, typer.Argument(metavar="STEP", help=f"One of: {', '.join(STEPS)}.")]
+    run: RunFolder, step: Annotated[str, typer.Argument(metavar="STEP", help=f"Step: {', '.join(STEPS)}.")]
 ) -> None:
     if step not in STEPS:
         raise UserError("there is no such step", given=step, allowed=", ".join(STEPS))
@@ -93,9 +95,9 @@ def step(
 @app.command()
 def extend(
     run: RunFolder,
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's config, with more inputs or sites.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Config of the run, with more inputs or sites.")],
 ) -> None:
-    """Add inputs or sites to a run. Collected inputs are kept; the step `collect` then reads the missing ones."""
+    """Add inputs or sites to a run. Collected activations are kept; the step `collect` then adds the missing ones."""
     text = read_config(config)
     with screen.status("loading the subject"):
         from inversescope.run.extend import extend

@@ -15,25 +15,25 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Which inputs produce this activation of a language model, how closely, and what does it encode?\n\n"
+    help="Find the inputs that produce an activation of a language model, and test what the activation encodes.\n\n"
     "Start with `inversescope doctor`, then `inversescope demo`.",
 )
 screen = Console(stderr=True, highlight=False)
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 MessagesFile = Annotated[
     Path | None,
-    typer.Option("--messages", help='In its place, a conversation: JSON, [{"role": "user", "content": "..."}].'),
+    typer.Option("--messages", help='Conversation instead of TEXT: a JSON file, [{"role": "user", "content": "..."}].'),
 ]
 PositionOption = Annotated[
     str,
     typer.Option(
         "--position",
-        help="Where: `last`, the index of a token (from 0, or from -1 at the end), a piece of the text (the token "
-        "in which it ends), or in a conversation a role and its turn, such as `user:-1`.",
+        help="Token whose activation is read: `last`; an index (0 is the first, -1 the last); a piece of the text (the "
+        "token in which it ends); or, in a conversation, a role and its turn, such as `user:-1`.",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in this folder where it was interrupted.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in this folder.")]
 
 
 @contextmanager

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from inversescope.run.run import Run
 
 STEPS = {
-    "task": "Measure the accuracy of the subject at the task; stop where it is too low.",
+    "task": "Measure the accuracy of the model at the task; stop if it is too low.",
     "collect": "Draw inputs from the prior and store their activations.",
-    "reference": "Measure the distances between pool and targets: the answer without a generator.",
+    "reference": "Compute the distances between pool and targets, for scores without a generator.",
     "train": "Train the generator, from its last checkpoint if there is one.",
-    "calibrate": "Compare the generator with the exact distribution or the reference: a verdict for each site.",
-    "sample": "Draw inputs from the generator for every target, site and bandwidth.",
-    "verify": "Run every sample back through the subject: distance, weight, acceptance.",
-    "score": "Score every feature: consistency, chance, corrected score, bits, calibration gap, controls.",
-    "mine": "Find hypotheses that the samples of half the targets agree on; confirm them on the other half.",
-    "causal": "Patch other activations into the source inputs: does the subject use what a site encodes?",
-    "report": "Write the report: one HTML file that works from disk.",
+    "calibrate": "Compare the generator with the exact posterior or the reference; give a verdict for each site.",
+    "sample": "Draw samples from the generator for every target, site and bandwidth.",
+    "verify": "Run every sample through the model: distance, weight, acceptance.",
+    "score": "Score every feature: FCR, chance, corrected score, bits, calibration gap, controls.",
+    "mine": "Search hypotheses on half of the targets; confirm the best ones on the other half.",
+    "causal": "Replace activations of the source inputs, to see if the model uses what a site encodes.",
+    "report": "Write the report: one HTML file that works offline.",
 }
 
 

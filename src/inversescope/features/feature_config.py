@@ -23,25 +23,26 @@ KINDS = ("expression", "regex", "function", "column")
 
 
 class FeatureConfig(BaseModel):
-    """One feature of the user's: by exactly one of an expression, a regex, a function or a column."""
+    """A feature of your own: exactly one of an expression, a regex, a function or a column."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    expression: str | None = Field(default=None, description="in the language of features")
+    expression: str | None = Field(default=None, description="expression in the language of features")
     regex: str | None = Field(
         default=None,
-        description="whether it is found: yes or no; with one group, what that is, and undecided where it is not found",
+        description="regular expression: yes if it is found, else no; with one group, the text of the group, and "
+        "undecided if it is not found",
     )
     function: str | None = Field(
         default=None,
-        description="`file.py:name` (from the working directory) or `package.module:name`; text -> label, None is "
-        "undecided",
+        description="Python function from a text to a label, or to None for undecided: `file.py:name` (from the "
+        "working directory) or `package.module:name`",
     )
     column: str | None = Field(
-        default=None, description="a feature of the task, such as a label column of `texts`, under this name"
+        default=None, description="name of a feature of the task, such as a label column of `texts`"
     )
     undecided: str | None = Field(
-        default=None, description="an expression: where it says yes, the feature is undecided, whatever else it says"
+        default=None, description="expression; the feature is undecided for every text for which this is yes"
     )
 
     @field_validator("expression")

@@ -56,13 +56,12 @@ class ChatConfig(TaskConfig):
 
     name: Literal["chat"] = Field(default="chat", description="the task: harmful and harmless requests")
     cut: Literal["instruction", "answer"] = Field(
-        default="instruction", description="where inputs end: with the user's message, or where the answer is to begin"
+        default="instruction",
+        description="end of the inputs: the end of the user's message, or the start of the answer",
     )
-    forms: int = Field(
-        default=len(FORMS), ge=1, le=len(FORMS), description="how many forms of a request, from the first"
-    )
-    topics: int = Field(default=len(REQUESTS), ge=1, le=len(REQUESTS), description="how many topics, from the first")
-    force: bool = Field(default=False, description="explain the task even if the subject does not refuse")
+    forms: int = Field(default=len(FORMS), ge=1, le=len(FORMS), description="number of forms of a request, 1 to 12")
+    topics: int = Field(default=len(REQUESTS), ge=1, le=len(REQUESTS), description="number of topics, 1 to 8")
+    force: bool = Field(default=False, description="run the task even if the subject refuses too rarely")
 
 
 @register(ChatConfig)

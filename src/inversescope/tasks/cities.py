@@ -48,14 +48,14 @@ class CitiesConfig(TaskConfig):
 
     name: Literal["cities"] = Field(default="cities", description="the task: cities and where they lie")
     contexts: int = Field(
-        default=len(CONTEXTS), ge=1, le=len(CONTEXTS), description="how many contexts a city stands in, from the first"
+        default=len(CONTEXTS), ge=1, le=len(CONTEXTS), description="number of contexts in which a city stands, 1 to 24"
     )
     attributes: tuple[Literal["country", "continent", "language"], ...] = Field(
         default=(COUNTRY, CONTINENT, LANGUAGE),
         min_length=1,
-        description="a city is asked about if the subject knows all of these",
+        description="attributes of a city; only cities of which the subject knows all of them are inputs",
     )
-    force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
+    force: bool = Field(default=False, description="run the task even if the subject is too inaccurate at it")
 
 
 @register(CitiesConfig)

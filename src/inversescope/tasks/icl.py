@@ -39,14 +39,16 @@ class ICLConfig(TaskConfig):
 
     name: Literal["icl"] = Field(default="icl", description="the task: in-context learning")
     cut: Literal["END", "query"] = Field(
-        default="END", description="where inputs end: before the answer, or at the query"
+        default="END", description="end of the inputs: before the answer, or at the query"
     )
-    tasks: tuple[str, ...] = Field(default=tuple(PAIRS), min_length=2, description=f"which tasks: {', '.join(PAIRS)}")
+    tasks: tuple[str, ...] = Field(
+        default=tuple(PAIRS), min_length=2, description="names of the tasks, 2 or more of the default"
+    )
     examples: tuple[PositiveInt, ...] = Field(
-        default=(3, 5), min_length=1, description="how many examples come before the query, each number equally often"
+        default=(3, 5), min_length=1, description="numbers of examples before the query; all are equally frequent"
     )
-    words: int = Field(default=24, ge=2, le=24, description="how many words of each task, from the first")
-    force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
+    words: int = Field(default=24, ge=2, le=24, description="number of words of each task, 2 to 24")
+    force: bool = Field(default=False, description="run the task even if the subject is too inaccurate at it")
 
     @field_validator("tasks")
     @classmethod

@@ -59,20 +59,22 @@ class IOIConfig(TaskConfig):
     name: Literal["ioi"] = Field(default="ioi", description="the task: indirect object identification")
     cut: Cut = Field(
         default="END",
-        description="where inputs end: END before the answer, S2 after the second mention of the subject, "
-        "S1+1 one token after its first",
+        description="end of the inputs. `END`: before the answer; `S2`: after the second mention of the subject; "
+        "`S1+1`: one token after its first mention",
     )
     templates: _Count | tuple[_Count, ...] | None = Field(
         default=None,
-        description="how many of the literature's templates, from the first, or a list of which, the first being 1; "
-        "null: all",
+        description=f"number of templates of Wang et al., from the first, or a list of them, 1 to {len(TEMPLATES)}; "
+        "not set: all",
     )
     names: int = Field(
-        default=30, ge=2, le=len(NAMES), description="how many names, from the first that are a single token"
+        default=30, ge=2, le=len(NAMES), description=f"number of names, 2 to {len(NAMES)}; each is a single token"
     )
-    places: int = Field(default=len(PLACES), ge=1, le=len(PLACES), description="how many places, from the first")
-    objects: int = Field(default=len(OBJECTS), ge=1, le=len(OBJECTS), description="how many objects, from the first")
-    force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
+    places: int = Field(default=len(PLACES), ge=1, le=len(PLACES), description=f"number of places, 1 to {len(PLACES)}")
+    objects: int = Field(
+        default=len(OBJECTS), ge=1, le=len(OBJECTS), description=f"number of objects, 1 to {len(OBJECTS)}"
+    )
+    force: bool = Field(default=False, description="run the task even if the subject is too inaccurate at it")
 
     @model_validator(mode="after")
     def _each_template_once(self) -> Self:

@@ -29,21 +29,24 @@ class RavelConfig(TaskConfig):
     """The RAVEL benchmark: five types of entities with their attributes, as far as the subject knows them."""
 
     name: Literal["ravel"] = Field(default="ravel", description="the task: the RAVEL benchmark")
-    folder: Path = Field(description="the benchmark's files: the folder `data` in its data.tgz")
-    entity: Kind = Field(default="city", description="the type of entity")
+    folder: Path = Field(description="folder with the benchmark's files: `data` in its data.tgz")
+    entity: Kind = Field(default="city", description="type of the entities")
     attributes: tuple[str, ...] = Field(
-        default=(), description="the attributes, as the benchmark calls them; empty: all that have values"
+        default=(), description="attributes, by the benchmark's names; `[]`: all of this type of entity"
     )
-    entity_split: Split = Field(default="all", description="the benchmark's split of the entities")
-    context_split: Split = Field(default="all", description="the benchmark's split of the prompts")
-    entities: PositiveInt = Field(default=300, description="how many entities are tried, evenly over the file")
+    entity_split: Split = Field(default="all", description="split of the entities, as the benchmark made it")
+    context_split: Split = Field(default="all", description="split of the prompts, as the benchmark made it")
+    entities: PositiveInt = Field(
+        default=300, description="number of entities that are tried, spread evenly over the file"
+    )
     known: float = Field(
         default=0.05,
         ge=0,
         le=1,
-        description="an attribute that the subject knows of a smaller share of them is left out",
+        description="least share of these entities, 0 to 1, whose attribute the subject must know; else the attribute "
+        "is left out",
     )
-    force: bool = Field(default=False, description="explain the task even if the subject cannot do it")
+    force: bool = Field(default=False, description="run the task even if the subject is too inaccurate at it")
 
 
 @register(RavelConfig)

@@ -23,7 +23,7 @@ class TaskConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: Path | None = Field(
-        default=None, description="the Python file that defines the task; null: it is installed (`inversescope tasks`)"
+        default=None, description="Python file that defines the task; not set: an installed task (`inversescope tasks`)"
     )
 
 

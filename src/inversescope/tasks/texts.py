@@ -30,33 +30,34 @@ class TextsConfig(TaskConfig):
 
     name: Literal["texts"] = Field(default="texts", description="the task: own texts")
     path: Path | None = Field(
-        default=None, description="a .txt file with one text a line, or a .jsonl or .parquet file with a text column"
+        default=None,
+        description="file with the texts: .txt with one text a line, or .jsonl or .parquet with a text column",
     )
     dataset: str | None = Field(
         default=None,
-        description="in its place a data set of the Hugging Face hub, a folder of data files, or one made by "
-        "`save_to_disk` (needs the extra `datasets`); it is streamed",
+        description="data set instead of a file (needs the extra `datasets`): its name on the Hugging Face hub, or a "
+        "folder of data files or of `save_to_disk`",
     )
-    subset: str | None = Field(default=None, description="the data set's configuration, where it has several")
-    split: str = Field(default="train", description="the data set's split")
-    limit: PositiveInt | None = Field(default=None, description="rows read, from the first; null: all of them")
-    column: str = Field(
-        default="text", description="the column that holds the text, or a conversation: a list of messages"
+    subset: str | None = Field(default=None, description="configuration of the data set, if it has several")
+    split: str = Field(default="train", description="split of the data set")
+    limit: PositiveInt | None = Field(
+        default=None, description="number of rows that are read, from the first; not set: all"
     )
+    column: str = Field(default="text", description="column with the text, or with a conversation (a list of messages)")
     labels: tuple[str, ...] = Field(
-        default=(), description="the columns that are features; empty: all but those of the text and its position"
+        default=(), description="columns that are features; `[]`: all but those of the text and its position"
     )
     max_tokens: PositiveInt = Field(
         default=64,
-        description="longer texts are cut to their first tokens, or where a position is named to the last before it; "
-        "the prefix is not counted",
+        description="number of tokens to which a longer text is cut: the first ones, or the last ones before the "
+        "position if one is given",
     )
     position: StrictInt | str | None = Field(
         default=None,
-        description="where every text is read: the index of a token, `last`, a piece of the text, or a role and its "
-        "turn (`user:-1`); null: where it ends, or its first `max_tokens` tokens",
+        description="token at which every text is read: its index, `last`, a piece of the text, or a role and its turn "
+        "(`user:-1`); not set: the end of the text, or of its first `max_tokens` tokens",
     )
-    position_column: str | None = Field(default=None, description="the column that says so for each text by itself")
+    position_column: str | None = Field(default=None, description="column with a position for each text of its own")
 
     @computed_field
     @property
