@@ -88,6 +88,14 @@ def test_a_feature_unused_at_one_bandwidth_does_not_count_as_untested_at_another
     assert headline(rows, uses, exact=False)["feature"] == "name"
 
 
+def test_the_score_at_the_smallest_bandwidth_that_counts_stands_beside_it():
+    fine = [score("reference", "name", 2, 0.9, 0.1), score("reference", "name", 2, 0.95, 0.05, ess=29.0)]
+    found = headline(APPEARING + fine, use("name", [2, 3]), exact=False)
+    assert (found["site"], found["bandwidth"], found["score"]["corrected"]) == ("resid_post.2", H, 0.4)
+    assert (found["finest"]["bandwidth"], found["finest"]["corrected"]) == (0.1, 0.9)  # at 0.05 no reference is trusted
+    assert all(f"h\xa0=\xa0{h}" in found["numbers"] for h in (0.1, H))
+
+
 def test_what_fails_the_wrong_site_is_shared_and_comes_last():
     shared = planted("word", [0.0, 0.0, 0.9, 0.9], wrong=0.88)
     alone = headline(shared, use("word", [2, 3]), exact=False)

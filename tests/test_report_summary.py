@@ -29,7 +29,10 @@ def changed(records: Records, **values: object) -> Records:
 
 def test_the_figures_are_those_of_the_headline(records: Records):
     found, answers = records.headline, figures(records)
-    score = found["score"]
+    score = found["finest"]
+    assert (
+        score["bandwidth"] < found["bandwidth"] and number(found["score"]["corrected"]) in answers["how strong"].source
+    )
     assert answers["how strong"].value == number(score["corrected"])
     assert number(score["chance"]) in answers["how strong"].source
     assert answers["how sure"].value == f"{number(score['corrected_low'])} to {number(score['corrected_high'])}"

@@ -7,10 +7,12 @@ import pytest
 
 from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.verdicts import (
+    MEANINGS,
     Measured,
     Verdict,
     acceptance_counts,
     agreement,
+    beside_calibration,
     judged,
     of_question,
     of_site,
@@ -140,6 +142,12 @@ def test_the_calibration_counts_beside_the_gap_on_the_targets(ess: float, asked:
     assert all(each["reason"] for each in found)  # no score is defined
     assert [each["trusted"] for each in found] == [None, None, ess == 60, None]
     assert [each["trusted"] for each in judged(scores, [], exact=True)] == [None, None, True, None]
+
+
+def test_a_generator_that_agrees_is_calibrated_only_where_the_calibration_finds_it():
+    assert "calibrated" in beside_calibration("agrees", "calibrated")
+    assert "cannot tell" in beside_calibration("agrees", "cannot tell")
+    assert beside_calibration("unchecked", "cannot tell") == MEANINGS["unchecked"]
 
 
 @pytest.mark.parametrize(

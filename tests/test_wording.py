@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inversescope.verdicts.wording import equals, interval, marked, number, pieces, short, small
+from inversescope.verdicts.wording import equals, interval, marked, number, pieces, short, signed, small
 
 
 def test_numbers_have_a_true_minus_and_a_dash_where_undefined():
     assert [number(value) for value in (0.866, -0.5, None, nan)] == ["0.87", "\N{MINUS SIGN}0.50", "–", "–"]
+    assert [number(value) for value in (-0.001, 0.001, -0.0)] == ["0.00"] * 3
+    assert [signed(value) for value in (-0.001, 0.001, 0.05, -0.21)] == ["0.00", "0.00", "+0.05", "\N{MINUS SIGN}0.21"]
     assert [short(value) for value in (0.866, 1.0, -0.5, None)] == [".87", "1.0", "\N{MINUS SIGN}.50", "–"]
     assert [small(value) for value in (0.0001, 0.03, None)] == ["<.01", ".03", "–"]
     assert [equals(value) for value in (0.0002, 0.0314)] == ["<\xa00.001", "=\xa00.031"]

@@ -143,7 +143,11 @@ class Comparison:
     def _gaps(
         self, weights: Float[ndarray, "targets pool"], drawn: Sequence[Tokens | None]
     ) -> dict[str, Float[ndarray, " targets"]]:
-        """Share of draws with the target's label, minus its probability under P, by feature; NaN: undecided."""
+        """Share of draws with the target's label, minus its probability under P, by feature; NaN: undecided target.
+
+        Undecided inputs and draws that never ended stay in the denominator, on both sides alike: unlike scores, which
+        leave them out, this compares the probability of one event, and a generator that draws too many of them differs.
+        """
         labels_of_draws = [{} if tokens is None else self._labels(tokens) for tokens in drawn]
         gaps = {}
         for feature, labels in self.pool.labels.items():

@@ -90,6 +90,10 @@ HEADLINE = document(
     key("sentence, numbers, rule", "the claim, the numbers behind it, and the rule by which it was chosen"),
     key("site, feature, bandwidth, method, targets, ess", "the score that the claim rests on, as in `results.parquet`"),
     key("score", "its estimates, chance level and q-value"),
+    key(
+        "finest",
+        "the same at the smallest bandwidth at which they pass, with bandwidth, method and targets",
+    ),
     key("used", "the verdict and necessity of `used.parquet` at this site"),
     key("controls", "of each control: its corrected score, and `passed`, `failed` or `not available`"),
     key("depth", "change over the layers: its kind, first and last site that encodes the feature, number of sites"),

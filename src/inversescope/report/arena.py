@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from inversescope import files
 from inversescope.report.records import Row
-from inversescope.verdicts.wording import number, of_row
+from inversescope.verdicts.wording import MINUS, number, of_row
 
 OURS = ("ours", "ours weighted")
 # What is compared, by its column, with the words above it and the digits that it is worth.
@@ -152,8 +152,8 @@ def _tex(row: Row, name: str) -> str:
     if row[name] is None:
         return "--"
     ends = [row[f"{name}{end}"] for end in ("_low", "_high")]
-    margin = "" if None in ends else rf" {{\scriptsize [{ends[0]:.2f}, {ends[1]:.2f}]}}"
-    return f"{row[name]:.2f}{margin}".replace("-", "$-$")
+    margin = "" if None in ends else rf" {{\scriptsize [{number(ends[0])}, {number(ends[1])}]}}"
+    return f"{number(row[name])}{margin}".replace(MINUS, "$-$")
 
 
 def amount(value: float | None) -> str:

@@ -22,7 +22,8 @@ from inversescope.report.records import RESULTS, Records, Row, load
 from inversescope.report.summary import key_figures, summary
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ACCEPTED, ENCODED, GAP, SIGNIFICANT, SMALLEST_Q, TRUSTED, USED, wording
+from inversescope.verdicts import ACCEPTED, ENCODED, GAP, MEANINGS, SIGNIFICANT, SMALLEST_Q, TRUSTED, USED, wording
+from inversescope.verdicts.scores import UNDERTRAINED
 
 _SCRIPTS = (
     "figures.js",
@@ -34,8 +35,6 @@ _SCRIPTS = (
     "disentangle.js",
     "page.js",
 )
-UNDERTRAINED = "undertrained: a low score here does not show that the feature is absent"
-UNCHECKED = "unchecked: no reference shows whether the generator is calibrated here"
 METHODS = {
     "reference": "reference (pool, no generator)",
     "generator": "generator (draws as they come)",
@@ -81,7 +80,7 @@ def render(records: Records) -> str:
         failures=failures(records),
         proposals=proposals(records),
         thresholds={"accepted": ACCEPTED, "gap": GAP, "trusted": TRUSTED, "significant": SIGNIFICANT},
-        undertrained=UNDERTRAINED,
+        undertrained=MEANINGS[UNDERTRAINED],
         accepted_shown=_smallest_counts(records),
         task=records.config.get("task", {}),
         provenance=_flat(records.provenance),
@@ -108,8 +107,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "small": GAP,
         "smallestQ": SMALLEST_Q,
         "accepted": ACCEPTED,
-        "undertrained": UNDERTRAINED,
-        "unchecked": UNCHECKED,
+        "meanings": MEANINGS,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
         "generatorSites": records.generator_sites,
         "shownSites": sites,

@@ -8,8 +8,8 @@ from typing import Any
 
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import share
-from inversescope.verdicts import ACCEPTED
-from inversescope.verdicts.wording import SPACE, count, equals, interval, number, of_row
+from inversescope.verdicts import ACCEPTED, beside_calibration
+from inversescope.verdicts.wording import SPACE, count, equals, number, of_row
 
 # Other estimates of the same score, which are no controls.
 BESIDE = {"shuffled": "shuffled target", "nearest": "nearest neighbours", "edits": "edits of the source"}
@@ -29,13 +29,18 @@ def summary(records: Records) -> list[Figure]:
     found = records.headline
     if found["site"] is None:
         return []
-    score = found["score"]
+    score = found["finest"]
     bits = "" if score["bits"] is None else f"; {number(score['bits'])} bits"
-    strength = f"corrected score: FCR {number(score['fcr'])} where chance gives {number(score['chance'])}{bits}"
+    strength = (
+        f"corrected score at {_h(score)}: FCR {number(score['fcr'])} where chance gives {number(score['chance'])}"
+    )
+    wider = (
+        f"; {number(found['score']['corrected'])} at {_h(found)}" if score["bandwidth"] != found["bandwidth"] else ""
+    )
     limits = f"{number(score['corrected_low'])} to {number(score['corrected_high'])}"
-    certainty = f"95% interval over {count(found['targets'], 'target')}; q{SPACE}{equals(score['q_value'])}"
+    certainty = f"95% interval over {count(score['targets'], 'target')}; q{SPACE}{equals(score['q_value'])}"
     return [
-        Figure("how strong", number(score["corrected"]), strength),
+        Figure("how strong", number(score["corrected"]), f"{strength}{bits}{wider}"),
         Figure("how sure", limits, f"{certainty} against shuffled targets"),
         _controls(records, found),
         _bandwidth(found),
@@ -52,7 +57,7 @@ def _controls(records: Records, found: Mapping[str, Any]) -> Figure:
     others = [f"{words} {number(rows[name]['corrected'])}" for name, words in BESIDE.items() if name in rows]
     listed = "; ".join(controls) + (f". Beside it: {'; '.join(others)}" if others else "")
     passed = f"{outcomes.count('passed')} of {len(outcomes)}"
-    return Figure("above which controls", passed, listed)
+    return Figure("above which controls", passed, f"at {_h(found)}: {listed}")
 
 
 def _same_place(row: Row, found: Mapping[str, Any]) -> bool:
@@ -62,8 +67,14 @@ def _same_place(row: Row, found: Mapping[str, Any]) -> bool:
 
 def _bandwidth(found: Mapping[str, Any]) -> Figure:
     above, scored = (", ".join(f"{h:g}" for h in found["bandwidths"][name]) for name in ("above_chance", "scored"))
-    where = f"above chance at h{SPACE}={SPACE}{above}; scores count at {scored}"
-    return Figure("at which bandwidth", f"h{SPACE}={SPACE}{found['bandwidth']:g}", where)
+    where = (
+        f"the bandwidth of the claim and its controls. Scores count at h{SPACE}={SPACE}{scored}; above chance: {above}"
+    )
+    return Figure("at which bandwidth", _h(found), where)
+
+
+def _h(row: Mapping[str, Any]) -> str:
+    return f"h{SPACE}={SPACE}{row['bandwidth']:g}"
 
 
 def _used(found: Mapping[str, Any]) -> Figure:
@@ -80,9 +91,15 @@ def _verified(records: Records, found: Mapping[str, Any]) -> Figure:
         return Figure("how verified", "every input", "inputs of the pool, all of them read by the subject")
     parts = [f"of {drawn['draws']:,} draws run back through the subject", typical(drawn)]
     if found["generator"] is not None:
-        estimate = interval(*(found["generator"][f"corrected{end}"] for end in ("", "_low", "_high")))
-        parts.append(f"generator: {found['generator']['verdict']}, weighted samples {estimate}")
+        calibration = next((row["verdict"] for row in records.calibration if _clean(row, found)), None)
+        parts.append(f"corrected score by the weighted draws {of_row(found['generator'], 'corrected')}")
+        parts.append(beside_calibration(found["generator"]["verdict"], calibration))
     return Figure("how verified", f"{1 - drawn['unverified'] / drawn['draws']:.0%}", "; ".join(parts))
+
+
+def _clean(row: Row, found: Mapping[str, Any]) -> bool:
+    """True for the row of the calibration on activations without noise, at the place of the finding."""
+    return (row["site"], row["bandwidth"], row["query"]) == (found["site"], found["bandwidth"], "clean")
 
 
 def typical(drawn: Row) -> str:

@@ -1,7 +1,16 @@
 """Verdicts: every threshold, and the rules that turn numbers into words. No files, no torch."""
 
 from inversescope.verdicts.accepted import acceptance_counts, reasons
-from inversescope.verdicts.scores import above_chance, agreement, judged, significant, trusted, why_undefined
+from inversescope.verdicts.scores import (
+    MEANINGS,
+    above_chance,
+    agreement,
+    beside_calibration,
+    judged,
+    significant,
+    trusted,
+    why_undefined,
+)
 from inversescope.verdicts.thresholds import (
     ACCEPTED,
     COLLAPSED,
@@ -31,6 +40,7 @@ __all__ = [
     "GAP",
     "KL_ANY",
     "KL_MEAN",
+    "MEANINGS",
     "MOST",
     "MOVES",
     "MOVES_TIMES",
@@ -45,6 +55,7 @@ __all__ = [
     "above_chance",
     "acceptance_counts",
     "agreement",
+    "beside_calibration",
     "encoded_and_used",
     "first_trusted",
     "judged",

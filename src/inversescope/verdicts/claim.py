@@ -28,7 +28,7 @@ def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequenc
     there = "there" if change is None or change.kind != APPEARS or site == change.first else f"at {site}"
     there = f"at {site}" if change is not None and change.kind == PASSES else there
     if use is not None and use["bandwidth"] != row["bandwidth"]:
-        there += f" (tested at h{SPACE}={SPACE}{use['bandwidth']:g})"
+        there += f" (tested at {_at(use)})"
     if verdict == BOTH:
         claim = f"The {row['feature']} {where}, and the model uses it {there}."
     elif verdict == NEITHER:
@@ -40,16 +40,19 @@ def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequenc
     return " ".join([claim, *(each["words"] for each in outcomes if each["outcome"] == FAILED)])
 
 
-def numbers(row: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
-    """The numbers behind the claim."""
-    strength = "determines it" if row["corrected_low"] >= DETERMINED else "partly determines it"
-    parts = [
-        f"The activation {strength}: corrected score {of_row(row, 'corrected')}, where 0 is chance and 1 certainty"
-    ]
-    if use is not None and use["necessity"] is not None:
-        parts.append(f"necessity {of_row(use, 'necessity')}")
+def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
+    """The numbers behind the claim: the score at the smallest bandwidth, then at the claim's own, and the use."""
+    strength = "determines it" if finest["corrected_low"] >= DETERMINED else "partly determines it"
     by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["method"]]
-    parts.append(f"h{SPACE}={SPACE}{row['bandwidth']:g}, {count(row['targets'], 'target')}, {by}")
+    parts = [
+        f"The activation {strength}: corrected score {of_row(finest, 'corrected')} at {_at(finest)}, where 0 is chance "
+        "and 1 certainty"
+    ]
+    if finest["bandwidth"] != row["bandwidth"]:
+        parts.append(f"{of_row(row, 'corrected')} at {_at(row)}")
+    if use is not None and use["necessity"] is not None:
+        parts.append(f"necessity {of_row(use, 'necessity')} at {_at(use)}")
+    parts.append(f"{count(row['targets'], 'target')}, {by}")
     listed = {
         words: [each["control"] for each in outcomes if each["outcome"] == kind]
         for kind, words in (
@@ -59,4 +62,9 @@ def numbers(row: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
         )
     }
     compared = "; ".join(f"{words} {' and '.join(names)}" for words, names in listed.items() if names)
-    return f"{'; '.join(parts)}. Above chance (q{SPACE}{equals(row['q_value'])}){'; ' if compared else ''}{compared}."
+    compared = f"; {compared}" if compared else ""
+    return f"{'; '.join(parts)}. At {_at(row)} above chance (q{SPACE}{equals(row['q_value'])}){compared}."
+
+
+def _at(row: Row) -> str:
+    return f"h{SPACE}={SPACE}{row['bandwidth']:g}"

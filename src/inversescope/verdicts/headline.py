@@ -74,7 +74,7 @@ def headline(
         return _nothing(counts) | {"rule": RULE, "considered": counts}
     chosen = _choose(passing)
     beside = {"generator": _generator(found, chosen.row), "bandwidths": _bandwidths(counting, above, chosen.row)}
-    return chosen.record() | beside | {"rule": RULE, "considered": counts}
+    return chosen.record(_finest(passing, chosen).row) | beside | {"rule": RULE, "considered": counts}
 
 
 _USED = ("verdict", "reason", "bandwidth", "necessity", "necessity_low", "necessity_high")
@@ -105,14 +105,15 @@ class _Candidate:
         change = CHANGES.index(None if self.change is None else self.change.kind)
         return outcomes.count(FAILED), use, outcomes.count(MISSING), change
 
-    def record(self) -> dict[str, Any]:
+    def record(self, finest: Row) -> dict[str, Any]:
+        """The record, with the same finding at the smallest bandwidth beside it."""
         row, use = self.row, self.use
-        score = {name: row[name] for name in (*_ends("corrected"), *_ends("fcr"), *_ends("bits"), "chance", "q_value")}
         return {
             "sentence": sentence(row, use, self.change, self.outcomes),
-            "numbers": numbers(row, use, self.outcomes),
+            "numbers": numbers(row, finest, use, self.outcomes),
             **{name: row[name] for name in ("site", "feature", "bandwidth", "method", "targets", "ess")},
-            "score": score,
+            "score": _score(row),
+            "finest": _score(finest) | {name: finest[name] for name in ("bandwidth", "method", "targets")},
             "used": None
             if use is None
             else {name: use[name] for name in ("verdict", "reason", "bandwidth", *_ends("necessity"))},
@@ -131,6 +132,13 @@ def _choose(candidates: Sequence[_Candidate]) -> _Candidate:
     if surest.change is not None and surest.change.kind in (APPEARS, PASSES):
         return min(sites, key=lambda each: Site.parse(each.row["site"]).depth)
     return surest
+
+
+def _finest(candidates: Iterable[_Candidate], chosen: _Candidate) -> _Candidate:
+    """The same site and feature at the smallest bandwidth at which they are a candidate."""
+    place = (chosen.row["site"], chosen.row["feature"])
+    same = [each for each in candidates if (each.row["site"], each.row["feature"]) == place]
+    return min(same, key=lambda each: each.row["bandwidth"])
 
 
 def _sure(candidate: _Candidate) -> tuple[float, float]:
@@ -190,13 +198,17 @@ def _nothing(counts: Mapping[str, int]) -> dict[str, Any]:
     else:
         sentence = "No finding of this run passes its controls."
     empty = (
-        *("site", "feature", "bandwidth", "method", "targets", "ess", "score"),
+        *("site", "feature", "bandwidth", "method", "targets", "ess", "score", "finest"),
         "used",
         "depth",
         "generator",
         "bandwidths",
     )
     return {"sentence": sentence, "numbers": "", **dict.fromkeys(empty), "controls": []}
+
+
+def _score(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in (*_ends("corrected"), *_ends("fcr"), *_ends("bits"), "chance", "q_value")}
 
 
 def _ends(name: str) -> tuple[str, str, str]:

@@ -11,6 +11,12 @@ Row = Mapping[str, Any]
 
 # The generator at a place: its scores agree with the reference's, differ by too much, neither is sure, or no reference.
 AGREES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "undertrained", "unclear", "unchecked"
+MEANINGS = {
+    AGREES: "generator and reference agree here",
+    UNDERTRAINED: "undertrained: a low score here does not show that the feature is absent",
+    UNCLEAR: "unclear: too few targets to decide whether generator and reference agree here",
+    UNCHECKED: "unchecked: no reference shows whether the generator is calibrated here",
+}
 
 
 def beyond(row: Row, name: str, limit: float) -> bool | None:
@@ -61,6 +67,16 @@ def agreement(generator: Row, reference: Row | None, exact: bool) -> str:
     if low is not None and high is not None and (high < -GAP or low > GAP):
         return UNDERTRAINED
     return AGREES if abs(gap) <= GAP else UNCLEAR
+
+
+def beside_calibration(verdict: str, calibration: str | None) -> str:
+    """The verdict on the generator at a place, beside that of the calibration there, which is about other inputs."""
+    if verdict != AGREES:
+        return MEANINGS[verdict]
+    if calibration == "calibrated":
+        return "the generator is calibrated here"
+    others = "was not done" if calibration is None else f"on other inputs: {calibration}"
+    return f"generator and reference agree on these targets; the calibration {others}"
 
 
 def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from inversescope.stats.intervals import Estimate
 from inversescope.verdicts.thresholds import GAP, KL_ANY, KL_MEAN, TRUSTED
+from inversescope.verdicts.wording import signed
 
 Judgement = Literal["calibrated", "undertrained", "cannot tell"]
 
@@ -73,4 +74,4 @@ def of_site(questions: Sequence[Measured]) -> Verdict:
 def _worst(gaps: Mapping[str, Estimate], where: str) -> str:
     name = max(gaps, key=lambda feature: abs(gaps[feature].value))
     gap = gaps[name]
-    return f"{name} {gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] at {where}"
+    return f"{name} {signed(gap.value)} [{signed(gap.low)}, {signed(gap.high)}] at {where}"

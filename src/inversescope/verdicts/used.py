@@ -7,6 +7,7 @@ from typing import Any
 
 from inversescope.verdicts.scores import beyond, trusted
 from inversescope.verdicts.thresholds import ENCODED, USED
+from inversescope.verdicts.wording import of_row
 
 NOTHING = "a random input's activation hardly moves the next token"
 BOTH, UNUSED, NEITHER, CANNOT_TELL = "encoded and used", "encoded, unused", "neither", "cannot tell"
@@ -36,7 +37,4 @@ def first_trusted(scores: Sequence[Row | None], exact: bool) -> Row | None:
 
 
 def _words(row: Row, name: str, words: str) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    if value is None:
-        return f"{words} undefined"
-    return f"{words} {value:.2f}" + (" (no interval)" if low is None else f" [{low:.2f}, {high:.2f}]")
+    return f"{words} undefined" if row[name] is None else f"{words} {of_row(row, name)}"

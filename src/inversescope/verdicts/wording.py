@@ -16,8 +16,18 @@ _WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """`0.86`, with a true minus sign."""
-    return DASH if value is None or value != value else f"{value:.{digits}f}".replace("-", MINUS)
+    """`0.86`, with a true minus sign; zero has no sign."""
+    return DASH if value is None or value != value else _rounded(value, f".{digits}f")
+
+
+def signed(value: float) -> str:
+    """`+0.05`; zero has no sign."""
+    return _rounded(value, "+.2f")
+
+
+def _rounded(value: float, form: str) -> str:
+    written = format(value, form)
+    return written.replace("-", MINUS) if float(written) else written.lstrip("+-")
 
 
 def interval(value: float | None, low: float | None, high: float | None, between: str = ", ") -> str:

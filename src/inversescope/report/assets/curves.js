@@ -43,7 +43,7 @@ function layerCurve(feature, x, width) {
   const chance = chosen.measure === "fcr" ? known[0]?.chance ?? 0 : 0;
   const label = `${MEASURES[chosen.measure]} of ${feature} over layers, ${chosen.point}, h = ${chosen.bandwidth}`;
   const markers = (method, shift) => defined(method, shift).map((p) => [bar(method, p.x, p.low, p.high),
-    marker(method, p.x, p.y, { hollow: ["undertrained", "unchecked"].includes(p.row.verdict), tip: p.tip })]);
+    marker(method, p.x, p.y, { hollow: p.row.verdict !== "agrees", tip: p.tip })]);
   const hover = (p) => hit(p.x, p.y, p.tip);
   const why = rows("reference").find((row) => row?.reason)?.reason ?? "no score at this bandwidth";
   return picture(width, height, label,

@@ -71,7 +71,7 @@ function scoreTip(row) {
     ...Object.keys(MEASURES).map(value), `chance ${number(row.chance)}`,
     row.q_value === null ? null : `${significance(row)} against shuffled targets`,
     row.gap === null ? null : `calibration gap ${interval(row, "gap")}`,
-    row.verdict === "undertrained" ? data.undertrained : row.verdict === "unchecked" ? data.unchecked : null,
+    row.verdict === null ? null : data.meanings[row.verdict],
     `n = ${row.targets} ${row.targets === 1 ? "target" : "targets"}${row.collapsed ? `, ${row.collapsed} collapsed` : ""}`,
     `${count(row.samples)} samples, ${row.undecided} undecided, ${row.unverified} unverified`,
     row.ess === null ? null : `effective sample size ${number(row.ess, 1)}`,

@@ -38,7 +38,7 @@ function drawOverview(width) {
 const checked = (p, feature) => tests.find((row) => row.site === p.row.site && row.feature === feature);
 const used = (p, feature) => checked(p, feature)?.verdict === "encoded and used";
 
-// Full, and on top, where the feature is encoded and used; hollow where that was tested and not found.
+// Full, and on top, where the feature is encoded and used; hollow where the test has any other verdict.
 function overviewMark(p, feature, kind) {
   const verdict = checked(p, feature)?.verdict;
   const tip = () => [...p.tip(), ...(verdict ? [`encoded and used? ${verdict}`] : [])];

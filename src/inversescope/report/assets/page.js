@@ -53,8 +53,9 @@ function draw(sections) {
 
 function nextTheme({ currentTarget: button }) {
   const themes = ["automatic", "light", "dark"];
-  button.textContent = themes[(themes.indexOf(button.textContent) + 1) % themes.length];
-  document.documentElement.dataset.theme = button.textContent;
+  const page = document.documentElement.dataset;
+  page.theme = themes[(themes.indexOf(page.theme ?? "automatic") + 1) % themes.length];
+  button.textContent = `theme: ${page.theme}`;
 }
 
 // Figures are drawn to the width that there is, and again when it changes.

@@ -48,7 +48,7 @@ function calibrationWords() {
   const blind = groups("bandwidth").filter(([, rows]) => checked(rows) === 0).map(([h]) => h);
   const words = [];
   if (failing.length) {
-    words.push(`${capital(data.undertrained)}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
+    words.push(`${capital(data.meanings.undertrained)}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
   } else if (blind.length < data.bandwidths.length) words.push("No site is undertrained where there is a reference.");
   if (blind.length) {
     words.push(`No reference at h = ${blind.join(", ")}: at no site does the pool reach an effective sample size of ` +
