@@ -33,7 +33,6 @@ from transformers import DynamicCache
 from inversescope import files
 from inversescope.causal.causal import World, causal
 from inversescope.causal.effects import OTHER, SAME
-from inversescope.config import CausalConfig
 from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sites import Site
@@ -155,11 +154,10 @@ def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> 
         (folder / "reference").symlink_to((run.folder / "reference").resolve())
         labels = {feature: lambda x, feature=feature: run.task.labels(x)[feature] for feature in FEATURES}
         world = World(folder, store, subject, labels, run.task.contrast)
-        config = CausalConfig(donors=DONORS, targets=len(store.inputs("target")))
-        causal(folder / "causal", world, heads, config, bandwidth, 0, silent)
+        causal(folder / "causal", world, heads, bandwidth, 0, silent, most=DONORS)
         runs = pq.read_table(folder / "causal" / "runs.parquet").to_pylist()
     place = {str(site): i for i, site in enumerate(heads)}
-    kl = {kind: np.full((len(FEATURES), config.targets, len(heads)), np.nan) for kind in (SAME, OTHER)}
+    kl = {kind: np.full((len(FEATURES), len(store.inputs("target")), len(heads)), np.nan) for kind in (SAME, OTHER)}
     for row in runs:
         if row["kind"] in kl:
             kl[row["kind"]][FEATURES.index(row["feature"]), row["target"], place[row["site"]]] = row["kl"]

@@ -46,6 +46,7 @@ heads = 2
 [train]
 steps = {steps}
 batch = 32
+clean = 0.8
 
 [sample]
 bandwidths = [0.1, 0.5]

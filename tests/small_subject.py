@@ -51,7 +51,7 @@ heads = 2
 steps = {steps}
 learning_rate = 0.02
 batch = 24
-checkpoint = 5
+clean = 0.8
 bandwidths = [0.02, 1.0]
 
 [sample]

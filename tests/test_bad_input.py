@@ -83,7 +83,7 @@ def numbers(run: Path) -> bytes:
         (("[0.1, 0.5]", "[0.1, 0.1]"), {"given": ("sample", "[0.1, 0.1]")}),
         (("[0.02, 1.0]", "[0.5, 0.5]"), {"given": ("train", 0.5)}),
         (("[sample]", "[causal]\nbandwidth = 0.2\n\n[sample]"), {"given": ("causal.bandwidth", 0.2, "[0.1, 0.5]")}),
-        (("[sample]", "[causal]\ndonors = 0\n\n[sample]"), {"given": ("causal.donors", 0)}),
+        (("[sample]", "[calibrate]\ntargets = 1\n\n[sample]"), {"given": ("calibrate.targets", 1)}),
         (("seed = 3", "seed: 3"), {"given": ("bad.toml", "line 1")}),
         (("[subject]", "[subject"), {"given": ("bad.toml", "line 3")}),
     ],

@@ -27,7 +27,7 @@ from inversescope.train.trainer import Check
 CPU = torch.device("cpu")
 SITES = (COUNTS, LAST)
 SHAPE = GeneratorConfig(sites=("resid_post.*",), width=32, layers=1, heads=2)
-ASKED = CalibrateConfig(targets=24, draws=32, queries=("clean", "noisy"), bandwidths=(0.1, 0.4))
+ASKED = CalibrateConfig(targets=24, queries=("clean", "noisy"), bandwidths=(0.1, 0.4))
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def trained(
     folder: Path, store: Store, steps: int, ask: Check | None = None, every: int = 1000, shape: GeneratorConfig = SHAPE
 ) -> Generator:
-    config = TrainConfig(
-        steps=steps, check=every, batch=128, learning_rate=1e-2, clean=0.5, unconditional=0.2, checkpoint=1000
-    )
+    config = TrainConfig(steps=steps, check=every, batch=128, learning_rate=1e-2, clean=0.5, unconditional=0.2)
     return train(
         folder, store, SITES, shape, config, 0, CPU, lambda done, total, note="": None, check=ask, sampled=(0.1, 0.4)
     ).eval()

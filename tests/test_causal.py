@@ -18,7 +18,6 @@ from inversescope import files, records
 from inversescope.causal import causal as step
 from inversescope.causal.causal import World, causal
 from inversescope.collect.reference import reference
-from inversescope.config import CausalConfig
 from inversescope.progress import silent
 from inversescope.sites import Site
 from inversescope.subject import Subject
@@ -102,8 +101,8 @@ def world(tmp_path: Path) -> World:
     return World(run, store, subject, named, contrast)
 
 
-def done(world: World, folder: Path, config: CausalConfig | None = None) -> dict[tuple[Site, str], dict]:
-    causal(folder, world, SITES, config or CausalConfig(), BANDWIDTH, 0, silent)
+def done(world: World, folder: Path) -> dict[tuple[Site, str], dict]:
+    causal(folder, world, SITES, BANDWIDTH, 0, silent)
     rows = pq.read_table(folder / "effects.parquet").to_pylist()
     return {(Site.parse(row["site"]), row["feature"]): row for row in rows}
 
@@ -143,7 +142,7 @@ def test_what_cannot_be_told_has_a_reason(world: World, tmp_path: Path):
 
 def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: World, tmp_path: Path):
     seen: list[tuple[Tokens, step.Group]] = []
-    donors = step.Donors(world, CausalConfig(donors=3), BANDWIDTH, 0)
+    donors = step.Donors(world, BANDWIDTH, 0, most=3)
     for target, source in enumerate(TARGETS):
         seen += [(source, group) for group in donors.of(PASSES, target)]
     assert len(seen) == len(TARGETS) * 5  # random; same and other of two features
@@ -164,7 +163,7 @@ def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: Wor
     assert found[PASSES, "first"]["from_pool"] == len(TARGETS) and found[PASSES, "second"]["from_pool"] == 0
     (group,) = [
         group
-        for group in step.Donors(world, CausalConfig(), BANDWIDTH, 0).of(PASSES, 0)
+        for group in step.Donors(world, BANDWIDTH, 0).of(PASSES, 0)
         if (group.feature, group.kind) == ("first", "other")
     ]
     distances = world.store.units(PASSES).distances(
@@ -172,10 +171,6 @@ def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: Wor
     )[:, 0]
     nearest = sorted(float(distances[i]) for i, x in enumerate(INPUTS) if x[0] != TARGETS[0][0])[:4]
     assert [donor.distance for donor in group.donors] == pytest.approx(nearest)
-
-
-def test_fewer_targets_if_so_told(world: World, tmp_path: Path):
-    assert done(world, tmp_path / "causal", CausalConfig(targets=3))[PASSES, "first"]["targets"] == 3
 
 
 def test_interrupted_it_goes_on_with_the_sites_that_are_left(
@@ -190,7 +185,7 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        causal(tmp_path / "causal", world, SITES, CausalConfig(), BANDWIDTH, 0, stop)
+        causal(tmp_path / "causal", world, SITES, BANDWIDTH, 0, stop)
     assert [path.name for path in (tmp_path / "causal").iterdir()] == ["part-00000.parquet"]
     read: list[list[Site]] = []
     honest = step._runs

@@ -175,9 +175,15 @@ def subject() -> Subject:
     return Subject.from_model(tiny_model("llama"))
 
 
+@pytest.fixture(autouse=True)
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One every three steps."""
+    monkeypatch.setattr("inversescope.train.train.CHECKPOINT_STEPS", 3)
+
+
 def trained(folder: Path, store: Store, subject: Subject, stop_after: int = 0, **choices: Any) -> Generator:
     """A generator trained shortly; with `stop_after`, interrupted after that step as by a kill."""
-    config = {"batch": 32, "bandwidths": (0.05, 1.0), "checkpoint": 3} | {
+    config = {"batch": 32, "bandwidths": (0.05, 1.0), "clean": 0.8} | {
         key: choices.pop(key) for key in ("steps", "pretrain") if key in choices
     }
     shape = GeneratorConfig(**{"width": 32, "heads": 4, "layers": 2, **choices})

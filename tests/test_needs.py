@@ -86,6 +86,7 @@ def test_the_checkpoint_is_no_larger_than_said(world: World, tmp_path: Path, mon
             seen.append(path.stat().st_size)
 
     monkeypatch.setattr("inversescope.train.checkpoint.files.write", watch)
+    monkeypatch.setattr("inversescope.train.train.CHECKPOINT_STEPS", 5)
     (tmp_path / "config.toml").write_text(config_text(world.model, steps=8))
     assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run", "--until", "train") == 0
     # What torch writes around each of many small tensors is not counted, and is nothing beside large ones.

@@ -47,7 +47,9 @@ def live(arguments: list[str], log: Path, writes: int | None) -> None:
         if writes is not None:
             die_after(writes)
         from inversescope.cli import main
+        from inversescope.train import train
 
+        train.CHECKPOINT_STEPS = 5  # of 60: some lives end between two checkpoints
         main(arguments)
 
 

@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def trained_on(clean: float, store: Store, folder: Path) -> Generator:
     """A generator trained with this share of clean queries."""
     config = TrainConfig(
-        steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=clean, unconditional=0.2, checkpoint=1000
+        steps=200, batch=128, learning_rate=1e-2, bandwidths=BANDWIDTHS, clean=clean, unconditional=0.2
     )
     train(folder, store, SITES, SHAPE, config, 0, CPU, lambda done, total, note="": None)
     return load_generator(folder, CPU)
@@ -104,7 +104,7 @@ def test_without_a_condition_the_generator_is_the_prior(by_noise: Generator):
     assert divergence(np.array([list(PRIOR.values())]), found) < 0.05
 
 
-SHORT = TrainConfig(steps=24, batch=32, sites_per_step=1, bandwidths=BANDWIDTHS, checkpoint=10)
+SHORT = TrainConfig(steps=24, batch=32, sites_per_step=1, bandwidths=BANDWIDTHS, clean=0.8)
 
 
 def once(folder: Path, store: Store, seed: int = 0, stop_after: int | None = None) -> list[int]:
@@ -121,7 +121,10 @@ def once(folder: Path, store: Store, seed: int = 0, stop_after: int | None = Non
     return reported
 
 
-def test_a_resumed_training_has_the_losses_and_weights_of_an_uninterrupted_one(store: Store, tmp_path: Path):
+def test_a_resumed_training_has_the_losses_and_weights_of_an_uninterrupted_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("inversescope.train.train.CHECKPOINT_STEPS", 10)
     assert once(tmp_path / "one", store) == list(range(1, 25))
     for stop in (5, 17, 22):  # before the first checkpoint, after it, after the second
         with pytest.raises(KeyboardInterrupt):

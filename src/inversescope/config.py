@@ -167,7 +167,6 @@ class TrainConfig(_Section):
         description="lowest and highest bandwidth h that is trained, as radii in δ; `range`: found on the pool for "
         "each site, from one neighbour to the whole prior",
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
     unconditional: float = Field(
         default=0.1,
         ge=0,
@@ -175,13 +174,12 @@ class TrainConfig(_Section):
         description="share of training pairs without a condition, 0 to below 1; they train the generator's own prior",
     )
     clean: float = Field(
-        default=0.8,
+        default=1.0,
         ge=0,
         le=1,
         description="share of training pairs whose activation has no noise, 0 to 1; the others, and those of targets "
         "with too few neighbours, have noise of width h",
     )
-    checkpoint: PositiveInt = Field(default=100, description="steps between checkpoints")
 
     @model_validator(mode="after")
     def _range_in_order(self) -> Self:
@@ -216,7 +214,6 @@ class CalibrateConfig(_Section):
     targets: int = Field(
         default=32, ge=2, description="number of inputs of the pool that stand in for targets, 2 or more"
     )
-    draws: PositiveInt = Field(default=32, description="samples for each of them at each bandwidth")
     queries: tuple[Query, ...] = Field(
         default=("clean",),
         min_length=1,
@@ -232,10 +229,6 @@ class CalibrateConfig(_Section):
 class CausalConfig(_Section):
     """Causal check: the source inputs of the targets are run with other activations at a site."""
 
-    targets: PositiveInt = Field(default=32, description="number of targets, from the first")
-    donors: PositiveInt = Field(
-        default=4, description="replacing activations of each kind: same label, another label, random input"
-    )
     bandwidth: PositiveFloat | None = Field(
         default=None,
         description="bandwidth h of the samples whose activations are put in, one of `sample.bandwidths`; not set: "

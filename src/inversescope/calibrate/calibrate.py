@@ -26,6 +26,7 @@ from inversescope.train.checkpoint import load_generator
 from inversescope.train.trainer import Check, SiteStatus
 from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
 
+DRAWS = 32  # for each stand-in, site and bandwidth; stand-ins are the independent units, and their number is a key
 QUICK_POINTS = 16  # inputs at which probabilities are compared in the middle of training
 IN_RANGE = 5  # bandwidths of a site's range
 
@@ -46,7 +47,7 @@ def calibrate(
         labels: every feature of an input.
         sampled: the bandwidths that are asked about where the config names none.
     """
-    comparison = Comparison(store, labels, config.targets, config.draws, seed)
+    comparison = Comparison(store, labels, config.targets, DRAWS, seed)
     rows: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
     verdicts: dict[str, dict[str, Any]] = {}
@@ -71,7 +72,7 @@ def check(
     store: Store, labels: Callable[[Tokens], Labels], config: CalibrateConfig, sampled: Sequence[float], seed: int
 ) -> Check:
     """A check of the sites of a generator in training, on other stand-ins than those of the final calibration."""
-    comparison = Comparison(store, labels, max(2, config.targets // 2), config.draws, seed + 1, QUICK_POINTS)
+    comparison = Comparison(store, labels, max(2, config.targets // 2), DRAWS, seed + 1, QUICK_POINTS)
 
     def measure(generator: Generator) -> dict[Site, SiteStatus]:
         found = {}

@@ -30,7 +30,6 @@ from inversescope.causal.next_token import divergences
 from inversescope.causal.used import confirmed, used
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.store import OpenRun, Store
-from inversescope.config import CausalConfig
 from inversescope.features import parse
 from inversescope.progress import Progress
 from inversescope.sites import Site
@@ -40,6 +39,7 @@ from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens
 
 NOTE = "sites x targets"
+DONORS = 4  # of each kind, for a target at a site; targets are the independent units of the intervals, not donors
 SITES = 16  # whose donors are in memory at a time: what an interruption can cost
 
 Label = Callable[[Tokens], str | None]
@@ -92,15 +92,15 @@ def causal(
     folder: Path,
     world: World,
     sites: Sequence[Site],
-    config: CausalConfig,
     bandwidth: float,
     seed: int,
     progress: Progress,
+    most: int = DONORS,
 ) -> None:
     """Write `runs.parquet` and `effects.parquet`; what was run of some sites before is kept."""
     reasons = {site: unsettable(world.subject, site) for site in sites}
     settable = [site for site, reason in reasons.items() if reason is None]
-    donors = Donors(world, config, bandwidth, seed)
+    donors = Donors(world, bandwidth, seed, most)
     total, parts = len(settable) * donors.targets, []
     for start in range(0, len(settable), SITES):
         path, chosen = folder / f"part-{start // SITES:05d}.parquet", settable[start : start + SITES]
@@ -123,10 +123,10 @@ def causal(
 class Donors:
     """Who gives activations for a target at a site; the random ones are the same at every site."""
 
-    def __init__(self, world: World, config: CausalConfig, bandwidth: float, seed: int):
-        self._world, self._most, self._seed = world, config.donors, seed
+    def __init__(self, world: World, bandwidth: float, seed: int, most: int = DONORS):
+        self._world, self._most, self._seed = world, most, seed
         self._targets, self._pool = world.store.inputs("target").tokens, world.store.inputs("pool")
-        self.targets = min(config.targets, len(self._targets))
+        self.targets = len(self._targets)
         self._drawn: defaultdict[tuple[str, int], dict[Tokens, float]] = defaultdict(dict)  # in the order of drawing
         samples = pq.read_table(
             world.run / "verify" / "samples.parquet",
@@ -189,7 +189,7 @@ def _runs(world: World, donors: Donors, sites: Sequence[Site]) -> Iterator[list[
         site: activations(world, site, {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)})
         for site in sites
     }
-    own = {site: world.store.activations("target", site)[: donors.targets] for site in sites}
+    own = {site: world.store.activations("target", site) for site in sites}
     for target in range(donors.targets):
         patches: list[dict[Site, Tensor]] = [{}, *({site: own[site][target]} for site in sites)]
         place: dict[tuple[Site, Tokens], int] = {}
@@ -266,7 +266,7 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
     world = World(run.folder, run.store, run.subject, labels, task.contrast, _mined(run, bandwidth))
-    causal(folder, world, run.sites["train"], config.causal, bandwidth, run.seed, progress)
+    causal(folder, world, run.sites["train"], bandwidth, run.seed, progress)
     used(run.folder)
 
 

@@ -44,7 +44,7 @@ def disentangle(run: Run, progress: Progress) -> Path:
     bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
     world = World(run.folder, run.store, run.subject, _labels(run.task, list(task.answers)), run.task.contrast)
     reasons = {site: unsettable(run.subject, site) for site in run.sites["train"]}
-    interventions = Interventions(world, config.causal, bandwidth, config.seed)
+    interventions = Interventions(world, bandwidth, config.seed)
     questions = Questions(world, task, interventions.targets, progress)
     settable = [site for site, reason in reasons.items() if reason is None]
     runs = _runs(folder, world, settable, interventions, questions, progress)

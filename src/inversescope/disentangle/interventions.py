@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal.causal import World, activations
-from inversescope.config import CausalConfig
+from inversescope.causal.causal import DONORS, World, activations
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
 from inversescope.sites import Site
 from inversescope.streams import Stream
@@ -52,10 +51,10 @@ class Intervention(NamedTuple):
 class Interventions:
     """Interventions for a target at a site; the inputs of the pool are the same at every site."""
 
-    def __init__(self, world: World, config: CausalConfig, bandwidth: float, seed: int):
-        self._world, self._most, self._seed = world, config.donors, seed
+    def __init__(self, world: World, bandwidth: float, seed: int):
+        self._world, self._seed = world, seed
         self._targets, self._pool = world.store.inputs("target").tokens, world.store.inputs("pool")
-        self.targets = min(config.targets, len(self._targets))
+        self.targets = len(self._targets)
         self._drawn: defaultdict[str, dict[int, dict[Tokens, None]]] = defaultdict(dict)  # in the order of drawing
         table = pq.read_table(
             world.run / "verify" / "samples.parquet",
@@ -76,15 +75,15 @@ class Interventions:
             differing = {name: [x for x in inputs if label(x) not in (None, own)] for name, inputs in drawn.items()}
             for name, inputs in differing.items():
                 means = self._means(site, name, attribute)
-                for x in inputs[: self._most]:
+                for x in inputs[:DONORS]:
                     yield Intervention(name, attribute, Swap(x), x)
                     if means.keys() >= {own, label(x)}:
                         yield Intervention(MEANS[name], attribute, Move(name, attribute, str(label(x)), own), x)
                 others = [other for name, other in labels.items() if name != attribute and other(base) is not None]
                 matched = (x for x in inputs if all(other(x) == other(base) for other in others))
-                for x in islice(matched, self._most):
+                for x in islice(matched, DONORS):
                     yield Intervention(MATCHED[name], attribute, Swap(x), x)
-            yield from _controls(attribute, base, differing[POOL][: self._most])
+            yield from _controls(attribute, base, differing[POOL][:DONORS])
 
     def vector(self, site: Site, change: Change, own: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
         """The activation at the site after a change, from the question's `own`."""
@@ -124,7 +123,7 @@ class Interventions:
 
     @lru_cache(maxsize=1)  # noqa: B019 - many calls in a row for one site
     def _activations(self, site: Site) -> dict[Tokens, Float[Tensor, " d"]]:
-        inputs = {*self._inputs(site, SAMPLES), *self._pool.tokens, *self._targets[: self.targets]}
+        inputs = {*self._inputs(site, SAMPLES), *self._pool.tokens, *self._targets}
         return activations(self._world, site, inputs)
 
 

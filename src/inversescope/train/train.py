@@ -31,6 +31,7 @@ from inversescope.train.pairs import TrainingPairs
 from inversescope.train.trainer import Check, Trainer, TrainingData
 
 SCRATCH = "scratch"
+CHECKPOINT_STEPS = 100  # from one checkpoint to the next: what an interruption can cost
 
 
 def train(
@@ -68,7 +69,7 @@ def train(
         tokens += trainer.step()
         if check is not None and trainer.done % config.check == 0 and not trainer.ended:
             trainer.run_check(check)
-        if trainer.done % config.checkpoint == 0 and not trainer.ended:
+        if trainer.done % CHECKPOINT_STEPS == 0 and not trainer.ended:
             save_checkpoint(folder, trainer.state())
         speed = tokens / (time.monotonic() - started)
         progress(trainer.done, trainer.last, _note(trainer, speed))

@@ -28,6 +28,7 @@ from inversescope.train.pairs import TrainingPairs
 
 WARM_UP = 20  # steps
 GRADIENT_NORM = 1.0  # gradients are clipped to this norm
+WEIGHT_DECAY = 0.01  # of AdamW: PyTorch's default
 MUON_RATE = 5  # Muon's learning rate over AdamW's
 PRETRAINED_RATE = 0.1  # learning rate of pretrained weights over that of new ones
 MIN_WEIGHT = 0.1  # of a site, over the largest weight
@@ -230,5 +231,5 @@ def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
     adam = [{"params": others, "peak": rate}, {"params": pretrained, "peak": PRETRAINED_RATE * rate}]
     return [
         Muon([muon], lr=rate),
-        torch.optim.AdamW(adam, lr=rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True),
+        torch.optim.AdamW(adam, lr=rate, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True),
     ]
