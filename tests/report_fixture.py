@@ -327,7 +327,7 @@ def _by_distance(shape: Shape) -> list[dict]:
 
 def _worst_targets(shape: Shape) -> list[dict]:
     """Two targets a site, one of which did not fail."""
-    rows, reason = [], f"no other input of the pool is that near: the nearest is at δ = 0.27{shape.hostile}"
+    rows, reason = [], f"no other input of the pool lies within δ ≤ 0.1: the nearest is at δ = 0.27{shape.hostile}"
     for site, target in product(shape.generator_sites, range(min(2, shape.targets))):
         known = {"unverified": 0, "acceptance": 0.5 * target, "nearest": 0.15, "nearest_text": f"When{shape.hostile}"}
         known |= {"pool_nearest": 0.27, "copied": 0.2, "reasons": [] if target else [reason]}

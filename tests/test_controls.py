@@ -201,9 +201,9 @@ ROW = {
         ({"ess": 1.5}, None, ["collapsed: effective sample size 1.5"]),
         ({"pareto_k": 0.9}, None, ["heavy tail: k̂ = 0.90"]),
         ({"pool_nearest": 0.31, "ess": 1.5}, None, ["nearest is at", "collapsed"]),
-        ({}, None, ["none of the rules"]),
-        ({"copied": None}, None, ["none of the rules"]),
-        ({"copied": 0.75, "nearest": 0.02, "acceptance": 0.1}, None, ["none of the rules"]),
+        ({}, None, ["no rule applies"]),
+        ({"copied": None}, None, ["no rule applies"]),
+        ({"copied": 0.75, "nearest": 0.02, "acceptance": 0.1}, None, ["no rule applies"]),
     ],
 )
 def test_each_reason_is_given_by_its_rule(values: dict, undertrained: str | None, words: list[str]):

@@ -62,7 +62,7 @@ def test_a_question(question: Measured, judgement: str):
         ([GOOD, measured(kl=around(0.9, 0.2))], "undertrained", "KL 0.90 nats at h = 0.1, clean target"),
         ([measured(kl=around(0.2, 0.05))] * 2, "undertrained", "KL 0.20 nats over all its questions"),
         ([GOOD, measured(kl=around(0.04, 0.02), outside=True)], "cannot tell", "outside the bandwidths"),
-        ([measured(gap=around(0.01, 0.02)), measured(size=3)], "calibrated", "in 1 of 2 questions"),
+        ([measured(gap=around(0.01, 0.02)), measured(size=3)], "calibrated", "at 1 of 2 bandwidths"),
         ([measured(size=3)] * 2, "cannot tell", "the pool is too small"),
         ([measured(gap=around(0.01, 0.02)), measured(gap=around(0.08, 0.05))], "cannot tell", "order +0.08"),
     ],

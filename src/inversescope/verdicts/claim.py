@@ -49,21 +49,21 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
         "and 1 certainty"
     ]
     if finest["bandwidth"] != row["bandwidth"]:
-        parts.append(f"{of_row(row, 'corrected')} at {_at(row)}")
+        parts.append(f"score {of_row(row, 'corrected')} at {_at(row)}")
     if use is not None and use["necessity"] is not None:
         parts.append(f"necessity {of_row(use, 'necessity')} at {_at(use)}")
     parts.append(f"{count(row['targets'], 'target')}, {by}")
     listed = {
-        words: [each["control"] for each in outcomes if each["outcome"] == kind]
+        words: [f"“{each['control']}”" for each in outcomes if each["outcome"] == kind]
         for kind, words in (
             (PASSED, "above the controls"),
             (FAILED, "not above the controls"),
-            (MISSING, "not compared with"),
+            (MISSING, "without the controls"),
         )
     }
     compared = "; ".join(f"{words} {' and '.join(names)}" for words, names in listed.items() if names)
     compared = f"; {compared}" if compared else ""
-    return f"{'; '.join(parts)}. At {_at(row)} above chance (q{SPACE}{equals(row['q_value'])}){compared}."
+    return f"{'; '.join(parts)}. At {_at(row)} it is above chance (q{SPACE}{equals(row['q_value'])}){compared}."
 
 
 def _at(row: Row) -> str:

@@ -68,10 +68,10 @@ def of_site(questions: Sequence[Measured]) -> Verdict:
         return unclear[0]
     if known:
         return Verdict("calibrated", f"KL {mean:.2f} nats from the exact distribution over {len(known)} questions")
-    return Verdict("calibrated", f"agrees with the reference in {len(judged)} of {len(questions)} questions")
+    return Verdict("calibrated", f"agrees with the reference at {len(judged)} of {len(questions)} bandwidths")
 
 
 def _worst(gaps: Mapping[str, Estimate], where: str) -> str:
     name = max(gaps, key=lambda feature: abs(gaps[feature].value))
     gap = gaps[name]
-    return f"{name} {signed(gap.value)} [{signed(gap.low)}, {signed(gap.high)}] at {where}"
+    return f"gap of {name} {signed(gap.value)} [{signed(gap.low)}, {signed(gap.high)}] at {where}"

@@ -49,10 +49,10 @@ function calibrationWords() {
   const words = [];
   if (failing.length) {
     words.push(`${capital(data.meanings.undertrained)}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
-  } else if (blind.length < data.bandwidths.length) words.push("No site is undertrained where there is a reference.");
+  } else if (blind.length < data.bandwidths.length) words.push("On these targets the generator was found undertrained nowhere. That alone does not make it calibrated: see the verdicts above.");
   if (blind.length) {
-    words.push(`No reference at h = ${blind.join(", ")}: at no site does the pool reach an effective sample size of ` +
-      `${data.enough}. There the generator is unchecked.`);
+    words.push(`Unchecked at every site: h = ${blind.join(", ")}. A reference from the pool needs an effective sample size ` +
+      `of ${data.enough}.`);
   }
   return words.map((sentence) => element("p", { class: "lead" }, sentence));
 }
@@ -112,7 +112,7 @@ function targetCard(target, samples, farthest) {
   const rows = samples.map((sample) => sampleRow(sample, target, f, farthest));
   return element("article", { class: "target" },
     element("header", {}, element("span", {}, `source input of target ${target.row}`),
-      element("span", {}, `${target.acceptance === null ? "" : `accepted ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
+      element("span", {}, `${target.acceptance === null ? "" : `accepted in all ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
     element("p", { class: "input", dir: "auto" }, target.text),
     label === null ? null : element("p", { class: "given", dir: "auto" }, label),
     rows.length === 0 ? notice("No sample was drawn here.")
