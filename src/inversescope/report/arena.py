@@ -14,12 +14,12 @@ from typing import Any
 import jinja2
 import pyarrow.parquet as pq
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.report.records import Row
 from inversescope.verdicts.wording import MINUS, number, of_row
 
 OURS = ("ours", "ours weighted")
-# What is compared, by its column, with the words above it and the digits that it is worth.
+# Columns that are compared, each with its heading.
 COLUMNS = {
     "accuracy": "identified",
     "corrected": "corrected score",
@@ -61,14 +61,14 @@ class ArenaRecords:
 
 def load_arena(folder: Path) -> ArenaRecords:
     """The records in the arena's folder."""
-    results = [row for row in pq.read_table(folder / "results.parquet").to_pylist() if row["chosen"]]
+    results = [row for row in pq.read_table(folder / records.arena.RESULTS.name).to_pylist() if row["chosen"]]
     overall = [
         row
-        for row in pq.read_table(folder / "pairs.parquet").to_pylist()
+        for row in pq.read_table(folder / records.arena.PAIRS.name).to_pylist()
         if (row["site"], row["feature"], row["measure"]) == (None, None, "accuracy")
     ]
     return ArenaRecords(
-        files.read_json(folder / "methods.json"),
+        files.read_json(folder / records.arena.METHODS.name),
         {(row["method"], row["site"], row["feature"]): row for row in results},
         {(row["one"], row["other"]): row for row in overall},
     )
@@ -76,75 +76,71 @@ def load_arena(folder: Path) -> ArenaRecords:
 
 def write_arena(folder: Path) -> list[Path]:
     """Write `arena.html` and `arena.tex` from the records in the folder, and give back their paths."""
-    records = load_arena(folder)
-    made = {"arena.html": page(records), "arena.tex": latex(records)}
+    found = load_arena(folder)
+    made = {"arena.html": page(found), "arena.tex": latex(found)}
     for name, text in made.items():
         files.write(folder / name, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
     return [folder / name for name in made]
 
 
-def page(records: ArenaRecords) -> str:
+def page(arena: ArenaRecords) -> str:
     """The page as text."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": number, "interval": of_row, "amount": amount, "size": size}
     return environment.from_string(_asset("arena.html.j2")).render(
-        records=records,
-        study=records.study,
-        headline=headline(records),
+        records=arena,
+        study=arena.study,
+        headline=headline(arena),
         columns=COLUMNS,
         style=_asset("report.css") + _asset("arena.css"),
     )
 
 
-def headline(records: ArenaRecords) -> tuple[str, str]:
+def headline(arena: ArenaRecords) -> tuple[str, str]:
     """The outcome of the comparison for our method, and the numbers behind it; by stated rules."""
-    names = records.methods
+    names = arena.methods
     ours = [name for name in names if name in OURS][:1]
     if not ours or len(names) == 1:
-        return f"{names[0]} identifies most", estimate(records, names[0])
-    mine = ours[0]
+        return f"{names[0]} identifies most", estimate(arena, names[0])
+    own = ours[0]
     ahead: dict[str, list[str]] = {"ahead of": [], "level with": [], "behind": []}
     for other in names:
         if other in OURS:
             continue
-        row = records.against(mine, other)
+        row = arena.against(own, other)
         verdict = None if row is None else row["ahead"]
-        ahead["ahead of" if verdict == mine else "behind" if verdict == other else "level with"].append(other)
+        ahead["ahead of" if verdict == own else "behind" if verdict == other else "level with"].append(other)
     parts = [f"{words} {_listed(found)}" for words, found in ahead.items() if found]
-    shown = [mine, *_best_others(records)]
-    return f"{mine.capitalize()} is {'; '.join(parts)}", "; ".join(
-        f"{name} {estimate(records, name)}" for name in shown
-    )
+    shown = [own, *_best_others(arena)]
+    return f"{own.capitalize()} is {'; '.join(parts)}", "; ".join(f"{name} {estimate(arena, name)}" for name in shown)
 
 
-def _best_others(records: ArenaRecords) -> list[str]:
+def _best_others(arena: ArenaRecords) -> list[str]:
     """The best of the others that see no labels, and of those that do."""
-    others = [name for name in records.methods if name not in OURS]
-    kinds = {bool(records.method(name)["supervised"]): name for name in reversed(others)}
+    others = [name for name in arena.methods if name not in OURS]
+    kinds = {bool(arena.method(name)["supervised"]): name for name in reversed(others)}
     return [kinds[supervised] for supervised in (False, True) if supervised in kinds]
 
 
-def estimate(records: ArenaRecords, name: str) -> str:
+def estimate(arena: ArenaRecords, name: str) -> str:
     """A method's accuracy over all, in words."""
-    return of_row(records.results[name, None, None], "accuracy")
+    return of_row(arena.results[name, None, None], "accuracy")
 
 
-def latex(records: ArenaRecords) -> str:
+def latex(arena: ArenaRecords) -> str:
     """The main table for a paper; needs the package booktabs."""
     head = ["Method", *(words.capitalize() for words in COLUMNS.values()), "Verified/s", "Training (s)"]
     lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
-    for name in records.methods:
-        row, costs = records.results[name, None, None], records.method(name)
+    for name in arena.methods:
+        row, costs = arena.results[name, None, None], arena.method(name)
         label = name + (r"$^\dagger$" if costs["supervised"] else "")
         cells = [_tex(row, column) for column in COLUMNS] + [amount(costs["verified"]), amount(costs["training"])]
         lines.append(" & ".join([label, *(cell.replace("–", "--") for cell in cells)]) + r" \\")
-    n, sites = records.study["targets"], len(records.study["sites"])
+    n, sites = arena.study["targets"], len(arena.study["sites"])
     note = rf"\multicolumn{{{len(head)}}}{{l}}{{\footnotesize $^\dagger$ Shown labels in training. "
-    note += (
-        rf"Mean over {len(records.study['features'])} features and {sites} sites; 95\% intervals over {n} targets.}}"
-    )
+    note += rf"Mean over {len(arena.study['features'])} features and {sites} sites; 95\% intervals over {n} targets.}}"
     return "\n".join([*lines, r"\bottomrule", note, r"\end{tabular}"]) + "\n"
 
 

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, recorded
 from inversescope.report.arena import amount, load_arena
 from inversescope.verdicts.wording import number, of_row, small
@@ -18,16 +18,16 @@ from inversescope.verdicts.wording import number, of_row, small
 
 def arena_table(folder: Path) -> Group:
     """Each method over all sites and features, best first, in 80 columns."""
-    records = load_arena(folder)
+    found = load_arena(folder)
     table = Table(box=None, pad_edge=False)
     for column in ("method", "identified", "corrected", "train s", "samples/s"):
         table.add_column(column, no_wrap=True)
-    for name in records.methods:
-        row, cost = records.results[name, None, None], records.method(name)
+    for name in found.methods:
+        row, cost = found.results[name, None, None], found.method(name)
         seen = "†" if cost["supervised"] else ""
         estimates = (escape(of_row(row, measure)) for measure in ("accuracy", "corrected"))
         table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
-    targets = f"{records.study['targets']} targets, {len(records.study['sites'])} sites"
+    targets = f"{found.study['targets']} targets, {len(found.study['sites'])} sites"
     return Group(
         f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
     )
@@ -35,8 +35,8 @@ def arena_table(folder: Path) -> Group:
 
 def disentangle_table(run: Path) -> Group:
     """The best site of each way to intervene, over all attributes."""
-    rows = pq.read_table(run / "disentangle" / "results.parquet").to_pylist()
-    asked = files.read_json(run / "disentangle" / "questions.json")["attributes"]
+    rows = pq.read_table(run / records.disentangle.RESULTS.path).to_pylist()
+    asked = files.read_json(run / records.disentangle.QUESTIONS.path)["attributes"]
     table = Table(box=None, pad_edge=False)
     for column in ("activation of", "site", "Cause", "Isolate", "Disentangle"):
         table.add_column(column, no_wrap=True)
@@ -52,13 +52,13 @@ def disentangle_table(run: Path) -> Group:
 
 def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
     """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
-    rows = pq.read_table(run / "propose" / "proposals.parquet").to_pylist()
-    mine = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
-    usage = files.read_json(run / "propose" / "usage.json")
+    rows = pq.read_table(run / records.propose.PROPOSALS.path).to_pylist()
+    here = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
+    usage = files.read_json(run / records.propose.USAGE.path)
     table, rest = Table(box=None, pad_edge=False), []
     for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
         table.add_column(column, no_wrap=column != "hypothesis")
-    for row in sorted(mine, key=surest):
+    for row in sorted(here, key=surest):
         words = f"{escape(row['words'])}\n[dim]{escape(row['feature'])}[/]"
         if row["status"] == "scored":
             table.add_row(

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design, intervals, resampling
@@ -30,7 +30,7 @@ _COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow
 def summary_table(run: Path) -> Group:
     """Each feature at the generator's deepest site, in 80 columns: at the smallest bandwidth, and at the smallest one
     where the reference can be relied on."""
-    scores = files.read_json(run / "score" / "results.json")["scores"]
+    scores = files.read_json(run / records.score.SUMMARY.path)["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator"}
     if not generated:
         return Group("no feature was scored")
@@ -87,7 +87,7 @@ def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray
 
 def verdict_table(run: Path) -> Group:
     """Verdicts of the calibration on every site, by query, and on the prior."""
-    found = files.read_json(run / "calibrate" / "verdicts.json")
+    found = files.read_json(run / records.calibrate.VERDICTS.path)
     table = Table(box=None, pad_edge=False)
     for column in ("site", "query", "verdict", "because"):
         table.add_column(column, no_wrap=column != "because")
@@ -107,7 +107,7 @@ def _prior_line(prior: dict) -> str:
 
 def causal_table(run: Path) -> Group:
     """Effects of other activations at each site, for the feature of the largest effect there."""
-    rows = pq.read_table(run / "causal" / "effects.parquet").to_pylist()
+    rows = pq.read_table(run / records.causal.EFFECTS.path).to_pylist()
     table = Table(box=None, pad_edge=False)
     for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
         table.add_column(column, no_wrap=column != "feature")
@@ -124,8 +124,8 @@ def causal_table(run: Path) -> Group:
 
 def hypotheses_table(run: Path) -> Group:
     """The first hypotheses of every site at the largest bandwidth that confirmed any."""
-    rows = pq.read_table(run / "mine" / "hypotheses.parquet").to_pylist()
-    counts = files.read_json(run / "mine" / "search.json")
+    rows = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
+    counts = files.read_json(run / records.score.SEARCH.path)
     table = Table(box=None, pad_edge=False)
     for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
         table.add_column(column, no_wrap=column != "hypothesis")

@@ -2,7 +2,7 @@
 
 const disentangled = unpack(data.disentangled);
 const CAUSAL = { cause: "Cause", isolate: "Isolate", disentangle: "Disentangle" };
-// What is drawn, in the look of what it is made from; everything is in the table.
+// Methods drawn as curves, each in the look of its inputs; the table has all of them.
 const DRAWN = {
   "samples": "generator", "samples, means": "weighted", "pool": "reference", "pool, means": "nearest",
   "pool, shuffled": "shuffled",
