@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from inversescope import files, records
 from inversescope.causal import causal as step
-from inversescope.causal.causal import World, causal
+from inversescope.causal.causal import CausalData, causal
 from inversescope.collect.reference import reference
 from inversescope.progress import silent
 from inversescope.sites import Site
@@ -88,7 +88,7 @@ SITES = [PASSES, BLOCKED, MIDDLE, BOTH]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> CausalData:
     subject, run = built_by_hand(), tmp_path
     at = subject.capture(INPUTS, SITES).activations
     read = {tokens: {site: at[site][i].tolist() for site in SITES} for i, tokens in enumerate(INPUTS)}
@@ -98,16 +98,16 @@ def world(tmp_path: Path) -> World:
     drawn = {i: [INPUTS[j] for j in rng.permutation(len(INPUTS))] for i in range(len(TARGETS))}
     write_samples(run, SITES, drawn)
     named = {name: lambda tokens, name=name: labels(tokens)[name] for name in labels(INPUTS[0])}
-    return World(run, store, subject, named, contrast)
+    return CausalData(run, store, subject, named, contrast)
 
 
-def done(world: World, folder: Path) -> dict[tuple[Site, str], dict]:
+def done(world: CausalData, folder: Path) -> dict[tuple[Site, str], dict]:
     causal(folder, world, SITES, BANDWIDTH, 0, silent)
     rows = pq.read_table(folder / "effects.parquet").to_pylist()
     return {(Site.parse(row["site"]), row["feature"]): row for row in rows}
 
 
-def test_the_word_that_is_passed_on_is_used_and_nothing_else_is(world: World, tmp_path: Path):
+def test_the_word_that_is_passed_on_is_used_and_nothing_else_is(world: CausalData, tmp_path: Path):
     found = done(world, tmp_path / "causal")
     used = found[PASSES, "first"]
     assert used["kl_same"] == pytest.approx(0, abs=1e-6) and used["sufficiency"] == pytest.approx(1, abs=1e-4)
@@ -123,8 +123,8 @@ def test_the_word_that_is_passed_on_is_used_and_nothing_else_is(world: World, tm
         assert found[BOTH, feature]["necessity"] == pytest.approx(found[PASSES, feature]["necessity"], abs=1e-4)
 
 
-def test_a_feature_of_one_site_is_asked_there_alone(world: World, tmp_path: Path):
-    asked = replace(world, of_site={PASSES: {"early": lambda tokens: str(tokens[0] <= 3)}})
+def test_a_feature_of_one_site_is_asked_there_alone(world: CausalData, tmp_path: Path):
+    asked = replace(world, site_labels={PASSES: {"early": lambda tokens: str(tokens[0] <= 3)}})
     found, without = done(asked, tmp_path / "causal"), done(world, tmp_path / "without")
     assert [place for place in found if place[1] == "early"] == [(PASSES, "early")]
     early = found.pop((PASSES, "early"))
@@ -132,7 +132,7 @@ def test_a_feature_of_one_site_is_asked_there_alone(world: World, tmp_path: Path
     assert found == without
 
 
-def test_what_cannot_be_told_has_a_reason(world: World, tmp_path: Path):
+def test_what_cannot_be_told_has_a_reason(world: CausalData, tmp_path: Path):
     found = done(world, tmp_path / "causal")
     assert "resid_mid.0 cannot be set" in found[MIDDLE, "first"]["reason"]
     unknown = found[PASSES, "unknown"]
@@ -140,7 +140,7 @@ def test_what_cannot_be_told_has_a_reason(world: World, tmp_path: Path):
     assert unknown["reason"] == "no target has donors of its label and of another"
 
 
-def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: World, tmp_path: Path):
+def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: CausalData, tmp_path: Path):
     seen: list[tuple[Tokens, step.Group]] = []
     donors = step.Donors(world, BANDWIDTH, 0, most=3)
     for target, source in enumerate(TARGETS):
@@ -156,7 +156,7 @@ def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: W
     assert random[0] == random[1]
 
 
-def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: World, tmp_path: Path):
+def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: CausalData, tmp_path: Path):
     first = [[x for x in INPUTS if x[0] == source[0]] for source in TARGETS]
     write_samples(world.run, SITES, dict(enumerate(first)))
     found = done(world, tmp_path / "causal")
@@ -174,7 +174,7 @@ def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: Wor
 
 
 def test_interrupted_it_goes_on_with_the_sites_that_are_left(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: CausalData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(step, "SITES", 1)
     done(world, tmp_path / "undisturbed")

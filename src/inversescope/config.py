@@ -307,8 +307,10 @@ class RunConfig(_Section):
 
 def sections() -> dict[str, type[BaseModel]]:
     """The sections of a config by name, but for `task`, whose keys depend on the task; `seed` stands outside."""
-    found = {name: field.annotation for name, field in RunConfig.model_fields.items() if name != "task"}
-    models = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    annotations = {name: field.annotation for name, field in RunConfig.model_fields.items() if name != "task"}
+    models = {
+        name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)
+    }
     return {**models, "features.NAME": FeatureConfig}
 
 
@@ -331,10 +333,10 @@ def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_
 def _keys(error: ValidationError, settings: dict[str, Any]) -> str | None:
     """The keys of the sections in which unknown ones were found."""
     unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
-    found = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
+    names = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
     sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
     sections["config"] = RunConfig
     sections |= {loc[1]: FeatureConfig for loc in unknown if loc[0] == "features"}
-    if "task" in found:
+    if "task" in names:
         sections["task"] = config_of(settings["task"])
-    return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in found) or None
+    return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in names) or None

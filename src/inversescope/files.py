@@ -125,11 +125,11 @@ def check_hash(path: Path, expected: str) -> None:
     Raises:
         UserError: it is missing or differs.
     """
-    found = sha256(path) if path.exists() else "no such file"
-    if found != expected:
+    actual = sha256(path) if path.exists() else "no such file"
+    if actual != expected:
         raise UserError(
             "a file of this run is not what was written (damaged or edited)",
-            given=f"{path}: {found}",
+            given=f"{path}: {actual}",
             allowed=expected,
             remedy=f"delete the folder {path.parent} and start again with --resume",
         )

@@ -82,7 +82,7 @@ def _check(messages: Messages) -> None:
         raise UserError("the conversation has no message", allowed=allowed)
     for number, message in enumerate(messages):
         parts = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-        if not all(isinstance(part, str) for part in parts):
+        if not all(isinstance(piece, str) for piece in parts):
             raise UserError(
                 "a message of the conversation is not one",
                 given=f"message {number}: {message!r}"[:200],
@@ -103,27 +103,27 @@ def _counted(length: int, index: int) -> int:
 def _of_piece(subject: Reader, tokens: Sequence[int], piece: str) -> int:
     """The index of the token in which a piece of the text ends."""
     text = subject.decode(tokens)
-    found = list(_occurrences(text, piece)) if piece else []
-    if not found:
+    starts = list(_occurrences(text, piece)) if piece else []
+    if not starts:
         raise UserError(
             "the text has no such position",
             given=repr(piece),
             allowed="last, an index, a piece of the text, or ROLE:TURN in a conversation",
         )
-    if len(found) > 1:
+    if len(starts) > 1:
         places = [
             f"{_ending(subject, tokens, start + len(piece))} in "
             f"{text[max(0, start - _AROUND) : start + len(piece) + _AROUND]!r}"
-            for start in found[:_LISTED]
+            for start in starts[:_LISTED]
         ]
-        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        more = f" and {len(starts) - _LISTED} more" if len(starts) > _LISTED else ""
         raise UserError(
-            f"this piece of the text occurs {len(found)} times",
+            f"this piece of the text occurs {len(starts)} times",
             given=repr(piece),
             allowed="; ".join(places) + more,
             remedy="one of these indices as the position, or a longer piece that occurs once",
         )
-    return _ending(subject, tokens, found[0] + len(piece))
+    return _ending(subject, tokens, starts[0] + len(piece))
 
 
 def _occurrences(text: str, piece: str) -> Iterator[int]:
@@ -139,7 +139,7 @@ def _ending(subject: Reader, tokens: Sequence[int], end: int) -> int:
 
     def complete(count: int) -> int:  # a character of which bytes are missing decodes to another one
         some = subject.decode(tokens[: first + count])
-        return next((place for place, (a, b) in enumerate(zip(some, text, strict=False)) if a != b), len(some))
+        return next((index for index, (a, b) in enumerate(zip(some, text, strict=False)) if a != b), len(some))
 
     return bisect_left(range(1, len(tokens) - first + 1), end, key=complete)
 

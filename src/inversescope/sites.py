@@ -102,7 +102,7 @@ class Site:
     def depth(self) -> tuple[int, int, int, str]:
         """(layer, place within the block, head, address): sorts sites as the subject computes them."""
         if self.parts:
-            return (*max(part.depth for part in self.parts)[:3], str(self))
+            return (*max(single.depth for single in self.parts)[:3], str(self))
         layer = {"embed": -1, "final_norm": sys.maxsize}.get(self.point, self.layer)
         assert layer is not None
         return layer, POINTS.index(self.point), self.head or 0, str(self)
@@ -116,7 +116,7 @@ class Site:
         """
         if "*" in address:
             raise UserError("a single site was expected, and a wildcard names many", given=address, allowed=GRAMMAR)
-        return _joint([_single(*_split(part)) for part in address.split("+")], address)
+        return _joint([_single(*_split(single)) for single in address.split("+")], address)
 
 
 def select(addresses: Iterable[str], shape: SubjectShape) -> tuple[Site, ...]:
@@ -133,7 +133,7 @@ def select(addresses: Iterable[str], shape: SubjectShape) -> tuple[Site, ...]:
         elif "*" in address:
             raise UserError("a wildcard cannot be part of a joint site", given=address, remedy="name each part")
         else:
-            chosen.add(_joint([site for part in parts for site in _every(part, shape)], address))
+            chosen.add(_joint([site for pattern in parts for site in _every(pattern, shape)], address))
     return tuple(sorted(chosen, key=lambda site: site.depth))
 
 

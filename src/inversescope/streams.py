@@ -44,10 +44,10 @@ class Stream(Enum):
     ARENA_RESAMPLES = (23,), "the resamples of targets behind intervals of the arena"
     ARENA_SIGNS = (29,), "the signs of differences between two methods"
 
-    def rng(self, seed: int, *place: int) -> np.random.Generator:
+    def rng(self, seed: int, *address: int) -> np.random.Generator:
         """The stream's random numbers in a run of this seed; `place` tells apart its uses, such as targets."""
         numbers, _ = self.value
-        return np.random.default_rng([seed, *numbers, *place])
+        return np.random.default_rng([seed, *numbers, *address])
 
 
 class TorchStream(Enum):
@@ -63,7 +63,7 @@ class TorchStream(Enum):
     INVERSION = None, "the draws for one activation"
     ARENA = None, "everything that the arena's methods draw and train, but for the steps of training"
 
-    def seed(self, seed: int, place: int = 0) -> int:
+    def seed(self, seed: int, address: int = 0) -> int:
         """Seed of torch in a run of this seed; `place` separates the stream's uses, such as steps."""
         offset, _ = self.value
-        return seed if offset is None else seed * 1_000_003 + offset + place
+        return seed if offset is None else seed * 1_000_003 + offset + address

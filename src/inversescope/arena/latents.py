@@ -63,7 +63,7 @@ def learn(data: SiteData, cost: Cost) -> dict[str, Classifier]:
         explained = 1 - left / (data.activations - data.activations.mean(0)).square().sum()
         cost.diagnostics.setdefault("explained variance", []).append(float(explained))
         detectors = best(latents, {name: torch.from_numpy(codes) for name, codes in data.labels.items()}, data.counts)
-    return {name: _classifier(model, each) for name, each in detectors.items()}
+    return {name: _classifier(model, detector) for name, detector in detectors.items()}
 
 
 def trained(x: Float[Tensor, "n d"], rng: torch.Generator, end: float) -> Autoencoder:
@@ -130,21 +130,21 @@ def best(
     names = [name for name, values in codes.items() if (values >= 0).any()]
     # Column by column the labels of one feature after the other, so that each threshold is gone through once.
     wanted = torch.cat([F.one_hot(codes[name] + 1, counts[name] + 1)[:, 1:] for name in names], 1).float()
-    known = torch.cat([(codes[name] >= 0)[:, None].expand(-1, counts[name]) for name in names], 1).float()
+    labelled = torch.cat([(codes[name] >= 0)[:, None].expand(-1, counts[name]) for name in names], 1).float()
     cuts = _cuts(latents)
     hits, fired = [], []
     for cut in cuts:
         fires = (latents > cut).float()
         hits.append(wanted.T @ fires)
-        fired.append(known.T @ fires)
+        fired.append(labelled.T @ fires)
     hit, many, total = torch.stack(hits, 1), torch.stack(fired, 1), wanted.sum(0)
     score = 2 * hit / (total[:, None, None] + many).clamp_min(1)
-    place = score.flatten(1).argmax(1)
-    row, latent = place // latents.shape[1], place % latents.shape[1]
+    best_latent = score.flatten(1).argmax(1)
+    row, latent = best_latent // latents.shape[1], best_latent % latents.shape[1]
     at = (torch.arange(len(total)), row, latent)
     above = hit[at] / many[at].clamp_min(1)
-    below = (total - hit[at]) / (known.sum(0) - many[at]).clamp_min(1)
-    parts = (each.split([counts[name] for name in names]) for each in (latent, cuts[row, latent], above, below))
+    below = (total - hit[at]) / (labelled.sum(0) - many[at]).clamp_min(1)
+    parts = (of_all.split([counts[name] for name in names]) for of_all in (latent, cuts[row, latent], above, below))
     return {name: Detectors(*values) for name, *values in zip(names, *parts, strict=True)}
 
 

@@ -32,13 +32,13 @@ def chosen(answers: Answers) -> dict[tuple[str, str], Question]:
     """At each site and of each feature, the question that counts: the smallest bandwidth at which the method answers
     for at least half of the targets, else the largest. The choice needs no label.
     """
-    found: dict[tuple[str, str], Question] = {}
+    questions: dict[tuple[str, str], Question] = {}
     for question in sorted(answers, key=lambda question: question.bandwidth or 0.0):
         key = (question.site, question.feature)
-        before = found.get(key)
+        before = questions.get(key)
         if before is None or not _answers_half(answers[before]):
-            found[key] = question
-    return found
+            questions[key] = question
+    return questions
 
 
 def _answers_half(answered: Answered) -> bool:
@@ -66,13 +66,13 @@ def results(
                 **fields("gap", _gap(answered, reference.get(question))),
             }
         for site, feature, group in groups(counts):
-            asked = [answers[question] for question in group]
+            of_group = [answers[question] for question in group]
             yield {
                 "method": method,
                 **{"site": site, "feature": feature, "bandwidth": None, "chosen": True},
-                **_measured(asked),
+                **_measured(of_group),
                 **fields("gap", _mean_gap(answers, group, reference, seed)),
-                **fields("calibration_error", calibration_error(asked, seed)),
+                **fields("calibration_error", calibration_error(of_group, seed)),
                 **fields("causal_agreement", causal_agreement(answers, group, effects, seed)),
             }
 
@@ -89,15 +89,15 @@ def groups(counts: Mapping[tuple[str, str], Question]) -> Iterator[tuple[str | N
 def by_target(answers: Sequence[Answered], name: str) -> Float[ndarray, " targets"]:
     """The mean over questions of a number of each target; NaN where a target has no label of any."""
     values = np.stack([getattr(answered, name) for answered in answers])
-    known = ~np.isnan(values)
-    count = known.sum(0)
-    return np.divide(np.where(known, values, 0).sum(0), count, out=np.full(len(count), np.nan), where=count > 0)
+    defined = ~np.isnan(values)
+    count = defined.sum(0)
+    return np.divide(np.where(defined, values, 0).sum(0), count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
     """Estimates over questions together."""
     hit, share, chance, size = (by_target(answers, name) for name in ("hit", "share", "chance", "ess"))
-    known = size[~np.isnan(size)]
+    sizes = size[~np.isnan(size)]
     return {
         "targets": int((~np.isnan(hit)).sum()),
         "answers": int(sum(answered.labelled.sum() for answered in answers)),
@@ -105,7 +105,7 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
         **fields("accuracy", intervals.mean(hit, 0, 1)),
         **fields("corrected", intervals.corrected(share, chance)),
         "chance": intervals.defined(intervals.mean(chance).value),
-        "ess": float(np.median(known)) if len(known) else None,
+        "ess": float(np.median(sizes)) if len(sizes) else None,
     }
 
 
@@ -126,17 +126,17 @@ def _mean_gap(answers: Answers, group: Sequence[Question], reference: Answers, s
     """The size of the gap, mean over the questions that the method shares with the reference, at every bandwidth, with
     a bootstrap interval over the targets.
     """
-    asked = {(question.site, question.feature) for question in group}
-    shared = [question for question in answers if (question.site, question.feature) in asked and question in reference]
+    pairs = {(question.site, question.feature) for question in group}
+    shared = [question for question in answers if (question.site, question.feature) in pairs and question in reference]
     gaps = [_gaps(answers[question], reference[question]) for question in shared]
     gaps = np.stack([gap for gap in gaps if not np.isnan(gap).all()] or [np.full(1, np.nan)])
-    known = ~np.isnan(gaps)
-    if not known.any():
+    defined = ~np.isnan(gaps)
+    if not defined.any():
         return UNDEFINED
 
     def size(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:
-        many = counts @ known.T
-        total = counts @ np.where(known, gaps, 0).T
+        many = counts @ defined.T
+        total = counts @ np.where(defined, gaps, 0).T
         return np.abs(np.divide(total, many, out=np.zeros_like(total), where=many > 0)).mean(1)
 
     return _bootstrapped(size, gaps.shape[1], seed)
@@ -146,9 +146,9 @@ def calibration_error(answers: Sequence[Answered], seed: int) -> Estimate:
     """The expected calibration error: distance of confidence from the share that is right, in ten bins of confidence
     (Guo et al. 2017, arXiv 1706.04599), with a bootstrap interval over the targets.
     """
-    confidence, hit = (np.stack([getattr(each, name) for each in answers]) for name in ("confidence", "hit"))
-    asked = ~np.isnan(hit)
-    bins = np.where(asked, np.clip(np.nan_to_num(confidence) * BINS, 0, BINS - 1).astype(int), -1)
+    confidence, hit = (np.stack([getattr(answer, name) for answer in answers]) for name in ("confidence", "hit"))
+    answered = ~np.isnan(hit)
+    bins = np.where(answered, np.clip(np.nan_to_num(confidence) * BINS, 0, BINS - 1).astype(int), -1)
     over, many = np.zeros((BINS, hit.shape[1])), np.zeros((BINS, hit.shape[1]))
     for b in range(BINS):
         over[b] = np.where(bins == b, confidence - hit, 0).sum(0)
@@ -169,15 +169,15 @@ def causal_agreement(
     """Spearman's rank correlation over sites and features between the method's corrected score and the causal effect,
     with a bootstrap interval over the targets of the score; undefined with fewer than three that have both.
     """
-    known = [question for question in group if (question.site, question.feature) in effects]
-    if len(known) < 3:
+    measured = [question for question in group if (question.site, question.feature) in effects]
+    if len(measured) < 3:
         return UNDEFINED
-    effect = np.array([effects[question.site, question.feature] for question in known])
+    effect = np.array([effects[question.site, question.feature] for question in measured])
     share, chance = (
-        np.nan_to_num(np.stack([getattr(answers[q], name) for q in known])) for name in ("share", "chance")
+        np.nan_to_num(np.stack([getattr(answers[q], name) for q in measured])) for name in ("share", "chance")
     )
-    asked = np.stack([answers[question].labelled for question in known])
-    above, room = np.where(asked, share - chance, 0), np.where(asked, 1 - chance, 0)
+    labelled = np.stack([answers[question].labelled for question in measured])
+    above, room = np.where(labelled, share - chance, 0), np.where(labelled, 1 - chance, 0)
 
     def agreement(counts: Int[ndarray, "resamples targets"]) -> Float[ndarray, " resamples"]:
         most = counts @ room.T
@@ -194,8 +194,8 @@ def _bootstrapped(measure: Any, targets: int, seed: int) -> Estimate:
     """A function of the number of times each target counts, with its percentiles over resamples of the targets."""
     value = float(measure(np.ones((1, targets), dtype=int))[0])
     counts = Stream.ARENA_RESAMPLES.rng(seed).multinomial(targets, np.full(targets, 1 / targets), size=RESAMPLES)
-    found = measure(counts)
-    found = found[~np.isnan(found)]
-    if targets < 2 or not len(found) or np.isnan(value):
+    resampled = measure(counts)
+    resampled = resampled[~np.isnan(resampled)]
+    if targets < 2 or not len(resampled) or np.isnan(value):
         return Estimate(value, np.nan, np.nan)
-    return Estimate(value, *np.percentile(found, [2.5, 97.5]).tolist())
+    return Estimate(value, *np.percentile(resampled, [2.5, 97.5]).tolist())

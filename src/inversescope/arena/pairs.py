@@ -43,12 +43,12 @@ def sign_flips(differences: Float[ndarray, "pairs targets"], seed: int) -> Float
     """Two-sided p-values of a mean difference of zero: the share of sign draws with a mean at least as far from zero, a
     sign for each target (Fisher 1935). NaN is left out; a row without any difference has p = 1.
     """
-    known = np.nan_to_num(differences)
-    flips = Stream.ARENA_SIGNS.rng(seed).choice([-1.0, 1.0], (FLIPS, known.shape[1]))
-    observed = np.abs(known.sum(1))
+    filled = np.nan_to_num(differences)
+    flips = Stream.ARENA_SIGNS.rng(seed).choice([-1.0, 1.0], (FLIPS, filled.shape[1]))
+    observed = np.abs(filled.sum(1))
     as_far = [
         (np.abs(part @ flips.T) >= observed[start : start + len(part), None] - ROUNDING).sum(1)
-        for start, part in _parts(known)
+        for start, part in _parts(filled)
     ]
     p_values = (1 + np.concatenate(as_far)) / (FLIPS + 1)
     return np.where(np.isnan(differences).all(1), np.nan, p_values)

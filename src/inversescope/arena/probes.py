@@ -98,7 +98,7 @@ def means(inputs: Labelled, rng: torch.Generator, end: float) -> Classifier:
     def classify(x: Float[Tensor, "n d"], temperature: Tensor) -> Float[Tensor, "n labels"]:
         return (frequent - torch.cdist(x, centres) ** 2 / (2 * temperature * max(spread, 1e-12))).log_softmax(-1)
 
-    losses = torch.stack([_nats(classify(inputs.held_x, each), inputs) for each in TEMPERATURES])
+    losses = torch.stack([_nats(classify(inputs.held_x, divisor), inputs) for divisor in TEMPERATURES])
     chosen = TEMPERATURES[losses.argmin()]
     return lambda x: classify(x, chosen).exp()
 

@@ -107,11 +107,11 @@ def one_by_one(fit: Callable[[Labelled, torch.Generator, float], Classifier]) ->
 
 def _labelled(data: SiteData, codes: Int[ndarray, " n"], count: int) -> Labelled | None:
     """The inputs with a label, some of them held out; None where there are too few."""
-    known = torch.from_numpy(np.flatnonzero(codes >= 0))
-    held = round(HELD * len(known))
+    labelled = torch.from_numpy(np.flatnonzero(codes >= 0))
+    held = round(HELD * len(labelled))
     if not held:
         return None
-    order = known[torch.randperm(len(known), generator=data.rng)]
+    order = labelled[torch.randperm(len(labelled), generator=data.rng)]
     labels = torch.from_numpy(codes)
     learned, out = order[held:], order[:held]
     return Labelled(data.activations[learned], labels[learned], data.activations[out], labels[out], count)

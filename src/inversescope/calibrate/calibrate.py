@@ -45,7 +45,7 @@ def calibrate(
 
     Args:
         labels: every feature of an input.
-        sampled: the bandwidths that are asked about where the config names none.
+        sampled: the bandwidths that are compared where the config names none.
     """
     comparison = Comparison(store, labels, config.targets, DRAWS, seed)
     rows: list[dict[str, Any]] = []
@@ -56,10 +56,10 @@ def calibrate(
         for query in config.queries:
             measured = []
             for bandwidth in _bandwidths(config, sampled, generator.bandwidths[site]):
-                answer = comparison.compare(generator, site, bandwidth, query)
-                measured.append(answer.measured(outside=not generator.serves(site, bandwidth)))
-                rows.append(_row(answer, measured[-1]))
-                gaps += _gap_rows(answer, measured[-1])
+                divergences = comparison.compare(generator, site, bandwidth, query)
+                measured.append(divergences.measured(outside=not generator.serves(site, bandwidth)))
+                rows.append(_row(divergences, measured[-1]))
+                gaps += _gap_rows(divergences, measured[-1])
             verdicts[str(site)][query] = of_site(measured)._asdict()
         progress(done, len(generator.sites), "sites")
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
@@ -75,15 +75,17 @@ def check(
     comparison = Comparison(store, labels, max(2, config.targets // 2), DRAWS, seed + 1, QUICK_POINTS)
 
     def measure(generator: Generator) -> dict[Site, SiteStatus]:
-        found = {}
+        status = {}
         for site in generator.sites:
-            asked = _bandwidths(config, sampled, generator.bandwidths[site])
-            answers = {
-                query: [comparison.compare(generator, site, h, query, draw=not store.exact) for h in asked]
+            bandwidths = _bandwidths(config, sampled, generator.bandwidths[site])
+            by_query = {
+                query: [comparison.compare(generator, site, h, query, draw=not store.exact) for h in bandwidths]
                 for query in config.queries
             }
-            found[site] = _status([[each.measured(outside=False) for each in part] for part in answers.values()])
-        return found
+            status[site] = _status(
+                [[divergences.measured(outside=False) for divergences in of_query] for of_query in by_query.values()]
+            )
+        return status
 
     return measure
 
@@ -91,13 +93,13 @@ def check(
 def _status(queries: Sequence[Sequence[Measured]]) -> SiteStatus:
     """Status of a site: mean divergence where it is known, else mean absolute gap where the reference suffices."""
     calibrated = all(of_site(questions).judgement == "calibrated" for questions in queries)
-    questions = [measured for part in queries for measured in part]
+    questions = [measured for of_query in queries for measured in of_query]
     if questions[0].exact:
         error = np.mean([measured.divergence.value for measured in questions])
     else:
         gaps = [gap.value for measured in questions if measured.size >= TRUSTED for gap in measured.gaps.values()]
-        known = np.abs([gap for gap in gaps if not np.isnan(gap)])
-        error = known.mean() if len(known) else np.nan
+        sizes = np.abs([gap for gap in gaps if not np.isnan(gap)])
+        error = sizes.mean() if len(sizes) else np.nan
     return SiteStatus(float(error), calibrated)
 
 
@@ -108,27 +110,28 @@ def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tupl
     return config.bandwidths or sampled
 
 
-def _row(answer: Divergences, measured: Measured) -> dict[str, Any]:
-    verdict, known = of_question(measured), answer.divergence[~np.isnan(answer.divergence)]
+def _row(divergences: Divergences, measured: Measured) -> dict[str, Any]:
+    verdict, defined = of_question(measured), divergences.divergence[~np.isnan(divergences.divergence)]
     return {
-        **_question(answer),
-        "targets": len(answer.sizes),
+        **_address(divergences),
+        "targets": len(divergences.sizes),
         "ess": measured.size,
         **fields("kl", measured.divergence),
-        "kl_worst": float(known.max()) if len(known) else None,
-        **fields("tv", intervals.mean(answer.variation, 0, 1)),
+        "kl_worst": float(defined.max()) if len(defined) else None,
+        **fields("tv", intervals.mean(divergences.variation, 0, 1)),
         "verdict": verdict.judgement,
         "reason": verdict.reason,
     }
 
 
-def _gap_rows(answer: Divergences, measured: Measured) -> Iterator[dict[str, Any]]:
+def _gap_rows(divergences: Divergences, measured: Measured) -> Iterator[dict[str, Any]]:
     for feature, gap in measured.gaps.items():
-        yield {**_question(answer), "feature": feature, **fields("gap", gap)}
+        yield {**_address(divergences), "feature": feature, **fields("gap", gap)}
 
 
-def _question(answer: Divergences) -> dict[str, Any]:
-    return {"site": str(answer.site), "bandwidth": answer.bandwidth, "query": answer.query}
+def _address(divergences: Divergences) -> dict[str, Any]:
+    """Site, bandwidth and kind of query of a row."""
+    return {"site": str(divergences.site), "bandwidth": divergences.bandwidth, "query": divergences.query}
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:

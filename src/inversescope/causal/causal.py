@@ -1,7 +1,7 @@
-"""Run the source inputs again with other activations at a site: does the subject use what the site says?
+"""Causal check: the source inputs are run again with other activations at a site, and the output is compared.
 
-In place of the source's own activation comes that of a donor: a verified sample with the source's label, one with
-another label, or a random input of the prior. Labels may come from any function of an input.
+The source's own activation is replaced by that of a donor: a verified sample with the source's label, one with another
+label, or a random input of the prior. Labels may come from any function of an input.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Contrast = Callable[[Tokens], tuple[int, int] | None]  # the right next token an
 
 
 class Donor(NamedTuple):
-    """An input whose activation is put in place of the source's, and how far it is from it."""
+    """An input whose activation replaces the source's, and its distance δ from it."""
 
     tokens: Tokens
     distance: float
@@ -66,9 +66,14 @@ _ITSELF = Group(None, OWN, "source", [Donor((), 0.0)])
 
 
 @dataclass(frozen=True)
-class World:
-    """Records that the step reads. `labels` are the features, by name; `of_site` those that are asked of one site
-    alone.
+class CausalData:
+    """Data of the step: a run's records, its activations and its subject.
+
+    Attributes:
+        run: folder of the run.
+        labels: features by name.
+        contrast: right and wrong next token of an input.
+        site_labels: features of a single site, such as hypotheses that were mined there.
     """
 
     run: Path
@@ -76,11 +81,11 @@ class World:
     subject: Subject
     labels: Mapping[str, Label]
     contrast: Contrast
-    of_site: Mapping[Site, Mapping[str, Label]] = field(default_factory=dict)
+    site_labels: Mapping[Site, Mapping[str, Label]] = field(default_factory=dict)
 
     def at(self, site: Site) -> dict[str, Label]:
-        """The features that are asked of a site."""
-        return {**self.labels, **self.of_site.get(site, {})}
+        """Features that are tested at a site."""
+        return {**self.labels, **self.site_labels.get(site, {})}
 
     @cached_property
     def rows(self) -> dict[str, dict[Tokens, int]]:
@@ -90,7 +95,7 @@ class World:
 
 def causal(
     folder: Path,
-    world: World,
+    data: CausalData,
     sites: Sequence[Site],
     bandwidth: float,
     seed: int,
@@ -98,17 +103,17 @@ def causal(
     most: int = DONORS,
 ) -> None:
     """Write `runs.parquet` and `effects.parquet`; what was run of some sites before is kept."""
-    reasons = {site: unsettable(world.subject, site) for site in sites}
+    reasons = {site: unsettable(data.subject, site) for site in sites}
     settable = [site for site, reason in reasons.items() if reason is None]
-    donors = Donors(world, bandwidth, seed, most)
+    donors = Donors(data, bandwidth, seed, most)
     total, parts = len(settable) * donors.targets, []
     for start in range(0, len(settable), SITES):
         path, chosen = folder / f"part-{start // SITES:05d}.parquet", settable[start : start + SITES]
         done = start * donors.targets
         if not path.exists():
             rows: list[dict[str, Any]] = []
-            for found in _runs(world, donors, chosen):
-                rows += found
+            for of_target in _runs(data, donors, chosen):
+                rows += of_target
                 done += len(chosen)
                 progress(done, total, NOTE)
             files.write_table(path, records.causal.RUNS.of(rows))
@@ -116,20 +121,20 @@ def causal(
         progress((start + len(chosen)) * donors.targets, total, NOTE)
     runs = pa.concat_tables(parts) if parts else records.causal.RUNS.of([])
     files.write_table(folder / "runs.parquet", runs)
-    table = effects(runs.to_pylist(), reasons, {site: list(world.at(site)) for site in sites}, bandwidth, seed)
+    table = effects(runs.to_pylist(), reasons, {site: list(data.at(site)) for site in sites}, bandwidth, seed)
     files.write_table(folder / "effects.parquet", table)
 
 
 class Donors:
-    """Who gives activations for a target at a site; the random ones are the same at every site."""
+    """Donors of activations for a target at a site; the random ones are the same at every site."""
 
-    def __init__(self, world: World, bandwidth: float, seed: int, most: int = DONORS):
-        self._world, self._most, self._seed = world, most, seed
-        self._targets, self._pool = world.store.inputs("target").tokens, world.store.inputs("pool")
+    def __init__(self, data: CausalData, bandwidth: float, seed: int, most: int = DONORS):
+        self._data, self._most, self._seed = data, most, seed
+        self._targets, self._pool = data.store.inputs("target").tokens, data.store.inputs("pool")
         self.targets = len(self._targets)
         self._drawn: defaultdict[tuple[str, int], dict[Tokens, float]] = defaultdict(dict)  # in the order of drawing
         samples = pq.read_table(
-            world.run / "verify" / "samples.parquet",
+            data.run / "verify" / "samples.parquet",
             columns=["site", "target", "tokens", "distance"],
             filters=(pc.field("bandwidth") == bandwidth) & pc.field("verified"),
         )
@@ -142,7 +147,7 @@ class Donors:
         drawn = [Donor(x, distance) for x, distance in self._drawn[str(site), target].items() if x != source]
         distances = self._distances(site)[:, target]
         groups = [Group(None, RANDOM, "pool", [self._of_pool(row, distances) for row in self._random(target)])]
-        for feature, label in self._world.at(site).items():
+        for feature, label in self._data.at(site).items():
             own = label(source)
             if own is None:
                 continue
@@ -157,13 +162,13 @@ class Donors:
 
     def _nearest(self, distances: Float[ndarray, " pool"], label: Label, own: str) -> list[Donor]:
         """The nearest inputs of the pool with another label."""
-        found: list[Donor] = []
+        nearest: list[Donor] = []
         for row in np.argsort(distances, kind="stable").tolist():
             if label(self._pool.tokens[row]) not in (None, own):
-                found.append(self._of_pool(row, distances))
-            if len(found) == self._most:
+                nearest.append(self._of_pool(row, distances))
+            if len(nearest) == self._most:
                 break
-        return found
+        return nearest
 
     @cache  # noqa: B019 - as many as there are targets
     def _random(self, target: int) -> list[int]:
@@ -176,32 +181,32 @@ class Donors:
     def _of_pool(self, row: int, distances: Float[ndarray, " pool"]) -> Donor:
         return Donor(self._pool.tokens[row], float(distances[row]))
 
-    @lru_cache(maxsize=1)  # noqa: B019 - a site is asked about many times in a row
+    @lru_cache(maxsize=1)  # noqa: B019 - many calls in a row for one site
     def _distances(self, site: Site) -> Float[ndarray, "pool targets"]:
-        with safe_open(self._world.run / "reference" / "distances.safetensors", "numpy") as tensors:
+        with safe_open(self._data.run / "reference" / "distances.safetensors", "numpy") as tensors:
             return tensors.get_tensor(str(site))
 
 
-def _runs(world: World, donors: Donors, sites: Sequence[Site]) -> Iterator[list[dict[str, Any]]]:
+def _runs(data: CausalData, donors: Donors, sites: Sequence[Site]) -> Iterator[list[dict[str, Any]]]:
     """For each target, the rows of `runs.parquet` at these sites."""
     groups = {site: [donors.of(site, target) for target in range(donors.targets)] for site in sites}
     values = {
-        site: activations(world, site, {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)})
+        site: activations(data, site, {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)})
         for site in sites
     }
-    own = {site: world.store.activations("target", site) for site in sites}
+    own = {site: data.store.activations("target", site) for site in sites}
     for target in range(donors.targets):
         patches: list[dict[Site, Tensor]] = [{}, *({site: own[site][target]} for site in sites)]
-        place: dict[tuple[Site, Tokens], int] = {}
+        number_of: dict[tuple[Site, Tokens], int] = {}
         for site in sites:
             for donor in _distinct(groups[site][target]):
-                place[site, donor.tokens] = len(patches)
+                number_of[site, donor.tokens] = len(patches)
                 patches.append({site: values[site][donor.tokens]})
-        measured = _measure(world, world.store.inputs("target").tokens[target], patches)
+        measured = _measure(data, data.store.inputs("target").tokens[target], patches)
         rows = [_row(site, target, _ITSELF, measured, [1 + number]) for number, site in enumerate(sites)]
         for site in sites:
             for group in groups[site][target]:
-                places = [place[site, donor.tokens] for donor in group.donors]
+                places = [number_of[site, donor.tokens] for donor in group.donors]
                 rows.append(_row(site, target, group, measured, places))
         yield rows
 
@@ -210,29 +215,29 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
     return list({donor.tokens: donor for group in groups for donor in group.donors}.values())
 
 
-def activations(world: World, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
+def activations(data: CausalData, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
     """Activations of the inputs at the site. Inputs that were run when collecting are not run again; the others are,
     each once.
     """
     unread = set(inputs)
-    found: dict[Tokens, Tensor] = {}
-    for split, rows in world.rows.items():
+    read: dict[Tokens, Tensor] = {}
+    for split, rows in data.rows.items():
         stored = [x for x in unread if x in rows]
         if stored:
-            known = world.store.activations(split, site)
-            found |= {x: known[rows[x]] for x in stored}
-            unread -= found.keys()
+            of_split = data.store.activations(split, site)
+            read |= {x: of_split[rows[x]] for x in stored}
+            unread -= read.keys()
     others = sorted(unread)  # inputs that share their beginnings stand together
-    return found | dict(zip(others, world.subject.capture(others, [site]).activations[site], strict=True))
+    return read | dict(zip(others, data.subject.capture(others, [site]).activations[site], strict=True))
 
 
 def _measure(
-    world: World, tokens: Tokens, patches: Sequence[Mapping[Site, Tensor]]
+    data: CausalData, tokens: Tokens, patches: Sequence[Mapping[Site, Tensor]]
 ) -> dict[str, Float[ndarray, " rows"]]:
     """Next-token distributions with each of the patches, of which the first is none: KL in nats, and the logit
     difference (NaN where the task has none).
     """
-    source, contrast = Source(world.subject, tokens), world.contrast(tokens)
+    source, contrast = Source(data.subject, tokens), data.contrast(tokens)
     undisturbed, kl, difference = None, [], []
     for start in range(0, len(patches), ROWS):
         logits = source.logits(patches[start : start + ROWS])
@@ -265,8 +270,8 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     config, task = run.config, run.task
     bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
-    world = World(run.folder, run.store, run.subject, labels, task.contrast, _mined(run, bandwidth))
-    causal(folder, world, run.sites["train"], bandwidth, run.seed, progress)
+    data = CausalData(run.folder, run.store, run.subject, labels, task.contrast, _mined(run, bandwidth))
+    causal(folder, data, run.sites["train"], bandwidth, run.seed, progress)
     used(run.folder)
 
 

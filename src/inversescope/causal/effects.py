@@ -60,8 +60,8 @@ class _Compared:
         for run in runs:
             if run["feature"] in (None, feature):
                 kinds[run["kind"]][run["target"]] = run
-        targets = sorted(set.intersection(*(set(found) for found in kinds.values())))
-        self._runs = {kind: [found[target] for target in targets] for kind, found in kinds.items()}
+        targets = sorted(set.intersection(*(set(by_target) for by_target in kinds.values())))
+        self._runs = {kind: [by_target[target] for target in targets] for kind, by_target in kinds.items()}
         self.targets = len(targets)
 
     def record(self, unsettable: str | None, seed: int) -> dict[str, Any]:
@@ -105,5 +105,5 @@ class _Compared:
 
 
 def _mean(values: Float[ndarray, " targets"]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None

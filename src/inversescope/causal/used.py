@@ -32,28 +32,28 @@ def used(run: Path) -> None:
         row | {"method": MINED, "feature": name} for row in mined if (name := row["hypothesis"]) not in features
     ]
     exact = files.read_json(run / "calibrate" / "verdicts.json")["truth"] == "exact"
-    found = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in (*scores, *expressions)}
+    by_cell = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in (*scores, *expressions)}
     record, rows = records.causal.USED, []
     for effect in effects:
-        place = (effect["site"], effect["feature"], effect["bandwidth"])
-        score = first_trusted([found.get((method, *place)) for method in ("reference", "weighted", MINED)], exact)
+        cell = (effect["site"], effect["feature"], effect["bandwidth"])
+        score = first_trusted([by_cell.get((method, *cell)) for method in ("reference", "weighted", MINED)], exact)
         verdict, reason = encoded_and_used(score, effect)
         measured = {name: effect.get(name) for name in record.names} | {"verdict": verdict, "reason": reason}
         if score is not None:
             measured |= {name: score[name] for name in record.names if name.startswith(("method", "corrected"))}
         rows.append(measured)
     files.write_table(run / record.path, record.of(rows))
-    found = records.causal.HEADLINE
-    files.write_json(run / found.path, found.of(headline(scores, rows, exact)))
+    record = records.causal.HEADLINE
+    files.write_json(run / record.path, record.of(headline(scores, rows, exact)))
 
 
 def confirmed(run: Path, bandwidth: float, features: Collection[str]) -> dict[str, list[str]]:
     """The first expressions of each site that were confirmed at a bandwidth, features of the task left out."""
     wanted = (pc.field("bandwidth") == bandwidth) & pc.field("significant")
     rows = pq.read_table(run / records.score.HYPOTHESES.path, filters=wanted)
-    found: dict[str, list[str]] = {}
+    hypotheses: dict[str, list[str]] = {}
     for row in rows.sort_by("rank").to_pylist():
-        of_site = found.setdefault(row["site"], [])
+        of_site = hypotheses.setdefault(row["site"], [])
         if len(of_site) < TESTED and row["hypothesis"] not in features:
             of_site.append(row["hypothesis"])
-    return found
+    return hypotheses

@@ -81,19 +81,19 @@ def explain(
 
     source, where = _source(text, messages), _position(position)
     with shown("explain", screen) as progress:
-        found = find(
+        explanation = find(
             Inverter.load(run),
             source,
-            sites=[address for each in site for address in each.split(",")],
+            sites=[address for addresses in site for address in addresses.split(",")],
             position=where,
             n=n,
             bandwidth=bandwidth,
             seed=seed,
             progress=progress,
         )
-    Console(highlight=False).print(explanation_table(found), *not_tried(annotators.missing()), sep="\n")
+    Console(highlight=False).print(explanation_table(explanation), *not_tried(annotators.missing()), sep="\n")
     if html is not None:
-        write_explanation(found.record(), html)
+        write_explanation(explanation.record(), html)
         screen.print(f"page: {html}", soft_wrap=True)
 
 

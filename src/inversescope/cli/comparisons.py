@@ -116,8 +116,8 @@ def compare(
     from inversescope.score.compare import consistency
 
     sides = [(method[i], site[i], bandwidth[i]) for i in (0, -1)]
-    found = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
-    Console(highlight=False).print(comparison_table(feature, [f"{x}, {s}, h = {h:g}" for x, s, h in sides], found))
+    rates = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
+    Console(highlight=False).print(comparison_table(feature, [f"{x}, {s}, h = {h:g}" for x, s, h in sides], rates))
 
 
 @app.command()
@@ -161,12 +161,12 @@ def _variation(
 
     if site is None or feature is None or bandwidth is None:
         raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")
-    found = consistency(run, method, site, feature, bandwidth)
-    alike = design.intraclass_correlation(*found)
+    consistent = consistency(run, method, site, feature, bandwidth)
+    alike = design.intraclass_correlation(*consistent)
     if alike != alike:
         raise UserError(
             "these samples do not say how targets vary",
-            given=f"consistency {intervals.mean(found.rates).value:.2f} over {len(found.rates)} targets",
+            given=f"consistency {intervals.mean(consistent.rates).value:.2f} over {len(consistent.rates)} targets",
             remedy="another site or bandwidth, or --fcr and --icc without RUN",
         )
-    return intervals.mean(found.rates).value, alike
+    return intervals.mean(consistent.rates).value, alike

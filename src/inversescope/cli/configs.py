@@ -11,17 +11,17 @@ def shipped() -> dict[str, str]:
     """The configs that ship with the package, by name."""
     from importlib.resources import files
 
-    found = sorted(files("inversescope.configs").iterdir(), key=lambda path: path.name)
-    return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in found if path.name.endswith(".toml")}
+    paths = sorted(files("inversescope.configs").iterdir(), key=lambda path: path.name)
+    return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in paths if path.name.endswith(".toml")}
 
 
 def read_config(path: Path) -> str:
     """The text of a config: a file, or one that ships with the package, by its name. It is parsed where it is used."""
-    known = shipped()
-    if str(path) in known and not path.is_file():
-        return known[str(path)]
+    configs = shipped()
+    if str(path) in configs and not path.is_file():
+        return configs[str(path)]
     if not path.exists() and path.suffix != ".toml":
-        raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(known)}")
+        raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(configs)}")
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:

@@ -39,10 +39,10 @@ def tasks(
     from inversescope.cli.tables.looking import task_table, tasks_table
     from inversescope.tasks import entries
 
-    known = entries()
-    if name is not None and name not in known:
-        raise UserError("there is no such task", given=name, allowed=", ".join(known))
-    Console(highlight=False).print(tasks_table(known.values()) if name is None else task_table(known[name]))
+    registered = entries()
+    if name is not None and name not in registered:
+        raise UserError("there is no such task", given=name, allowed=", ".join(registered))
+    Console(highlight=False).print(tasks_table(registered.values()) if name is None else task_table(registered[name]))
 
 
 @app.command()
@@ -105,8 +105,8 @@ def config(
     from inversescope.cli.tables.looking import keys_table
     from inversescope.config import sections
 
-    known = sections()
-    if section is not None and section not in known:
-        raise UserError("there is no such section", given=section, allowed=", ".join(known))
-    chosen = known if section is None else {section: known[section]}
+    models = sections()
+    if section is not None and section not in models:
+        raise UserError("there is no such section", given=section, allowed=", ".join(models))
+    chosen = models if section is None else {section: models[section]}
     Console(highlight=False).print(*(keys_table(name, model) for name, model in chosen.items()), sep="\n")

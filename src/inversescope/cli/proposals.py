@@ -76,8 +76,8 @@ def propose(
             screen.print("nothing was sent; with --yes it is sent without asking")
             raise typer.Exit(1)
         budget = Budget(max_calls, max_tokens)
-        asked = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
-        with asked as endpoint, screen.status("proposing") as status:
+        connection = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
+        with connection as endpoint, screen.status("proposing") as status:
             outcome = proposing.propose(
                 plan, endpoint, lambda done, total, note="": status.update(f"{note}: {done}/{total} replies")
             )

@@ -71,8 +71,8 @@ def _show_needs(config: Path) -> None:
         from inversescope.cli.tables.needs import needs_table
         from inversescope.plan.needs import needs
 
-        found = needs(text, str(config))
-    Console(highlight=False).print(needs_table(found))
+        needed = needs(text, str(config))
+    Console(highlight=False).print(needs_table(needed))
 
 
 @app.command(help="Do one step of a run. `run CONFIG --until task` starts a run.\n\n" + STEP_LIST)

@@ -60,7 +60,7 @@ def open_run(folder: Path, config: str, name: str, resume: bool) -> Run:
 def is_finished(folder: Path) -> bool:
     from inversescope import files
 
-    return all(files.finished(part) for part in (folder, *(folder / step for step in STEPS)))
+    return all(files.finished(directory) for directory in (folder, *(folder / step for step in STEPS)))
 
 
 def require_same_config(folder: Path, config: str) -> None:

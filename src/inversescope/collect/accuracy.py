@@ -21,7 +21,7 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
         UserError: the subject cannot do the task, and `task.force` is not set.
     """
     accuracy = run.task.accuracy(run.subject, PROMPTS, Stream.ACCURACY.rng(run.seed))
-    measured = dict.fromkeys(each.name for each in fields(Accuracy)) if accuracy is None else asdict(accuracy)
+    measured = dict.fromkeys(column.name for column in fields(Accuracy)) if accuracy is None else asdict(accuracy)
     files.write_json(folder / "accuracy.json", {"defined": accuracy is not None, **measured})
     if accuracy is None:
         return

@@ -54,14 +54,14 @@ def collect(
     store = Store(folder)
     for shard in store.all_shards():
         files.check_hash(folder / shard["file"], shard["sha256"])
-    parts = [part for split in sizes(folder / INPUTS) for part in _parts(store, split, sites[split], config.shard)]
-    note = _room(folder, sum(part.bytes(subject) for part in parts))
-    done, total = 0, sum(part.rows for part in parts)
+    blocks = [block for split in sizes(folder / INPUTS) for block in _parts(store, split, sites[split], config.shard)]
+    note = _room(folder, sum(block.bytes(subject) for block in blocks))
+    done, total = 0, sum(block.rows for block in blocks)
     progress(done, total, note)
-    for part in parts:
-        if part.missing:
-            _read(store, part, subject, lambda read, _, __="", done=done: progress(done + read, total, note))
-        done += part.rows
+    for block in blocks:
+        if block.missing:
+            _read(store, block, subject, lambda read, _, __="", done=done: progress(done + read, total, note))
+        done += block.rows
         progress(done, total, note)
     _write_statistics(store, sites["pool"])
 
@@ -114,13 +114,13 @@ def _size(size: float) -> str:
     return f"{size:,.3g} TB"
 
 
-def _read(store: Store, part: _Part, subject: Subject, progress: Progress) -> None:
+def _read(store: Store, block: _Part, subject: Subject, progress: Progress) -> None:
     """Write a shard. It counts once `shards.json` names it, with its hash."""
-    inputs: list[Tokens] = [tuple(row) for row in store.column("tokens", part.split, part.start, part.rows)]
-    captured = subject.capture(inputs, part.missing, progress=progress)
-    file = store.folder / f"{part.split}-{len(store.shards(part.split)):05d}.safetensors"
+    inputs: list[Tokens] = [tuple(row) for row in store.column("tokens", block.split, block.start, block.rows)]
+    captured = subject.capture(inputs, block.missing, progress=progress)
+    file = store.folder / f"{block.split}-{len(store.shards(block.split)):05d}.safetensors"
     files.write_tensors(file, {str(site): rows for site, rows in captured.activations.items()})
-    entry = {"file": file.name, "split": part.split, "start": part.start, "rows": part.rows}
+    entry = {"file": file.name, "split": block.split, "start": block.start, "rows": block.rows}
     files.write_json(store.folder / SHARDS, [*store.all_shards(), entry | {"sha256": files.sha256(file)}])
 
 
@@ -133,9 +133,9 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
         with safe_open(store.folder / shard["file"], "pt") as tensors:
             for site in moments.keys() & set(tensors.keys()):
                 moments[site].add(tensors.get_tensor(site), weights)
-    found = {site: measured.units() for site, measured in moments.items()}
-    tensors = {f"{site}.mean": units.mean for site, units in found.items()}
-    tensors |= {f"{site}.deviation": units.deviation for site, units in found.items()}
+    statistics = {site: measured.units() for site, measured in moments.items()}
+    tensors = {f"{site}.mean": units.mean for site, units in statistics.items()}
+    tensors |= {f"{site}.deviation": units.deviation for site, units in statistics.items()}
     files.write_tensors(store.folder / "statistics.safetensors", tensors)
 
 

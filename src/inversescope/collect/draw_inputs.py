@@ -33,8 +33,8 @@ def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject
         UserError: the prior has too few inputs, or the disk is full.
     """
     held = sizes(path)
-    asked = {"train": config.train, "pool": config.pool, "target": config.targets}
-    wanted = {split: size for split, size in asked.items() if size != "all"}
+    requested = {"train": config.train, "pool": config.pool, "target": config.targets}
+    wanted = {split: size for split, size in requested.items() if size != "all"}
     assert all(held[split] <= size for split, size in wanted.items())
     if held and all(held[split] == size for split, size in wanted.items()):
         return
@@ -87,10 +87,10 @@ def _draw(
         splits[split].append(tokens)
         if all(len(splits[name]) == size for name, size in sizes.items()):
             return {name: sorted(inputs[len(kept[name]) :]) for name, inputs in splits.items()}
-    found = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
+    drawn = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
     raise UserError(
         "the prior has too few different inputs for these splits",
-        given=found,
+        given=drawn,
         remedy="ask for fewer (collect.train, collect.pool, collect.targets), or widen the task",
     )
 
@@ -108,14 +108,14 @@ def _write(
     target: Path, old: Path, rows: Iterator[Numbered], prior: dict[Tokens, float], task: Task, subject: Subject
 ) -> None:
     """The rows of the old table, if there is one, and the new ones behind them."""
-    part = _table(list(islice(rows, ROWS)), prior, task, subject)
-    with pq.ParquetWriter(target, part.schema) as writer:
+    next_rows = _table(list(islice(rows, ROWS)), prior, task, subject)
+    with pq.ParquetWriter(target, next_rows.schema) as writer:
         if old.exists():
             for batch in pq.ParquetFile(old).iter_batches(ROWS):
                 writer.write_batch(batch)
-        while len(part):
-            writer.write_table(part)
-            part = _table(list(islice(rows, ROWS)), prior, task, subject)
+        while len(next_rows):
+            writer.write_table(next_rows)
+            next_rows = _table(list(islice(rows, ROWS)), prior, task, subject)
 
 
 def _table(rows: Sequence[Numbered], prior: dict[Tokens, float], task: Task, subject: Subject) -> pa.Table:

@@ -37,14 +37,14 @@ class Typical:
 
 def typical(store: Store, site: Site, target: Float[Tensor, "1 d"], bandwidth: float) -> Typical:
     """Distances of the pool to an activation, as the posterior and the prior weigh them."""
-    found = store.units(site).distances(store.activations("pool", site), target)[:, 0].double().numpy()
+    from_target = store.units(site).distances(store.activations("pool", site), target)[:, 0].double().numpy()
     pool = store.inputs("pool")
-    shares = posterior(store, found[None], bandwidth)[0]
+    shares = posterior(store, from_target[None], bandwidth)[0]
     trusted = pool.exact or bool(weights.effective_sample_size(shares) >= TRUSTED)
     return Typical(
-        weights.weighted_median(found, shares) if trusted else None,
-        weights.weighted_median(found, pool.probability),
-        acceptance_counts(bandwidth, float(shares[found <= ACCEPTED].sum()), trusted),
+        weights.weighted_median(from_target, shares) if trusted else None,
+        weights.weighted_median(from_target, pool.probability),
+        acceptance_counts(bandwidth, float(shares[from_target <= ACCEPTED].sum()), trusted),
     )
 
 
@@ -74,9 +74,9 @@ def distances(
     one, other = units.standardize(activations), units.standardize(store.activations("pool", site))
     # By matrix products: a hundred times as fast, and off by less than a thousandth of the smallest bandwidth.
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
-    found = (squares.clamp_min(0).double() / units.dimension).sqrt().numpy()
+    distance = (squares.clamp_min(0).double() / units.dimension).sqrt().numpy()
     if not store.exact:
-        number = {tokens: place for place, tokens in enumerate(pool.tokens)}
+        number = {tokens: row for row, tokens in enumerate(pool.tokens)}
         same = np.array([number[tokens] for tokens in pool.tokens])
-        found[same[list(targets)][:, None] == same[None]] = np.inf
-    return found
+        distance[same[list(targets)][:, None] == same[None]] = np.inf
+    return distance

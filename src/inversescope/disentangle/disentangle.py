@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope import files, records
-from inversescope.causal.causal import Label, World
+from inversescope.causal.causal import CausalData, Label
 from inversescope.disentangle.interventions import Change, Intervention, Interventions
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
 from inversescope.disentangle.questions import Query, Questions
@@ -42,12 +42,12 @@ def disentangle(run: Run, progress: Progress) -> Path:
         return folder
     config = run.config
     bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
-    world = World(run.folder, run.store, run.subject, _labels(run.task, list(task.answers)), run.task.contrast)
+    data = CausalData(run.folder, run.store, run.subject, _labels(run.task, list(task.answers)), run.task.contrast)
     reasons = {site: unsettable(run.subject, site) for site in run.sites["train"]}
-    interventions = Interventions(world, bandwidth, config.seed)
-    questions = Questions(world, task, interventions.targets, progress)
+    interventions = Interventions(data, bandwidth, config.seed)
+    questions = Questions(data, task, interventions.targets, progress)
     settable = [site for site, reason in reasons.items() if reason is None]
-    runs = _runs(folder, world, settable, interventions, questions, progress)
+    runs = _runs(folder, data, settable, interventions, questions, progress)
     scores, isolation = results(runs.to_pylist(), list(task.answers), bandwidth)
     files.write_table(folder / "runs.parquet", runs)
     files.write_table(folder / "results.parquet", scores)
@@ -61,7 +61,7 @@ def disentangle(run: Run, progress: Progress) -> Path:
 
 def _runs(
     folder: Path,
-    world: World,
+    data: CausalData,
     sites: Sequence[Site],
     interventions: Interventions,
     questions: Questions,
@@ -74,7 +74,7 @@ def _runs(
         if not path.exists():
             rows: list[dict[str, Any]] = []
             for target in range(targets):
-                rows += _rows(world, site, target, interventions, questions.right[target], own[site])
+                rows += _rows(data, site, target, interventions, questions.right[target], own[site])
                 progress(number * targets + target + 1, len(sites) * targets, "sites x targets")
             files.write_table(path, records.disentangle.RUNS.of(rows))
         parts.append(pq.read_table(path))
@@ -83,7 +83,7 @@ def _runs(
 
 
 def _rows(
-    world: World,
+    data: CausalData,
     site: Site,
     target: int,
     interventions: Interventions,
@@ -91,23 +91,29 @@ def _rows(
     own: Mapping[Query, Float[Tensor, " d"]],
 ) -> Iterator[dict[str, Any]]:
     """The rows of `runs.parquet` of one site and target."""
-    base = world.store.inputs("target").tokens[target]
+    base = data.store.inputs("target").tokens[target]
     grouped: defaultdict[tuple[str, str], list[Intervention]] = defaultdict(list)
     for intervention in interventions.of(site, target):
         grouped[intervention.method, intervention.attribute].append(intervention)
     answers = _answers(site, {one.change for group in grouped.values() for one in group}, interventions, questions, own)
     for (method, attribute), group in grouped.items():
-        for asked, label in world.labels.items():
-            if method == SHUFFLED and asked != attribute:
+        for about_attribute, label in data.labels.items():
+            if method == SHUFFLED and about_attribute != attribute:
                 continue  # chance is measured for Cause alone
             chosen = group
-            if asked != attribute and method not in MATCHED.values():
+            if about_attribute != attribute and method not in MATCHED.values():
                 chosen = [one for one in group if label(one.source) not in (None, label(base))]
-            about = [question for question in questions if question.attribute == asked]
+            about = [question for question in questions if question.attribute == about_attribute]
             pairs = [(answers[one.change, question], label(one.source)) for one in chosen for question in about]
             if pairs:
                 yield {
-                    **{"site": str(site), "method": method, "attribute": attribute, "asked": asked, "target": target},
+                    **{
+                        "site": str(site),
+                        "method": method,
+                        "attribute": attribute,
+                        "asked": about_attribute,
+                        "target": target,
+                    },
                     "pairs": len(pairs),
                     "source": sum(answer == value for answer, value in pairs) / len(pairs),
                     "base": sum(answer == label(base) for answer, _ in pairs) / len(pairs),

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal.causal import DONORS, World, activations
+from inversescope.causal.causal import DONORS, CausalData, activations
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
 from inversescope.sites import Site
 from inversescope.streams import Stream
@@ -51,13 +51,13 @@ class Intervention(NamedTuple):
 class Interventions:
     """Interventions for a target at a site; the inputs of the pool are the same at every site."""
 
-    def __init__(self, world: World, bandwidth: float, seed: int):
-        self._world, self._seed = world, seed
-        self._targets, self._pool = world.store.inputs("target").tokens, world.store.inputs("pool")
+    def __init__(self, data: CausalData, bandwidth: float, seed: int):
+        self._data, self._seed = data, seed
+        self._targets, self._pool = data.store.inputs("target").tokens, data.store.inputs("pool")
         self.targets = len(self._targets)
         self._drawn: defaultdict[str, dict[int, dict[Tokens, None]]] = defaultdict(dict)  # in the order of drawing
         table = pq.read_table(
-            world.run / "verify" / "samples.parquet",
+            data.run / "verify" / "samples.parquet",
             columns=["site", "target", "tokens"],
             filters=(pc.field("method") == "generator") & (pc.field("bandwidth") == bandwidth) & pc.field("verified"),
         )
@@ -66,7 +66,7 @@ class Interventions:
 
     def of(self, site: Site, target: int) -> Iterator[Intervention]:
         """Every intervention on a target's questions. The target's own input is no source."""
-        base, labels = self._targets[target], self._world.labels
+        base, labels = self._targets[target], self._data.labels
         drawn = {SAMPLES: self._samples(site, target), POOL: self._random(target)}
         for attribute, label in labels.items():
             own = label(base)
@@ -119,12 +119,12 @@ class Interventions:
     @cache  # noqa: B019 - a few means a site
     def _means(self, site: Site, drawn_from: str, attribute: str) -> dict[str, Float[Tensor, " d"]]:
         """The mean activation of the inputs with each value of an attribute."""
-        return class_means(self._inputs(site, drawn_from), self._activations(site), self._world.labels[attribute])
+        return class_means(self._inputs(site, drawn_from), self._activations(site), self._data.labels[attribute])
 
     @lru_cache(maxsize=1)  # noqa: B019 - many calls in a row for one site
     def _activations(self, site: Site) -> dict[Tokens, Float[Tensor, " d"]]:
         inputs = {*self._inputs(site, SAMPLES), *self._pool.tokens, *self._targets}
-        return activations(self._world, site, inputs)
+        return activations(self._data, site, inputs)
 
 
 def class_means(

@@ -42,15 +42,15 @@ def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) ->
     rows, isolation = [], []
     for (name, method), here in of_place.items():
         site = Site.parse(name)
-        place = {"site": name, "method": method}
+        cell = {"site": name, "method": method}
         address = {"point": site.series, "layer": site.layer, "head": site.head, "bandwidth": bandwidth}
         by_attribute = {
             attribute: _Measured([run for run in here if run["attribute"] == attribute]) for attribute in attributes
         }
         for attribute, measured in (*by_attribute.items(), (None, _Measured(here))):
-            rows.append(place | {"attribute": attribute} | address | measured.record())
+            rows.append(cell | {"attribute": attribute} | address | measured.record())
         for attribute, measured in by_attribute.items():
-            isolation += [place | {"attribute": attribute} | row for row in measured.isolation()]
+            isolation += [cell | {"attribute": attribute} | row for row in measured.isolation()]
     return records.disentangle.RESULTS.of(rows), records.disentangle.ISOLATION.of(isolation)
 
 
@@ -83,10 +83,10 @@ class _Measured:
             of_asked[run["asked"]].append(run)
         return [
             {
-                **{"asked": asked, "targets": len(here), "pairs": sum(run["pairs"] for run in here)},
+                **{"asked": other, "targets": len(here), "pairs": sum(run["pairs"] for run in here)},
                 **intervals.fields("isolate", intervals.mean(self._mean(here, "base"), 0, 1)),
             }
-            for asked, here in of_asked.items()
+            for other, here in of_asked.items()
         ]
 
     def _mean(self, runs: Sequence[Run], answer: str) -> Float[ndarray, " targets"]:

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal.causal import World
+from inversescope.causal.causal import CausalData
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.sites import Site
@@ -42,7 +42,7 @@ class Query:
         """The answer by greedy decoding among the possible ones, with the sites of each row set to its values."""
 
         def read(places: Sequence[int], written: Sequence[Tokens]) -> Float[Tensor, "rows vocabulary"]:
-            return self._source.logits([rows[place] for place in places], written)
+            return self._source.logits([rows[row] for row in places], written)
 
         return decode(read, len(rows), self._spelled)
 
@@ -55,8 +55,8 @@ class Questions:
         counts: numbers of questions and of right answers, by attribute.
     """
 
-    def __init__(self, world: World, task: AskingTask, targets: int, progress: Progress):
-        inputs = world.store.inputs("target").tokens[:targets]
+    def __init__(self, data: CausalData, task: AskingTask, targets: int, progress: Progress):
+        inputs = data.store.inputs("target").tokens[:targets]
         queries: dict[str, tuple[Query, bool]] = {}
         self.right: list[list[Query]] = []
         counts = {attribute: {"questions": 0, "right": 0} for attribute in task.answers}
@@ -65,10 +65,10 @@ class Questions:
             kept = []
             for question in task.questions(tokens):
                 if question.prompt not in queries:
-                    if not Query.possible(world.subject, question):
+                    if not Query.possible(data.subject, question):
                         continue
-                    query = Query(world.subject, question, task.answers[question.attribute])
-                    correct = query.answers([{}])[0] == world.labels[question.attribute](tokens)
+                    query = Query(data.subject, question, task.answers[question.attribute])
+                    correct = query.answers([{}])[0] == data.labels[question.attribute](tokens)
                     queries[question.prompt] = query, correct
                 query, right = queries[question.prompt]
                 counts[question.attribute]["questions"] += 1
@@ -82,10 +82,10 @@ class Questions:
                 remedy="another subject, or entities that it knows",
             )
         self.counts: dict[str, Any] = {"targets": len(inputs), "attributes": counts}
-        self._world = world
+        self._data = data
 
     def activations(self, sites: Sequence[Site]) -> dict[Site, dict[Query, Float[Tensor, " d"]]]:
         """Own activation of each question at each site, at the entity's last token."""
         queries = list(dict.fromkeys(question for kept in self.right for question in kept))
-        read = self._world.subject.capture([query.before for query in queries], sites).activations
+        read = self._data.subject.capture([query.before for query in queries], sites).activations
         return {site: dict(zip(queries, read[site], strict=True)) for site in sites}

@@ -68,20 +68,20 @@ def explain(
     for done, site in enumerate(chosen, start=1):
         ask = {"site": str(site), "position": position, "n": n // 2, "bandwidth": bandwidth}
         propose, confirm = (inverter.invert(text, **ask, seed=2 * seed + half) for half in range(2))
-        proposed |= {each.name: each for each in _proposed(prior, propose)}
+        proposed |= {candidate.name: candidate for candidate in _proposed(prior, propose)}
         confirming.append(confirm)
         progress(done, 2 * len(chosen))
     findings = []
     for done, (site, confirm) in enumerate(zip(chosen, confirming, strict=True), start=1):
         effects = Replaced(inverter.run, site, confirm, seed)
-        findings.append([_finding(each, confirm, *effects.of(each)) for each in proposed.values()])
+        findings.append([_finding(candidate, confirm, *effects.of(candidate)) for candidate in proposed.values()])
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
         bandwidth,
         tuple(
-            SiteExplained(str(site), verdicts.get(str(site)), confirm, tuple(sorted(found, key=_surest)))
-            for site, confirm, found in zip(chosen, confirming, _with_q_values(findings), strict=True)
+            SiteExplained(str(site), verdicts.get(str(site)), confirm, tuple(sorted(of_site, key=_surest)))
+            for site, confirm, of_site in zip(chosen, confirming, _with_q_values(findings), strict=True)
         ),
     )
 
@@ -102,19 +102,21 @@ def _verdicts(run: Run) -> dict[str, str]:
     """The judgement of the calibration on clean targets at each site; empty where the step is not done."""
     if not run.finished("calibrate"):
         return {}
-    found = files.read_json(run.folder / "calibrate" / "verdicts.json")["sites"]
-    return {site: queries["clean"]["judgement"] for site, queries in found.items() if "clean" in queries}
+    verdicts = files.read_json(run.folder / "calibrate" / "verdicts.json")["sites"]
+    return {site: queries["clean"]["judgement"] for site, queries in verdicts.items() if "clean" in queries}
 
 
 def _proposed(prior: Prior, propose: Inversion) -> list[Hypothesis]:
     """The hypotheses with the highest lower ends on the proposing draws; of those that agree, the first."""
-    sure = [(_score(each, propose).corrected.low, each) for each in prior.hypotheses(propose.tokens, propose)]
+    sure = [
+        (_score(candidate, propose).corrected.low, candidate) for candidate in prior.hypotheses(propose.tokens, propose)
+    ]
     kept: list[Hypothesis] = []
-    for low, each in sorted(sure, key=lambda found: -found[0] if found[0] > 0 else np.inf):
+    for low, candidate in sorted(sure, key=lambda scored: -scored[0] if scored[0] > 0 else np.inf):
         if not low > 0 or len(kept) == KEPT:
             break
-        if not any(float(prior.probability @ (each.alike == other.alike)) >= ONE for other in kept):
-            kept.append(each)
+        if not any(float(prior.probability @ (candidate.alike == other.alike)) >= ONE for other in kept):
+            kept.append(candidate)
     return kept
 
 
@@ -159,9 +161,9 @@ def _score(hypothesis: Hypothesis, inversion: Inversion) -> ActivationScore:
 
 def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]:
     """The findings of each site, with q-values over all of them, and the verdict that follows."""
-    p_values = np.array([finding.p_value for found in findings for finding in found])
+    p_values = np.array([finding.p_value for of_site in findings for finding in of_site])
     q_values = iter(resampling.q_values(p_values).tolist())
-    return [[_judged(finding, next(q_values)) for finding in found] for found in findings]
+    return [[_judged(finding, next(q_values)) for finding in of_site] for of_site in findings]
 
 
 def _judged(finding: Finding, q_value: float) -> Finding:

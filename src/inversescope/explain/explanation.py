@@ -75,9 +75,9 @@ class Explanation:
 
     def table(self) -> dict[str, dict[str, Finding]]:
         """Mapping hypothesis -> site -> finding, of those above chance at any site, in order of appearance."""
-        appeared = {f.hypothesis: None for each in self.sites for f in each.findings if f.above_chance}
-        found = {each.site: {f.hypothesis: f for f in each.findings} for each in self.sites}
-        return {name: {site: row[name] for site, row in found.items() if name in row} for name in appeared}
+        appeared = {f.hypothesis: None for explained in self.sites for f in explained.findings if f.above_chance}
+        by_site = {explained.site: {f.hypothesis: f for f in explained.findings} for explained in self.sites}
+        return {name: {site: row[name] for site, row in by_site.items() if name in row} for name in appeared}
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""
@@ -87,7 +87,7 @@ class Explanation:
 def _plain(value: Any) -> Any:
     """Named values and tuples as JSON has them; undefined is null."""
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and isnan(value) else value

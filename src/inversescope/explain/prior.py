@@ -53,7 +53,7 @@ class Prior:
         """Features that a good part of the samples' weight has in common with the source, and not every input of the
         prior: the task's features, then the miner's candidates. The lack of something is no hypothesis.
         """
-        mined = {name: each.words for name, each in self._candidates.items()}
+        mined = {name: candidate.words for name, candidate in self._candidates.items()}
         for name, words in {**dict.fromkeys(self.run.task.features, ""), **mined}.items():
             label = self._label(name)
             value = label(source)
@@ -74,7 +74,7 @@ class Prior:
     def _candidates(self) -> dict[str, Candidate]:
         texts = [self._decoded(tokens) for tokens in self.tokens]
         annotators.learn(texts)
-        return {each.source: each for each in candidates(texts)}
+        return {candidate.source: candidate for candidate in candidates(texts)}
 
     def _label(self, name: str) -> Label:
         if name in self.run.task.features:

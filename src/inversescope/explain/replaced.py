@@ -90,5 +90,5 @@ class Replaced:
             self._effects |= dict(zip(inputs, self._kl(activations).tolist(), strict=True))
 
     def _kl(self, activations: Float[Tensor, "donors d"]) -> Float[ndarray, " donors"]:
-        logits = self._source.logits([{self._site: each} for each in activations])
+        logits = self._source.logits([{self._site: activation} for activation in activations])
         return divergences(self._undisturbed, logits).double().numpy()

@@ -62,19 +62,19 @@ def _words(texts: Sequence[str]) -> Iterator[Candidate]:
 
 def _positions(texts: Sequence[str]) -> Iterator[Candidate]:
     """The word at a position that most texts have, and properties of its spelling."""
-    for place, where in _places(texts):
-        yield Candidate(f"word({place})", where)
-        yield Candidate(f"""extract(r"^(\\w\\w\\w)", word({place}))""", f"the first three letters of {where}")
-        yield Candidate(f'ends_with("s", word({place}))', f"{where} ends in s")
+    for position, where in _places(texts):
+        yield Candidate(f"word({position})", where)
+        yield Candidate(f"""extract(r"^(\\w\\w\\w)", word({position}))""", f"the first three letters of {where}")
+        yield Candidate(f'ends_with("s", word({position}))', f"{where} ends in s")
 
 
 def _places(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
     """The positions that most texts have, each with how it is called."""
     lengths = np.array([len(split(text)) for text in texts])
-    for place in POSITIONS:
-        needed = place + 1 if place >= 0 else -place
+    for position in POSITIONS:
+        needed = position + 1 if position >= 0 else -position
         if (lengths >= needed).mean() >= 0.5:
-            yield place, f"word {place + 1}" if place >= 0 else f"word {-place} from the end"
+            yield position, f"word {position + 1}" if position >= 0 else f"word {-position} from the end"
 
 
 def _phrases(texts: Sequence[str]) -> Iterator[Candidate]:
@@ -131,8 +131,8 @@ def _speech(texts: Sequence[str]) -> Iterator[Candidate]:
     """The part of speech at each position, and the words of the telling ones."""
     if SPEECH.missing() is not None:
         return
-    for place, where in _places(texts):
-        yield Candidate(f"part_of_speech({place})", f"the part of speech of {where}")
+    for position, where in _places(texts):
+        yield Candidate(f"part_of_speech({position})", f"the part of speech of {where}")
     for tag, name in COUNTED.items():
         yield Candidate(f'count_tagged("{tag}")', f"the number of {name}s")
         yield Candidate(f'count_tagged("{tag}") > 0', f"has a word that is a {name}")

@@ -81,8 +81,8 @@ class FeatureConfig(BaseModel):
             UserError: the model of one cannot be loaded.
         """
         sources = [source for source in (self.expression, self.undecided) if source is not None]
-        used = dict.fromkeys(each for source in sources for each in parse(source).annotators)
-        return "; ".join(each.made_by() for each in used) or None
+        used = dict.fromkeys(annotator for source in sources for annotator in parse(source).annotators)
+        return "; ".join(annotator.made_by() for annotator in used) or None
 
     def reader(self, name: str) -> Reader:
         """Reader of the feature of this name.

@@ -60,11 +60,11 @@ class Expression:
         annotators: the libraries beyond InverseScope's own that its functions use.
     """
 
-    def __init__(self, part: _Part, reader: _Reader):
+    def __init__(self, node: _Part, reader: _Reader):
         self.source = reader.source
-        self.kind = part.kind
+        self.kind = node.kind
         self.annotators = tuple(dict.fromkeys(reader.annotators))
-        self._value = part.value
+        self._value = node.value
         self._patterns = reader.patterns
 
     def label(self, text: str) -> str | None:
@@ -105,10 +105,10 @@ def parse(source: str) -> Expression:
         message = error.msg if isinstance(error, SyntaxError) else str(error) or "too deep"
         raise UserError("the expression cannot be read", given=f"{source!r}: {message}", allowed=_ALLOWED) from error
     reader = _Reader(source)
-    part = reader.read(tree.body)
-    if part.kind == UNDECIDED:
+    value = reader.read(tree.body)
+    if value.kind == UNDECIDED:
         raise UserError("the expression is always undecided", given=source)
-    return Expression(part, reader)
+    return Expression(value, reader)
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,16 @@ class _Reader:
         self.depth += 1
         if self.depth > DEEPEST:
             raise self._error(node, "the expression is too deep", f"up to {DEEPEST} parts within each other")
-        part = readers[type(node)](node)
+        read = readers[type(node)](node)
         self.depth -= 1
-        return part
+        return read
 
     def _of(self, kind: str, node: ast.expr) -> _Part:
         """A part that must be of this kind, or undecided."""
-        part = self.read(node)
-        if part.kind not in (kind, UNDECIDED):
-            raise self._error(node, f"this is a {part.kind}, and a {kind} is needed here", kind)
-        return part
+        read = self.read(node)
+        if read.kind not in (kind, UNDECIDED):
+            raise self._error(node, f"this is a {read.kind}, and a {kind} is needed here", kind)
+        return read
 
     def _constant(self, node: ast.Constant) -> _Part:
         value = node.value
@@ -194,8 +194,8 @@ class _Reader:
         if node.keywords or not fewest <= len(given) <= len(takes) or any(isinstance(a, ast.Starred) for a in given):
             optional = "[, text]" if function.of_text else ", .." if several else ""
             raise self._error(node, "wrong arguments", f"{name}({', '.join(function.takes)}{optional})")
-        arguments = [self._argument(kind, each) for kind, each in zip(takes, given, strict=False)]
-        limits = [int(str(each(""))) for kind, each in zip(takes, arguments, strict=False) if kind == LIMIT]
+        arguments = [self._argument(kind, argument) for kind, argument in zip(takes, given, strict=False)]
+        limits = [int(str(argument(""))) for kind, argument in zip(takes, arguments, strict=False) if kind == LIMIT]
         if any(low >= high for low, high in itertools.pairwise(limits)):
             raise self._error(node, "the limits do not rise")
         if function.of_text and len(given) == fewest:
@@ -206,16 +206,16 @@ class _Reader:
         """An argument of a function: what it is for a text."""
         if kind in (PATTERN, GROUP):
             return self._pattern(kind, node)
-        part = self._of({PHRASE: TEXT, LIMIT: NUMBER, TAG: TEXT, TOPIC: TEXT}.get(kind, kind), node)
-        if kind == LIMIT and (not part.literal or part.kind == UNDECIDED):
+        argument = self._of({PHRASE: TEXT, LIMIT: NUMBER, TAG: TEXT, TOPIC: TEXT}.get(kind, kind), node)
+        if kind == LIMIT and (not argument.literal or argument.kind == UNDECIDED):
             raise self._error(node, "the limits are written numbers")
-        if kind == PHRASE and part.literal and not split(str(part.value(""))):
+        if kind == PHRASE and argument.literal and not split(str(argument.value(""))):
             raise self._error(node, "there is no word in this", "words; contains(..) finds any other text")
-        if kind == TAG and (not part.literal or part.value("") not in TAGS):
+        if kind == TAG and (not argument.literal or argument.value("") not in TAGS):
             raise self._error(node, "this is no part of speech", ", ".join(TAGS))
-        if kind == TOPIC and (not part.literal or not split(str(part.value("") or ""))):
+        if kind == TOPIC and (not argument.literal or not split(str(argument.value("") or ""))):
             raise self._error(node, "topics are written texts, with words in them")
-        return part.value
+        return argument.value
 
     def _need(self, word: str) -> None:
         """A word of the language may need a library that is not there."""
@@ -249,25 +249,25 @@ class _Reader:
         return _applied(_SAME[type(sign)], [first.value, second.value])
 
     def _membership(self, left: ast.expr, right: ast.expr, wanted: bool) -> Evaluate:
-        part = self.read(left)
+        tested = self.read(left)
         if not isinstance(right, ast.Tuple | ast.List | ast.Set):
             raise self._error(right, "`in` takes a list of values", '("a", "b"); contains(..) finds a text in a text')
-        members = [self._of(part.kind, each) for each in right.elts]
+        members = [self._of(tested.kind, element) for element in right.elts]
         if not all(member.literal for member in members):
             raise self._error(right, "the values in a list are written out")
         values = {member.value("") for member in members}
-        return _applied(lambda value: (value in values) == wanted, [part.value])
+        return _applied(lambda value: (value in values) == wanted, [tested.value])
 
     def _logic(self, node: ast.BoolOp) -> _Part:
-        parts = [self._of(YES_NO, each).value for each in node.values]
+        parts = [self._of(YES_NO, operand).value for operand in node.values]
         return _Part(YES_NO, _all(parts, ends_on=isinstance(node.op, ast.Or)))
 
     def _unary(self, node: ast.UnaryOp) -> _Part:
         if isinstance(node.op, ast.Not):
             return _Part(YES_NO, _applied(operator.not_, [self._of(YES_NO, node.operand).value]))
         if isinstance(node.op, ast.USub):
-            part = self._of(NUMBER, node.operand)
-            return _Part(NUMBER, _applied(lambda number: -number, [part.value]), part.literal)
+            operand = self._of(NUMBER, node.operand)
+            return _Part(NUMBER, _applied(lambda number: -number, [operand.value]), operand.literal)
         raise self._error(node, "this sign is not in the language of features")
 
     def _arithmetic(self, node: ast.BinOp) -> _Part:
@@ -308,13 +308,13 @@ def _applied(compute: Callable[..., Value], arguments: Sequence[Callable[[str], 
     return value
 
 
-def _all(parts: Sequence[Evaluate], ends_on: bool) -> Evaluate:
+def _all(conditions: Sequence[Evaluate], ends_on: bool) -> Evaluate:
     """`and` (which ends on False) or `or` (which ends on True), with undecided between."""
 
     def value(text: str) -> Value:
         result: Value = not ends_on
-        for part in parts:
-            value = part(text)
+        for condition in conditions:
+            value = condition(text)
             if value is ends_on:
                 return ends_on
             result = None if value is None else result

@@ -158,8 +158,8 @@ class Generator(nn.Module):
         lengths = (rows != IGNORED).sum(1)
         order = lengths.argsort(stable=True)
         nats = [
-            self._nats(rows[part, : int(lengths[part[-1]])], prepared.select(index[part]))
-            for part in order.split(CHUNK)
+            self._nats(rows[chunk, : int(lengths[chunk[-1]])], prepared.select(index[chunk]))
+            for chunk in order.split(CHUNK)
         ]
         return torch.cat(nats)[order.argsort()]
 
@@ -215,7 +215,7 @@ class PreparedCondition:
         """The same for a new batch, whose row i has the condition of row `index[i]` of this one."""
         return PreparedCondition(
             self.bias and self.bias.select(index),
-            tuple(part.index_select(0, index) for part in self.conditioning),
+            tuple(tensor.index_select(0, index) for tensor in self.conditioning),
             self.neighbour_lm and self.neighbour_lm.select(index),
         )
 

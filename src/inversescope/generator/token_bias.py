@@ -40,8 +40,8 @@ class BiasTables:
 
     def select(self, index: Int[Tensor, " rows"]) -> BiasTables:
         """Tables for a new batch, whose row i is row `index[i]` of this one."""
-        parts = self.difference, self.token, self.repeat, self.count
-        return BiasTables(*(part.index_select(0, index) for part in parts))
+        tables = self.difference, self.token, self.repeat, self.count
+        return BiasTables(*(table.index_select(0, index) for table in tables))
 
     def terms(
         self, occurrences: Occurrences, start: int

@@ -40,22 +40,22 @@ def examine() -> list[Check]:
 
 def _python() -> Check:
     allowed = metadata.metadata("inversescope")["Requires-Python"]
-    found = f"{platform.python_version()} at {sys.executable}"
+    version = f"{platform.python_version()} at {sys.executable}"
     ok = Requirement(f"python{allowed}").specifier.contains(platform.python_version())
-    return Check("Python", ok, found, None if ok else f"make a virtual environment with Python {allowed}")
+    return Check("Python", ok, version, None if ok else f"make a virtual environment with Python {allowed}")
 
 
 def _packages(extra: str | None) -> Check:
     """The packages that InverseScope (or one of its extras) requires, as its own metadata says."""
-    found, wanted = [], []
+    installed, wanted = [], []
     for requirement in _requirements(extra):
         version = _version(requirement.name)
-        found.append(f"{requirement.name} {version or 'missing'}")
+        installed.append(f"{requirement.name} {version or 'missing'}")
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             wanted.append(f"'{requirement.name}{requirement.specifier}'")
     name = f"packages of the extra {extra!r}" if extra else "packages"
     ok = not wanted or (None if extra else False)
-    return Check(name, ok, ", ".join(found), f"pip install {' '.join(wanted)}" if wanted else None)
+    return Check(name, ok, ", ".join(installed), f"pip install {' '.join(wanted)}" if wanted else None)
 
 
 def _requirements(extra: str | None) -> list[Requirement]:
@@ -75,11 +75,11 @@ def _version(package: str) -> str | None:
 def _memory() -> Check:
     memory = psutil.virtual_memory()
     ok = memory.available >= MEMORY_NEEDED or None
-    found = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB available"
+    available = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB available"
     return Check(
         "memory",
         ok,
-        found,
+        available,
         None if ok else f"the demo takes up to {MEMORY_NEEDED / GIGABYTE:.0f} GB: close other programs",
     )
 
@@ -101,8 +101,8 @@ def _device() -> Check:
     device = choose_device("auto")
     dtype = choose_dtype("auto", device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    found = f"{device.type} ({where}), {str(dtype).removeprefix('torch.')}"
-    return Check("device", True, found if dtype == torch.bfloat16 else f"{found}; no fast bfloat16 here")
+    description = f"{device.type} ({where}), {str(dtype).removeprefix('torch.')}"
+    return Check("device", True, description if dtype == torch.bfloat16 else f"{description}; no fast bfloat16 here")
 
 
 def _bundled() -> Check:

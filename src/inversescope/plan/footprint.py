@@ -152,5 +152,5 @@ def weights_bytes(model: PreTrainedModel, bits: int | None) -> int:
     if bits is None:
         return whole
     head = model.get_output_embeddings()
-    linear = [part.weight for part in model.modules() if isinstance(part, nn.Linear) and part is not head]
+    linear = [module.weight for module in model.modules() if isinstance(module, nn.Linear) and module is not head]
     return whole - sum(weight.nbytes - weight.numel() * bits // 8 for weight in linear)

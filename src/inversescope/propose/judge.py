@@ -154,7 +154,7 @@ def most_requests(held_out: HeldOut, questions: int, longest: int, reply_tokens:
     texts = sorted(held_out.texts, key=len, reverse=True)
     parts = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     question = "x" * longest
-    one = [judge_request(question, part, reply_tokens) for part in [*parts, texts[:BATCH]]]
+    one = [judge_request(question, batch, reply_tokens) for batch in [*parts, texts[:BATCH]]]
     one.append(judge_request(negated(question), texts[:BATCH], reply_tokens))
     accuracy = [judge_request(question, texts[:BATCH], reply_tokens)] * (PROBES * -(-2 * PROBED // BATCH))
     return [*accuracy, *(one * questions)] if questions else []

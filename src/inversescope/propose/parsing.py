@@ -91,7 +91,7 @@ def read_answers(text: str | None, texts: Sequence[str]) -> dict[str, str | None
     """The answer about each text, a key of `LABELS`; None where it cannot be read."""
     answers = (_json_object(text) or {}).get("answers")
     given: dict[str, Any] = answers if isinstance(answers, dict) else {}
-    return {each: _answer(given.get(str(number))) for number, each in enumerate(texts, start=1)}
+    return {question: _answer(given.get(str(number))) for number, question in enumerate(texts, start=1)}
 
 
 def _hypothesis(item: _Item, check: Callable[[str], object]) -> Hypothesis:

@@ -46,7 +46,9 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
     are in the plan), and the usage; the q-values are over everything in the table. Gives back the folder."""
     folder = run / FOLDER
     key = {"site": plan.split.site, "bandwidth": plan.split.bandwidth, "model": address.model}
-    proposals = [key | _proposal(number, each, plan, outcome) for number, each in enumerate(outcome.scored, start=1)]
+    proposals = [
+        key | _proposal(number, scored, plan, outcome) for number, scored in enumerate(outcome.scored, start=1)
+    ]
     roles = plan.held_out.roles
     judged = [
         key | {"kind": row.kind, "question": row.question, "text": row.text, "role": roles[row.text]}
@@ -74,26 +76,26 @@ def cost(tokens: tuple[int, int], prices: tuple[float, float] | None) -> float |
     return None if prices is None else sum(n * price for n, price in zip(tokens, prices, strict=True)) / 1e6
 
 
-def _proposal(number: int, each: Scored, plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    accuracy = outcome.accuracy if each.hypothesis.kind == "question" else None
+def _proposal(number: int, scored: Scored, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    accuracy = outcome.accuracy if scored.hypothesis.kind == "question" else None
     scores = dict.fromkeys(("targets", "samples", "undecided", "chance", "p_value", *_fields(intervals.UNDEFINED)))
-    for name, value in each.scores.items():
+    for name, value in scored.scores.items():
         scores |= _fields(value, name) if isinstance(value, Estimate) else {name: _number(value)}
     return {
         "hypothesis": number,
-        "words": each.hypothesis.words,
-        "kind": each.hypothesis.kind,
-        "feature": each.hypothesis.feature,
-        "status": each.status,
-        "reason": each.reason,
+        "words": scored.hypothesis.words,
+        "kind": scored.hypothesis.kind,
+        "feature": scored.hypothesis.feature,
+        "status": scored.status,
+        "reason": scored.reason,
         "shown": [case.target for case in plan.split.shown],
         "collapsed": plan.split.collapsed,
-        "unparsed": each.unparsed,
+        "unparsed": scored.unparsed,
         "known": accuracy and accuracy.n,
         "sensitivity": accuracy and accuracy.sensitivity,
         "specificity": accuracy and accuracy.specificity,
-        "repeated": each.repeated,
-        "negated": each.negated,
+        "repeated": scored.repeated,
+        "negated": scored.negated,
     } | scores
 
 

@@ -40,12 +40,12 @@ class ArenaRecords:
     @property
     def methods(self) -> list[str]:
         """The methods, best first."""
-        names = [each["name"] for each in self.study["methods"]]
+        names = [method["name"] for method in self.study["methods"]]
         return sorted(names, key=lambda name: -(self.results[name, None, None]["accuracy"] or 0.0))
 
     def method(self, name: str) -> Row:
         """A method and its costs."""
-        return next(each for each in self.study["methods"] if each["name"] == name)
+        return next(record for record in self.study["methods"] if record["name"] == name)
 
     def against(self, one: str, other: str) -> Row | None:
         """The difference of two methods over all, seen from the first; None for a method and itself."""
@@ -112,7 +112,7 @@ def headline(arena: ArenaRecords) -> tuple[str, str]:
         row = arena.against(own, other)
         verdict = None if row is None else row["ahead"]
         ahead["ahead of" if verdict == own else "behind" if verdict == other else "level with"].append(other)
-    parts = [f"{words} {_listed(found)}" for words, found in ahead.items() if found]
+    parts = [f"{words} {_listed(of_verdict)}" for words, of_verdict in ahead.items() if of_verdict]
     shown = [own, *_best_others(arena)]
     return f"{own.capitalize()} is {'; '.join(parts)}", "; ".join(f"{name} {estimate(arena, name)}" for name in shown)
 

@@ -39,7 +39,7 @@ def render(record: Row) -> str:
         "equals": wording.equals,
         "marked": lambda sample: marked(record["text"], sample),
     }
-    series, places = _places([each["site"] for each in record["sites"]])
+    series, places = _places([of_site["site"] for of_site in record["sites"]])
     return environment.from_string(_asset("explanation.html.j2")).render(
         record=record,
         series=series,
@@ -57,10 +57,10 @@ def shade(finding: Row | None) -> str:
     value = None if finding is None else finding["corrected"][0]
     if value is None:
         return ""
-    place = min(1.0, max(0.0, value)) * 4
-    stop = min(3, int(place))
+    stops = min(1.0, max(0.0, value)) * 4
+    stop = min(3, int(stops))
     return (
-        f"background: color-mix(in oklab, var(--scale-{stop}), var(--scale-{stop + 1}) {100 * (place - stop):.0f}%); "
+        f"background: color-mix(in oklab, var(--scale-{stop}), var(--scale-{stop + 1}) {100 * (stops - stop):.0f}%); "
         f"color: var(--{'paper' if value > 0.45 else 'ink'})"
     )
 
@@ -80,9 +80,9 @@ def _places(sites: Sequence[str]) -> tuple[str, list[str]]:
 
 def _table(sites: Sequence[Row]) -> dict[str, list[Row | None]]:
     """Each hypothesis that is above chance at any of the sites, with the finding of every site."""
-    found = [{finding["hypothesis"]: finding for finding in each["findings"]} for each in sites]
-    appeared = {name: None for row in found for name, finding in row.items() if finding["above_chance"]}
-    return {name: [row.get(name) for row in found] for name in appeared}
+    rows = [{finding["hypothesis"]: finding for finding in of_site["findings"]} for of_site in sites]
+    appeared = {name: None for row in rows for name, finding in row.items() if finding["above_chance"]}
+    return {name: [row.get(name) for row in rows] for name in appeared}
 
 
 def _asset(name: str) -> str:

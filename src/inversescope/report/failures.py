@@ -60,10 +60,10 @@ def _failure(
 
 
 def _by_site(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
-    found: defaultdict[str, list[Row]] = defaultdict(list)
+    by_site: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row["site"]].append(row)
-    return found
+        by_site[row["site"]].append(row)
+    return by_site
 
 
 def _worst_targets(records: Records) -> dict[str, tuple[int, float]]:

@@ -64,7 +64,7 @@ class Records:
         """The samples of the sites and bandwidths at which acceptance has a meaning."""
         counting = [(row["site"], row["bandwidth"]) for row in self.diagnostics if row["acceptance_counts"]]
         places = zip(self.samples["site"].to_pylist(), self.samples["bandwidth"].to_pylist(), strict=True)
-        return self.samples.filter(pa.array([place in counting for place in places], pa.bool_()))
+        return self.samples.filter(pa.array([cell in counting for cell in places], pa.bool_()))
 
     @property
     def exact(self) -> bool:

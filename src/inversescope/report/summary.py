@@ -26,80 +26,85 @@ class Figure:
 
 def summary(records: Records) -> list[Figure]:
     """The figures of the headline's finding; none where there is no finding."""
-    found = records.headline
-    if found["site"] is None:
+    headline = records.headline
+    if headline["site"] is None:
         return []
-    score = found["finest"]
+    score = headline["finest"]
     bits = "" if score["bits"] is None else f"; {number(score['bits'])} bits"
     strength = (
         f"corrected score at {_h(score)}: FCR {number(score['fcr'])} where chance gives {number(score['chance'])}"
     )
     wider = (
-        f"; {number(found['score']['corrected'])} at {_h(found)}" if score["bandwidth"] != found["bandwidth"] else ""
+        f"; {number(headline['score']['corrected'])} at {_h(headline)}"
+        if score["bandwidth"] != headline["bandwidth"]
+        else ""
     )
     limits = f"{number(score['corrected_low'])} to {number(score['corrected_high'])}"
     certainty = f"95% interval over {count(score['targets'], 'target')}; q{SPACE}{equals(score['q_value'])}"
     return [
         Figure("how strong", number(score["corrected"]), f"{strength}{bits}{wider}"),
         Figure("how sure", limits, f"{certainty} against shuffled targets"),
-        _controls(records, found),
-        _bandwidth(found),
-        _used(found),
-        _verified(records, found),
+        _controls(records, headline),
+        _bandwidth(headline),
+        _used(headline),
+        _verified(records, headline),
     ]
 
 
-def _controls(records: Records, found: Mapping[str, Any]) -> Figure:
+def _controls(records: Records, headline: Mapping[str, Any]) -> Figure:
     """The outcome of each control, and other estimates of the same score."""
-    outcomes = [each["outcome"] for each in found["controls"]]
-    controls = [f"{each['control']} {number(each['corrected'])} ({each['outcome']})" for each in found["controls"]]
-    rows = {row["method"]: row for row in records.scores if _same_place(row, found)}
+    outcomes = [control["outcome"] for control in headline["controls"]]
+    controls = [
+        f"{control['control']} {number(control['corrected'])} ({control['outcome']})"
+        for control in headline["controls"]
+    ]
+    rows = {row["method"]: row for row in records.scores if _same_place(row, headline)}
     others = [f"{words} {number(rows[name]['corrected'])}" for name, words in BESIDE.items() if name in rows]
     listed = "; ".join(controls) + (f". Beside it: {'; '.join(others)}" if others else "")
     passed = f"{outcomes.count('passed')} of {len(outcomes)}"
-    return Figure("above which controls", passed, f"at {_h(found)}: {listed}")
+    return Figure("above which controls", passed, f"at {_h(headline)}: {listed}")
 
 
-def _same_place(row: Row, found: Mapping[str, Any]) -> bool:
-    same = (row["site"], row["feature"]) == (found["site"], found["feature"])
-    return same and row["bandwidth"] in (None, found["bandwidth"])
+def _same_place(row: Row, headline: Mapping[str, Any]) -> bool:
+    same = (row["site"], row["feature"]) == (headline["site"], headline["feature"])
+    return same and row["bandwidth"] in (None, headline["bandwidth"])
 
 
-def _bandwidth(found: Mapping[str, Any]) -> Figure:
-    above, scored = (", ".join(f"{h:g}" for h in found["bandwidths"][name]) for name in ("above_chance", "scored"))
+def _bandwidth(headline: Mapping[str, Any]) -> Figure:
+    above, scored = (", ".join(f"{h:g}" for h in headline["bandwidths"][name]) for name in ("above_chance", "scored"))
     where = (
         f"the bandwidth of the claim and its controls. Scores count at h{SPACE}={SPACE}{scored}; above chance: {above}"
     )
-    return Figure("at which bandwidth", _h(found), where)
+    return Figure("at which bandwidth", _h(headline), where)
 
 
 def _h(row: Mapping[str, Any]) -> str:
     return f"h{SPACE}={SPACE}{row['bandwidth']:g}"
 
 
-def _used(found: Mapping[str, Any]) -> Figure:
-    if found["used"] is None:
+def _used(headline: Mapping[str, Any]) -> Figure:
+    if headline["used"] is None:
         return Figure("encoded and used?", None, "the subject was not run with other activations at this site")
-    return Figure("encoded and used?", found["used"]["verdict"], found["used"]["reason"])
+    return Figure("encoded and used?", headline["used"]["verdict"], headline["used"]["reason"])
 
 
-def _verified(records: Records, found: Mapping[str, Any]) -> Figure:
+def _verified(records: Records, headline: Mapping[str, Any]) -> Figure:
     """The check of the samples at the same site and bandwidth; the inputs of a reference were all read."""
-    place = ("site", "bandwidth")
-    drawn = next((row for row in records.diagnostics if all(row[name] == found[name] for name in place)), None)
+    address = ("site", "bandwidth")
+    drawn = next((row for row in records.diagnostics if all(row[name] == headline[name] for name in address)), None)
     if drawn is None:
         return Figure("how verified", "every input", "inputs of the pool, all of them read by the subject")
     parts = [f"of {drawn['draws']:,} draws run back through the subject", typical(drawn)]
-    if found["generator"] is not None:
-        calibration = next((row["verdict"] for row in records.calibration if _clean(row, found)), None)
-        parts.append(f"corrected score by the weighted draws {of_row(found['generator'], 'corrected')}")
-        parts.append(beside_calibration(found["generator"]["verdict"], calibration))
+    if headline["generator"] is not None:
+        calibration = next((row["verdict"] for row in records.calibration if _clean(row, headline)), None)
+        parts.append(f"corrected score by the weighted draws {of_row(headline['generator'], 'corrected')}")
+        parts.append(beside_calibration(headline["generator"]["verdict"], calibration))
     return Figure("how verified", f"{1 - drawn['unverified'] / drawn['draws']:.0%}", "; ".join(parts))
 
 
-def _clean(row: Row, found: Mapping[str, Any]) -> bool:
+def _clean(row: Row, headline: Mapping[str, Any]) -> bool:
     """True for the row of the calibration on activations without noise, at the place of the finding."""
-    return (row["site"], row["bandwidth"], row["query"]) == (found["site"], found["bandwidth"], "clean")
+    return (row["site"], row["bandwidth"], row["query"]) == (headline["site"], headline["bandwidth"], "clean")
 
 
 def typical(drawn: Row) -> str:
@@ -141,8 +146,10 @@ def _calibrated(records: Records) -> Figure:
     if not judged:
         return Figure("calibrated", None, "the calibration had no clean targets")
     unclear = f"the pool's reference; {judged.count('cannot tell')} undecided"
-    known = "the exact distribution" if records.exact else unclear
-    return Figure("calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {known}")
+    standard = "the exact distribution" if records.exact else unclear
+    return Figure(
+        "calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {standard}"
+    )
 
 
 def _accuracy(accuracy: Row) -> Figure:

@@ -69,7 +69,7 @@ def do(run: OpenRun, step: str, progress: Progress) -> None:
 
 def _made_from(run: Path, step: str) -> dict[str, str]:
     """The steps before this one with the hashes of their manifests, after checking that they are done and fit."""
-    known: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for before in itertools.takewhile(lambda name: name != step, STEPS):
         if not finished(run, before):
             raise UserError(
@@ -78,16 +78,16 @@ def _made_from(run: Path, step: str) -> dict[str, str]:
                 remedy=f"inversescope step {run} {before}",
             )
         made_from = files.check(run / before)["made_from"]
-        if made_from != known:
-            changed = next(name for name in known | made_from if made_from.get(name) != known.get(name))
+        if made_from != hashes:
+            changed = next(name for name in hashes | made_from if made_from.get(name) != hashes.get(name))
             raise UserError(
                 f"step {changed} was done again with another result, and step {before} still stands on the old one",
-                given=f"{changed} {known.get(changed)}",
+                given=f"{changed} {hashes.get(changed)}",
                 allowed=f"{changed} {made_from.get(changed)}",
                 remedy=f"delete the folder {run / before} and start again with --resume",
             )
-        known[before] = files.sha256(run / before / files.MANIFEST)
-    return known
+        hashes[before] = files.sha256(run / before / files.MANIFEST)
+    return hashes
 
 
 def _outputs(folder: Path) -> list[Path]:

@@ -145,10 +145,10 @@ class Run:
         )
         subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
         if made_by:
-            known = made_by["subject"]
-            _require_same(f"subject {subject.name!r}", subject.fingerprint, known["fingerprint"])
+            recorded = made_by["subject"]
+            _require_same(f"subject {subject.name!r}", subject.fingerprint, recorded["fingerprint"])
             for name, projection in subject.projections.items():
-                _require_same(f"projection {name!r}", projection.fingerprint, known["projections"][name])
+                _require_same(f"projection {name!r}", projection.fingerprint, recorded["projections"][name])
         return subject
 
     @cached_property
@@ -161,11 +161,11 @@ class Run:
         """
         path = self.folder / PROVENANCE
         if path.exists():
-            known = files.read_json(path)["features"]
-            for name, found in self.functions.items():
-                _require_same(f"function of feature {name!r}", found, known[name])
-            for name, found in self.annotated.items():
-                _require_annotated_by(name, found, known[name])
+            recorded = files.read_json(path)["features"]
+            for name, current in self.functions.items():
+                _require_same(f"function of feature {name!r}", current, recorded[name])
+            for name, current in self.annotated.items():
+                _require_annotated_by(name, current, recorded[name])
         return add_features(load_task(self.config.task, self.subject), self.config.features, self.subject)
 
     @property
@@ -207,22 +207,22 @@ class Run:
         return {"train": generator, "pool": everywhere, "target": everywhere}
 
 
-def _require_same(what: str, found: str, known: str) -> None:
-    if found != known:
+def _require_same(what: str, current: str, recorded: str) -> None:
+    if current != recorded:
         raise UserError(
             f"the {what} is not the one that this run was made with",
-            given=f"fingerprint {found[:16]}",
-            allowed=f"fingerprint {known[:16]}",
+            given=f"fingerprint {current[:16]}",
+            allowed=f"fingerprint {recorded[:16]}",
             remedy="start a new run",
         )
 
 
-def _require_annotated_by(feature: str, found: str, known: str) -> None:
-    if found != known:
+def _require_annotated_by(feature: str, current: str, recorded: str) -> None:
+    if current != recorded:
         raise UserError(
             f"feature {feature!r} was labelled by another version or model in this run",
-            given=found,
-            allowed=known,
+            given=current,
+            allowed=recorded,
             remedy="install that one, or start a new run",
         )
 
@@ -231,8 +231,8 @@ def _free(folder: Path, config_text: str) -> bool:
     """Check that a run of this config may be created here; files of an earlier, killed attempt may be there."""
     if not folder.is_dir():
         return not folder.exists()
-    found = {path.name for path in folder.iterdir() if path.suffix != ".part"}
-    if not found:
+    names = {path.name for path in folder.iterdir() if path.suffix != ".part"}
+    if not names:
         return True
-    begun = CONFIG in found and found <= {CONFIG, PROVENANCE}
+    begun = CONFIG in names and names <= {CONFIG, PROVENANCE}
     return begun and (folder / CONFIG).read_bytes() == config_text.encode()

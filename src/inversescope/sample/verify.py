@@ -53,9 +53,9 @@ def _at_every_site(table: pa.Table) -> pa.Table:
     """The samples, with a row of each edit for every site of the generator: an edit is of none, and measured at all."""
     edited = pc.field("method") == "edits"
     edits, draws = table.filter(edited), table.filter(~edited)
-    place = table.column_names.index("site")
+    column = table.column_names.index("site")
     sites = draws["site"].drop_null().unique().to_pylist()
-    rows = [edits.set_column(place, "site", pa.array([site] * len(edits), pa.string())) for site in sites]
+    rows = [edits.set_column(column, "site", pa.array([site] * len(edits), pa.string())) for site in sites]
     return pa.concat_tables([draws, *rows])
 
 
@@ -63,28 +63,28 @@ def _distances(
     folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Progress
 ) -> Float[ndarray, " n"]:
     """δ of every row to the activation of its target; NaN where there is nothing to measure."""
-    drawn = _Drawn(table, store)
-    found = np.full(len(table), np.nan)
+    unmeasured = _Unmeasured(table, store)
+    distance = np.full(len(table), np.nan)
     for split in SPLITS:  # what was run when collecting need not be run again
-        at = {tokens: row for row, tokens in enumerate(store.inputs(split).tokens) if tokens in drawn.unread}
-        rows, distances = drawn.measure(list(at), lambda site: store.activations(split, site)[list(at.values())])  # noqa: B023
-        found[rows] = distances
-    distinct = sorted(drawn.unread)  # inputs that share their beginnings stand together
+        at = {tokens: row for row, tokens in enumerate(store.inputs(split).tokens) if tokens in unmeasured.unread}
+        rows, distances = unmeasured.measure(list(at), lambda site: store.activations(split, site)[list(at.values())])  # noqa: B023
+        distance[rows] = distances
+    distinct = sorted(unmeasured.unread)  # inputs that share their beginnings stand together
     for start in range(0, len(distinct), CHUNK):
-        part = folder / f"part-{start // CHUNK:05d}.parquet"
-        if not part.exists():
+        path = folder / f"part-{start // CHUNK:05d}.parquet"
+        if not path.exists():
             chunk = distinct[start : start + CHUNK]
-            captured = subject.capture(chunk, list(drawn.sites), progress=_behind(progress, start, len(distinct)))
-            rows, distances = drawn.measure(chunk, captured.activations.__getitem__)
-            files.write_table(part, records.verify.MEASURED.of_columns({"row": rows, "distance": distances}))
-        measured = pq.read_table(part)
-        found[measured["row"].to_numpy()] = measured["distance"].to_numpy()
+            captured = subject.capture(chunk, list(unmeasured.sites), progress=_behind(progress, start, len(distinct)))
+            rows, distances = unmeasured.measure(chunk, captured.activations.__getitem__)
+            files.write_table(path, records.verify.MEASURED.of_columns({"row": rows, "distance": distances}))
+        measured = pq.read_table(path)
+        distance[measured["row"].to_numpy()] = measured["distance"].to_numpy()
         progress(min(start + CHUNK, len(distinct)), len(distinct), NOTE)
-    return found
+    return distance
 
 
-class _Drawn:
-    """Rows that drew an input, and their distances once its activations are known."""
+class _Unmeasured:
+    """Samples without a distance yet: rows of the table by input, and what their distances are computed from."""
 
     def __init__(self, table: pa.Table, store: Store):
         self.rows = table.select(["site", "target", "tokens"]).to_pydict()
@@ -100,14 +100,14 @@ class _Drawn:
         self, inputs: Sequence[Tokens], activations: Callable[[Site], Float[Tensor, "inputs d"]]
     ) -> tuple[Int[ndarray, " rows"], Float[ndarray, " rows"]]:
         """The rows that drew these inputs, and their δ; the inputs are read then."""
-        drew = [(place, row) for place, tokens in enumerate(inputs) for row in self.unread.pop(tokens)]
+        drew = [(number, row) for number, tokens in enumerate(inputs) for row in self.unread.pop(tokens)]
         distances = np.empty(len(drew))
         for site in self.sites:
             at = [index for index, (_, row) in enumerate(drew) if self.rows["site"][row] == str(site)]
             if at:
-                mine = activations(site)[[drew[index][0] for index in at]]
-                theirs = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
-                distances[at] = self.units[site].distance(mine, theirs).double().numpy()
+                read = activations(site)[[drew[index][0] for index in at]]
+                of_target = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
+                distances[at] = self.units[site].distance(read, of_target).double().numpy()
         return np.array([row for _, row in drew], dtype=int), distances
 
 
@@ -128,7 +128,7 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     weights, shapes = np.full((2, len(table)), np.nan)
     weights[generated], shapes[generated] = _weights(
         table.filter(pc.field("method") == "generator"),
-        [row for row, mine in zip(tokens, generated, strict=True) if mine],
+        [row for row, is_generated in zip(tokens, generated, strict=True) if is_generated],
         distances[generated],
         prior[generated],
     )

@@ -40,16 +40,16 @@ def by_distance(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iter
         )
         fcr = np.divide(shared, total, out=np.full_like(total, np.nan), where=total > 0)
         chance = np.where(np.isnan(fcr), np.nan, feature.prior.chance(feature.targets)[:, None])
-        for place in np.flatnonzero(pairs.any(0)).tolist():
+        for number in np.flatnonzero(pairs.any(0)).tolist():
             yield {
                 "site": str(site),
                 "feature": feature.name,
-                "low": WIDTH * place,
-                "high": WIDTH * (place + 1) if place < BINS - 1 else None,
-                "targets": int((total[:, place] > 0).sum()),
-                "pairs": int(pairs[:, place].sum()),
-                **fields("fcr", intervals.mean(fcr[:, place], 0, 1)),
-                "chance": defined(float(np.nanmean(chance[:, place]))),
+                "low": WIDTH * number,
+                "high": WIDTH * (number + 1) if number < BINS - 1 else None,
+                "targets": int((total[:, number] > 0).sum()),
+                "pairs": int(pairs[:, number].sum()),
+                **fields("fcr", intervals.mean(fcr[:, number], 0, 1)),
+                "chance": defined(float(np.nanmean(chance[:, number]))),
             }
 
 

@@ -39,10 +39,10 @@ def consistency(run: Path, method: str, site: str, feature: str, bandwidth: floa
         raise UserError("this run has no verified samples", given=run, remedy=f"inversescope step {run} verify")
     samples = pq.read_table(path)
     conditioned = samples.filter(pc.field("method") == "generator")
-    known = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]
+    features = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]
     for what, given, allowed in (
         ("method", method, METHODS),
-        ("feature", feature, known),
+        ("feature", feature, features),
         ("site", site, conditioned["site"].unique().to_pylist()),
         ("bandwidth", bandwidth, sorted(conditioned["bandwidth"].unique().to_pylist())),
     ):
@@ -50,9 +50,9 @@ def consistency(run: Path, method: str, site: str, feature: str, bandwidth: floa
             raise UserError(
                 f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed))
             )
-    part = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == bandwidth))
+    of_cell = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == bandwidth))
     targets = pq.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
-    return _of(part, targets[f"label.{feature}"], method, feature)
+    return _of(of_cell, targets[f"label.{feature}"], method, feature)
 
 
 def _of(samples: pa.Table, targets: pa.ChunkedArray, method: str, feature: str) -> Consistency:

@@ -31,32 +31,32 @@ def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) ->
     """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs."""
     edited = edits.filter(edits["verified"])
     for h in sorted(table["bandwidth"].unique().to_pylist()):
-        part = table.filter(pc.field("bandwidth") == h)
-        verified = part.filter(part["verified"])
-        accepted = part.filter(part["accepted"])
-        targets = len(part["target"].unique())
-        weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
+        draws = table.filter(pc.field("bandwidth") == h)
+        verified = draws.filter(draws["verified"])
+        accepted = draws.filter(draws["accepted"])
+        targets = len(draws["target"].unique())
+        weights = np.nan_to_num(draws["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
         sizes = effective_sample_size(weights)
         reference = pool.posterior[h]
         pool_size = float(np.median(effective_sample_size(reference)))
         trusted = pool.exact or pool_size >= TRUSTED
         near = float((reference * (pool.distances.T <= ACCEPTED)).sum(1).mean())
-        known = verified["in_train"].to_numpy()
+        copied = verified["in_train"].to_numpy()
         yield {
             "site": str(site),
             "point": site.series,
             "layer": site.layer,
             "head": site.head,
             "bandwidth": h,
-            "draws": len(part),
-            "unverified": len(part) - len(verified),
-            "acceptance": len(accepted) / len(part),
+            "draws": len(draws),
+            "unverified": len(draws) - len(verified),
+            "acceptance": len(accepted) / len(draws),
             "distinct": _distinct(verified),
             "distinct_accepted": _distinct(accepted),
-            "novel": None if not len(known) else float((~known).mean()),
+            "novel": None if not len(copied) else float((~copied).mean()),
             "ess": float(np.median(sizes)),
             "collapsed": int((sizes < COLLAPSED).sum()),
-            **_tails(part, targets),
+            **_tails(draws, targets),
             "reference_ess": pool_size,
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(pool.distances)),
@@ -88,9 +88,9 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
             }
 
 
-def _tails(part: pa.Table, targets: int) -> dict[str, float | int | None]:
+def _tails(draws: pa.Table, targets: int) -> dict[str, float | int | None]:
     """Median k̂ over the targets, and how many have one that is too large; None where no target has a tail to fit."""
-    shapes = part["pareto_k"].to_numpy(zero_copy_only=False).astype(float).reshape(targets, -1)
+    shapes = draws["pareto_k"].to_numpy(zero_copy_only=False).astype(float).reshape(targets, -1)
     defined = shapes[:, 0][~np.isnan(shapes[:, 0])]
     if not len(defined):
         return {"pareto_k": None, "unreliable": None}
@@ -108,13 +108,13 @@ def worst_targets(site: Site, table: pa.Table, pool: SitePool, undertrained: str
     `undertrained` is the calibration's reason to call the site so, if it does.
     """
     h = min(table["bandwidth"].unique().to_pylist())
-    part = table.filter(pc.field("bandwidth") == h)
+    at_bandwidth = table.filter(pc.field("bandwidth") == h)
     pool_nearest = np.sort(pool.distances, axis=0)[int(pool.exact)].tolist()
     rows = []
     for target, other in enumerate(pool_nearest):
-        draws = part.filter(pc.field("target") == target)
-        known = {"site": str(site), "bandwidth": h, "target": target, "pool_nearest": other}
-        rows.append(known | _draws(draws, pool.exact))
+        draws = at_bandwidth.filter(pc.field("target") == target)
+        address = {"site": str(site), "bandwidth": h, "target": target, "pool_nearest": other}
+        rows.append(address | _draws(draws, pool.exact))
     rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
     for row in rows[:WORST]:
         yield row | {"reasons": reasons(row, undertrained, largest_reliable_shape(row["draws"]))}

@@ -137,7 +137,7 @@ def wrong_sites(sites: Sequence[Site]) -> dict[Site, Site]:
     """Another site for each site, half of all sites away in order of depth; empty where there is one site alone."""
     ordered = sorted(sites, key=lambda site: site.depth)
     half = len(ordered) // 2
-    return {site: ordered[(place + half) % len(ordered)] for place, site in enumerate(ordered)} if half else {}
+    return {site: ordered[(index + half) % len(ordered)] for index, site in enumerate(ordered)} if half else {}
 
 
 @dataclass(frozen=True)

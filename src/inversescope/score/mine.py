@@ -99,11 +99,11 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
         at_site = samples.filter(pc.field("site") == site)
         for h in sorted(set(at_site["bandwidth"].to_pylist())):
             drawn = _drawn(at_site.filter(pc.field("bandwidth") == h), texts, len(discovery))
-            found = _search(labelled, drawn, discovery, merger)
+            hypotheses = _search(labelled, drawn, discovery, merger)
             rng = Stream.ROWS.rng(seed, *f"{site} {h}".encode())
-            for rank, each in enumerate(found, start=1):
-                confirmed = _confirm(labelled, drawn, each.place, ~discovery, seed, rng)
-                rows.append({"site": site, "bandwidth": h, "rank": rank, **each.fields(labelled), **confirmed})
+            for rank, hypothesis in enumerate(hypotheses, start=1):
+                confirmed = _confirm(labelled, drawn, hypothesis.number, ~discovery, seed, rng)
+                rows.append({"site": site, "bandwidth": h, "rank": rank, **hypothesis.fields(labelled), **confirmed})
         progress(done, len(sites), "sites")
     q_values = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
     for row, q in zip(rows, q_values.tolist(), strict=True):
@@ -117,8 +117,11 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
 
 def _annotated() -> dict[str, dict[str, str]]:
     """Annotators that labelled texts, and those that could not, with the package to install."""
-    there = [each for each in annotators.ANNOTATORS if each.missing() is None]
-    return {"annotators": {each.name: each.made_by() for each in there}, "not_tried": annotators.missing()}
+    installed = [annotator for annotator in annotators.ANNOTATORS if annotator.missing() is None]
+    return {
+        "annotators": {annotator.name: annotator.made_by() for annotator in installed},
+        "not_tried": annotators.missing(),
+    }
 
 
 def _inputs(run: Path) -> dict[str, pa.Table]:
@@ -151,30 +154,30 @@ def _labelled(texts: _Texts, inputs: dict[str, pa.Table], probability: Float[nda
     """Every candidate's labels, without candidates that vary too little over the pool; of those that part it alike,
     only the simplest."""
     pool, targets = texts.places(inputs["pool"]), texts.places(inputs["target"])
-    distinct, rows, place = list(texts.numbers), *np.unique(pool, return_inverse=True)
+    distinct, rows, inverse = list(texts.numbers), *np.unique(pool, return_inverse=True)
     seen = [distinct[row] for row in rows]
     kept: dict[bytes, tuple[Candidate, Reader, list[str]]] = {}  # by how they part the pool
     tried = 0
     for candidate, reader in _all(texts, inputs["pool"]["text"].to_pylist()):
         tried += 1
         codes = _codes(map(reader, seen))
-        if not _varies(codes[place], probability):
+        if not _varies(codes[inverse], probability):
             continue
         if codes.tobytes() in kept:
             kept[codes.tobytes()][2].append(candidate.source)
         else:
             kept[codes.tobytes()] = (candidate, reader, [])
-    found = list(kept.values())
-    codes = np.array([_codes(map(reader, distinct)) for _, reader, _ in found], dtype=int)
-    names, same = [candidate for candidate, _, _ in found], [same for _, _, same in found]
-    return Labelled(names, same, codes.reshape(len(found), len(distinct)), pool, probability, targets, tried)
+    candidates = list(kept.values())
+    codes = np.array([_codes(map(reader, distinct)) for _, reader, _ in candidates], dtype=int)
+    names, same = [candidate for candidate, _, _ in candidates], [same for _, _, same in candidates]
+    return Labelled(names, same, codes.reshape(len(candidates), len(distinct)), pool, probability, targets, tried)
 
 
 def _all(texts: _Texts, pool: Sequence[str]) -> Iterator[tuple[Candidate, Reader]]:
     """The task's own features, and every expression, with what gives the label of an input."""
-    for place, name in enumerate(texts.labels, start=1):
+    for index, name in enumerate(texts.labels, start=1):
         feature = name.removeprefix("label.")
-        yield Candidate(feature, f"the task's “{feature}”"), itemgetter(place)
+        yield Candidate(feature, f"the task's “{feature}”"), itemgetter(index)
     for candidate in candidates(pool):
         label = candidate.label
         yield candidate, lambda row, label=label: None if row[0] is None else label(row[0])
@@ -202,37 +205,37 @@ def _drawn(table: pa.Table, texts: _Texts, targets: int) -> Drawn:
 
 
 @dataclass
-class _Found:
-    """A candidate that goes to confirmation: its place, its score on discovery, and what was merged into it."""
+class _Hypothesis:
+    """A candidate that goes to confirmation: its number, its score on discovery, and those merged into it."""
 
-    place: int
+    number: int
     score: Estimate
     merged: list[str]
 
     def fields(self, labelled: Labelled) -> dict[str, Any]:
-        candidate = labelled.candidates[self.place]
+        candidate = labelled.candidates[self.number]
         return {
             "hypothesis": candidate.source,
             "words": candidate.words,
             "discovery": self.score.value,
             "discovery_low": self.score.low,
-            "merged": [*labelled.same[self.place], *self.merged],
+            "merged": [*labelled.same[self.number], *self.merged],
         }
 
 
-def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merger) -> list[_Found]:
+def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merger) -> list[_Hypothesis]:
     """The best on the discovery targets by the lower end of the corrected score, which must be above chance. A
     candidate that a better one explains is merged into that one."""
     scores = _discovered(labelled, drawn.of(discovery), discovery)
-    ranked = sorted((-score.low, place) for place, score in enumerate(scores) if score.low > 0)
-    found: list[_Found] = []
-    for _, place in ranked:
-        better = next((each for each in found if merger.explains(each.place, place)), None)
+    ranked = sorted((-score.low, number) for number, score in enumerate(scores) if score.low > 0)
+    hypotheses: list[_Hypothesis] = []
+    for _, number in ranked:
+        better = next((hypothesis for hypothesis in hypotheses if merger.explains(hypothesis.number, number)), None)
         if better is not None:
-            better.merged += [labelled.candidates[place].source, *labelled.same[place]]
-        elif len(found) < CONFIRMED:
-            found.append(_Found(place, scores[place], []))
-    return found
+            better.merged += [labelled.candidates[number].source, *labelled.same[number]]
+        elif len(hypotheses) < CONFIRMED:
+            hypotheses.append(_Hypothesis(number, scores[number], []))
+    return hypotheses
 
 
 def _discovered(labelled: Labelled, drawn: Drawn, chosen: Bool[ndarray, " targets"]) -> list[Estimate]:
@@ -270,12 +273,17 @@ class _Merger:
 
 
 def _confirm(
-    labelled: Labelled, drawn: Drawn, place: int, chosen: Bool[ndarray, " targets"], seed: int, rng: np.random.Generator
+    labelled: Labelled,
+    drawn: Drawn,
+    number: int,
+    chosen: Bool[ndarray, " targets"],
+    seed: int,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """The score of one candidate on the chosen targets, among which it was not found."""
-    codes, drawn = labelled.codes[place], drawn.of(chosen)
+    codes, drawn = labelled.codes[number], drawn.of(chosen)
     own = codes[labelled.targets[chosen]]
-    scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[place])
+    scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[number])
     return {
         "targets": scored.targets,
         "chance": defined(scored.mean_chance),

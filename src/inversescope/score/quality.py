@@ -52,17 +52,19 @@ class Quality:
         """One row for each bandwidth at which the site was sampled."""
         enough = 0.0 if pool.exact else TRUSTED  # effective sample size from which the pool has real neighbours
         for h in sorted(table["bandwidth"].unique().to_pylist()):
-            part, rng = table.filter(pc.field("bandwidth") == h), Stream.QUALITY.rng(self.seed)
-            weights = np.nan_to_num(part["weight"].to_numpy(zero_copy_only=False)).reshape(pool.distances.shape[1], -1)
+            at_bandwidth, rng = table.filter(pc.field("bandwidth") == h), Stream.QUALITY.rng(self.seed)
+            weights = np.nan_to_num(at_bandwidth["weight"].to_numpy(zero_copy_only=False)).reshape(
+                pool.distances.shape[1], -1
+            )
             draws = weights.shape[1]
-            tokens = [None if row is None else tuple(row) for row in part["tokens"].to_pylist()]
+            tokens = [None if row is None else tuple(row) for row in at_bandwidth["tokens"].to_pylist()]
             by_target = [tokens[start : start + draws] for start in range(0, len(tokens), draws)]
-            drawn = [[x for x in each if x is not None] for each in by_target]
+            drawn = [[x for x in of_target if x is not None] for of_target in by_target]
             neighbours = pool.posterior[h]
             near = effective_sample_size(neighbours) >= enough
             real = [
-                _resampled(each, self.pool, draws, rng) if many else []
-                for each, many in zip(neighbours, near, strict=True)
+                _resampled(of_target, self.pool, draws, rng) if many else []
+                for of_target, many in zip(neighbours, near, strict=True)
             ]
             usable = np.flatnonzero(near & (effective_sample_size(weights) >= COLLAPSED)).tolist()
             n = min(draws, COMPARED)
@@ -84,13 +86,13 @@ class Quality:
 
     def _nearest_train(self, inputs: Sequence[Sequence[Tokens]], rng: np.random.Generator) -> float | None:
         """The normalised edit distance to the nearest training input, median over the inputs that are none."""
-        novel = sorted({x for each in inputs for x in each} - self.train)
-        chosen = [novel[place] for place in rng.permutation(len(novel))[:LOOKED_UP]]
+        novel = sorted({x for of_target in inputs for x in of_target} - self.train)
+        chosen = [novel[index] for index in rng.permutation(len(novel))[:LOOKED_UP]]
         unknown = [x for x in chosen if x not in self._nearest]
         for start in range(0, len(unknown), ROWS):
-            part = unknown[start : start + ROWS]
-            found = cdist([_spell(x) for x in part], self._known, scorer=Levenshtein.normalized_distance)
-            self._nearest |= dict(zip(part, found.min(1).tolist(), strict=True))
+            batch = unknown[start : start + ROWS]
+            distances = cdist([_spell(x) for x in batch], self._known, scorer=Levenshtein.normalized_distance)
+            self._nearest |= dict(zip(batch, distances.min(1).tolist(), strict=True))
         return float(np.median([self._nearest[x] for x in chosen])) if chosen else None
 
 
@@ -98,14 +100,14 @@ def _resampled(
     weights: Float[ndarray, " inputs"], inputs: Sequence[Tokens | None], n: int, rng: np.random.Generator
 ) -> list[Tokens]:
     """`n` inputs by weight, in random order; an input that never ended is None and has no weight."""
-    chosen = [inputs[place] for place in rng.permutation(systematic(weights, n, rng))]
+    chosen = [inputs[index] for index in rng.permutation(systematic(weights, n, rng))]
     return [tokens for tokens in chosen if tokens is not None]
 
 
 def _distinct(inputs: Sequence[Sequence[Tokens]]) -> float | None:
     """The share of the inputs of a target that are distinct, over all targets."""
     total = sum(map(len, inputs))
-    return sum(len(set(each)) for each in inputs) / total if total else None
+    return sum(len(set(of_target)) for of_target in inputs) / total if total else None
 
 
 def _similarity(inputs: Sequence[Sequence[Tokens]]) -> intervals.Estimate:
@@ -113,12 +115,14 @@ def _similarity(inputs: Sequence[Sequence[Tokens]]) -> intervals.Estimate:
 
     Each input is paired with the next one, as they stand in no order.
     """
-    found = np.full(len(inputs), np.nan)
-    for target, each in enumerate(inputs):
-        if len(each) > 1:
-            spelled = [_spell(x) for x in each]
-            found[target] = cpdist(spelled, spelled[1:] + spelled[:1], scorer=Levenshtein.normalized_similarity).mean()
-    return intervals.mean(found, 0, 1)
+    similarity = np.full(len(inputs), np.nan)
+    for target, of_target in enumerate(inputs):
+        if len(of_target) > 1:
+            spelled = [_spell(x) for x in of_target]
+            similarity[target] = cpdist(
+                spelled, spelled[1:] + spelled[:1], scorer=Levenshtein.normalized_similarity
+            ).mean()
+    return intervals.mean(similarity, 0, 1)
 
 
 def _spell(tokens: Tokens) -> str:

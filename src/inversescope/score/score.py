@@ -107,8 +107,10 @@ def _undertrained(verdicts: dict[str, Any], site: Site) -> str | None:
 
 def _by_site(samples: pa.Table, method: str) -> dict[Site, pa.Table]:
     """One method's samples at each site."""
-    mine = samples.filter(pc.field("method") == method)
-    return {Site.parse(name): mine.filter(pc.field("site") == name) for name in mine["site"].unique().to_pylist()}
+    of_method = samples.filter(pc.field("method") == method)
+    return {
+        Site.parse(name): of_method.filter(pc.field("site") == name) for name in of_method["site"].unique().to_pylist()
+    }
 
 
 def _rows(feature: Feature, methods: Sequence[WeightedInputs], seed: int) -> Iterator[dict[str, Any]]:
@@ -158,8 +160,8 @@ def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
     """Add q-values to every row, over all tests of one method: sites, features and bandwidths."""
     for method in {row["method"] for row in results}:
         rows = [row for row in results if row["method"] == method]
-        found = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
-        for row, value in zip(rows, found.tolist(), strict=True):
+        q_values = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
+        for row, value in zip(rows, q_values.tolist(), strict=True):
             row["q_value"] = defined(value)
 
 

@@ -14,8 +14,8 @@ from numpy import ndarray
 
 def encode(labels: Sequence[str | None], values: Sequence[str]) -> Int[ndarray, " n"]:
     """The place of each label in `values`; −1 where it is undecided or not among them."""
-    place = {value: code for code, value in enumerate(values)}
-    return np.array([-1 if label is None else place.get(label, -1) for label in labels], dtype=int)
+    code_of = {value: code for code, value in enumerate(values)}
+    return np.array([-1 if label is None else code_of.get(label, -1) for label in labels], dtype=int)
 
 
 def label_shares(

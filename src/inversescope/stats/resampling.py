@@ -60,11 +60,11 @@ def q_values(p_values: Float[ndarray, " tests"]) -> Float[ndarray, " tests"]:
 
     NaN stands for a test that was not made: it stays NaN and does not count.
     """
-    found = np.full_like(p_values, np.nan)
+    adjusted = np.full_like(p_values, np.nan)
     tested = ~np.isnan(p_values)
     if tested.any():
-        found[tested] = stats.false_discovery_control(p_values[tested])
-    return found
+        adjusted[tested] = stats.false_discovery_control(p_values[tested])
+    return adjusted
 
 
 def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], seed: int) -> Estimate:

@@ -40,8 +40,8 @@ def classifier_test(
     rng, targets = Stream.TWO_SAMPLE.rng(seed), len(some)
     sides = np.c_[np.ones(targets), rng.choice([-1.0, 1.0], (targets, PERMUTATIONS))]
     areas = _areas(_indicators(some, others), sides)
-    found = areas.mean(0)
-    p_value = (1 + (found[1:] >= found[0]).sum()) / (1 + PERMUTATIONS)
+    mean_areas = areas.mean(0)
+    p_value = (1 + (mean_areas[1:] >= mean_areas[0]).sum()) / (1 + PERMUTATIONS)
     return _widened(intervals.mean(areas[:, 0])), float(p_value)
 
 
@@ -68,9 +68,9 @@ def _areas(inputs: Float[ndarray, "targets both indicators"], sides: Float[ndarr
     areas = np.empty_like(sides)
     for k in range(FOLDS):
         here, rest = fold == k, fold != k
-        known = squares.sum(0) - squares[k]
-        ridge = max(np.trace(known) / count, 1e-9) * np.eye(count)  # as strong as what varies as much as the mean
-        weights = np.linalg.solve(known + ridge, between[rest].T @ sides[rest])
+        scatter = squares.sum(0) - squares[k]
+        ridge = max(np.trace(scatter) / count, 1e-9) * np.eye(count)  # as strong as what varies as much as the mean
+        weights = np.linalg.solve(scatter + ridge, between[rest].T @ sides[rest])
         ranks = stats.rankdata(np.round(inputs[here] @ weights, 9), axis=1)
         won = (ranks[:, :half].sum(1) - half * (half + 1) / 2) / half**2
         areas[here] = np.where(sides[here] > 0, won, 1 - won)
@@ -90,15 +90,15 @@ def _indicators(
     inputs = [tokens for pair in zip(some, others, strict=True) for side in pair for tokens in side]
     said = [[*enumerate(tokens), *((None, token) for token in set(tokens))] for tokens in inputs]
     number = {indicator: column for column, indicator in enumerate(dict.fromkeys(chain.from_iterable(said)))}
-    column = np.array([number[indicator] for each in said for indicator in each])
-    row = np.repeat(np.arange(len(inputs)), [len(each) for each in said])
+    column = np.array([number[indicator] for of_input in said for indicator in of_input])
+    row = np.repeat(np.arange(len(inputs)), [len(of_input) for of_input in said])
     targets, both = len(some), len(some[0]) + len(others[0])
     counts = np.bincount(row // both * len(number) + column, minlength=targets * len(number))
     mean = counts.reshape(targets, -1) / both
     chosen = np.argsort(-(mean * (1 - mean)).sum(0), kind="stable")[:INDICATORS]
-    place = np.full(len(number), -1)
-    place[chosen] = np.arange(len(chosen))
-    kept = place[column] >= 0
-    found = np.zeros((len(inputs), len(chosen)))
-    found[row[kept], place[column[kept]]] = 1
-    return found.reshape(targets, both, -1) - mean[:, None, chosen]
+    column_of = np.full(len(number), -1)
+    column_of[chosen] = np.arange(len(chosen))
+    kept = column_of[column] >= 0
+    present = np.zeros((len(inputs), len(chosen)))
+    present[row[kept], column_of[column[kept]]] = 1
+    return present.reshape(targets, both, -1) - mean[:, None, chosen]

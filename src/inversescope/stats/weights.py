@@ -54,8 +54,8 @@ def importance_weights(
     log_found = _log_found(log_q, len(log_q))
     raw = normalise(log_posterior - log_found - np.log([repeats[x] for x in inputs]))
     smoothed, shape = pareto_smoothed(raw)
-    found = np.exp(log_found)
-    weights = found * raw + (1 - found) * smoothed
+    inclusion = np.exp(log_found)
+    weights = inclusion * raw + (1 - inclusion) * smoothed
     return weights / (weights.sum() or 1), shape
 
 
@@ -95,12 +95,12 @@ def pareto_smoothed(weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"]
     tail = np.flatnonzero(weights > cutoff * (1 + RESOLUTION))
     if len(tail) < TAIL or np.ptp(weights[tail]) <= RESOLUTION * weights.max():
         return weights, math.nan
-    values, place, repeats = np.unique(weights[tail], return_inverse=True, return_counts=True)
+    values, inverse, repeats = np.unique(weights[tail], return_inverse=True, return_counts=True)
     shape, scale = _fit_pareto(np.repeat(values, repeats) - cutoff)
     quantiles = stats.genpareto.ppf((np.arange(len(tail)) + 0.5) / len(tail), shape, cutoff, scale)
     ranks = np.repeat(np.arange(len(values)), repeats)
     smoothed = weights.copy()
-    smoothed[tail] = (np.bincount(ranks, np.minimum(quantiles, values[-1])) / repeats)[place]
+    smoothed[tail] = (np.bincount(ranks, np.minimum(quantiles, values[-1])) / repeats)[inverse]
     return smoothed, shape
 
 

@@ -80,14 +80,14 @@ class Architecture:
             UserError: this architecture has no such point, or it is not known where.
         """
         point = site.point
-        place = self._place(point)
-        if place is None:
+        location = self._place(point)
+        if location is None:
             raise UserError(
                 f"this subject has no {point} that can be read: {self.refused.get(point, _UNKNOWN)}",
                 given=site,
                 remedy=None if point in self.refused else "add an entry to inversescope/subject/architectures.py",
             )
-        path, side = place
+        path, side = location
         module = path if site.layer is None else f"{self.blocks}.{site.layer}.{path}".rstrip(".")
         scales = {"embed": self.embedding_scale, "attn_out": self.scale, "mlp_out": self.scale, "result": self.scale}
         return Tap(module, side, self._columns(site, shape), scales.get(point, 1.0))
@@ -117,11 +117,11 @@ class Architecture:
         """The coordinates of one head among those of all; everything where the point is not read per head."""
         if site.head is None:
             return slice(None)
-        group, place = shape.heads // shape.key_value_heads, site.head
+        group, block = shape.heads // shape.key_value_heads, site.head
         if self.fused == "stacked":
-            place += {"k": shape.heads, "v": shape.heads + shape.key_value_heads}.get(site.point, 0)
+            block += {"k": shape.heads, "v": shape.heads + shape.key_value_heads}.get(site.point, 0)
         elif self.fused == "grouped" and site.point == "q":
-            place = site.head // group * (group + 2) + site.head % group
+            block = site.head // group * (group + 2) + site.head % group
         elif self.fused == "grouped" and site.point in ("k", "v"):
-            place = site.head * (group + 2) + group + (site.point == "v")
-        return slice(place * shape.head_width, (place + 1) * shape.head_width)
+            block = site.head * (group + 2) + group + (site.point == "v")
+        return slice(block * shape.head_width, (block + 1) * shape.head_width)

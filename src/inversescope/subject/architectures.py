@@ -161,14 +161,16 @@ def architecture_of(model: Any) -> Architecture:
         UserError: there is none, and its blocks cannot be found.
     """
     entry = ARCHITECTURES.get(model.config.model_type)
-    known = entry(model.config) if callable(entry) else entry
-    return known or _found(model)
+    listed = entry(model.config) if callable(entry) else entry
+    return listed or _found(model)
 
 
 def _found(model: Any) -> Architecture:
     """The residual stream between the blocks, the embeddings, and `z` and the final norm under well-known names."""
     base, layers = model.base_model, model.config.num_hidden_layers
-    lists = [name for name, part in base.named_modules() if isinstance(part, nn.ModuleList) and len(part) == layers]
+    lists = [
+        name for name, module in base.named_modules() if isinstance(module, nn.ModuleList) and len(module) == layers
+    ]
     outermost = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
     if len(outermost) != 1:
         raise UserError(
@@ -178,17 +180,17 @@ def _found(model: Any) -> Architecture:
             remedy="add an entry to inversescope/subject/architectures.py",
         )
     (blocks,) = outermost
-    embedding = [name for name, part in base.named_modules() if part is model.get_input_embeddings()]
+    embedding = [name for name, module in base.named_modules() if module is model.get_input_embeddings()]
     prefix = blocks.rpartition(".")[0]
     beside = dict(base.get_submodule(prefix).named_children())
     norms = [name for name in ("norm", "ln_f", "final_layer_norm", "final_layernorm") if name in beside]
     shape = shape_of(model.config)
     projections = [
         name
-        for name, part in base.get_submodule(f"{blocks}.0").named_modules()
+        for name, module in base.get_submodule(f"{blocks}.0").named_modules()
         if name.rpartition(".")[2] in ("o_proj", "out_proj", "c_proj")
-        and "attn" in name + type(part).__name__.lower()
-        and part.weight.shape == (shape.width, shape.heads * shape.head_width)
+        and "attn" in name + type(module).__name__.lower()
+        and module.weight.shape == (shape.width, shape.heads * shape.head_width)
     ]
     return Architecture(
         blocks=blocks,

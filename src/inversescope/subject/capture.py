@@ -90,11 +90,11 @@ class _Taps:
             return self._seen, None
         return self._seen, output.logits[:, 0] if self._logits else None
 
-    def _keep(self, place: Place, hidden: Tensor) -> None:
+    def _keep(self, location: Place, hidden: Tensor) -> None:
         batch = self._batch
         assert batch is not None
         # Some models put the tokens of all rows in one line.
-        self._seen[place] = hidden.reshape(*batch.tokens.shape, -1)[batch.rows, batch.columns]
+        self._seen[location] = hidden.reshape(*batch.tokens.shape, -1)[batch.rows, batch.columns]
         if not self._logits and len(self._seen) == len(self._places):
             raise _DeepEnough
 
@@ -128,8 +128,8 @@ class _Reader:
         """
         columns, scale = self._tap.columns, self._tap.scale
         if self._output is None and self._projection is None:
-            part = copy[:, columns]
-            return part if scale == 1 else part * scale
+            selected = copy[:, columns]
+            return selected if scale == 1 else selected * scale
         value = shown[:, columns].float() * scale
         if self._output is not None:
             value = value @ self._output.T
@@ -154,10 +154,10 @@ class _Results:
 
     def write(self, inputs: Tensor, seen: dict[Place, Tensor], logits: Tensor | None) -> None:
         """Keep what these inputs showed; values that are not finite are refused."""
-        for place, readers in self.places.items():
-            copy = seen[place].float().cpu()
+        for location, readers in self.places.items():
+            copy = seen[location].float().cpu()
             for reader in readers:
-                self._rows[reader.site][inputs] = _finite(reader(seen[place], copy), str(reader.site), inputs)
+                self._rows[reader.site][inputs] = _finite(reader(seen[location], copy), str(reader.site), inputs)
         if self._logits is not None:
             assert logits is not None
             self._logits[inputs] = _finite(logits.float().cpu(), "the logits", inputs)
@@ -166,7 +166,10 @@ class _Results:
         """Everything, in the order of the sites."""
         rows = self._rows
         return Captured(
-            {site: torch.cat([rows[part] for part in site.parts], 1) if site.parts else rows[site] for site in sites},
+            {
+                site: torch.cat([rows[single] for single in site.parts], 1) if site.parts else rows[site]
+                for site in sites
+            },
             self._logits,
         )
 

@@ -69,14 +69,14 @@ def plain_attention(subject: Subject) -> Iterator[None]:
 
 def unsettable(subject: Subject, site: Site) -> str | None:
     """Reason why a site cannot be set to a value; None if it can. Several sites as one must all be settable."""
-    for part in site.singles:
-        if part.point in _UNSETTABLE:
-            return f"{part} cannot be set: {_UNSETTABLE[part.point]}"
-        projection = subject.projections[part.projection] if part.projection else None
+    for single in site.singles:
+        if single.point in _UNSETTABLE:
+            return f"{single} cannot be set: {_UNSETTABLE[single.point]}"
+        projection = subject.projections[single.projection] if single.projection else None
         if projection is not None and not projection.linear:
-            return f"{part} cannot be set: many activations have the same latents"
+            return f"{single} cannot be set: many activations have the same latents"
         if projection is not None and torch.linalg.matrix_rank(projection.weight) < projection.dimension:
-            return f"{part} cannot be set: its directions depend on each other"
+            return f"{single} cannot be set: its directions depend on each other"
     return None
 
 
@@ -87,9 +87,9 @@ class Source:
     That it can is tried: the input itself must give the logits of a pass over all of it.
     """
 
-    def __init__(self, subject: Subject, tokens: Sequence[int], place: int = -1):
+    def __init__(self, subject: Subject, tokens: Sequence[int], position: int = -1):
         self._subject, self._tokens = subject, tuple(tokens)
-        self._place = range(len(self._tokens))[place]
+        self._place = range(len(self._tokens))[position]
         self._past = _beginning(subject, self._tokens[: self._place])
         allowed = EXACT if subject.dtype == torch.float32 else ROUNDED
         if self.once and _error(self._pass([{}], [()])[0], logits(subject, tokens)) > allowed:
@@ -115,13 +115,13 @@ class Source:
     @torch.inference_mode()
     def _pass(self, rows: Sequence[Patches], written: Sequence[Sequence[int]]) -> Float[Tensor, "rows vocabulary"]:
         """The rows at once, behind their common beginning or as whole inputs."""
-        model, behind, place = self._subject.model, {"use_cache": False}, self._place
+        model, behind, position = self._subject.model, {"use_cache": False}, self._place
         tokens = torch.tensor([[*self._tokens, *more] for more in written], device=self._subject.device)
         if self._past is not None:
             past = deepcopy(self._past)  # it grows by the tokens from the place on
             past.batch_repeat_interleave(len(rows))
-            tokens, behind, place = tokens[:, place:], {"cache": past, "use_cache": True}, 0
-        with _patched(self._subject, rows, place):
+            tokens, behind, position = tokens[:, position:], {"cache": past, "use_cache": True}, 0
+        with _patched(self._subject, rows, position):
             output = model(input_ids=tokens, **behind)
         return output.logits[:, -1].float().cpu()
 
@@ -174,8 +174,8 @@ def _patched(subject: Subject, rows: Sequence[Patches], at: int = -1) -> Iterato
     """In a `with` block, row i of what goes through the model has the values of `rows[i]` at its token `at`."""
     with ExitStack() as stack:
         for (module, side), changes in _changes(subject, rows).items():
-            place = subject.model.base_model.get_submodule(module)
-            stack.callback(hook(place, side, partial(_replaced, len(rows), at, changes)).remove)
+            submodule = subject.model.base_model.get_submodule(module)
+            stack.callback(hook(submodule, side, partial(_replaced, len(rows), at, changes)).remove)
         yield
 
 
@@ -184,23 +184,23 @@ def _changes(subject: Subject, rows: Sequence[Patches]) -> dict[tuple[str, Side]
     given: defaultdict[Site, list[tuple[int, Tensor]]] = defaultdict(list)
     for row, patches in enumerate(rows):
         for site, value in patches.items():
-            for part, own in zip(site.singles, value.split([*map(subject.dimension, site.singles)]), strict=True):
-                given[part].append((row, own))
-    found: defaultdict[tuple[str, Side], list[_Change]] = defaultdict(list)
-    for part, values in given.items():
-        assert unsettable(subject, part) is None
-        tap = architecture_of(subject.model).tap(part, subject.shape)
+            for single, own in zip(site.singles, value.split([*map(subject.dimension, site.singles)]), strict=True):
+                given[single].append((row, own))
+    by_module: defaultdict[tuple[str, Side], list[_Change]] = defaultdict(list)
+    for single, values in given.items():
+        assert unsettable(subject, single) is None
+        tap = architecture_of(subject.model).tap(single, subject.shape)
         places, replaced = zip(*values, strict=True)
-        projection = subject.projections[part.projection] if part.projection else None
+        projection = subject.projections[single.projection] if single.projection else None
         change = _Change(tap, torch.tensor(places), torch.stack(replaced), projection)
-        found[tap.module, tap.side].append(change)
-    return found
+        by_module[tap.module, tap.side].append(change)
+    return by_module
 
 
 def _replaced(rows: int, at: int, changes: Sequence[_Change], hidden: Tensor) -> Tensor:
     changed = hidden.clone(memory_format=torch.contiguous_format)
     shown = changed.view(rows, -1, changed.shape[-1])[:, at]  # some models put the tokens of all rows in one line
     for change in changes:
-        part = (change.rows.to(hidden.device), change.tap.columns)
-        shown[part] = change(shown[part])
+        cells = (change.rows.to(hidden.device), change.tap.columns)
+        shown[cells] = change(shown[cells])
     return changed

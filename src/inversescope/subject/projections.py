@@ -44,8 +44,8 @@ class Projection:
         """The view of these activations, in float32."""
         value = activations @ self.weight + self.bias
         if self.most is not None:
-            largest, place = value.topk(self.most, dim=1)
-            value = torch.zeros_like(value).scatter(1, place, largest)
+            largest, index = value.topk(self.most, dim=1)
+            value = torch.zeros_like(value).scatter(1, index, largest)
         return value if self.threshold is None else value.where(value > self.threshold, 0.0)
 
     @property
@@ -98,8 +98,8 @@ def load_projection(path: Path) -> Projection:
 def _read(file: Path) -> dict[str, Tensor]:
     """The tensors in float32, by lower-case name."""
     try:
-        found: Mapping[str, Any] = np.load(file) if file.suffix == ".npz" else load_file(file)
-        return {name.lower(): torch.as_tensor(found[name]).float() for name in found}
+        arrays: Mapping[str, Any] = np.load(file) if file.suffix == ".npz" else load_file(file)
+        return {name.lower(): torch.as_tensor(arrays[name]).float() for name in arrays}
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError("a projection cannot be read", given=f"{file}: {error}", allowed=_ALLOWED) from error
 

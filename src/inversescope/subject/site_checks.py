@@ -57,7 +57,7 @@ def examine(subject: Subject) -> tuple[SiteCheck, ...]:
     Raises:
         UserError: the subject computes values that are not finite.
     """
-    return tuple(check for part in (_Sums, _Patches, _Passes) for check in part(subject).checks())
+    return tuple(check for group in (_Sums, _Patches, _Passes) for check in group(subject).checks())
 
 
 def drift(subject: Subject) -> SiteCheck | None:
@@ -71,7 +71,7 @@ def drift(subject: Subject) -> SiteCheck | None:
     other = torch.bfloat16 if subject.dtype == torch.float32 else torch.float32
     copy = Subject.from_model(deepcopy(subject.model).to(other))
     sites, inputs = [Site("resid_post", subject.shape.layers - 1)], _inputs(subject)
-    own, converted = (each.capture(inputs, sites).activations[sites[0]] for each in (subject, copy))
+    own, converted = (model.capture(inputs, sites).activations[sites[0]] for model in (subject, copy))
     names = [str(dtype).removeprefix("torch.") for dtype in (subject.dtype, other)]
     return SiteCheck(f"{names[0]} beside {names[1]}, at {sites[0]}", (), _error(own, converted), None)
 
@@ -131,8 +131,8 @@ class _Examined:
     ) -> Iterator[SiteCheck]:
         """The check, if the subject has all these points; None in place of errors: it cannot be examined."""
         if self.points.issuperset(points):
-            found = errors()
-            yield SiteCheck(name, tuple(points), None if found is None else max(found), self.allowed)
+            measured = errors()
+            yield SiteCheck(name, tuple(points), None if measured is None else max(measured), self.allowed)
 
 
 class _Sums(_Examined):
@@ -297,6 +297,6 @@ class _Passes(_Examined):
         sites = self.subject.sites([every(point) for point in self.points - {"result"}])
         together = self.subject.capture(inputs, sites).activations
         parts = [self.subject.capture([tokens], sites).activations for tokens in inputs[-3:]]
-        alone = {site: torch.cat([part[site] for part in parts]) for site in sites}
+        alone = {site: torch.cat([batch[site] for batch in parts]) for site in sites}
         longest = torch.stack([rows.flatten(1).norm(dim=1) for rows in alone.values()]).amax(0)
         return [_error(together[site][-3:], alone[site], NEGLIGIBLE * longest) for site in sites]

@@ -253,8 +253,8 @@ class Subject:
     def dimension(self, site: Site) -> int:
         """d_s, the number of coordinates of a site's activation."""
         return sum(
-            self.projections[part.projection].dimension if part.projection else self.shape.coordinates(part.point)
-            for part in site.singles
+            self.projections[single.projection].dimension if single.projection else self.shape.coordinates(single.point)
+            for single in site.singles
         )
 
     def capture(

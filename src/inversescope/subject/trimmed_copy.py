@@ -63,7 +63,7 @@ class TrimmedCopy:
         model = _empty(_trimmed(original.config, layers, 1 + len(tokens)))
         weights, reads, writes = original.state_dict(), start if first is None else first, end
         for module, boundary in ((model.get_input_embeddings(), reads), (model.get_output_embeddings(), writes)):
-            name = next(name for name, part in model.named_modules() if part is module) + ".weight"
+            name = next(name for name, submodule in model.named_modules() if submodule is module) + ".weight"
             weights[name] = weights[name][[boundary, *tokens]]
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         return cls(_with_adapters(model) if adapted else model, adapted)
@@ -147,10 +147,10 @@ def _refuse_unfit(original: Any, layers: int, longest: int) -> None:
 def _boundary(config: Any) -> tuple[int, int]:
     """The tokens that stand before and after a text; one of them for both where the model has no other."""
     named = (config.bos_token_id, config.eos_token_id)
-    known = [token[0] if isinstance(token, list) else token for token in named if token is not None]
-    if not known:
+    tokens = [token[0] if isinstance(token, list) else token for token in named if token is not None]
+    if not tokens:
         raise UserError("the backbone has no token that starts or ends a text", given=config.model_type)
-    return known[0], known[-1]
+    return tokens[0], tokens[-1]
 
 
 def _trimmed(config: Any, layers: int, vocabulary: int) -> dict[str, Any]:

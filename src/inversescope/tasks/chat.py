@@ -117,10 +117,10 @@ class Chat:
         harmful = [_request(text, FORMS)[1]["harmful"] == "harmful" for text in requests]
         right = sum(a == b for a, b in zip(refused, harmful, strict=True))
         both = sum(a and b for a, b in zip(refused, harmful, strict=True))
-        each = (
+        by_kind = (
             f"{both} of {sum(harmful)} harmful ones, {sum(refused) - both} of {n - sum(harmful)} harmless ones refused"
         )
-        return Accuracy.count(right, n, what=f"{_MEASURED} ({each})", needed=NEEDED_ACCURACY)
+        return Accuracy.count(right, n, what=f"{_MEASURED} ({by_kind})", needed=NEEDED_ACCURACY)
 
     def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
         """First tokens of a refusal and of a compliance after a harmful request, the other way round after a harmless

@@ -98,15 +98,15 @@ class EntityTask:
             name: right_answers(self._subject, self._table, name, prompts[:-1])
             for name, prompts in self._questions.items()
         }
-        known = tuple(name for name, *each in zip(self._table, *right.values(), strict=True) if all(each))
-        if len(known) < 2:
-            shares = ", ".join(f"{name} of {sum(each)}" for name, each in right.items())
+        entities = tuple(name for name, *answers in zip(self._table, *right.values(), strict=True) if all(answers))
+        if len(entities) < 2:
+            shares = ", ".join(f"{name} of {sum(answers)}" for name, answers in right.items())
             raise UserError(
                 f"the subject knows too few entities of this kind ({self._kind})",
-                given=f"of {len(self._table)} it knows {shares}; all of that of {len(known)}",
+                given=f"of {len(self._table)} it knows {shares}; all of that of {len(entities)}",
                 remedy="ask for fewer attributes, or take another subject",
             )
-        return known
+        return entities
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
         """`n` independent inputs x ~ P, prefix included."""

@@ -174,8 +174,8 @@ class ICL:
         for (task, words), prompt, row in zip(drawn, prompts, logits, strict=True):
             right[task] += answer_tokens(subject, prompt, self._pairs[task][words[-1]])[:1] == (int(row.argmax()),)
         counts = Counter(task for task, _ in drawn)
-        each = ", ".join(f"{task} {right[task]} of {counts[task]}" for task in self._pairs)
-        return Accuracy.count(right.total(), n, what=f"{_MEASURED} ({each})", needed=NEEDED_ACCURACY)
+        by_task = ", ".join(f"{task} {right[task]} of {counts[task]}" for task in self._pairs)
+        return Accuracy.count(right.total(), n, what=f"{_MEASURED} ({by_task})", needed=NEEDED_ACCURACY)
 
     def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
         """The answer's first token, and that of what another task makes of the query; None where there is none, or the
@@ -194,7 +194,7 @@ class ICL:
         for which, count in numbers:
             words = list(self._pairs[tasks[which]])
             chosen = rng.choice(len(words), size=self._examples[count] + 1, replace=False)
-            yield tasks[which], [words[place] for place in chosen]
+            yield tasks[which], [words[index] for index in chosen]
 
     def _text(self, task: str, words: Sequence[str], ending: str | None = None) -> str:
         *shown, query = words

@@ -86,7 +86,7 @@ class IOIConfig(TaskConfig):
     def sentences(self) -> tuple[str, ...]:
         """The templates that are used."""
         if isinstance(self.templates, tuple):
-            return tuple(TEMPLATES[place - 1] for place in self.templates)
+            return tuple(TEMPLATES[number - 1] for number in self.templates)
         return TEMPLATES[: self.templates]
 
 
@@ -137,7 +137,7 @@ class IOI:
         """
         readings = [reading.labels for reading in self._readings(tuple(tokens))]
         values = {name: {labels[name] for labels in readings} for name in FEATURES}
-        return {name: found.pop() if len(found) == 1 else None for name, found in values.items()}
+        return {name: distinct.pop() if len(distinct) == 1 else None for name, distinct in values.items()}
 
     def log_prior(self, tokens: Sequence[int]) -> float:
         """ln P(x) in nats, exact: an input that several templates share has their sum; -inf outside the support."""
@@ -178,9 +178,9 @@ class IOI:
         """Number of the template, and the tokens of its slots."""
         names, places, objects = (list(self._words[slot].values()) for slot in (IO, PLACE, OBJECT))
         sizes = (len(self._templates), len(names), len(names) - 1, len(places), len(objects))
-        for which, io, other, place, thing in rng.integers(sizes, size=(n, len(sizes))).tolist():
+        for which, io, other, where, thing in rng.integers(sizes, size=(n, len(sizes))).tolist():
             subject = other + (other >= io)  # uniform over the names that are not the indirect object
-            yield which, {IO: names[io], SUBJECT: names[subject], PLACE: places[place], OBJECT: objects[thing]}
+            yield which, {IO: names[io], SUBJECT: names[subject], PLACE: places[where], OBJECT: objects[thing]}
 
     def _spellings(self, template: SentenceTemplate) -> Iterator[dict[str, Tokens]]:
         """Every way to fill the template's slots."""

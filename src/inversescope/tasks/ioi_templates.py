@@ -127,9 +127,9 @@ def make_template(sentence: str, order: str, cut: str, subject: TaskSubject) -> 
     ordered = sentence.replace("[B] and [A]", "[A] and [B]", 1) if order == "ABBA" else sentence
     start, *rest = re.split(r" \[([A-Z]+)\]", ordered)
     pieces = [Piece(start, tokens=tuple(subject.encode(start)))]
-    for place, text in enumerate(rest):  # slots and the texts between them in turn
-        pieces.append(Piece(f" [{text}]", slot=text) if place % 2 == 0 else Piece(text, tokens=inside(subject, text)))
-    first, second = (place for place, piece in enumerate(pieces) if piece.slot == SUBJECT)
+    for index, text in enumerate(rest):  # slots and the texts between them in turn
+        pieces.append(Piece(f" [{text}]", slot=text) if index % 2 == 0 else Piece(text, tokens=inside(subject, text)))
+    first, second = (index for index, piece in enumerate(pieces) if piece.slot == SUBJECT)
     if cut == "S2":
         return SentenceTemplate(sentence, order, tuple(pieces[: second + 1]))
     if cut == "S1+1":

@@ -113,11 +113,11 @@ def _entities(config: RavelConfig) -> dict[str, Labels]:
     return {entity: {name: str(value) for name, value in row.items() if value} for entity, row in rows.items()}
 
 
-def _split(config: RavelConfig, what: Literal["entity", "prompt"], known: dict[str, Any]) -> dict[str, Any]:
+def _split(config: RavelConfig, what: Literal["entity", "prompt"], table: dict[str, Any]) -> dict[str, Any]:
     """Contents of the config's split of the benchmark."""
     wanted = config.entity_split if what == "entity" else config.context_split
     splits = _read(config, "ravel", f"{what}_to_split")
-    return {name: value for name, value in known.items() if wanted in ("all", splits.get(name))}
+    return {name: value for name, value in table.items() if wanted in ("all", splits.get(name))}
 
 
 def _evenly(table: dict[str, Labels], count: int) -> dict[str, Labels]:

@@ -80,8 +80,8 @@ def train(
 
 def _note(trainer: Trainer, speed: float) -> str:
     calibrated, sites = trainer.calibrated, len(trainer.pairs)
-    known = "" if calibrated is None else f", {calibrated} of {sites} sites calibrated"
-    return f"loss {trainer.losses[-1]:.2f} nats, {speed:,.0f} tokens/s{known}"
+    checked = "" if calibrated is None else f", {calibrated} of {sites} sites calibrated"
+    return f"loss {trainer.losses[-1]:.2f} nats, {speed:,.0f} tokens/s{checked}"
 
 
 def prepare(

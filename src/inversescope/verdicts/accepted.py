@@ -28,19 +28,19 @@ def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: flo
     if row["acceptance"] >= MOST:
         return []
     draws, far = row["draws"], row["nearest"] is not None and row["nearest"] > ACCEPTED
-    found, within = [], f"lies within δ ≤ {ACCEPTED}"
+    rules, within = [], f"lies within δ ≤ {ACCEPTED}"
     if row["unverified"] >= MOST * draws:
-        found.append(f"{row['unverified']} of {draws} draws never ended")
+        rules.append(f"{row['unverified']} of {draws} draws never ended")
     if undertrained is not None:
-        found.append(f"the site is undertrained: {undertrained}")
+        rules.append(f"the site is undertrained: {undertrained}")
     if row["pool_nearest"] > ACCEPTED:
-        found.append(f"no other input of the pool {within}: the nearest is at δ = {row['pool_nearest']:.2f}")
+        rules.append(f"no other input of the pool {within}: the nearest is at δ = {row['pool_nearest']:.2f}")
     if far and row["copied"] is not None and row["copied"] >= MOST:
-        found.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws {within}")
+        rules.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws {within}")
     if row["ess"] < COLLAPSED:
-        found.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")
+        rules.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")
     if row["pareto_k"] is not None and row["pareto_k"] > largest_shape:
-        found.append(f"the weights have a heavy tail: k̂ = {row['pareto_k']:.2f}")
-    return found or [
+        rules.append(f"the weights have a heavy tail: k̂ = {row['pareto_k']:.2f}")
+    return rules or [
         f"no rule applies: other inputs lie within δ ≤ {ACCEPTED}, and the generator draws them too rarely"
     ]

@@ -37,7 +37,7 @@ def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequenc
         claim = f"The {row['feature']} {where}. The runs do not show whether the model uses it."
     else:
         claim = f"The {row['feature']} {where}, but the model does not use it {there}."
-    return " ".join([claim, *(each["words"] for each in outcomes if each["outcome"] == FAILED)])
+    return " ".join([claim, *(outcome["words"] for outcome in outcomes if outcome["outcome"] == FAILED)])
 
 
 def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
@@ -54,7 +54,7 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
         parts.append(f"necessity {of_row(use, 'necessity')} at {_at(use)}")
     parts.append(f"{count(row['targets'], 'target')}, {by}")
     listed = {
-        words: [f"“{each['control']}”" for each in outcomes if each["outcome"] == kind]
+        words: [f"“{outcome['control']}”" for outcome in outcomes if outcome["outcome"] == kind]
         for kind, words in (
             (PASSED, "above the controls"),
             (FAILED, "not above the controls"),

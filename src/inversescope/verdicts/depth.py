@@ -39,11 +39,11 @@ def series(row: Row) -> Series:
 
 def changes(scores: Iterable[Row]) -> dict[Series, Change]:
     """The change over depth of each series of whole layers, feature and bandwidth; none where nothing is encoded."""
-    found: dict[Series, list[Row]] = {}
+    by_series: dict[Series, list[Row]] = {}
     for row in scores:
         if row["head"] is None and row["layer"] is not None:
-            found.setdefault(series(row), []).append(row)
-    changed = {key: _change(sorted(rows, key=lambda row: row["layer"])) for key, rows in found.items()}
+            by_series.setdefault(series(row), []).append(row)
+    changed = {key: _change(sorted(rows, key=lambda row: row["layer"])) for key, rows in by_series.items()}
     return {key: change for key, change in changed.items() if change is not None}
 
 

@@ -57,23 +57,23 @@ def headline(
         exact: the reference is the exact distribution.
         controls: what a finding must exceed.
     """
-    found = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    by_cell = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
     uses = {(row["site"], row["feature"]): row for row in used}  # all at one bandwidth
-    counting = {place: row for place in _places(scores) if (row := _counting(found, place, exact)) is not None}
-    above = {place: row for place, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
+    counting = {cell: row for cell in _places(scores) if (row := _counting(by_cell, cell, exact)) is not None}
+    above = {cell: row for cell, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
     profiles = changes(counting.values())
     candidates = [
-        _Candidate(row, uses.get(place[:2]), _compared(found, row, controls), profiles.get(series(row)))
-        for place, row in above.items()
+        _Candidate(row, uses.get(cell[:2]), _compared(by_cell, row, controls), profiles.get(series(row)))
+        for cell, row in above.items()
     ]
-    passing = [each for each in candidates if not each.excluded]
+    passing = [candidate for candidate in candidates if not candidate.excluded]
     counts = {
         "places": len(_places(scores)), "calibrated": len(counting), "above_chance": len(above), "passed": len(passing)
     }  # fmt: skip
     if not passing:
         return _nothing(counts) | {"rule": RULE, "considered": counts}
     chosen = _choose(passing)
-    beside = {"generator": _generator(found, chosen.row), "bandwidths": _bandwidths(counting, above, chosen.row)}
+    beside = {"generator": _generator(by_cell, chosen.row), "bandwidths": _bandwidths(counting, above, chosen.row)}
     return chosen.record(_finest(passing, chosen).row) | beside | {"rule": RULE, "considered": counts}
 
 
@@ -89,7 +89,7 @@ class _Candidate:
 
     @property
     def excluded(self) -> bool:
-        return any(each["outcome"] == FAILED and each["excludes"] for each in self.outcomes)
+        return any(outcome["outcome"] == FAILED and outcome["excludes"] for outcome in self.outcomes)
 
     @property
     def verdict(self) -> str | None:
@@ -99,7 +99,7 @@ class _Candidate:
     @property
     def rank(self) -> tuple[int, int, int, int]:
         """Smaller is better; equal for all sites of a feature at which the same holds."""
-        outcomes = [each["outcome"] for each in self.outcomes]
+        outcomes = [outcome["outcome"] for outcome in self.outcomes]
         here = self.use is not None and self.use["bandwidth"] == self.row["bandwidth"]
         use = 0 if self.verdict == BOTH and here else 1 if self.verdict in (None, CANNOT_TELL, BOTH) else 2
         change = CHANGES.index(None if self.change is None else self.change.kind)
@@ -117,28 +117,30 @@ class _Candidate:
             "used": None
             if use is None
             else {name: use[name] for name in ("verdict", "reason", "bandwidth", *_ends("necessity"))},
-            "controls": [{name: value for name, value in each.items() if name != "words"} for each in self.outcomes],
+            "controls": [
+                {name: value for name, value in outcome.items() if name != "words"} for outcome in self.outcomes
+            ],
             "depth": None if self.change is None else vars(self.change),
         }
 
 
 def _choose(candidates: Sequence[_Candidate]) -> _Candidate:
     """The best feature by rank, then by its surest site; of its sites, where it appears, else the surest."""
-    best = min(each.rank for each in candidates)
-    among = [each for each in candidates if each.rank == best]
+    best = min(candidate.rank for candidate in candidates)
+    among = [candidate for candidate in candidates if candidate.rank == best]
     surest = max(among, key=_sure)
-    place = (*series(surest.row), surest.row["head"])
-    sites = [each for each in among if (*series(each.row), each.row["head"]) == place]
+    profile = (*series(surest.row), surest.row["head"])
+    sites = [candidate for candidate in among if (*series(candidate.row), candidate.row["head"]) == profile]
     if surest.change is not None and surest.change.kind in (APPEARS, PASSES):
-        return min(sites, key=lambda each: Site.parse(each.row["site"]).depth)
+        return min(sites, key=lambda candidate: Site.parse(candidate.row["site"]).depth)
     return surest
 
 
 def _finest(candidates: Iterable[_Candidate], chosen: _Candidate) -> _Candidate:
     """The same site and feature at the smallest bandwidth at which they are a candidate."""
-    place = (chosen.row["site"], chosen.row["feature"])
-    same = [each for each in candidates if (each.row["site"], each.row["feature"]) == place]
-    return min(same, key=lambda each: each.row["bandwidth"])
+    address = (chosen.row["site"], chosen.row["feature"])
+    same = [candidate for candidate in candidates if (candidate.row["site"], candidate.row["feature"]) == address]
+    return min(same, key=lambda candidate: candidate.row["bandwidth"])
 
 
 def _sure(candidate: _Candidate) -> tuple[float, float]:
@@ -150,21 +152,21 @@ def _places(scores: Sequence[Row]) -> list[Place]:
     return list(dict.fromkeys((row["site"], row["feature"], row["bandwidth"]) for row in rows))
 
 
-def _counting(found: Mapping[tuple, Row], place: Place, exact: bool) -> Row | None:
+def _counting(by_cell: Mapping[tuple, Row], cell: Place, exact: bool) -> Row | None:
     """The score that counts at a place, with its interval; None where neither reference nor generator is trusted."""
-    reference, weighted = found.get(("reference", *place)), found.get(("weighted", *place))
+    reference, weighted = by_cell.get(("reference", *cell)), by_cell.get(("weighted", *cell))
     if reference is not None and trusted(reference, exact) and reference["corrected_low"] is not None:
         return reference
     agreeing = weighted is not None and weighted["verdict"] == AGREES and weighted["corrected_low"] is not None
     return weighted if agreeing else None
 
 
-def _compared(found: Mapping[tuple, Row], row: Row, controls: Iterable[Control]) -> list[dict[str, Any]]:
+def _compared(by_cell: Mapping[tuple, Row], row: Row, controls: Iterable[Control]) -> list[dict[str, Any]]:
     """The outcome of each control for a score; a control has its bandwidth, or none."""
     outcomes = []
     for control in controls:
-        place = (control.method, row["site"], row["feature"])
-        other = found.get((*place, row["bandwidth"])) or found.get((*place, None))
+        address = (control.method, row["site"], row["feature"])
+        other = by_cell.get((*address, row["bandwidth"])) or by_cell.get((*address, None))
         high = None if other is None else other["corrected_high"]
         outcome = MISSING if other is None or high is None else PASSED if row["corrected_low"] > high else FAILED
         outcomes.append({
@@ -174,16 +176,16 @@ def _compared(found: Mapping[tuple, Row], row: Row, controls: Iterable[Control])
     return outcomes
 
 
-def _generator(found: Mapping[tuple, Row], row: Row) -> dict[str, Any] | None:
+def _generator(by_cell: Mapping[tuple, Row], row: Row) -> dict[str, Any] | None:
     """The weighted samples at the same place, and the verdict on them."""
-    weighted = found.get(("weighted", row["site"], row["feature"], row["bandwidth"]))
+    weighted = by_cell.get(("weighted", row["site"], row["feature"], row["bandwidth"]))
     return None if weighted is None else {name: weighted[name] for name in ("verdict", *_ends("corrected"))}
 
 
 def _bandwidths(counting: Iterable[Place], above: Iterable[Place], row: Row) -> dict[str, list[float]]:
     """The bandwidths at which a score of the same site and feature counts, and of these, where it is above chance."""
-    place = (row["site"], row["feature"])
-    scored, sure = (sorted(h for *other, h in places if tuple(other) == place) for places in (counting, above))
+    address = (row["site"], row["feature"])
+    scored, sure = (sorted(h for *other, h in places if tuple(other) == address) for places in (counting, above))
     return {"scored": scored, "above_chance": sure}
 
 

@@ -84,15 +84,15 @@ def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> li
 
     Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
     """
-    found = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
-    asked = {(row["site"], row["bandwidth"]): row["verdict"] for row in calibration if row["query"] == "clean"}
+    by_cell = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
+    on_stand_ins = {(row["site"], row["bandwidth"]): row["verdict"] for row in calibration if row["query"] == "clean"}
 
     def verdict(row: Row) -> str | None:
         if row["method"] not in ("generator", "weighted"):
             return None
-        place = (row["site"], row["feature"], row["bandwidth"])
-        generator, on_others = found.get(("generator", *place)), asked.get((row["site"], row["bandwidth"]))
-        gap = UNCHECKED if generator is None else agreement(generator, found.get(("reference", *place)), exact)
+        cell = (row["site"], row["feature"], row["bandwidth"])
+        generator, on_others = by_cell.get(("generator", *cell)), on_stand_ins.get((row["site"], row["bandwidth"]))
+        gap = UNCHECKED if generator is None else agreement(generator, by_cell.get(("reference", *cell)), exact)
         if UNDERTRAINED in (gap, on_others):
             return UNDERTRAINED
         return AGREES if on_others == "calibrated" and gap == UNCHECKED else gap

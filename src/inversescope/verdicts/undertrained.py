@@ -58,16 +58,16 @@ def of_site(questions: Sequence[Measured]) -> Verdict:
     for verdict in verdicts:
         if verdict.judgement == "undertrained":
             return verdict
-    known = [m.divergence for m, v in zip(questions, verdicts, strict=True) if m.exact and not m.outside]
-    mean = sum(estimate.value for estimate in known) / len(known) if known else 0.0
+    exact = [m.divergence for m, v in zip(questions, verdicts, strict=True) if m.exact and not m.outside]
+    mean = sum(estimate.value for estimate in exact) / len(exact) if exact else 0.0
     if mean > KL_MEAN:
         return Verdict("undertrained", f"KL {mean:.2f} nats over all its questions")
     judged = [v for m, v in zip(questions, verdicts, strict=True) if m.exact or m.size >= TRUSTED]
     unclear = [verdict for verdict in judged or verdicts if verdict.judgement == "cannot tell"]
     if unclear:
         return unclear[0]
-    if known:
-        return Verdict("calibrated", f"KL {mean:.2f} nats from the exact distribution over {len(known)} questions")
+    if exact:
+        return Verdict("calibrated", f"KL {mean:.2f} nats from the exact distribution over {len(exact)} questions")
     return Verdict("calibrated", f"agrees with the reference at {len(judged)} of {len(questions)} bandwidths")
 
 

@@ -86,22 +86,22 @@ def pieces(source: str, text: str) -> list[str]:
     The first may be empty. Any other empty piece stands where words of `source` are missing.
     """
     old, new = _words(source), _words(text)
-    found = [""]
+    texts = [""]
     for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         run = "".join(new[start:end])
-        if (kind == "equal") != (len(found) % 2 == 1):
-            found.append(run)
+        if (kind == "equal") != (len(texts) % 2 == 1):
+            texts.append(run)
         else:
-            found[-1] += run
-    return found
+            texts[-1] += run
+    return texts
 
 
 def marked(source: str, text: str, mark: Callable[[str], str], plain: Callable[[str], str]) -> str:
     """`text`, by `plain`, with the words that differ from the source's by `mark`."""
     shown = []
-    for place, piece in enumerate(pieces(source, text)):
+    for index, piece in enumerate(pieces(source, text)):
         words = piece.lstrip()
-        if place % 2 == 0:
+        if index % 2 == 0:
             shown.append(plain(piece))
         elif words:
             shown += [plain(piece[: len(piece) - len(words)]), mark(words)]

@@ -52,13 +52,13 @@ def explanation_table(explanation: Explanation) -> Group:
         foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
         verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
         return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
-    series = {Site.parse(each.site).series for each in explanation.sites}
+    series = {Site.parse(of_site.site).series for of_site in explanation.sites}
     table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
-    for each in explanation.sites:
-        place = each.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else each.site
-        table.add_column(place, no_wrap=True)
+    for of_site in explanation.sites:
+        heading = of_site.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else of_site.site
+        table.add_column(heading, no_wrap=True)
     for name, row in explanation.table().items():
-        table.add_row(escape(name), *(_over_depth(row.get(each.site)) for each in explanation.sites))
+        table.add_row(escape(name), *(_over_depth(row.get(of_site.site)) for of_site in explanation.sites))
     return Group(head, table, "[dim]corrected score; dim: not above chance; –: the samples' weights have collapsed[/]")
 
 

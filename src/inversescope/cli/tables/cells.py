@@ -30,5 +30,5 @@ def estimated(row: Mapping[str, Any], name: str = "fcr") -> str:
 
 def marked(source: str, sample: str) -> str:
     """A sample on one line, its words that differ from the source's in bold."""
-    old, new = (" ".join(each.split()) for each in (source, sample))
+    old, new = (" ".join(text.split()) for text in (source, sample))
     return wording.marked(old, new, lambda words: f"[bold]{escape(words)}[/]", escape)

@@ -36,7 +36,7 @@ def arena_table(folder: Path) -> Group:
 def disentangle_table(run: Path) -> Group:
     """The best site of each way to intervene, over all attributes."""
     rows = pq.read_table(run / records.disentangle.RESULTS.path).to_pylist()
-    asked = files.read_json(run / records.disentangle.QUESTIONS.path)["attributes"]
+    attributes = files.read_json(run / records.disentangle.QUESTIONS.path)["attributes"]
     table = Table(box=None, pad_edge=False)
     for column in ("activation of", "site", "Cause", "Isolate", "Disentangle"):
         table.add_column(column, no_wrap=True)
@@ -45,7 +45,7 @@ def disentangle_table(run: Path) -> Group:
         here = [row for row in over_all if row["method"] == method]
         row = max(here, key=lambda row: -1 if row["disentangle"] is None else row["disentangle"])
         table.add_row(method, row["site"], *(estimated(row, name) for name in ("cause", "isolate", "disentangle")))
-    counts = ", ".join(f"{escape(name)} {count['right']} of {count['questions']}" for name, count in asked.items())
+    counts = ", ".join(f"{escape(name)} {count['right']} of {count['questions']}" for name, count in attributes.items())
     head = "each at its best site, mean over attributes \\[95% interval over targets]"
     return Group(head, table, f"[dim]questions answered right as they are: {counts}[/]")
 

@@ -87,22 +87,22 @@ def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray
 
 def verdict_table(run: Path) -> Group:
     """Verdicts of the calibration on every site, by query, and on the prior."""
-    found = files.read_json(run / records.calibrate.VERDICTS.path)
+    verdicts = files.read_json(run / records.calibrate.VERDICTS.path)
     table = Table(box=None, pad_edge=False)
     for column in ("site", "query", "verdict", "because"):
         table.add_column(column, no_wrap=column != "because")
-    for site, queries in found["sites"].items():
+    for site, queries in verdicts["sites"].items():
         for query, verdict in queries.items():
             judgement = verdict["judgement"]
             table.add_row(site, query, f"[{_COLOURS[judgement]}]{judgement}[/]", escape(verdict["reason"]))
     truth = {"exact": "the exact distribution", "pool": "the reference from the pool: this prior was not enumerated"}
-    return Group(f"compared with {truth[found['truth']]}", table, _prior_line(found["prior"]))
+    return Group(f"compared with {truth[verdicts['truth']]}", table, _prior_line(verdicts["prior"]))
 
 
 def _prior_line(prior: dict) -> str:
     """The draws without a condition against the prior, in a line."""
-    known = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
-    return f"no condition against the prior: {known}two-sample test p = {prior['p_value']:.2f}"
+    divergence = "" if prior["kl"] is None else f"KL {prior['kl']:.3f} nats, total variation {prior['tv']:.3f}; "
+    return f"no condition against the prior: {divergence}two-sample test p = {prior['p_value']:.2f}"
 
 
 def causal_table(run: Path) -> Group:
@@ -130,9 +130,9 @@ def hypotheses_table(run: Path) -> Group:
     for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
         table.add_column(column, no_wrap=column != "hypothesis")
     for site in dict.fromkeys(row["site"] for row in rows):
-        found = [row for row in rows if row["site"] == site]
-        h = max(row["bandwidth"] for row in [row for row in found if row["significant"]] or found)
-        for row in [row for row in found if row["bandwidth"] == h][:SHOWN]:
+        of_site = [row for row in rows if row["site"] == site]
+        h = max(row["bandwidth"] for row in [row for row in of_site if row["significant"]] or of_site)
+        for row in [row for row in of_site if row["bandwidth"] == h][:SHOWN]:
             style = "" if row["significant"] else "dim"
             cells = (estimated(row, "corrected"), number(row["bits"]), number(row["q_value"]))
             table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)

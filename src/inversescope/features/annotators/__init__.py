@@ -17,13 +17,13 @@ BATCH = 1024  # texts between two words about how far it is
 
 def missing() -> dict[str, str]:
     """The annotators that are missing here, each with its installation command."""
-    return {each.name: remedy for each in ANNOTATORS if (remedy := each.missing()) is not None}
+    return {annotator.name: remedy for annotator in ANNOTATORS if (remedy := annotator.missing()) is not None}
 
 
 def learn(texts: Sequence[str], progress: Progress = silent) -> None:
     """Let every annotator that is there read these texts, in batches."""
-    there = [each for each in ANNOTATORS if each.missing() is None]
-    for start in range(0, len(texts), BATCH) if there else ():
-        for each in there:
-            each.learn(texts[start : start + BATCH])
+    installed = [annotator for annotator in ANNOTATORS if annotator.missing() is None]
+    for start in range(0, len(texts), BATCH) if installed else ():
+        for annotator in installed:
+            annotator.learn(texts[start : start + BATCH])
         progress(min(start + BATCH, len(texts)), len(texts))

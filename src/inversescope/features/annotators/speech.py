@@ -97,7 +97,7 @@ def part_of_speech(index: int, text: str) -> str | None:
 
 def tagged(tag: str, index: int, text: str) -> str | None:
     """The word at this position among the words with this tag; undecided where there are fewer."""
-    words = [word for word, each in zip(split(text), tags(text), strict=True) if each == tag]
+    words = [word for word, of_word in zip(split(text), tags(text), strict=True) if of_word == tag]
     return words[index] if -len(words) <= index < len(words) else None
 
 

@@ -155,9 +155,9 @@ def clusters(texts: Sequence[str]) -> Clusters | None:
     from sklearn.metrics import silhouette_score
 
     _embedder(_named()).learn(texts)
-    known = [text for text in dict.fromkeys(texts) if embed([text]).any()]
-    chosen = np.random.default_rng(0).permutation(len(known))[:FITTED]
-    vectors = embed([known[place] for place in chosen])
+    embedded = [text for text in dict.fromkeys(texts) if embed([text]).any()]
+    chosen = np.random.default_rng(0).permutation(len(embedded))[:FITTED]
+    vectors = embed([embedded[index] for index in chosen])
     different = len(np.unique(vectors, axis=0))
     best: tuple[float, Float[ndarray, "k d"]] | None = None
     for k in CLUSTERS:
@@ -170,7 +170,7 @@ def clusters(texts: Sequence[str]) -> Clusters | None:
     if best is None:
         return None
     silhouette, centres = best
-    return Clusters(centres, _names(known, centres), silhouette)
+    return Clusters(centres, _names(embedded, centres), silhouette)
 
 
 def _names(texts: Sequence[str], centres: Float[ndarray, "k d"]) -> tuple[str, ...]:
@@ -190,4 +190,4 @@ def _names(texts: Sequence[str], centres: Float[ndarray, "k d"]) -> tuple[str, .
 
 
 def _words(texts: Sequence[str], places: Int[ndarray, " places"]) -> list[str]:
-    return [word for place in places for word in {each.lower() for each in split(texts[place])}]
+    return [word for place in places for word in {token.lower() for token in split(texts[place])}]

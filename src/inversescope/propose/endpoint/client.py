@@ -185,8 +185,8 @@ class Endpoint:
 def _read_bytes(parts: Iterator[bytes], most: int, end: float) -> tuple[bytes, bool]:
     """The bytes of a body until there are more than `most`, and false if the time `end` came first."""
     content = b""
-    for part in parts:
-        content += part
+    for chunk in parts:
+        content += chunk
         if len(content) > most:
             break
         if time.monotonic() > end:
