@@ -36,7 +36,7 @@ METHODS = ("generator", "weighted", "reference", "nearest", "shuffled", "no cond
 
 @dataclass(frozen=True)
 class Shape:
-    """What the synthetic run covers. `defined=False` leaves every score and distance undefined."""
+    """Extent of the synthetic run. `defined=False` leaves every score and distance undefined."""
 
     layers: int = 30
     heads: int = 9
@@ -309,7 +309,7 @@ def _quality(shape: Shape) -> list[dict]:
 
 
 def _by_distance(shape: Shape) -> list[dict]:
-    """What a site encodes falls from there to below chance; the last bin is open."""
+    """Consistency falls from the encoded score to below chance; the last bin is open."""
     rows = []
     for site, feature, place in product(shape.sites, shape.features, range(2, 20)):
         chance = FEATURES.get(feature, (0.1, 0, 0))[0]

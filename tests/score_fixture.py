@@ -45,7 +45,7 @@ class Draws:
 def write_records(
     run: Path, pool: Sequence[Label], targets: Sequence[Label], draws: Sequence[Draws], distances: ndarray
 ) -> None:
-    """What the steps before `score` leave, for the feature `f`; `distances` is [pool, targets], the same at all sites
+    """Records of the steps before `score`, for the feature `f`; `distances` is [pool, targets], the same at all sites
     that are drawn for. Where there are no edits, each target has a far one of its own label.
     """
     sites = list(dict.fromkeys(each.site for each in draws))

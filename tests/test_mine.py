@@ -53,7 +53,7 @@ Drawn = Sequence[Sequence[str | None]]  # the samples of each target
 
 
 def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites: Sequence[Drawn]) -> None:
-    """What the miner reads: at each of several sites, samples of every target, all alike in weight."""
+    """Records for the miner: at each of several sites, samples of every target, all alike in weight."""
     inputs = [
         {"split": split, "row": row, "tokens": [len(split), row], "text": text, "probability": None}
         for split, texts in (("pool", pool), ("target", targets))

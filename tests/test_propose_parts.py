@@ -164,7 +164,7 @@ def test_probes_ask_for_words_that_some_have_and_some_have_not():
 
 
 def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
-    """What `read_split` reads: two bandwidths, at the smaller of which all weight is on one sample."""
+    """Records for `read_split`: two bandwidths, at the smaller of which all weight is on one sample."""
     rng = np.random.default_rng(0)
     places = [*(("pool", row) for row in range(20)), *(("target", row) for row in range(targets))]
     inputs = [

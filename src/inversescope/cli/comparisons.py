@@ -113,11 +113,12 @@ def compare(
         if len(values) > 2:
             raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
     from inversescope.cli.tables.runs import comparison_table
-    from inversescope.score.compare import consistency
+    from inversescope.score.compare import compared, consistency
 
     sides = [(method[i], site[i], bandwidth[i]) for i in (0, -1)]
-    rates = [consistency(run, *side[:2], feature, side[2]).rates for side in sides]
-    Console(highlight=False).print(comparison_table(feature, [f"{x}, {s}, h = {h:g}" for x, s, h in sides], rates))
+    names = [f"{x}, {s}, h = {h:g}" for x, s, h in sides]
+    one, other = (consistency(run, x, s, feature, h).rates for x, s, h in sides)
+    Console(highlight=False).print(comparison_table(feature, names, compared(one, other)))
 
 
 @app.command()

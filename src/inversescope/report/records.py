@@ -114,7 +114,7 @@ def load(run: Path) -> Records:
 def _used(run: Path) -> list[Row]:
     """Verdicts on each site and feature, beside the effects that were measured."""
     measured = {(row["site"], row["feature"]): {name: row[name] for name in _MEASURED} for row in _rows(run, _EFFECTS)}
-    return [row | measured[row["site"], row["feature"]] for row in _rows(run, _USED)]
+    return [{**row, **measured[row["site"], row["feature"]]} for row in _rows(run, _USED)]
 
 
 def _on_request(run: Path, record: records.Table) -> list[Row]:
@@ -122,7 +122,7 @@ def _on_request(run: Path, record: records.Table) -> list[Row]:
     return _rows(run, record) if files.finished((run / record.path).parent) else []
 
 
-def _rows(run: Path, record: records.Table) -> list[dict[str, Any]]:
+def _rows(run: Path, record: records.Table) -> list[Row]:
     return _table(run, record).to_pylist()
 
 

@@ -15,6 +15,8 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.score.feature import own_share, reliable_shares
+from inversescope.stats import intervals, resampling
+from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size
 
@@ -26,6 +28,34 @@ class Consistency(NamedTuple):
 
     rates: Float[ndarray, " targets"]
     sizes: Float[ndarray, " targets"]
+
+
+class Compared(NamedTuple):
+    """Two sides on the same targets: mean consistency and number of targets of each, of their difference, and the
+    p-value of the sign test.
+    """
+
+    means: tuple[Estimate, Estimate]
+    targets: tuple[int, int]
+    difference: Estimate
+    shared: int
+    p_value: float
+
+
+def compared(one: Float[ndarray, " targets"], other: Float[ndarray, " targets"]) -> Compared:
+    """The comparison of two consistencies, target by target."""
+    difference = one - other
+    return Compared(
+        (intervals.mean(one, 0, 1), intervals.mean(other, 0, 1)),
+        (_defined(one), _defined(other)),
+        intervals.paired(one, other),
+        _defined(difference),
+        resampling.sign_test(difference, np.random.default_rng(0)),
+    )
+
+
+def _defined(values: Float[ndarray, " targets"]) -> int:
+    return int((~np.isnan(values)).sum())
 
 
 def consistency(run: Path, method: str, site: str, feature: str, bandwidth: float) -> Consistency:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy import ndarray
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -17,9 +16,12 @@ from rich.text import Text
 from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
-from inversescope.stats import design, intervals, resampling
+from inversescope.stats import design
 from inversescope.verdicts import SIGNIFICANT
 from inversescope.verdicts.wording import number, short, small
+
+if TYPE_CHECKING:
+    from inversescope.score.compare import Compared
 
 SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
@@ -73,15 +75,14 @@ def power_table(rate: float, alike: float, width: float) -> Group:
     "interval is this over (1 − chance)[/]")  # fmt: skip
 
 
-def comparison_table(feature: str, names: Sequence[str], rates: Sequence[ndarray]) -> Group:
-    """Two sets of rates of the same targets, and what one is more than the other."""
+def comparison_table(feature: str, names: Sequence[str], found: Compared) -> Group:
+    """Two sides on the same targets, and their difference."""
     table = Table("", "consistency", "targets", box=None, pad_edge=False)
-    for name, values in zip(names, rates, strict=True):
-        table.add_row(escape(name), interval(intervals.mean(values, 0, 1)), str(int((~np.isnan(values)).sum())))
-    difference = rates[0] - rates[1]
-    p = resampling.sign_test(difference, np.random.default_rng(0))
-    table.add_row("difference", interval(intervals.paired(*rates)), str(int((~np.isnan(difference)).sum())))
-    tested = "no target tells them apart" if math.isnan(p) else f"sign test p = {p:.3g}"
+    for name, mean, targets in zip(names, found.means, found.targets, strict=True):
+        table.add_row(escape(name), interval(mean), str(targets))
+    table.add_row("difference", interval(found.difference), str(found.shared))
+    undecided = math.isnan(found.p_value)
+    tested = "equal on every target" if undecided else f"sign test p = {found.p_value:.3g}"
     return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested)
 
 
