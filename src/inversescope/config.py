@@ -227,7 +227,7 @@ class CalibrateConfig(_Section):
 
 
 class CausalConfig(_Section):
-    """Causal check: the source inputs of the targets are run with other activations at a site."""
+    """Causal test: the source inputs of the targets are run with other activations at a site."""
 
     bandwidth: PositiveFloat | None = Field(
         default=None,
