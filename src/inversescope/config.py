@@ -325,9 +325,9 @@ def keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
     """One wrong key, what is wrong about it, and its value where that is short and not in the message."""
     where = ".".join(map(str, loc)) or "config"
-    said = "there is no such key" if type == "extra_forbidden" else msg.removeprefix("Value error, ")
+    message = "there is no such key" if type == "extra_forbidden" else msg.removeprefix("Value error, ")
     shown = type not in ("missing", "extra_forbidden", "value_error") and len(repr(input)) <= 80
-    return f"{where}: {said}" + (f" (given {input!r})" if shown else "")
+    return f"{where}: {message}" + (f" (given {input!r})" if shown else "")
 
 
 def _keys(error: ValidationError, settings: dict[str, Any]) -> str | None:

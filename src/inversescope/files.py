@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, hashes, and the manifest that says a step is done."""
+"""Files that are either whole or absent: atomic writes, hashes, and the manifest of a finished step."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Stream(Enum):
     ARENA_SIGNS = (29,), "the signs of differences between two methods"
 
     def rng(self, seed: int, *address: int) -> np.random.Generator:
-        """The stream's random numbers in a run of this seed; `place` tells apart its uses, such as targets."""
+        """The stream's random numbers in a run of this seed; `address` separates its uses, such as targets."""
         numbers, _ = self.value
         return np.random.default_rng([seed, *numbers, *address])
 
@@ -64,6 +64,6 @@ class TorchStream(Enum):
     ARENA = None, "everything that the arena's methods draw and train, but for the steps of training"
 
     def seed(self, seed: int, address: int = 0) -> int:
-        """Seed of torch in a run of this seed; `place` separates the stream's uses, such as steps."""
+        """Seed of torch in a run of this seed; `address` separates the stream's uses, such as steps."""
         offset, _ = self.value
         return seed if offset is None else seed * 1_000_003 + offset + address

@@ -47,8 +47,8 @@ def sign_flips(differences: Float[ndarray, "pairs targets"], seed: int) -> Float
     flips = Stream.ARENA_SIGNS.rng(seed).choice([-1.0, 1.0], (FLIPS, filled.shape[1]))
     observed = np.abs(filled.sum(1))
     as_far = [
-        (np.abs(part @ flips.T) >= observed[start : start + len(part), None] - ROUNDING).sum(1)
-        for start, part in _parts(filled)
+        (np.abs(rows @ flips.T) >= observed[start : start + len(rows), None] - ROUNDING).sum(1)
+        for start, rows in _parts(filled)
     ]
     p_values = (1 + np.concatenate(as_far)) / (FLIPS + 1)
     return np.where(np.isnan(differences).all(1), np.nan, p_values)

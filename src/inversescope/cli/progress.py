@@ -45,7 +45,7 @@ def shown(step: str, screen: Console) -> Iterator[Progress]:
 
 
 def _lines(step: str, screen: Console) -> Progress:
-    """One line at the end of the step, one for every minute before it, and one at its start if it says something."""
+    """One line at the end of the step, one for every minute before it, and one at its start if there is a note."""
     last, begun, ended = time.monotonic(), False, False
 
     def show(done: int, total: int, note: str = "") -> None:

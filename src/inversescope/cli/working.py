@@ -69,7 +69,7 @@ def require_same_config(folder: Path, config: str) -> None:
             "the run in this folder was started with another config",
             given=folder / "config.toml",
             remedy=f"the config as it was, another folder for the new one, or inversescope extend {folder} CONFIG "
-            "where it only asks for more inputs or sites",
+            "if only inputs or sites are added",
         )
 
 

@@ -1,4 +1,4 @@
-"""Accuracy of the subject at the task: an input that it does not understand says nothing about it."""
+"""Accuracy of the subject at the task: a subject that cannot do the task has nothing to explain."""
 
 from __future__ import annotations
 

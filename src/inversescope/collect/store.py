@@ -37,7 +37,7 @@ class Store:
         """The inputs of `train`, `pool` or `target`."""
         return read_inputs(self.folder / INPUTS, split)
 
-    @lru_cache(maxsize=2)  # noqa: B019 - a site is asked about many times in a row
+    @lru_cache(maxsize=2)  # noqa: B019 - many calls in a row for one site
     def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
         """The activations of a site, row i for input i of the split; float32, the subject's own units.
 
@@ -93,7 +93,7 @@ def _short(names: Sequence[str]) -> str:
 
 @runtime_checkable  # the tests execute the annotations
 class OpenRun(RunFolder, Protocol):
-    """A run as its steps see it: what is asked for, and what is loaded on first use."""
+    """A run as its steps see it: its config, and what is loaded on first use."""
 
     @property
     def config(self) -> RunConfig: ...

@@ -46,7 +46,7 @@ def _python() -> Check:
 
 
 def _packages(extra: str | None) -> Check:
-    """The packages that InverseScope (or one of its extras) requires, as its own metadata says."""
+    """The packages that InverseScope (or one of its extras) requires by its own metadata."""
     installed, wanted = [], []
     for requirement in _requirements(extra):
         version = _version(requirement.name)

@@ -37,7 +37,7 @@ class Footprint:
     """Bytes of a run whose inputs are drawn.
 
     Args:
-        config: what is asked for.
+        config: of the run.
         whole: the subject's shapes (`shapes.without_weights`).
         store: holds the inputs.
         sites: for each split, where it is read.

@@ -91,7 +91,7 @@ def needs(config_text: str, name: str) -> Needs:
 
 
 def _device(wanted: str) -> torch.device:
-    """The device asked for, also if it is a GPU and there is none here."""
+    """The device that the config names, also if it is a GPU and there is none here."""
     if wanted.partition(":")[0] in ("cuda", loading.ALL) and not torch.cuda.is_available():
         return torch.device("cuda" if wanted == loading.ALL else wanted)
     return loading.choose_device(wanted)
@@ -100,5 +100,5 @@ def _device(wanted: str) -> torch.device:
 def _bounds(run: Run) -> str | None:
     task = next(entry.task for entry in entries().values() if entry.config is type(run.config.task))
     if isinstance(task, type) and issubclass(task, EntityTask):
-        return "at most, as if it knew every entity: what it knows can be asked of its weights alone"
+        return "at most, as if it knew every entity: what it knows is measured with its weights"
     return None

@@ -76,8 +76,8 @@ def load_arena(folder: Path) -> ArenaRecords:
 
 def write_arena(folder: Path) -> list[Path]:
     """Write `arena.html` and `arena.tex` from the records in the folder, and give back their paths."""
-    found = load_arena(folder)
-    made = {"arena.html": page(found), "arena.tex": latex(found)}
+    arena = load_arena(folder)
+    made = {"arena.html": page(arena), "arena.tex": latex(arena)}
     for name, text in made.items():
         files.write(folder / name, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
     return [folder / name for name in made]

@@ -29,9 +29,9 @@ def evenly(items: Sequence[Item], n: int) -> list[Item]:
     return [items[round(i * (len(items) - 1) / (n - 1))] for i in range(n)]
 
 
-def share(part: float | int, whole: int) -> float | None:
+def share(count: float | int, whole: int) -> float | None:
     """part/whole, undefined for an empty whole."""
-    return part / whole if whole else None
+    return count / whole if whole else None
 
 
 def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:

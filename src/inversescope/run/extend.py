@@ -1,4 +1,4 @@
-"""A run that is collected, asked for more: more inputs, more sites. Existing inputs are kept."""
+"""Extension of a collected run: more inputs, more sites. Existing inputs are kept."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
 
 
 def extend(folder: Path | str, config_text: str, name: str = CONFIG) -> Run:
-    """Give a run a config (TOML text) that asks for more; its step `collect` then reads what is missing.
+    """Give a run a config (TOML text) with more inputs or sites; its step `collect` then reads what is missing.
 
     `name` stands for the config in messages.
 
     Raises:
-        UserError: steps after `collect` have begun, or the config differs in more than what it asks for.
+        UserError: steps after `collect` have begun, or the config differs in more than inputs and sites.
     """
     run = Run.open(folder)
     grown = Run(run.folder, RunConfig.parse(config_text, name))

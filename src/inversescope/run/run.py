@@ -1,4 +1,4 @@
-"""A run: one directory, what is asked for, what is loaded on first use, and its steps."""
+"""A run: one directory, its config, what is loaded on first use, and its steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Run:
 
     Attributes:
         folder: the directory.
-        config: what was asked for.
+        config: of the run.
     """
 
     def __init__(self, folder: Path, config: RunConfig):

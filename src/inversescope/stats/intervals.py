@@ -81,10 +81,10 @@ def corrected(consistency: Float[ndarray, " targets"], chance: Float[ndarray, " 
 def ratio_of_means(groups: Sequence[Float[ndarray, " _"]], above: Sequence[float], below: Sequence[float]) -> Estimate:
     """Σ above·mean / Σ below·mean over independent groups of independent numbers: Fieller's interval (1954).
 
-    A ratio ρ is inside unless Student's t tells the contrast Σ (above − ρ·below)·mean from 0, each group with a
+    A ratio ρ is inside unless Student's t separates the contrast Σ (above − ρ·below)·mean from 0, each group with a
     variance of its own (Welch 1947, degrees of freedom at the ratio found). Undefined where a group is empty or the
     sum below is not positive; a value without an interval where a group has fewer than `FEWEST` numbers, or where t
-    cannot tell the sum below from 0.
+    cannot separate the sum below from 0.
     """
     sizes, over, under = np.array([len(group) for group in groups]), np.array(above, float), np.array(below, float)
     if not sizes.all():

@@ -88,10 +88,10 @@ def _indicators(
     variation within targets separates the sets.
     """
     inputs = [tokens for pair in zip(some, others, strict=True) for side in pair for tokens in side]
-    said = [[*enumerate(tokens), *((None, token) for token in set(tokens))] for tokens in inputs]
-    number = {indicator: column for column, indicator in enumerate(dict.fromkeys(chain.from_iterable(said)))}
-    column = np.array([number[indicator] for of_input in said for indicator in of_input])
-    row = np.repeat(np.arange(len(inputs)), [len(of_input) for of_input in said])
+    indicators = [[*enumerate(tokens), *((None, token) for token in set(tokens))] for tokens in inputs]
+    number = {indicator: column for column, indicator in enumerate(dict.fromkeys(chain.from_iterable(indicators)))}
+    column = np.array([number[indicator] for of_input in indicators for indicator in of_input])
+    row = np.repeat(np.arange(len(inputs)), [len(of_input) for of_input in indicators])
     targets, both = len(some), len(some[0]) + len(others[0])
     counts = np.bincount(row // both * len(number) + column, minlength=targets * len(number))
     mean = counts.reshape(targets, -1) / both

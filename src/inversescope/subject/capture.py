@@ -250,11 +250,11 @@ def _finite(values: Float[Tensor, "reads d"], name: str, inputs: Tensor) -> Floa
 
 @contextmanager
 def enough_memory(doing: str, given: str, remedy: str) -> Iterator[None]:
-    """Tells the user, instead of torch's allocator, when memory runs out within."""
+    """Raise an error with a remedy, instead of that of torch's allocator, if memory runs out in the block."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        said = any(phrase in str(error) for phrase in ("not enough memory", "can't allocate memory"))
-        if not said and not isinstance(error, torch.OutOfMemoryError | MemoryError):
+        reported = any(phrase in str(error) for phrase in ("not enough memory", "can't allocate memory"))
+        if not reported and not isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise
         raise _TooLargeError(f"memory ran out while {doing}", given=given, remedy=remedy) from error

@@ -205,7 +205,7 @@ def _reachable(name: str, revision: str | None) -> bool:
 
 
 def refuse_not_causal(config: Any) -> None:
-    """Raises UserError where a configuration says that its model is no causal language model."""
+    """Refuse a configuration whose model is no causal language model."""
     architectures = config.architectures or []
     if architectures and not any(architecture.endswith(_CAUSAL) for architecture in architectures):
         allowed = " or ".join(f"...{ending}" for ending in _CAUSAL)

@@ -82,7 +82,7 @@ class PretrainedTokenizer(Tokenizer):
             raise UserError("the subject's chat template refuses this conversation", given=error) from error
 
     def _show_run(self, tokens: list[int]) -> str:
-        """Tokens that are not special. U+FFFD in their text tells that some of their bytes make no character."""
+        """Tokens that are not special. U+FFFD in their text stands for bytes that make no character."""
         text = self.decode(tokens)
         if "\N{REPLACEMENT CHARACTER}" in text:
             text = b"".join(map(self._bytes_of, tokens)).decode("utf-8", "surrogateescape")

@@ -18,16 +18,16 @@ from inversescope.verdicts.wording import number, of_row, small
 
 def arena_table(folder: Path) -> Group:
     """Each method over all sites and features, best first, in 80 columns."""
-    found = load_arena(folder)
+    arena = load_arena(folder)
     table = Table(box=None, pad_edge=False)
     for column in ("method", "identified", "corrected", "train s", "samples/s"):
         table.add_column(column, no_wrap=True)
-    for name in found.methods:
-        row, cost = found.results[name, None, None], found.method(name)
+    for name in arena.methods:
+        row, cost = arena.results[name, None, None], arena.method(name)
         seen = "†" if cost["supervised"] else ""
         estimates = (escape(of_row(row, measure)) for measure in ("accuracy", "corrected"))
         table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
-    targets = f"{found.study['targets']} targets, {len(found.study['sites'])} sites"
+    targets = f"{arena.study['targets']} targets, {len(arena.study['sites'])} sites"
     return Group(
         f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
     )
