@@ -31,7 +31,8 @@ from scipy.stats import rankdata, spearmanr
 from transformers import DynamicCache
 
 from inversescope import files
-from inversescope.causal.causal import CausalData, causal
+from inversescope.causal.causal import causal
+from inversescope.causal.donors import CausalData
 from inversescope.causal.effects import OTHER, SAME
 from inversescope.progress import silent
 from inversescope.run.run import Run
@@ -154,7 +155,7 @@ def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> 
         (folder / "reference").symlink_to((run.folder / "reference").resolve())
         labels = {feature: lambda x, feature=feature: run.task.labels(x)[feature] for feature in FEATURES}
         data = CausalData(folder, store, subject, labels, run.task.contrast)
-        causal(folder / "causal", data, heads, bandwidth, 0, silent, most=DONORS)
+        causal(folder / "causal", data, heads, dict.fromkeys(heads, bandwidth), 0, silent, most=DONORS)
         runs = pq.read_table(folder / "causal" / "runs.parquet").to_pylist()
     place = {str(site): i for i, site in enumerate(heads)}
     kl = {kind: np.full((len(FEATURES), len(store.inputs("target")), len(heads)), np.nan) for kind in (SAME, OTHER)}

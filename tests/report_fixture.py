@@ -203,7 +203,7 @@ def _effects(shape: Shape) -> list[dict]:
         row = (
             dict.fromkeys(records.causal.EFFECTS.names)
             | _place(site)
-            | {"feature": feature, "bandwidth": shape.bandwidths[-1]}
+            | {"feature": feature, "donor_bandwidth": shape.bandwidths[-1]}
         )
         moves, used = site.layer >= 9 and shape.defined, feature in ("indirect object", "subject")
         row |= {"targets": shape.targets, "from_pool": 1, "kl_own": 0.0007}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,16 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from inversescope import files, records
 from inversescope.causal import causal as step
-from inversescope.causal.causal import CausalData, causal
+from inversescope.causal import donors
+from inversescope.causal.causal import causal
+from inversescope.causal.donors import CausalData, widest
+from inversescope.causal.used import used
 from inversescope.collect.reference import reference
 from inversescope.progress import silent
+from inversescope.score.methods_and_controls import Feature, from_pool
+from inversescope.score.pool import SitePool
 from inversescope.sites import Site
+from inversescope.stats.intervals import fields
 from inversescope.subject import Subject
 from inversescope.tasks import Labels, Tokens
 from inversescope.verdicts import NOTHING
@@ -85,6 +92,7 @@ def write_samples(run: Path, sites: list[Site], samples: dict[int, list[Tokens]]
 
 
 SITES = [PASSES, BLOCKED, MIDDLE, BOTH]
+BANDWIDTHS = dict.fromkeys(SITES, BANDWIDTH)
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def world(tmp_path: Path) -> CausalData:
 
 
 def done(world: CausalData, folder: Path) -> dict[tuple[Site, str], dict]:
-    causal(folder, world, SITES, BANDWIDTH, 0, silent)
+    causal(folder, world, SITES, BANDWIDTHS, 0, silent)
     rows = pq.read_table(folder / "effects.parquet").to_pylist()
     return {(Site.parse(row["site"]), row["feature"]): row for row in rows}
 
@@ -141,10 +149,10 @@ def test_what_cannot_be_told_has_a_reason(world: CausalData, tmp_path: Path):
 
 
 def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: CausalData, tmp_path: Path):
-    seen: list[tuple[Tokens, step.Group]] = []
-    donors = step.Donors(world, BANDWIDTH, 0, most=3)
+    seen: list[tuple[Tokens, donors.Group]] = []
+    chosen = donors.Donors(world, BANDWIDTHS, 0, most=3)
     for target, source in enumerate(TARGETS):
-        seen += [(source, group) for group in donors.of(PASSES, target)]
+        seen += [(source, group) for group in chosen.of(PASSES, target)]
     assert len(seen) == len(TARGETS) * 5  # random; same and other of two features
     for source, group in seen:
         inputs = [donor.tokens for donor in group.donors]
@@ -152,7 +160,7 @@ def test_donors_are_distinct_others_with_the_labels_that_they_stand_for(world: C
         if group.feature is not None:
             same = [labels(x)[group.feature] == labels(source)[group.feature] for x in inputs]
             assert same == [group.kind == "same"] * 3
-    random = [[donor.tokens for donor in donors.of(site, 0)[0].donors] for site in (PASSES, BLOCKED)]
+    random = [[donor.tokens for donor in chosen.of(site, 0)[0].donors] for site in (PASSES, BLOCKED)]
     assert random[0] == random[1]
 
 
@@ -163,7 +171,7 @@ def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: Cau
     assert found[PASSES, "first"]["from_pool"] == len(TARGETS) and found[PASSES, "second"]["from_pool"] == 0
     (group,) = [
         group
-        for group in step.Donors(world, BANDWIDTH, 0).of(PASSES, 0)
+        for group in donors.Donors(world, BANDWIDTHS, 0).of(PASSES, 0)
         if (group.feature, group.kind) == ("first", "other")
     ]
     distances = world.store.units(PASSES).distances(
@@ -185,7 +193,7 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        causal(tmp_path / "causal", world, SITES, BANDWIDTH, 0, stop)
+        causal(tmp_path / "causal", world, SITES, BANDWIDTHS, 0, stop)
     assert [path.name for path in (tmp_path / "causal").iterdir()] == ["part-00000.parquet"]
     read: list[list[Site]] = []
     honest = step._runs
@@ -195,3 +203,107 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(
     for name in ("runs.parquet", "effects.parquet"):
         first, second = (pq.read_table(tmp_path / folder / name) for folder in ("undisturbed", "causal"))
         assert first.equals(second)
+
+
+GRADES = 36  # inputs of the graded world: one coordinate, the answer's logit rises with it; tens are six of them each
+
+
+def graded_subject() -> Subject:
+    """One head that passes on one number, from −1 to 1: the logit of token 1 rises with it, that of token 2 falls."""
+    config = LlamaConfig(
+        hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1,
+        vocab_size=GRADES + 3, max_position_embeddings=8, tie_word_embeddings=False, bos_token_id=None,
+        eos_token_id=None,
+    )  # fmt: skip
+    model: Any = LlamaForCausalLM(config)
+    for weight in model.parameters():
+        weight.data = torch.zeros_like(weight) if weight.ndim > 1 else torch.ones_like(weight)
+    embedding, layer = model.model.embed_tokens.weight.data, model.model.layers[0].self_attn
+    angles = torch.linspace(0.2, 1.37, GRADES)  # of equal norm, so that the norm before the head keeps the grades
+    embedding[3:, 0], embedding[3:, 1] = angles.cos(), angles.sin()
+    embedding[END, 3] = 1.0
+    layer.v_proj.weight.data[0, 0] = 1.0
+    layer.o_proj.weight.data[2, 0] = 1.0
+    model.lm_head.weight.data[1, 2], model.lm_head.weight.data[2, 2] = 8.0, -8.0
+    return Subject.from_model(model)
+
+
+@pytest.fixture
+def graded(tmp_path: Path) -> CausalData:
+    subject, site, run = graded_subject(), Site("z", 0, 0), tmp_path
+    inputs: list[Tokens] = [(3 + grade, END) for grade in range(GRADES)]
+    targets = inputs[2::3]
+
+    def tens(tokens: Tokens) -> Labels:
+        return {"tens": str((tokens[0] - 3) // 6)}
+
+    read = subject.capture(inputs, [site]).activations[site]
+    at = {x: {site: row.tolist()} for x, row in zip(inputs, read, strict=True)}
+    prior = dict.fromkeys(inputs, 1 / GRADES)
+    store = write_store(run / "collect", {"pool": inputs, "target": targets}, at.__getitem__, tens, prior)
+    reference(run / "reference", store, [site], silent)
+    distances = store.units(site).distances(store.activations("pool", site), store.activations("target", site)).numpy()
+    rng, rows = np.random.default_rng(0), []
+    scores = []
+    for h in (FINE, WIDE):
+        pool = SitePool.of(distances, store.inputs("pool").probability, True, [h])
+        codes, own = (np.array([int(tens(x)["tens"] or 0) for x in part]) for part in (inputs, targets))
+        feature = Feature("tens", [str(i) for i in range(6)], own, codes, pool.probability)
+        (weighted, _) = from_pool(site, pool, [feature])
+        scored = weighted.score(feature)
+        place = {
+            "site": str(site),
+            "feature": "tens",
+            "bandwidth": h,
+            "method": "reference",
+            "q_value": 0.0,
+            "chance": 1 / 6,
+        }
+        place |= {"point": "z", "layer": 0, "head": 0, "targets": len(targets)}
+        scores.append(
+            place
+            | fields("corrected", scored.corrected)
+            | fields("fcr", scored.fcr)
+            | {"ess": float(np.median(weighted.sizes))}
+        )
+        for target, weights in enumerate(weighted.weights):
+            for row in rng.choice(GRADES, 32, p=weights):
+                rows.append(
+                    {"site": str(site), "bandwidth": h, "target": target, "tokens": list(inputs[row])}
+                    | {"verified": True, "distance": float(distances[row, target])}
+                )
+    (run / "calibrate").mkdir()
+    files.write_json(run / "calibrate" / "verdicts.json", {"truth": "exact"})
+    for record, content in (
+        (records.verify.SAMPLES, rows), (records.score.RESULTS, scores), (records.score.HYPOTHESES, []),
+    ):  # fmt: skip
+        files.write_table(run / record.path, partial(record, content))
+    return CausalData(run, store, subject, {"tens": lambda x: tens(x)["tens"]}, lambda tokens: None)
+
+
+FINE, WIDE = 0.15, 3.0
+
+
+def verdict(data: CausalData, bandwidth: float, at: Sequence[float]) -> dict[str, Any]:
+    """The verdict with donors of a bandwidth, and scores at some of them."""
+    site, path = Site("z", 0, 0), data.run / records.score.RESULTS.path
+    scores = [row for row in pq.read_table(path).to_pylist() if row["bandwidth"] in at]
+    files.write_table(path, partial(records.score.RESULTS, scores))
+    causal(data.run / "causal", data, [site], {site: bandwidth}, 0, silent)
+    used(data.run)
+    (row,) = pq.read_table(data.run / records.causal.USED.path).to_pylist()
+    return row
+
+
+def test_a_graded_feature_is_found_used_by_the_finest_score_and_the_widest_donors(graded: CausalData):
+    assert widest(graded.run) == {"z.0.0": WIDE}
+    row = verdict(graded, WIDE, [FINE, WIDE])
+    assert (row["verdict"], row["score_bandwidth"], row["donor_bandwidth"]) == ("encoded and used", FINE, WIDE)
+
+
+@pytest.mark.parametrize("bandwidth", [FINE, WIDE])
+def test_at_one_bandwidth_it_is_not(graded: CausalData, bandwidth: float):
+    """Near donors of another ten hardly move the answer; at the bandwidth of far ones the tens are blurred."""
+    row = verdict(graded, bandwidth, [bandwidth])
+    assert row["verdict"] != "encoded and used"
+    assert (row["corrected_low"] > 0.1) == (bandwidth == FINE) and row["score_bandwidth"] == bandwidth

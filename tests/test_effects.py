@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from inversescope.causal.used import confirmed, used
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
-from inversescope.verdicts import NOTHING, encoded_and_used, significant
+from inversescope.verdicts import NOTHING, encoded_and_used, finest_reliable, significant
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -38,7 +39,7 @@ def runs(kl: dict[str, list[float]], difference: dict[str, list[float]] | None =
 
 
 def only(rows: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
-    (row,) = effects(rows, {SITE: reason}, {SITE: ["f"]}, 0.5, 0).to_pylist()
+    (row,) = effects(rows, {SITE: reason}, {SITE: ["f"]}, {SITE: 0.5}, 0).to_pylist()
     return row
 
 
@@ -51,7 +52,7 @@ def test_ratios_are_those_of_the_sums_over_targets():
     assert row["effect"] == pytest.approx((4.5 - 0.3) / 3)
     assert [row[f"kept_{kind}"] for kind in ("same", "other", "random")] == pytest.approx([1.0, -1.0, 0.0])
     assert (row["targets"], row["from_pool"], row["reason"]) == (3, 0, None)
-    assert (row["site"], row["layer"], row["head"], row["bandwidth"]) == ("z.2.1", 2, 1, 0.5)
+    assert (row["site"], row["layer"], row["head"], row["donor_bandwidth"]) == ("z.2.1", 2, 1, 0.5)
     assert row["necessity_low"] < row["necessity"] < row["necessity_high"]
     assert row["distance_same"] == pytest.approx(1.5)
 
@@ -180,46 +181,86 @@ def test_verdicts(encoded: dict | None, used: dict, verdict: str, words: str):
     assert reason.startswith(words)
 
 
-def test_what_was_mined_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp_path: Path):
-    """Of a site the first three that were confirmed at the bandwidth of the check and are no feature of the task."""
-    found = [
-        ("f", 0.001),
-        ("digits()", 0.2),
-        ("has_digit()", 0.01),
-        ("words()", 0.05),
-        ("a", None),
-        ("b", 0.0),
-        ("c", 0.0),
+def mined(bandwidth: float, found: Sequence[tuple[str, float | None]]) -> list[dict[str, Any]]:
+    rows = [
+        {"site": str(SITE), "bandwidth": bandwidth, "rank": rank, "hypothesis": name, "significant": significant(q)}
+        for rank, (name, q) in enumerate(found, start=1)
     ]
-    mined = [
-        {
-            "site": str(SITE),
-            "bandwidth": h,
-            "rank": rank,
-            "hypothesis": name if h == 0.5 else f"near {name}",
-            "significant": significant(q),
-        }
-        | dict(zip(("corrected", "corrected_low", "corrected_high"), HIGH, strict=True))
-        for h in (0.05, 0.5)
-        for rank, (name, q) in reversed([*enumerate(found, start=1)])
+    return [row | dict(zip(("corrected", "corrected_low", "corrected_high"), HIGH, strict=True)) for row in rows]
+
+
+def reference(feature: str, bandwidth: float, values: Sequence[float | None], ess: float = 60.0) -> dict[str, Any]:
+    row = {"method": "reference", "site": str(SITE), "feature": feature, "bandwidth": bandwidth, "ess": ess}
+    row |= {"point": "z", "layer": 2, "head": 1, "targets": 20, "chance": 0.1}
+    return row | dict(zip(("corrected", "corrected_low", "corrected_high"), values, strict=True)) | {"q_value": 0.001}
+
+
+def write_records(run: Path, effects: Sequence[dict], scores: Sequence[dict], hypotheses: Sequence[dict] = ()) -> None:
+    (run / "calibrate").mkdir()
+    files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool"})
+    for record, rows in (
+        (records.causal.EFFECTS, effects),
+        (records.score.RESULTS, scores),
+        (records.score.HYPOTHESES, hypotheses),
+    ):
+        files.write_table(run / record.path, partial(record, rows))
+
+
+def effect_of(feature: str, *values: float) -> dict[str, Any]:
+    return {"site": str(SITE), "donor_bandwidth": 0.5, "feature": feature, "reason": None} | necessity(*values)
+
+
+def judged(run: Path) -> list[dict[str, Any]]:
+    used(run)
+    return pq.read_table(run / records.causal.USED.path).to_pylist()
+
+
+def test_of_what_was_mined_the_widest_is_asked_and_judged_by_the_targets_that_confirmed_it(tmp_path: Path):
+    """Of a site the first three that were confirmed, the largest bandwidth first, and no feature of the task."""
+    wide = [("f", 0.001), ("digits()", 0.2), ("has_digit()", 0.01), ("words()", 0.05), ("a", None)]
+    fine = [("words()", 0.0), ("b", 0.0), ("c", 0.0)]
+    effects = [effect_of("words()", *HIGH), effect_of("f", *HIGH)]
+    scores = [
+        reference("f", 0.5, [None, None, None]),  # a feature of the task is judged by its own score
+        reference("g", 0.1, HIGH),
     ]
-    for step in ("mine", "causal", "score", "calibrate"):
-        (tmp_path / step).mkdir()
-    record = records.score.HYPOTHESES
-    files.write_table(tmp_path / record.path, partial(record, mined))
-    asked = confirmed(tmp_path, 0.5, ["f"])
-    assert asked == {str(SITE): ["has_digit()", "words()", "b"]}
-    effect = {"site": str(SITE), "bandwidth": 0.5, "feature": "words()", "reason": None} | necessity(*HIGH)
-    unknown = effect | {"feature": "f"}  # mined too, but a feature of the task is judged by its own score
-    files.write_table(
-        tmp_path / "causal" / "effects.parquet",
-        partial(records.causal.EFFECTS, [effect, unknown]),
-    )
-    scored = {"method": "weighted", "site": str(SITE), "feature": "f", "bandwidth": 0.5, "corrected": None}
-    scored["verdict"] = "unclear"
-    files.write_table(tmp_path / "score" / "results.parquet", partial(records.score.RESULTS, [scored]))
-    files.write_json(tmp_path / "calibrate" / "verdicts.json", {"truth": "pool"})
-    used(tmp_path)
-    judged, undefined = pq.read_table(tmp_path / "causal" / "used.parquet").to_pylist()
-    assert (judged["method"], judged["verdict"], judged["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
+    write_records(tmp_path, effects, scores, [*mined(0.5, wide), *reversed(mined(0.1, fine)), *mined(0.05, fine)])
+    assert confirmed(tmp_path, ["f"]) == {str(SITE): ["has_digit()", "words()", "b"]}
+    words, undefined = judged(tmp_path)
+    assert (words["method"], words["verdict"], words["corrected_low"]) == ("mined", "encoded and used", HIGH[1])
+    # At 0.05 it was confirmed as well, but no score of the site is reliable there.
+    assert (words["score_bandwidth"], words["donor_bandwidth"]) == (0.1, 0.5)
     assert (undefined["method"], undefined["verdict"]) == (None, "cannot tell")
+
+
+def test_the_score_is_that_of_the_smallest_bandwidth_at_which_it_is_reliable(tmp_path: Path):
+    """At 0.05 the source alone answers, at 0.1 the pool does not suffice, and at that of the donors all is blurred."""
+    weighted = reference("f", 0.1, HIGH) | {"method": "weighted"}
+    scores = [
+        reference("f", 0.05, (0.99, 0.98, 1.0), ess=1.0),
+        weighted | {"verdict": "unclear"},
+        reference("f", 0.1, (0.9, 0.8, 0.95), ess=20.0),
+        reference("f", 0.3, HIGH),
+        reference("f", 0.5, LOW),
+    ]
+    write_records(tmp_path, [effect_of("f", *HIGH)], scores)
+    (found,) = judged(tmp_path)
+    assert (found["verdict"], found["score_bandwidth"], found["donor_bandwidth"]) == ("encoded and used", 0.3, 0.5)
+    assert found["corrected"] == HIGH[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "bandwidth"),
+    [
+        ([("weighted", 0.1, "agrees", 20.0), ("reference", 0.5, None, 60.0)], 0.1),
+        ([("weighted", 0.1, "agrees", 3.0), ("reference", 0.5, None, 60.0)], 0.5),  # most weights have collapsed
+        ([("weighted", 0.1, "unchecked", 20.0), ("weighted", 0.3, "unchecked", 20.0)], 0.3),
+        ([("weighted", 0.1, "unclear", 20.0), ("weighted", 0.3, "undertrained", 20.0)], 0.1),
+        ([("weighted", 0.1, "undertrained", 20.0), ("reference", 0.5, None, 20.0)], None),
+        ([("nearest", None, None, 8.0), ("generator", 0.1, "agrees", 32.0)], None),
+    ],
+)
+def test_the_finest_reliable_score(rows: list[tuple], bandwidth: float | None):
+    names = ("method", "bandwidth", "verdict", "ess")
+    found = finest_reliable([dict(zip(names, row, strict=True)) | score(*HIGH) for row in rows], exact=False)
+    assert (None if found is None else found["bandwidth"]) == bandwidth

@@ -28,7 +28,14 @@ def planted(feature: str, values: list[float], wrong: float = 0.0, none: float =
 
 def use(feature: str, layers: list[int], verdict: str = "encoded and used", h: float = H) -> list[dict]:
     ends = {"necessity": 0.8, "necessity_low": 0.7, "necessity_high": 0.9}
-    row = {"feature": feature, "bandwidth": h, "verdict": verdict, "reason": "necessity 0.80 [0.70, 0.90]", **ends}
+    row = {
+        "feature": feature,
+        "score_bandwidth": H,
+        "donor_bandwidth": h,
+        "verdict": verdict,
+        "reason": "necessity 0.80 [0.70, 0.90]",
+        **ends,
+    }
     return [row | {"site": f"resid_post.{layer}"} for layer in layers]
 
 
@@ -83,7 +90,7 @@ def test_a_used_feature_comes_before_an_unused_one():
     assert (untested["feature"], untested["used"]) == ("name", None)
 
 
-def test_a_feature_unused_at_one_bandwidth_does_not_count_as_untested_at_another():
+def test_a_feature_unused_with_donors_of_another_bandwidth_does_not_count_as_untested():
     rows, uses = APPEARING + planted("word", [0.0, 0.0, 0.9, 0.9]), use("word", [2, 3], "encoded, unused", h=1.0)
     assert headline(rows, uses, exact=False)["feature"] == "name"
 

@@ -232,7 +232,7 @@ class CausalConfig(_Section):
     bandwidth: PositiveFloat | None = Field(
         default=None,
         description="bandwidth h of the samples whose activations are put in, one of `sample.bandwidths`; not set: "
-        "the largest",
+        "at each site the largest",
     )
 
 

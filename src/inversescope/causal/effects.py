@@ -33,17 +33,20 @@ def effects(
     runs: Sequence[Run],
     sites: Mapping[Site, str | None],
     features: Mapping[Site, Sequence[str]],
-    bandwidth: float,
+    bandwidths: Mapping[Site, float],
     seed: int,
 ) -> pa.Table:
-    """One row for each of the sites (with the reason why it cannot be set, if so) and each of its features."""
+    """One row for each of the sites (with the reason why it cannot be set, if so) and each of its features.
+
+    `bandwidths`: of the donors, by site.
+    """
     of_site: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
         of_site[run["site"]].append(run)
     rows = [
         {
             **{"site": str(site), "point": site.series, "layer": site.layer, "head": site.head},
-            **{"feature": feature, "bandwidth": bandwidth},
+            **{"feature": feature, "donor_bandwidth": bandwidths[site]},
             **_Compared(of_site[str(site)], feature).record(unsettable, seed),
         }
         for site, unsettable in sites.items()

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope import files, records
-from inversescope.causal.causal import CausalData, Label
+from inversescope.causal.donors import CausalData, Label
 from inversescope.disentangle.interventions import Change, Intervention, Interventions
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
 from inversescope.disentangle.questions import Query, Questions

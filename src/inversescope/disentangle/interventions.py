@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal.causal import DONORS, CausalData, activations
+from inversescope.causal.causal import activations
+from inversescope.causal.donors import DONORS, CausalData
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
 from inversescope.sites import Site
 from inversescope.streams import Stream

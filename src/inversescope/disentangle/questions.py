@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope.causal.causal import CausalData
+from inversescope.causal.donors import CausalData
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.sites import Site

@@ -41,11 +41,11 @@ PARTS = replace(
 EFFECTS = table(
     "causal/effects.parquet",
     "One row a site of the generator and feature, over the targets that have donors of every kind. Intervals are over "
-    "targets. Features are also hypotheses that `mine` found: of each site the first three with q ≤ 0.05 at this "
-    "bandwidth that are not the task's own, by their expression.",
+    "targets. Features are also hypotheses that `mine` found: of each site the first three with q ≤ 0.05 that are not "
+    "the task's own, those of the largest bandwidth first, by their expression.",
     *SITE_PARTS,
     column("feature", "string", "the feature"),
-    column("bandwidth", "float64", "h of the samples that were donors"),
+    column("donor_bandwidth", "float64", "h of the samples that were donors"),
     column("targets", "int64", "targets with donors of every kind"),
     column("from_pool", "int64", "of these, those whose donors with another label are of the pool"),
     estimate("sufficiency", "1 − KL(same) / KL(random)"),
@@ -63,7 +63,8 @@ EFFECTS = table(
 )
 USED = table(
     "causal/used.parquet",
-    "One row a row of `causal/effects.parquet`, at the bandwidth of `causal`.",
+    "One row a row of `causal/effects.parquet`. The score is that of the smallest bandwidth at which it is reliable, "
+    "the donors are of the largest.",
     column("site, feature", "string", "the site, the feature"),
     column(
         "method",
@@ -71,7 +72,8 @@ USED = table(
         "method whose score is used: `reference` or `weighted`, of a hypothesis `mined` (that of "
         "`mine/hypotheses.parquet`); null where none is defined",
     ),
-    column("bandwidth", "float64", "h"),
+    column("score_bandwidth", "float64?", "h of the score; null where none is defined"),
+    column("donor_bandwidth", "float64", "h of the donors"),
     estimate("corrected", "that score"),
     estimate("necessity", "as in `causal/effects.parquet`"),
     estimate("sufficiency", "as in `causal/effects.parquet`"),
@@ -94,7 +96,7 @@ HEADLINE = document(
         "finest",
         "the same at the smallest bandwidth at which they pass, with bandwidth, method and targets",
     ),
-    key("used", "the verdict and necessity of `used.parquet` at this site"),
+    key("used", "the verdict, necessity and bandwidths of `used.parquet` at this site"),
     key("controls", "of each control: its corrected score, and `passed`, `failed` or `not available`"),
     key("depth", "change over the layers: its kind, first and last site that encodes the feature, number of sites"),
     key("generator", "verdict on the generator here, and the corrected score of its weighted samples"),

@@ -29,7 +29,7 @@ from inversescope.verdicts.thresholds import (
     USED,
 )
 from inversescope.verdicts.undertrained import Judgement, Measured, Verdict, of_question, of_site
-from inversescope.verdicts.used import NOTHING, encoded_and_used, first_trusted
+from inversescope.verdicts.used import NOTHING, encoded_and_used, finest_reliable, is_reliable
 
 __all__ = [
     "ACCEPTED",
@@ -57,7 +57,8 @@ __all__ = [
     "agreement",
     "beside_calibration",
     "encoded_and_used",
-    "first_trusted",
+    "finest_reliable",
+    "is_reliable",
     "judged",
     "of_question",
     "of_site",

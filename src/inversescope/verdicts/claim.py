@@ -27,8 +27,6 @@ def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequenc
         where = f"appears at {change.first}"
     there = "there" if change is None or change.kind != APPEARS or site == change.first else f"at {site}"
     there = f"at {site}" if change is not None and change.kind == PASSES else there
-    if use is not None and use["bandwidth"] != row["bandwidth"]:
-        there += f" (tested at {_at(use)})"
     if verdict == BOTH:
         claim = f"The {row['feature']} {where}, and the model uses it {there}."
     elif verdict == NEITHER:
@@ -51,7 +49,7 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
     if finest["bandwidth"] != row["bandwidth"]:
         parts.append(f"score {of_row(row, 'corrected')} at {_at(row)}")
     if use is not None and use["necessity"] is not None:
-        parts.append(f"necessity {of_row(use, 'necessity')} at {_at(use)}")
+        parts.append(f"necessity {of_row(use, 'necessity')} with donors at {_at(use, 'donor_bandwidth')}")
     parts.append(f"{count(row['targets'], 'target')}, {by}")
     listed = {
         words: [f"“{outcome['control']}”" for outcome in outcomes if outcome["outcome"] == kind]
@@ -66,5 +64,5 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
     return f"{'; '.join(parts)}. At {_at(row)} it is above chance (q{SPACE}{equals(row['q_value'])}){compared}."
 
 
-def _at(row: Row) -> str:
-    return f"h{SPACE}={SPACE}{row['bandwidth']:g}"
+def _at(row: Row, name: str = "bandwidth") -> str:
+    return f"h{SPACE}={SPACE}{row[name]:g}"

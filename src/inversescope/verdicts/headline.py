@@ -58,7 +58,7 @@ def headline(
         controls: what a finding must exceed.
     """
     by_cell = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
-    uses = {(row["site"], row["feature"]): row for row in used}  # all at one bandwidth
+    uses = {(row["site"], row["feature"]): row for row in used}
     counting = {cell: row for cell in _places(scores) if (row := _counting(by_cell, cell, exact)) is not None}
     above = {cell: row for cell, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
     profiles = changes(counting.values())
@@ -77,7 +77,7 @@ def headline(
     return chosen.record(_finest(passing, chosen).row) | beside | {"rule": RULE, "considered": counts}
 
 
-_USED = ("verdict", "reason", "bandwidth", "necessity", "necessity_low", "necessity_high")
+_TESTED_AT = ("score_bandwidth", "donor_bandwidth")
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,14 @@ class _Candidate:
 
     @property
     def verdict(self) -> str | None:
-        """Encoded and used, at the one bandwidth at which that was tested; None where it was not."""
+        """Encoded and used; None where that was not tested."""
         return None if self.use is None else self.use["verdict"]
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
         """Smaller is better; equal for all sites of a feature at which the same holds."""
         outcomes = [outcome["outcome"] for outcome in self.outcomes]
-        here = self.use is not None and self.use["bandwidth"] == self.row["bandwidth"]
-        use = 0 if self.verdict == BOTH and here else 1 if self.verdict in (None, CANNOT_TELL, BOTH) else 2
+        use = 0 if self.verdict == BOTH else 1 if self.verdict in (None, CANNOT_TELL) else 2
         change = CHANGES.index(None if self.change is None else self.change.kind)
         return outcomes.count(FAILED), use, outcomes.count(MISSING), change
 
@@ -116,7 +115,7 @@ class _Candidate:
             "finest": _score(finest) | {name: finest[name] for name in ("bandwidth", "method", "targets")},
             "used": None
             if use is None
-            else {name: use[name] for name in ("verdict", "reason", "bandwidth", *_ends("necessity"))},
+            else {name: use[name] for name in ("verdict", "reason", *_TESTED_AT, *_ends("necessity"))},
             "controls": [
                 {name: value for name, value in outcome.items() if name != "words"} for outcome in self.outcomes
             ],

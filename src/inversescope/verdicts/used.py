@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inversescope.verdicts.scores import beyond, trusted
-from inversescope.verdicts.thresholds import ENCODED, USED
+from inversescope.verdicts.scores import AGREES, UNDERTRAINED, beyond, trusted
+from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
 from inversescope.verdicts.wording import of_row
 
 NOTHING = "a random input's activation hardly moves the next token"
@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
     """The verdict, and the measurement that decides it; a limit that an interval contains decides nothing."""
     if score is None:
-        return CANNOT_TELL, "no score is defined here"
+        return CANNOT_TELL, "no score is reliable here"
     scored, moved = _words(score, "corrected", "score"), effect["reason"] or _words(effect, "necessity", "necessity")
     encoded = beyond(score, "corrected", ENCODED)
     used = False if effect["reason"] == NOTHING else beyond(effect, "necessity", USED)
@@ -30,10 +30,28 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
     return NEITHER, scored
 
 
-def first_trusted(scores: Sequence[Row | None], exact: bool) -> Row | None:
-    """The first score that counts: a reference only where it is trusted; None where none is defined."""
-    defined = [row for row in scores if row is not None and row["corrected"] is not None]
-    return next((row for row in defined if row["method"] != "reference" or trusted(row, exact)), None)
+def finest_reliable(scores: Sequence[Row], exact: bool) -> Row | None:
+    """Of the scores of a site and feature that of the smallest bandwidth at which one is reliable.
+
+    Where none is, the weighted samples' at the largest bandwidth at which the generator was not found undertrained;
+    None where there is none either. At one bandwidth the reference comes before the weighted samples.
+    """
+    defined = [row for row in scores if row["corrected"] is not None and row["bandwidth"] is not None]
+    if reliable := [row for row in defined if is_reliable(row, exact)]:
+        return min(reliable, key=lambda row: (row["bandwidth"], row["method"] != "reference"))
+    others = [row for row in defined if row["method"] == "weighted" and row["verdict"] != UNDERTRAINED]
+    return max(others, key=lambda row: row["bandwidth"], default=None)
+
+
+def is_reliable(score: Row, exact: bool) -> bool:
+    """True for a reference that is trusted, or weighted samples that agree with one, where more inputs than the source
+    answer.
+    """
+    if (score["ess"] or 0.0) < COLLAPSED:
+        return False
+    if score["method"] == "reference":
+        return trusted(score, exact)
+    return score["method"] == "weighted" and score["verdict"] == AGREES
 
 
 def _words(row: Row, name: str, words: str) -> str:

@@ -70,9 +70,9 @@ function hypothesisRow(row) {
   const why = "too few targets decide it, or all of them alike";
   const cell = (value, words) => element("td", {}, value === null ? undefinedMark(why) : words);
   const estimate = (name) => cell(row[name], [`${number(row[name])} `, element("span", { class: "range" }, range(row, name))]);
-  const use = tests.find((each) => each.site === row.site && each.feature === row.hypothesis && each.bandwidth === row.bandwidth);
+  const use = tests.find((each) => each.site === row.site && each.feature === row.hypothesis);
   const necessity = use === undefined || use.necessity === null
-    ? undefinedMark(use === undefined ? "not measured: only for the first hypotheses of a site, at the bandwidth of the step causal" : use.reason)
+    ? undefinedMark(use === undefined ? "not measured: only for the first hypotheses of a site" : use.reason)
     : [`${number(use.necessity)} `, use.necessity_low === null ? null : element("span", { class: "range" }, range(use, "necessity"))];
   const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
     row.merged.map((source) => element("code", {}, source)));
