@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from arena_fixture import ABSENT, COLOURS, PRESENT, SIZES, planted
+from refusals import refuses
 from scipy import stats
 from small_subject import save_subject
 
@@ -24,7 +25,6 @@ from inversescope.arena.pairs import pairs, sign_flips
 from inversescope.arena.probes import linear
 from inversescope.arena.record import Answered, Question, read, rows
 from inversescope.arena.supervised import Labelled
-from inversescope.errors import UserError
 from inversescope.progress import silent
 from inversescope.records.arena import ANSWERS
 from inversescope.score.methods_and_controls import Feature
@@ -74,6 +74,7 @@ def test_a_probe_is_ahead_of_a_guess_where_there_is_something_to_know(answers: d
 def test_comparison_is_deterministic_for_a_seed(answers: dict):
     assert list(results(answers, {}, 3)) == list(results(answers, {}, 3))
     assert pairs(answers, 3) == pairs(answers, 3)
+    assert list(results(answers, {}, 3)) != list(results(answers, {}, 4))
 
 
 def labelled(y: list[int], held: list[int], count: int) -> Labelled:
@@ -97,7 +98,7 @@ def test_the_extra_is_only_needed_for_the_linear_probe(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     assert [method.name for method in named(["mlp probe", "reference"])] == ["reference", "mlp probe"]
     for names in ([], ["linear probe"]):
-        with pytest.raises(UserError, match=r"needs scikit-learn\n(.|\n)*inversescope\[arena\]"):
+        with refuses("scikit-learn", remedy="inversescope[arena]"):
             named(names)
 
 
@@ -234,6 +235,7 @@ def test_a_pair_seen_from_the_other_side_is_turned():
     )
     first = pairs({"a": one, "b": other}, 0)
     second = pairs({"b": other, "a": one}, 0)
+    assert len(first) > 0
     for row, turned in zip(first, second, strict=True):
         assert row["difference"] == -turned["difference"] and row["ahead"] == turned["ahead"] == "a"
         assert row["difference_low"] == pytest.approx(-turned["difference_high"]) and row["p"] == turned["p"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from refusals import check, printed
 from rich.console import Console
@@ -22,7 +23,9 @@ from inversescope.cli.configs import shipped
 from inversescope.cli.tables.runs import summary_table
 from inversescope.cli.working import STEPS
 from inversescope.config import RunConfig
+from inversescope.score.compare import consistency
 from inversescope.stats.design import targets_needed
+from inversescope.stats.resampling import sign_test
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
 
@@ -144,7 +147,7 @@ def test_the_summary_fits_a_terminal(world: World):
         screen.print(summary_table(world.run))
         lines = screen.file.getvalue().splitlines()
         assert "…" not in screen.file.getvalue() and max(map(len, lines)) <= 80
-        assert lines[0].startswith("resid_post.1: feature consistency rate [95%")
+        assert lines[0].startswith("resid_post.1:") and "95%" in lines[0]
         assert lines[1].split() == ["feature", "h", "generator", "q", "reference", "nearest", "chance"]
         assert len(lines) == 3 + len({row["feature"] for row in scores(world.run)})  # one line a feature: no wrapping
 
@@ -182,7 +185,7 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
 def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.CaptureFixture[str]):
     assert call("power", "--fcr", "0.5", "--icc", "0", "--width", "0.1") == 0
     shown = capsys.readouterr().out
-    draws, targets = re.findall(r"(\d+) targets with (\d+) samples each, ([\d,]+) draws", shown)
+    draws, targets = re.findall(r"(\d+) targets\D+(\d+) samples\D+([\d,]+) draws", shown)
     for found in (draws, targets):
         assert int(found[0]) == targets_needed(0.5, 0, int(found[1]), 0.1)
         assert int(found[2].replace(",", "")) == int(found[0]) * int(found[1])
@@ -205,7 +208,9 @@ def test_two_sites_are_compared_on_the_same_targets(world: World, capsys: pytest
     first, second = (scored["generator", f"resid_post.{layer}", "subject", 0.5] for layer in (0, 1))
     for line, value in zip(lines[2:5], (first, second, first - second), strict=True):
         assert f"  {value:.2f} [" in line and line.split()[-1] == "4"
-    assert "sign test p = " in lines[5] or "equal on every target" in lines[5]
+    one, other = (consistency(world.run, "generator", f"resid_post.{layer}", "subject", 0.5).rates for layer in (0, 1))
+    p = sign_test(one - other, np.random.default_rng(0))
+    assert not re.search(r"\d", lines[5]) if np.isnan(p) else f"p = {p:.3g}" in lines[5]
 
 
 def test_the_summary_of_texts_without_labels(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -286,10 +291,11 @@ def small_demo(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_demo_runs_once(small_demo: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("demo", "--out", tmp_path / "demo") == 0
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()}
     capsys.readouterr()
     assert call("demo", "--out", tmp_path / "demo") == 0
-    said = capsys.readouterr().err
-    assert str(tmp_path / "demo" / "report" / "report.html") in said and "train " not in said  # nothing is done again
+    assert str(tmp_path / "demo" / "report" / "report.html") in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in written} == written  # nothing is done again
 
 
 def test_calibrate_says_what_is_known_of_every_site(world: World, capsys: pytest.CaptureFixture[str]):
@@ -331,12 +337,12 @@ def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     assert all(f'class="{word}"' in page for word in judged)
     capsys.readouterr()
     assert call("step", tmp_path / "run", "calibrate") == 0
-    assert "compared with the exact distribution" in capsys.readouterr().out
+    assert re.search(r"\bexact\b", capsys.readouterr().out)
 
 
 def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture[str]):
     assert call("doctor", world.model) == 0
     said = capsys.readouterr().out
-    assert said.count("\n") > 5
+    assert all(point in said for point in ("resid_post", "attn_out", "mlp_out", "early exit"))
     assert call("doctor", "nowhere/at-all") == 2
     check(printed(capsys.readouterr().err), given="'nowhere/at-all'", allowed="smollm2")

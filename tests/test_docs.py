@@ -39,6 +39,12 @@ def test_the_config_page_is_current():
     assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == made, "run `make docs/config.md`"
 
 
+def test_the_documents_have_fences_to_check():
+    commands = "\n".join(fence.values[0] for fence in fences("bash"))
+    assert {"run", "demo", "propose", "arena"} <= set(re.findall(r"^inversescope (\w+)", commands, re.M))
+    assert sum("import" in fence.values[0] for fence in fences("python")) >= 3
+
+
 @pytest.mark.parametrize("commands", fences("bash"))
 def test_documented_commands_exist(commands: str):
     page = CLI_PAGE.read_text(encoding="utf-8")

@@ -84,7 +84,8 @@ def test_what_could_not_be_run_says_why():
         None,
     )
     kl = {"own": [0.0], "random": [1.0], "same": [0.1], "other": []}
-    assert only(runs(kl))["reason"] == "no target has donors of its label and of another"
+    row = only(runs(kl))
+    assert row["reason"] not in (None, NOTHING) and (row["targets"], row["necessity"]) == (0, None)
 
 
 def test_intervals_of_ratios_cover_as_often_as_they_claim():

@@ -8,10 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from fake_tokenizer import WordSubject
-from refusals import refuses
+from refusals import check, printed, refuses
 from small_subject import World, call, config_text
 
-from inversescope import UserError
 from inversescope.config import RunConfig
 from inversescope.features.feature_config import FeatureConfig
 from inversescope.features.on_task import add_features
@@ -65,9 +64,10 @@ def test_every_form_from_collection_to_the_scores(world: World, tmp_path: Path, 
     for table in ("collect/inputs.parquet", "verify/samples.parquet"):
         rows = pq.read_table(Path("run", table)).to_pylist()
         assert "label.subject" not in rows[0] and "label.indirect object" in rows[0]
-        for row in rows:
-            if row["text"] is not None and "‹" not in row["text"]:  # special tokens have other signs for people
-                assert expected(row["text"]) == {name: row[f"label.{name}"] for name in expected("")}, row["text"]
+        plain = [row for row in rows if row["text"] and "‹" not in row["text"]]  # special tokens have other signs
+        assert len(plain) > 10
+        for row in plain:
+            assert expected(row["text"]) == {name: row[f"label.{name}"] for name in expected("")}, row["text"]
     own = {row["text"]: row["label.subject"] for row in pq.read_table(world.run / "collect/inputs.parquet").to_pylist()}
     named = pq.read_table(Path("run/collect/inputs.parquet")).to_pylist()
     assert [row["label.giver"] for row in named] == [own[row["text"]] for row in named]
@@ -87,8 +87,9 @@ def test_features_in_python(world: World):
     inversion = found.invert(source, site="resid_post.1", n=8, bandwidth=0.5)
     assert inversion.labels["long"] == "yes" and inversion.labels["end"] == source[-1]
     assert inversion.labels["subject"] == found.run.store.inputs("target").labels["subject"][0]
-    for sample in inversion.samples:
-        assert sample.text is None or sample.labels["end"] == sample.text[-1]
+    ended = [sample for sample in inversion.samples if sample.text]
+    assert len(ended) >= 2
+    assert [sample.labels["end"] for sample in ended] == [sample.text[-1] for sample in ended]
     with refuses(given="subject", remedy=True):
         Inverter.load(world.run, features={"subject": "words"})
 
@@ -124,54 +125,49 @@ def test_a_label_column_has_one_name_and_an_undecided_case(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("line", "parts"),
+    ("line", "values"),
     [
-        ("a = { expression = 'wordz > 2' }", ["features.a.expression", "wordz", "first_word"]),
-        ("a = { regex = '(' }", ["features.a.regex", "'('"]),
-        ("a = { regex = 'b', column = 'b' }", ["features.a:", "expression", "by 2"]),
-        ("a = { }", ["features.a:", "by 0"]),
-        ("a = { expression = 'words', undecided = 'words' }", ["features.a.undecided"]),
-        ("a = { regexp = 'b' }", ["features.a.regexp", "expression, regex"]),
-        ("a = 'words'", ["features.a"]),
+        ("a = { expression = 'wordz > 2' }", ("features.a.expression", "wordz", "first_word")),
+        ("a = { regex = '(' }", ("features.a.regex", "'('")),
+        ("a = { regex = 'b', column = 'b' }", ("features.a", "expression", 2)),
+        ("a = { }", ("features.a", 0)),
+        ("a = { expression = 'words', undecided = 'words' }", ("features.a.undecided", "yes or no")),
+        ("a = { regexp = 'b' }", ("features.a.regexp", "expression, regex")),
+        ("a = 'words'", ("features.a",)),
     ],
 )
-def test_a_line_that_cannot_be_used_is_refused_with_the_config(line: str, parts: list[str]):
-    with pytest.raises(UserError) as caught:
+def test_a_line_that_cannot_be_used_is_refused_with_the_config(line: str, values: tuple):
+    with refuses(*values):
         RunConfig.parse(f"[features]\n{line}", "my.toml")
-    assert [part for part in parts if part not in str(caught.value)] == []
 
 
 @pytest.mark.parametrize(
-    ("feature", "parts"),
+    ("feature", "given", "allowed"),
     [
-        ("{ function = 'mine.py:absent' }", ["given:   mine.py:absent", "package.module:name"]),
-        ("{ function = 'mine.py' }", ["given:   mine.py", "package.module:name"]),
-        ("{ function = 'other.py:f' }", ["other.py", "FileNotFoundError"]),
-        ("{ function = 'no_such_module:f' }", ["no_such_module", "ModuleNotFoundError"]),
+        ("{ function = 'mine.py:absent' }", "mine.py:absent", "package.module:name"),
+        ("{ function = 'mine.py' }", "mine.py", "package.module:name"),
+        ("{ function = 'other.py:f' }", ("other.py", "FileNotFoundError"), None),
+        ("{ function = 'no_such_module:f' }", ("no_such_module", "ModuleNotFoundError"), None),
     ],
 )
 def test_a_feature_that_cannot_be_loaded_leaves_no_run(
-    feature: str, parts: list[str], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    feature: str, given: object, allowed: str | None, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(FUNCTION)
     text = config_text(world.model).replace("[collect]", f"[features]\na = {feature}\n\n[collect]")
-    with pytest.raises(UserError) as caught:
+    with refuses(given=given, **({"allowed": allowed} if allowed else {})):
         Run.create(Path("run"), text)
-    assert [part for part in parts if part not in str(caught.value)] == []
     assert not Path("run").exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("crossed", ["feature a", "'Then", "LookupError: no such topic", ":11"]),
-        ("numbered", ["feature a", "'Then", "[", "None"]),
-    ],
+    ("name", "values"),
+    [("crossed", ("a", "'Then", "LookupError: no such topic", "mine.py:11")), ("numbered", ("a", "'Then", "None"))],
 )
 def test_a_function_that_fails_names_the_input_and_ends_with_2(
     name: str,
-    parts: list[str],
+    values: tuple[str, ...],
     world: World,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -182,6 +178,4 @@ def test_a_function_that_fails_names_the_input_and_ends_with_2(
     line = f"[features]\na = {{ function = 'mine.py:{name}' }}\n\n[collect]"
     Path("run.toml").write_text(config_text(world.model).replace("[collect]", line))
     assert call("run", "run.toml", "--out", "run") == 2
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    assert [part for part in parts if part not in message] == []
+    check(printed(capsys.readouterr().err), *values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -207,7 +208,7 @@ def test_of_a_long_text_the_end_is_read_and_the_rest_is_told(inverter: Inverter)
     screen = Console(width=2000, record=True, file=io.StringIO())
     screen.print(inversion_table(inversion))
     for page in (screen.export_text(), Reader(inversion._repr_html_()).text):
-        assert "its first 9 tokens left out" in page
+        assert re.search(r"\b9 tokens\b", page)
 
 
 def test_a_conversation_is_read_by_the_subjects_template(inverter: Inverter, monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from fake_endpoint import Model, Server, data_in, question_in, serving
 from propose_fixture import ANIMAL, COLOUR, COLOURS, LIMITS, RED, planted
+from refusals import refuses
 
+from inversescope.features import parse
 from inversescope.propose import Outcome, Plan, propose
 from inversescope.propose.endpoint import Address, Budget, Endpoint, Replies
 
@@ -105,7 +108,7 @@ class Partial(Model):
 def test_a_judge_that_always_says_yes_is_caught_where_the_answer_is_known(ask: Callable):
     outcome, server = ask(always("yes"))
     assert [each.status for each in outcome.scored] == ["not usable"] * 2
-    assert "wrong where the answer is known: right 1.00 of the time where it is yes, 0.00" in outcome.scored[0].reason
+    assert re.findall(r"\d\.\d+", outcome.scored[0].reason) == ["1.00", "0.00", "0.8"]  # of yes, of no, needed
     assert all(each.scores == {} for each in outcome.scored)
     assert {question_in(body) for body in server.asked} & {RED, "Is it blue?"} == set()  # nothing more is paid for
 
@@ -115,26 +118,31 @@ def test_a_judge_that_always_says_yes_to_the_hypothesis_is_caught_by_the_distrac
     assert outcome.accuracy.problem is None
     [question] = outcome.scored
     assert (question.status, question.scores) == ("not usable", {})
-    assert question.reason == 'the judge says "yes" of every text, distractors included'
+    assert '"yes"' in question.reason and not re.search(r"\d", question.reason)
 
 
 @pytest.mark.parametrize(
-    ("rule", "reason"),
+    ("rule", "agreed", "numbers"),
     [
-        (lambda question, text: red(text), "the judge contradicts itself when asked the opposite: 0.00"),
-        (lambda question, text: "cannot tell", "the judge decides fewer than half of the texts"),
-        (lambda question, text: "maybe?", "the judge decides fewer than half of the texts"),
+        (lambda question, text: red(text), (1, 0), ["0.00", "0.75"]),  # the same again, never the opposite; needed
+        (lambda question, text: "cannot tell", (None, None), []),
+        (lambda question, text: "maybe?", (None, None), []),
     ],
 )
-def test_a_judge_that_contradicts_itself_or_decides_nothing_is_not_used(ask: Callable, rule: Callable, reason: str):
+def test_a_judge_that_contradicts_itself_or_decides_nothing_is_not_used(
+    ask: Callable, rule: Callable, agreed: tuple, numbers: list[str]
+):
     [question] = ask(Partial(rule))[0].scored
-    assert question.status == "not usable" and question.reason.startswith(reason)
+    assert (question.status, question.scores) == ("not usable", {})
+    assert (question.repeated, question.negated) == agreed
+    assert question.reason and re.findall(r"\d\.\d+", question.reason) == numbers
 
 
 def test_a_judge_that_guesses_contradicts_itself(ask: Callable):
     rng = np.random.default_rng(0)
     [question] = ask(Partial(lambda question, text: "yes" if rng.random() < 0.5 else "no"))[0].scored
-    assert question.status == "not usable" and "contradicts itself" in question.reason
+    assert question.status == "not usable" and min(question.repeated, question.negated) < 0.75
+    assert f"{question.repeated if question.repeated < 0.75 else question.negated:.2f}" in question.reason
 
 
 def test_a_judge_that_errs_at_random_draws_the_score_towards_chance(ask: Callable):
@@ -169,22 +177,25 @@ def test_unreadable_answers_are_counted_and_not_scored(ask: Callable):
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    "source",
     [
-        ("__import__('os').system('id')", "there is no such function"),
-        ("().__class__.__bases__[0]", "Subscript is not in the language"),
-        ("open('/etc/passwd').read()", "there is no such function"),
-        ("[x for x in (1, 2)]", "not in the language"),
-        ('matches("(")', "not a regular expression"),
-        ("9" * 290, "the number is too large"),
-        ("(" * 200 + "1" + ")" * 99, "cannot be read"),
+        "__import__('os').system('id')",
+        "().__class__.__bases__[0]",
+        "open('/etc/passwd').read()",
+        "[x for x in (1, 2)]",
+        'matches("(")',
+        "9" * 290,
+        "(" * 200 + "1" + ")" * 99,
     ],
 )
-def test_a_hostile_expression_is_refused_with_the_reason_and_asked_for_again(ask: Callable, source: str, says: str):
+def test_a_hostile_expression_is_refused_with_the_reason_and_asked_for_again(ask: Callable, source: str):
     outcome, server = ask(Model([{"words": "w", "expression": source}, COLOUR]))
     scored, refused = outcome.scored
     assert scored.status == "scored"
-    assert (refused.status, refused.scores) == ("refused", {}) and says in refused.reason
+    assert (refused.status, refused.scores) == ("refused", {})
+    with refuses() as reason:
+        parse(source)
+    assert refused.reason == str(reason.value)
     again = data_in(server.asked[1])["refused"]
     assert again == [{"words": "w", "expression": source, "error": refused.reason}]
     assert len(server.asked) == 2  # once
@@ -197,12 +208,12 @@ def test_a_regular_expression_that_never_ends_is_given_up(ask: Callable):
     long = [replace(case, source="a" * 60 + f" b {case.source}") for case in split.held_out]
     [each] = ask(Model([slow]), Plan(replace(split, held_out=long), LIMITS))[0].scored
     assert each.status == "scored" and np.isnan(each.scores["p_value"])
-    assert each.reason == "no target is decided"
+    assert each.scores["targets"] == 0 and each.reason
 
 
 def test_what_never_varies_has_no_corrected_score_and_says_why(ask: Callable):
     [each] = ask(Model([{"words": "starts with a", "expression": 'first_word == "a"'}]))[0].scored
-    assert (each.status, each.reason) == ("scored", "every input of the prior has the targets' label")
+    assert each.status == "scored" and each.scores["targets"] == 12 and each.reason
     assert np.isnan(each.scores["corrected"].value) and each.scores["fcr"].value == each.scores["chance"] == 1
 
 
@@ -217,7 +228,7 @@ def test_the_second_answer_counts(ask: Callable):
 
 def test_a_reply_that_cannot_be_read_is_asked_for_once_more_and_then_said(ask: Callable):
     outcome, server = ask(lambda body: "Certainly! Here are some ideas.")
-    assert outcome.scored == [] and outcome.problem == 'the reply is no JSON object with a list "hypotheses"'
+    assert outcome.scored == [] and '"hypotheses"' in outcome.problem
     assert len(server.asked) == 2 and outcome.unparsed == 2
 
 
@@ -240,4 +251,4 @@ def test_where_the_budget_ends_the_rest_is_unfinished_and_goes_on_later(ask: Cal
     )
     stopped, first = ask(model, calls=8)
     assert [each.status for each in stopped.scored] == ["scored", "unfinished", "unfinished", "scored"]
-    assert stopped.problem == "8 calls (--max-calls) are sent" and len(first.asked) == 8
+    assert re.search(r"\b8\b.*--max-calls", stopped.problem) and len(first.asked) == 8

@@ -99,7 +99,9 @@ def test_the_guide_names_every_word_of_the_language_and_nothing_else():
     for name in (*NAMES, *FUNCTIONS):
         assert (name in GUIDE) == (name not in NEEDED)  # what may not be installed is not offered
     examples = GUIDE.splitlines()[-1].removeprefix("Examples: ").removesuffix(".")
-    for example in re.split(r", (?=[a-z])", examples.replace("\\\\", "\\")):
+    each = re.split(r", (?=[a-z])", examples.replace("\\\\", "\\"))
+    assert len(each) >= 4
+    for example in each:
         assert parse(example).source == example
 
 

@@ -109,10 +109,12 @@ def test_the_import_contracts_hold():
 
 def test_addresses_lead_to_known_hosts():
     found = {(str(path), host) for path, text in tracked_texts() for host in re.findall(HOST, text)}
+    assert {"arxiv.org", "github.com"} <= {host for _, host in found}
     assert {(path, host) for path, host in found if host not in KNOWN_HOSTS} == set()
 
 
 def test_no_path_of_one_machine():
+    assert MACHINE_PATH.search("see /" + "home/someone/file") and not MACHINE_PATH.search("src/" + "home/file")
     found = [
         (str(path), line) for path, text in tracked_texts() for line in text.splitlines() if MACHINE_PATH.search(line)
     ]

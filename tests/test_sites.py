@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from refusals import refuses
 
@@ -29,7 +29,12 @@ def test_parse_undoes_print(parts: list[Site]):
     assert Site.parse(str(site)) == site
 
 
-@given(st.text(alphabet="zq.0123*residpreouembd_-+@ ", max_size=14))
+PARTS = st.sampled_from([*POINTS, "probe", "0", "1", "01", "-1", " 1", "*", "", ".", ".", "+", "@"])
+
+
+@given(st.lists(PARTS, max_size=7).map("".join) | single_sites().map(str))
+@example("z.01.2")
+@example("probe@z.1.0+")
 def test_print_undoes_parse_and_all_else_is_refused(address: str):
     try:
         site = Site.parse(address)

@@ -56,22 +56,22 @@ def test_a_question(question: Measured, judgement: str):
 
 
 @pytest.mark.parametrize(
-    ("questions", "judgement", "reason"),
+    ("questions", "judgement", "numbers"),
     [
-        ([GOOD, GOOD], "calibrated", "KL 0.04 nats from the exact distribution over 2 questions"),
-        ([GOOD, measured(kl=around(0.9, 0.2))], "undertrained", "KL 0.90 nats at h = 0.1, clean target"),
-        ([measured(kl=around(0.2, 0.05))] * 2, "undertrained", "KL 0.20 nats over all its questions"),
-        ([GOOD, measured(kl=around(0.04, 0.02), outside=True)], "cannot tell", "outside the bandwidths"),
-        ([measured(gap=around(0.01, 0.02)), measured(size=3)], "calibrated", "at 1 of 2 bandwidths"),
-        ([measured(size=3)] * 2, "cannot tell", "the pool is too small"),
-        ([measured(gap=around(0.01, 0.02)), measured(gap=around(0.08, 0.05))], "cannot tell", "order +0.08"),
+        ([GOOD, GOOD], "calibrated", ["KL 0.04", "2"]),
+        ([GOOD, measured(kl=around(0.9, 0.2))], "undertrained", ["KL 0.90", "h = 0.1, clean target"]),
+        ([measured(kl=around(0.2, 0.05))] * 2, "undertrained", ["KL 0.20"]),
+        ([GOOD, measured(kl=around(0.04, 0.02), outside=True)], "cannot tell", ["h = 0.1, clean target"]),
+        ([measured(gap=around(0.01, 0.02)), measured(size=3)], "calibrated", ["1 of 2"]),
+        ([measured(size=3)] * 2, "cannot tell", ["pool"]),
+        ([measured(gap=around(0.01, 0.02)), measured(gap=around(0.08, 0.05))], "cannot tell", ["order +0.08"]),
     ],
 )
-def test_a_site(questions: list[Measured], judgement: str, reason: str):
+def test_a_site(questions: list[Measured], judgement: str, numbers: list[str]):
     found = of_site(questions)
     assert isinstance(found, Verdict)
     assert found.judgement == judgement
-    assert reason in found.reason
+    assert [number for number in numbers if number not in found.reason] == []
 
 
 def row(method: str = "generator", **values: object) -> dict:
@@ -107,9 +107,9 @@ def test_agreement_of_generator_and_reference(
     ("values", "words"),
     [
         ({"chance": 1.0, "fcr": 1.0}, "same label"),
-        ({"targets": 0, "collapsed": 20}, "all 20 targets have collapsed"),
+        ({"targets": 0, "collapsed": 20}, "20 targets have collapsed"),
         ({"samples": 0}, "no samples"),
-        ({"undecided": 320}, "all 320 samples are undecided"),
+        ({"undecided": 320}, "320 samples are undecided"),
         ({"targets": 0}, "no target has a label"),
         ({"targets": 1}, "too few"),
     ],
