@@ -26,7 +26,9 @@ def subject_of(kind: str, **options: Any) -> Subject:
 
 @pytest.mark.parametrize("kind", (*ARCHITECTURES, *VARIANTS, *UNKNOWN))
 def test_every_identity_holds_to_float32_accuracy(kind: str):
-    examined = site_checks.examine(subject_of(kind))
+    subject = subject_of(kind)
+    examined = site_checks.examine(subject)
+    assert {point for check in examined for point in check.points} == set(subject.points)
     assert [check for check in examined if check.ok is not True or check.error > 1e-5] == []
 
 
@@ -64,7 +66,8 @@ def test_a_variant_with_norms_on_the_stream_is_not_taken_for_the_usual_one(kind:
     variant = {"opt": {"do_layer_norm_before": False}, "bloom": {"apply_residual_connection_post_layernorm": True}}
     subject = subject_of(kind, **variant[kind])
     assert "attn_out" not in subject.points
-    assert all(check.ok for check in site_checks.examine(subject))
+    examined = site_checks.examine(subject)
+    assert len(examined) > len(subject.points) and all(check.ok for check in examined)
 
 
 # A wrong entry, and the points that must not be offered then.
@@ -74,7 +77,6 @@ FAULTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "queries taken for keys": ("gpt2", {"fused": "grouped"}, {"q", "k", "v"}),
     "a norm behind attention forgotten": ("gemma2", {"added_attention": ""}, {"attn_out", "resid_mid"}),
     "a multiplier forgotten": ("granite", {"scale": 1.0}, {"attn_out", "mlp_out"}),
-    "a wrong multiplier of the embeddings": ("granite", {"embedding_scale": 3.5}, set()),
     "attention with the stream in it": ("bloom", {"added_attention": ""}, {"attn_out"}),
     "the wrong norm": ("llama", {"middle": "input_layernorm"}, {"resid_mid"}),
     "another module's input": ("llama", {"down": "mlp.up_proj"}, {"mlp_act"}),
@@ -92,11 +94,23 @@ def test_a_wrong_entry_is_found_out_and_its_points_are_refused(fault: str, monke
             site_checks.examine(subject)
         return
     failed = {point for check in site_checks.examine(subject) if check.ok is False for point in check.points}
-    assert points <= failed
+    assert points and points <= failed
     for point in points:
         address = ".".join([point, *"0" * len(subject.shape.numbers(point))])
         with refuses(point, given=True, allowed=True, remedy="inversescope doctor"):
             site_checks.require(subject, subject.sites([address]))
+
+
+def test_embeddings_are_what_the_first_block_is_given(monkeypatch: pytest.MonkeyPatch):
+    """The checks see no wrong multiplier of the embeddings, for what is read is divided by it again when it is set."""
+    subject = subject_of("granite")
+    embed, first = subject.sites(["embed", "resid_pre.0"])
+    right = subject.capture([(3, 4, 5)], [embed, first]).activations
+    torch.testing.assert_close(right[embed], right[first])
+    wrong = replace(architecture_of(subject.model), embedding_scale=3.5)
+    monkeypatch.setitem(ARCHITECTURES, "granite", wrong)
+    read = subject_of("granite").capture([(3, 4, 5)], [embed]).activations[embed]
+    assert not torch.allclose(read, right[first])
 
 
 def test_only_models_that_take_positions_and_masks_as_given_share_rows():

@@ -397,19 +397,20 @@ def test_a_text_that_cannot_be_read(
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "named"),
     [
-        ("no-such-command",),
-        ("run",),
-        ("run", "x.toml", "--no-such-option"),
-        ("invert", "text", "--site", "z.0.0", "--bandwidth", "wide"),
-        ("invert", "text", "--site", "z.0.0", "-n", "0"),
-        ("invert", "text", "--site", "z.0.0", "--seed", "-1"),
+        (("no-such-command",), "no-such-command"),
+        (("run",), "CONFIG"),
+        (("run", "x.toml", "--no-such-option"), "--no-such-option"),
+        (("invert", "text", "--site", "z.0.0", "--bandwidth", "wide"), "--bandwidth"),
+        (("invert", "text", "--site", "z.0.0", "-n", "0"), "-n"),
+        (("invert", "text", "--site", "z.0.0", "--seed", "-1"), "--seed"),
     ],
 )
-def test_usage_errors(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+def test_usage_errors(arguments: tuple[str, ...], named: str, capsys: pytest.CaptureFixture[str]):
     assert call(*arguments) == 2
-    assert "Error" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "Traceback" not in message and re.search(rf"(?<!\w){re.escape(named)}(?!\w)", message)
 
 
 @pytest.mark.parametrize(

@@ -152,9 +152,11 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 def test_a_bandwidth_outside_the_trained_range_cannot_be_told(whole: Store, good: Generator, tmp_path: Path):
     asked = ASKED.model_copy(update={"bandwidths": (50.0,)})
     calibrate(tmp_path, whole, good, ToyTask().labels, asked, (), 0, silent)
-    for queries in files.read_json(tmp_path / "verdicts.json")["sites"].values():
+    sites = files.read_json(tmp_path / "verdicts.json")["sites"]
+    assert set(sites) == set(map(str, SITES))
+    for queries in sites.values():
         assert {v["judgement"] for v in queries.values()} == {"cannot tell"}
-        assert all("outside the bandwidths" in v["reason"] for v in queries.values())
+        assert len(queries) == 2 and all(v["reason"] for v in queries.values())
 
 
 def test_without_the_whole_prior_the_reference_judges(drawn: Store, tmp_path: Path):
