@@ -47,7 +47,7 @@ def is_planted(world: World, site: str, hypothesis: str) -> bool:
 
 def _mined(run: Path, copy: Path, seed: int) -> list[dict]:
     """The miner's list from the run's inputs and samples without their labels."""
-    for name in ("collect/inputs.parquet", "verify/samples.parquet"):
+    for name in ("collect/inputs.parquet", "verify/samples.parquet", "score/results.parquet"):
         table = pq.read_table(run / name)
         (copy / name).parent.mkdir()
         files.write_table(copy / name, table.drop([name for name in table.column_names if name.startswith("label.")]))

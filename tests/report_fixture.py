@@ -16,7 +16,7 @@ from partial_records import partial
 from inversescope import files, records
 from inversescope.causal.used import used
 from inversescope.sites import Site
-from inversescope.verdicts import judged, significant
+from inversescope.verdicts import NULL_FEATURE, judged, significant
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -141,7 +141,9 @@ def _input(rng: random.Random, shape: Shape, split: str, row: int) -> dict:
 
 
 def _encoded(site: Site, feature: str, bandwidth: float) -> float:
-    """The planted corrected score, 0 to 1."""
+    """The planted corrected score, 0 to 1. At the smallest bandwidths a late site leaves the source alone."""
+    if feature == NULL_FEATURE:
+        return 0.8 if bandwidth < 0.05 and site.layer > 9 and site.head is None else 0.0
     _, gained, lost = FEATURES.get(feature, (0.1, 10.0, 60.0))
     height = 1 / (1 + math.exp(-(site.layer - gained) / 1.6)) * 1 / (1 + math.exp((site.layer - lost) / 1.6))
     if site.head is not None:
@@ -155,7 +157,7 @@ def _scores(shape: Shape, rng: random.Random) -> list[dict]:
     return [
         _score(shape, rng, method, site, feature, bandwidth)
         for site in shape.sites
-        for feature in shape.features
+        for feature in (*shape.features, NULL_FEATURE)
         for method in METHODS
         if method in ("reference", "nearest") or site in generated
         for bandwidth in ((None,) if method in ("nearest", "no condition") else shape.bandwidths)
@@ -231,7 +233,7 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
         for rank, words in enumerate(("the last word", "has “ring”", f"<b>{shape.hostile}</b>"), start=1):
             value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
             numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
-            numbers["significant"] = significant(q)
+            numbers |= {"significant": significant(q), "null_passes": False}
             for name in ("corrected", "bits"):
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}

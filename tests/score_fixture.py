@@ -24,6 +24,7 @@ Label = str | None
 @dataclass
 class Draws:
     """All draws of one target at one bandwidth (None: without a condition): a label each, "-" where it never ended.
+    Each is of one token: its number, unless given. Row r of the pool and of the targets has token r.
 
     `edits` are of the target instead, and of no bandwidth.
     `weights` are 1/n unless given; what never ended has none. The columns that weights are made of say the same.
@@ -36,6 +37,7 @@ class Draws:
     distance: float = 0.05
     site: Site = SITE
     edits: bool = False
+    tokens: Sequence[int] | None = None
 
     @property
     def method(self) -> str:
@@ -72,11 +74,12 @@ def write_records(
     files.write_json(run / "task" / "accuracy.json", {"defined": False})
 
 
-def scored(run: Path, site: Site = SITE) -> dict[tuple[str, float | None], Mapping]:
+def scored(run: Path, site: Site = SITE, feature: str = "f") -> dict[tuple[str, float | None], Mapping]:
     """Score the records; the rows of the results by source and bandwidth."""
     score(run, 0, silent)
     rows = files.read_json(run / "score" / "results.json")["scores"]
-    return {(row["method"], row["bandwidth"]): row for row in rows if row["site"] == str(site)}
+    of_feature = [row for row in rows if row["site"] == str(site) and row["feature"] == feature]
+    return {(row["method"], row["bandwidth"]): row for row in of_feature}
 
 
 def _rows(draws: Draws) -> list[dict]:
@@ -89,7 +92,8 @@ def _rows(draws: Draws) -> list[dict]:
         {
             "method": draws.method, "text": label if ended[i] else None,
             "site": str(draws.site) if conditioned else None, "bandwidth": draws.bandwidth,
-            "target": draws.target, "sample": i, "tokens": [i] if ended[i] else None,
+            "target": draws.target, "sample": i,
+            "tokens": [draws.tokens[i] if draws.tokens else i] if ended[i] else None,
             "log_q": None if draws.edits else -30.0,
             "log_prior": np.log(weights[i]) + 0.5 * (draws.distance / draws.bandwidth) ** 2
             if draws.bandwidth and ended[i] else None,

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 
 from inversescope import files, records
 from inversescope.cli.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
+from inversescope.verdicts import NULL_FEATURE
 from inversescope.verdicts.wording import number, short
 
 SHAPE = Shape(layers=12, heads=1, generator_layers=(5, 10), targets=7, samples=5)
@@ -41,8 +42,18 @@ def test_the_summary_has_the_scores_of_the_deepest_site(run: Path):
     trusted = min(h for h in SHAPE.bandwidths if found["reference", h]["trusted"])
     assert trusted > finest and f"h = {trusted:g}" in text
     for h in (finest, trusted):
-        cells = line(text, "order", f" {h:g} ")
+        cells = line(text, "order", f" {h:g}")
         assert short(found["generator", h]["fcr"]) in cells and short(found["nearest", None]["fcr"]) in cells
+
+
+def test_a_bandwidth_at_which_the_null_feature_passes_is_marked(run: Path):
+    text = shown(summary_table, run)
+    finest, trusted = min(SHAPE.bandwidths), 0.1
+    assert f" {finest:g}* " in line(text, "order", f" {finest:g}*") and f" {trusted:g}* " not in text
+    null = next(row for row in files.read_json(run / records.score.SUMMARY.path)["scores"]
+                if (row["site"], row["feature"], row["method"], row["bandwidth"])
+                == ("resid_post.10", NULL_FEATURE, "generator", finest))  # fmt: skip
+    assert short(null["fcr"]) in line(text, NULL_FEATURE, f" {finest:g}*")
 
 
 def test_verdicts_stand_with_their_reasons(run: Path):

@@ -18,7 +18,7 @@ from inversescope.causal.used import confirmed, used
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
-from inversescope.verdicts import NOTHING, encoded_and_used, finest_reliable, significant
+from inversescope.verdicts import NOTHING, NULL_PASSES, encoded_and_used, finest_reliable, significant
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -150,7 +150,7 @@ def test_too_few_donors_make_no_interval():
 
 
 def score(value: float, low: float | None, high: float | None) -> dict[str, Any]:
-    return {"corrected": value, "corrected_low": low, "corrected_high": high}
+    return {"corrected": value, "corrected_low": low, "corrected_high": high, "null_passes": False}
 
 
 def necessity(value: float | None, low: float | None, high: float | None, reason: str | None = None) -> dict[str, Any]:
@@ -173,6 +173,7 @@ HIGH, LOW, WIDE = (0.8, 0.6, 0.9), (0.02, -0.02, 0.06), (0.3, -0.1, 0.7)
         (score(*WIDE), necessity(*HIGH), "cannot tell", "score 0.30"),
         (score(0.8, None, None), necessity(*HIGH), "cannot tell", "score 0.80 (no interval)"),
         (None, necessity(*HIGH), "cannot tell", "no score"),
+        (score(*HIGH) | {"null_passes": True}, necessity(*HIGH), "cannot tell", NULL_PASSES),
         (score(*HIGH), necessity(None, None, None, "it cannot be set"), "cannot tell", "it cannot be set"),
     ],
 )  # fmt: skip
@@ -265,3 +266,10 @@ def test_the_finest_reliable_score(rows: list[tuple], bandwidth: float | None):
     names = ("method", "bandwidth", "verdict", "ess")
     found = finest_reliable([dict(zip(names, row, strict=True)) | score(*HIGH) for row in rows], exact=False)
     assert (None if found is None else found["bandwidth"]) == bandwidth
+
+
+def test_a_score_is_not_reliable_where_the_null_feature_is_above_chance():
+    fine = score(*HIGH) | {"method": "reference", "bandwidth": 0.1, "ess": 60.0, "verdict": None}
+    coarse = fine | {"bandwidth": 0.5}
+    assert finest_reliable([fine, coarse], exact=False) == fine
+    assert finest_reliable([fine | {"null_passes": True}, coarse], exact=False) == coarse

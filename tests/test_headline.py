@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inversescope.verdicts import NULL_FEATURE
 from inversescope.verdicts.headline import CONTROLS, Control, headline
 
 H = 0.3
@@ -16,7 +17,7 @@ def score(method: str, feature: str, layer: int, value: float, h: float | None =
     estimates = {f"{name}{end}": x for name in ("corrected", "fcr", "bits") for end, x in ends.items()}
     site = {"site": f"resid_post.{layer}", "point": "resid_post", "layer": layer, "head": None}
     row = {"method": method, "feature": feature, "bandwidth": h, "targets": 20, "chance": 0.1, "ess": 60.0}
-    return {**row, **site, **estimates, "q_value": 0.001, "verdict": None, **others}
+    return {**row, **site, **estimates, "q_value": 0.001, "verdict": None, "null_passes": False, **others}
 
 
 def planted(feature: str, values: list[float], wrong: float = 0.0, none: float = 0.0) -> list[dict]:
@@ -80,6 +81,19 @@ def test_what_stays_comes_before_what_disappears_again():
 def test_the_site_is_the_first_at_which_it_is_used():
     found = headline(APPEARING, use("name", [2], "cannot tell") + use("name", [3]), exact=False)
     assert (found["site"], found["depth"]["first"]) == ("resid_post.3", "resid_post.2")
+
+
+def test_nothing_is_claimed_where_a_hash_of_the_input_is_above_chance():
+    """Marked at the smaller bandwidth, the finding is the one at the larger; marked at both, there is none."""
+    fine = [row | {"bandwidth": 0.1, "null_passes": True} for row in planted("name", [0.9, 0.9, 0.9, 0.9])]
+    hash_row = score("reference", NULL_FEATURE, 2, 0.9, null_passes=True)
+    found = headline([*APPEARING, *fine, hash_row], use("name", [2, 3]), exact=False)
+    assert (found["bandwidth"], found["finest"]["bandwidth"], found["depth"]["kind"]) == (H, H, "appears")
+    assert found["considered"]["null_passes"] == 4 and found["bandwidths"]["above_chance"] == [H]
+    none = headline([*fine, hash_row], use("name", [2, 3]), exact=False)
+    assert none["site"] is None and "hash" in none["sentence"]
+    unmarked = headline([row | {"null_passes": False} for row in fine], [], exact=False)
+    assert unmarked["feature"] == "name"
 
 
 def test_a_used_feature_comes_before_an_unused_one():

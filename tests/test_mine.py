@@ -25,6 +25,7 @@ from inversescope.features.candidates import candidates
 from inversescope.features.language import parse
 from inversescope.progress import silent
 from inversescope.score.mine import CONFIRMED, mine
+from inversescope.verdicts import NULL_FEATURE
 
 H = 0.1
 NAMES, VERBS, THINGS = ("Anna", "Bert", "Carl", "Dora"), ("saw", "took", "left"), ("ring", "book", "kite", "cup")
@@ -52,8 +53,12 @@ def sentence(rng: np.random.Generator) -> str:
 Drawn = Sequence[Sequence[str | None]]  # the samples of each target
 
 
-def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites: Sequence[Drawn]) -> None:
-    """Records for the miner: at each of several sites, samples of every target, all alike in weight."""
+def write_records(
+    run: Path, pool: Sequence[str], targets: Sequence[str], sites: Sequence[Drawn], *, passes: bool = False
+) -> None:
+    """Records for the miner: at each of several sites, samples of every target, all alike in weight. `passes`: the null
+    feature is above chance at the first site.
+    """
     inputs = [
         {"split": split, "row": row, "tokens": [len(split), row], "text": text, "probability": None}
         for split, texts in (("pool", pool), ("target", targets))
@@ -68,6 +73,9 @@ def write_records(run: Path, pool: Sequence[str], targets: Sequence[str], sites:
     ]
     files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
     files.write_table(run / records.verify.SAMPLES.path, partial(records.verify.SAMPLES, rows))
+    null = {"method": "weighted", "feature": NULL_FEATURE, "site": "resid_post.0", "bandwidth": H}
+    marked = [null | {"null_passes": True}] if passes else []
+    files.write_table(run / records.score.RESULTS.path, partial(records.score.RESULTS, marked))
 
 
 def mined(run: Path, seed: int) -> list[dict[str, Any]]:
@@ -135,6 +143,17 @@ def test_null_records_are_no_discoveries(tmp_path: Path):
     assert np.mean(np.array(tested) > 0.05) >= 0.95
 
 
+def test_what_is_found_where_the_null_feature_passes_is_no_discovery(tmp_path: Path):
+    rng = np.random.default_rng(2)
+    pool, targets = [sentence(rng) for _ in range(100)], [sentence(rng) for _ in range(24)]
+    sites = [[[target] * 8 for target in targets] for _ in range(2)]  # at both sites every sample is the source
+    write_records(tmp_path, pool, targets, sites, passes=True)
+    rows = mined(tmp_path, seed=0)
+    marked = [row for row in rows if row["site"] == "resid_post.0"]
+    assert marked and all(row["null_passes"] and not row["significant"] and row["q_value"] < 0.05 for row in marked)
+    assert any(row["significant"] for row in rows if row["site"] == "resid_post.1")
+
+
 def test_what_says_the_same_or_nothing_more_is_merged(tmp_path: Path):
     plant(tmp_path, [PLANTED["word(0)"]], seed=1)
     rows = mined(tmp_path, seed=0)
@@ -166,6 +185,7 @@ def test_confirmation_does_not_see_the_discovery_targets(tmp_path: Path):
     ]
     files.write_table(tmp_path / "two" / "collect" / "inputs.parquet", inputs)
     files.write_table(tmp_path / "two" / "verify" / "samples.parquet", partial(records.verify.SAMPLES, samples))
+    files.write_table(tmp_path / "two" / records.score.RESULTS.path, partial(records.score.RESULTS, []))
     other = mined(tmp_path / "two", seed=0)
     same = ("hypothesis", "discovery", "discovery_low", "merged")
     assert [[row[name] for name in same] for row in other] == [[row[name] for name in same] for row in rows]

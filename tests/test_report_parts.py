@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from report_fixture import Shape, write_run
 
 from inversescope.report.failures import failures
-from inversescope.report.page import embed, pack
+from inversescope.report.page import embed, pack, render
 from inversescope.report.records import Records, load
 from inversescope.report.summary import key_figures
 from inversescope.report.targets import acceptance, evenly, share
+from inversescope.verdicts import NULL_FEATURE
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,16 @@ def test_packing_keeps_undefined():
 @given(st.text())
 def test_embedded_text_cannot_end_the_script(text: str):
     assert "<" not in embed([text, "</script><!--"])
+
+
+def test_the_null_feature_is_a_table_of_its_own_and_marks_its_bandwidths(tmp_path: Path):
+    shape = Shape(layers=12, heads=0, generator_layers=(5, 10), bandwidths=(0.03, 0.3), targets=7, samples=5)
+    found = load(write_run(tmp_path, shape))
+    assert NULL_FEATURE not in found.features
+    for row in found.null_scores.values():
+        assert {h for h, score in row.items() if score["null_passes"]} <= {0.03}
+    assert found.null_scores["resid_post.10"][0.03]["null_passes"]
+    assert not found.null_scores["resid_post.5"][0.03]["null_passes"]
+    page = render(found)
+    table = page[page.index('class="null"') :]
+    assert table[: table.index("</table>")].count('class="null-passes"') == 1  # the page shows the generator's sites

@@ -8,6 +8,7 @@ import pytest
 from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.verdicts import (
     MEANINGS,
+    NULL_FEATURE,
     Measured,
     Verdict,
     acceptance_counts,
@@ -142,6 +143,13 @@ def test_the_calibration_counts_beside_the_gap_on_the_targets(ess: float, asked:
     assert all(each["reason"] for each in found)  # no score is defined
     assert [each["trusted"] for each in found] == [None, None, ess == 60, None]
     assert [each["trusted"] for each in judged(scores, [], exact=True)] == [None, None, True, None]
+
+
+@pytest.mark.parametrize(("low", "passes"), [(0.01, True), (0.0, False), (-0.2, False), (None, None)])
+def test_every_score_of_a_cell_is_marked_where_the_null_feature_is_above_chance(low: float | None, passes: bool | None):
+    null = row("weighted", feature=NULL_FEATURE, corrected_low=low)
+    scores = [row("weighted"), null, row("reference"), row("weighted", bandwidth=1.0)]
+    assert [each["null_passes"] for each in judged(scores, [], exact=False)] == [passes, passes, None, None]
 
 
 def test_a_generator_that_agrees_is_calibrated_only_where_the_calibration_finds_it():

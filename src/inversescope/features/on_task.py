@@ -8,6 +8,7 @@ from typing import Any, cast
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig, Reader
 from inversescope.tasks import Labels, Task, TaskSubject
+from inversescope.verdicts import NULL_FEATURE
 
 
 def add_features(task: Task, features: Mapping[str, FeatureConfig], subject: TaskSubject) -> Task:
@@ -34,10 +35,10 @@ def with_readers(
     """The task with more features, each by its reader; `kept` are those of its own that remain.
 
     Raises:
-        UserError: two features have one name.
+        UserError: two features have one name, or one that of the null feature.
     """
     kept = task.features if kept is None else tuple(kept)
-    if both := sorted(set(kept) & set(readers)):
+    if both := sorted({*kept, NULL_FEATURE} & set(readers)):
         raise UserError("the task has a feature of this name already", given=", ".join(both), remedy="another name")
     return cast(Task, _WithFeatures(task, readers, subject, kept))  # the rest of a task comes from the task within
 

@@ -101,7 +101,11 @@ HEADLINE = document(
     key("depth", "change over the layers: its kind, first and last site that encodes the feature, number of sites"),
     key("generator", "verdict on the generator here, and the corrected score of its weighted samples"),
     key("bandwidths", "those at which a score counts, and of these, those at which it is above chance"),
-    key("considered", "number of places with a score, with one that counts, above chance, and passing the controls"),
+    key(
+        "considered",
+        "number of places with a score, with one that counts, above chance where the null feature is too, above chance "
+        "where it is not, and passing the controls",
+    ),
 )
 
 CAUSAL = Room(

@@ -14,7 +14,11 @@ RESULTS = table(
         "see [the method](statistics.md#scoring-a-hypothesis)",
     ),
     *SITE_PARTS,
-    column("feature", "string", "the feature"),
+    column(
+        "feature",
+        "string",
+        "the feature; `null feature` is a hash of the input, which has no p- and q-value",
+    ),
     column("bandwidth", "float64?", "h; null for `nearest` and `no condition`"),
     column("targets", "int64", "targets used"),
     column("collapsed", "int64", "targets left out because their weights collapsed"),
@@ -39,6 +43,12 @@ RESULTS = table(
     column("ess", "float64?", "effective sample size, median over targets"),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
     column("trusted", "bool?", "only for `reference`: whether it counts as the truth, exact or large enough"),
+    column(
+        "null_passes",
+        "bool?",
+        "the null feature is above chance by the same method at this site and bandwidth, so that every feature is: "
+        "nothing is claimed here; null where it has no interval",
+    ),
     column(
         "verdict",
         "string?",
@@ -191,7 +201,13 @@ HYPOTHESES = table(
         "float64?",
         "the share of false discoveries among all hypotheses of the run that are at least as sure",
     ),
-    column("significant", "bool", "q is at most 0.05"),
+    column("significant", "bool", "q is at most 0.05, and the null feature does not pass"),
+    column(
+        "null_passes",
+        "bool?",
+        "the null feature is above chance by the weighted samples at this site and bandwidth, as in "
+        "`score/results.parquet`",
+    ),
     column("targets", "int32", "confirmation targets used"),
     column("merged", "list of string", "hypotheses that were found too, and say the same or nothing more"),
 )

@@ -22,7 +22,19 @@ from inversescope.report.records import RESULTS, Records, Row, load
 from inversescope.report.summary import key_figures, summary
 from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
-from inversescope.verdicts import ACCEPTED, ENCODED, GAP, MEANINGS, SIGNIFICANT, SMALLEST_Q, TRUSTED, USED, wording
+from inversescope.verdicts import (
+    ACCEPTED,
+    ENCODED,
+    GAP,
+    MEANINGS,
+    NULL_FEATURE,
+    NULL_PASSES,
+    SIGNIFICANT,
+    SMALLEST_Q,
+    TRUSTED,
+    USED,
+    wording,
+)
 from inversescope.verdicts.scores import UNDERTRAINED
 
 _SCRIPTS = (
@@ -71,6 +83,7 @@ def render(records: Records) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = wording.number
+    environment.filters["estimate"] = lambda row: wording.of_row(row, "corrected")
     data = page_data(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,
@@ -108,6 +121,8 @@ def page_data(records: Records) -> dict[str, Any]:
         "smallestQ": SMALLEST_Q,
         "accepted": ACCEPTED,
         "meanings": MEANINGS,
+        "nullFeature": NULL_FEATURE,
+        "nullPasses": NULL_PASSES,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
         "generatorSites": records.generator_sites,
         "shownSites": sites,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from inversescope import files, records
 from inversescope.errors import UserError
 from inversescope.sites import Site
+from inversescope.verdicts import NULL_FEATURE
 
 Row = Mapping[str, Any]
 
@@ -50,8 +51,19 @@ class Records:
 
     @property
     def features(self) -> list[str]:
-        """Every feature scored, in the order of the records."""
-        return list(dict.fromkeys(row["feature"] for row in self.scores))
+        """Every feature scored but the null feature, in the order of the records."""
+        return [name for name in dict.fromkeys(row["feature"] for row in self.scores) if name != NULL_FEATURE]
+
+    @property
+    def null_scores(self) -> dict[str, dict[float, Row]]:
+        """The null feature's score at each site and bandwidth: by the weighted samples, else by the reference."""
+        null = [row for row in self.scores if row["feature"] == NULL_FEATURE]
+        by_site: dict[str, dict[float, Row]] = {}
+        for method in ("reference", "weighted"):  # the later one stands in the place of the earlier
+            for row in null:
+                if row["method"] == method:
+                    by_site.setdefault(row["site"], {})[row["bandwidth"]] = row
+        return by_site
 
     @property
     def bandwidths(self) -> list[float]:

@@ -61,9 +61,15 @@ class Feature:
         object.__setattr__(self, "prior", PriorLabels.of(self.pool, self.probability, len(self.values)))
 
 
-def read_features(inputs: pa.Table, samples: pa.Table, probability: Float[ndarray, " pool"]) -> list[Feature]:
-    """The features, their values numbered alike in the pool, the targets and the samples."""
-    names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
+def read_features(
+    inputs: pa.Table,
+    samples: pa.Table,
+    probability: Float[ndarray, " pool"],
+    names: Sequence[str] | None = None,
+) -> list[Feature]:
+    """The features, their values numbered alike in the pool, the targets and the samples. `names`: default all."""
+    if names is None:
+        names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
     features = []
     for name in names:
         column = f"label.{name}"

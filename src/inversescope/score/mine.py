@@ -33,7 +33,7 @@ from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
 from inversescope.stats.weights import effective_sample_size
 from inversescope.streams import Stream
-from inversescope.verdicts import significant
+from inversescope.verdicts import NULL_FEATURE, significant
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
@@ -105,14 +105,22 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
                 confirmed = _confirm(labelled, drawn, hypothesis.number, ~discovery, seed, rng)
                 rows.append({"site": site, "bandwidth": h, "rank": rank, **hypothesis.fields(labelled), **confirmed})
         progress(done, len(sites), "sites")
-    q_values = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float))
+    q_values, marks = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float)), _marks(run)
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
-        row["significant"] = significant(row["q_value"])
+        row["null_passes"] = marks.get((row["site"], row["bandwidth"]))
+        row["significant"] = significant(row["q_value"]) and not row["null_passes"]
     files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
     files.write_json(run / records.score.SEARCH.path, records.score.SEARCH.of(counts | halves | _annotated()))
+
+
+def _marks(run: Path) -> dict[tuple[str, float], bool | None]:
+    """True for each site and bandwidth at which the null feature is above chance by the weighted samples."""
+    wanted = (pc.field("method") == "weighted") & (pc.field("feature") == NULL_FEATURE)
+    rows = pq.read_table(run / records.score.RESULTS.path, filters=wanted).to_pylist()
+    return {(row["site"], row["bandwidth"]): row["null_passes"] for row in rows}
 
 
 def _annotated() -> dict[str, dict[str, str]]:

@@ -34,13 +34,14 @@ from inversescope.score.methods_and_controls import (
     without_condition,
     wrong_sites,
 )
+from inversescope.score.null_feature import classes, with_null_feature
 from inversescope.score.pool import SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.streams import Stream
-from inversescope.verdicts import judged
+from inversescope.verdicts import NULL_FEATURE, judged
 
 TESTED = ("generator", "weighted", "reference")  # methods tested against their own samples on shuffled targets
 
@@ -57,6 +58,9 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
     exact, probability = pool.exact, pool.probability
     features = read_features(inputs, samples, probability)
+    count = classes(feature.prior for feature in features)
+    inputs, samples = (with_null_feature(table, count, seed) for table in (inputs, samples))
+    features += read_features(inputs, samples, probability, [NULL_FEATURE])
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
     generated, edited = (_by_site(samples, method) for method in ("generator", "edits"))
     free = samples.filter(pc.field("method") == "no condition")
@@ -135,7 +139,7 @@ def _rows(feature: Feature, methods: Sequence[WeightedInputs], seed: int) -> Ite
             "chance": defined(scored.mean_chance),
             **fields("corrected", scored.corrected),
             **fields("bits", scored.bits),
-            "p_value": _shuffle_test(item, feature, scored, seed) if item.method in TESTED else None,
+            "p_value": _shuffle_test(item, feature, scored, seed),
             "ess": defined(float(np.median(item.sizes))),
             **fields("gap", _gap(item, scores)),
         }
@@ -150,7 +154,11 @@ def _gap(item: WeightedInputs, scores: Mapping[tuple[str, float | None], Feature
 
 
 def _shuffle_test(item: WeightedInputs, feature: Feature, scored: FeatureScore, seed: int) -> float | None:
-    """p of a method's own samples against those of shuffled targets; the names of the row seed the breaking of ties."""
+    """p of a method's own samples against those of shuffled targets; the names of the row seed the breaking of ties.
+    None for other methods, and for the null feature, which is no hypothesis.
+    """
+    if item.method not in TESTED or feature.name == NULL_FEATURE:
+        return None
     row = f"{item.method} {item.site} {feature.name} {item.bandwidth}"
     rng = Stream.ROWS.rng(seed, *row.encode())
     return defined(resampling.shuffle_test(scored.shares, feature.targets, seed, rng))

@@ -1,9 +1,9 @@
 """The headline of a run: the finding that passes its own controls and that a reader of the field would want first.
 
 Candidates are scores that count (a trusted reference, or weighted samples where the generator agrees with it), above
-chance by interval and q-value, and above every control that excludes. First come those that pass all controls; then
-features that are used, then those whose use is not excluded; then those with all controls at hand; then the change over
-depth, in the order of `depth.CHANGES`; then the highest lower limit of the corrected score.
+chance by interval and q-value where the null feature is not, and above every control that excludes. First come those
+that pass all controls; then features that are used, then those whose use is not excluded; then those with all controls
+at hand; then the change over depth, in the order of `depth.CHANGES`; then the highest lower limit of the score.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from inversescope.sites import Site
 from inversescope.verdicts.claim import FAILED, MISSING, PASSED, numbers, sentence
 from inversescope.verdicts.depth import APPEARS, CHANGES, PASSES, Change, changes, series
-from inversescope.verdicts.scores import AGREES, above_chance, trusted
+from inversescope.verdicts.scores import AGREES, NULL_FEATURE, above_chance, trusted
 from inversescope.verdicts.thresholds import SIGNIFICANT
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
@@ -41,8 +41,9 @@ CONTROLS = (
 )
 RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
-    "agrees with it, and above the control without a condition. Among these come first: above the control of the wrong "
-    "site; used; appearing over depth rather than present at every layer; the highest lower limit of the score."
+    "agrees with it, where a hash of the input is not above chance too, and above the control without a condition. "
+    "Among these come first: above the control of the wrong site; used; appearing over depth "
+    "rather than present at every layer; the highest lower limit of the score."
 )
 
 
@@ -60,15 +61,17 @@ def headline(
     by_cell = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
     uses = {(row["site"], row["feature"]): row for row in used}
     counting = {cell: row for cell in _places(scores) if (row := _counting(by_cell, cell, exact)) is not None}
-    above = {cell: row for cell, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
-    profiles = changes(counting.values())
+    sure = {cell: row for cell, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
+    above = {cell: row for cell, row in sure.items() if not row["null_passes"]}
+    profiles = changes(row for row in counting.values() if not row["null_passes"])
     candidates = [
         _Candidate(row, uses.get(cell[:2]), _compared(by_cell, row, controls), profiles.get(series(row)))
         for cell, row in above.items()
     ]
     passing = [candidate for candidate in candidates if not candidate.excluded]
     counts = {
-        "places": len(_places(scores)), "calibrated": len(counting), "above_chance": len(above), "passed": len(passing)
+        "places": len(_places(scores)), "calibrated": len(counting), "null_passes": len(sure) - len(above),
+        "above_chance": len(above), "passed": len(passing),
     }  # fmt: skip
     if not passing:
         return _nothing(counts) | {"rule": RULE, "considered": counts}
@@ -147,7 +150,8 @@ def _sure(candidate: _Candidate) -> tuple[float, float]:
 
 
 def _places(scores: Sequence[Row]) -> list[Place]:
-    rows = [row for row in scores if row["method"] in ("reference", "weighted")]
+    methods = ("reference", "weighted")
+    rows = [row for row in scores if row["method"] in methods and row["feature"] != NULL_FEATURE]
     return list(dict.fromkeys((row["site"], row["feature"], row["bandwidth"]) for row in rows))
 
 
@@ -194,6 +198,8 @@ def _nothing(counts: Mapping[str, int]) -> dict[str, Any]:
         sentence = "No feature was scored: the task has no labels."
     elif not counts["calibrated"]:
         sentence = "No score of this run counts: no reference is trusted, and no generator was found to agree with one."
+    elif not counts["above_chance"] and counts["null_passes"]:
+        sentence = "Features are above chance only where a hash of the input is too: there every feature passes."
     elif not counts["above_chance"]:
         sentence = "No feature is above chance at any site."
     else:

@@ -9,6 +9,9 @@ from inversescope.verdicts.thresholds import GAP, SIGNIFICANT, TRUSTED
 
 Row = Mapping[str, Any]
 
+NULL_FEATURE = "null feature"  # a hash of the input; its scores show where every feature passes
+NULL_PASSES = "a hash of the input is above chance here too: this bandwidth tells inputs apart and nothing else"
+
 # The generator at a place: its scores agree with the reference's, differ by too much, neither is sure, or no reference.
 AGREES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "undertrained", "unclear", "unchecked"
 MEANINGS = {
@@ -35,6 +38,12 @@ def significant(q_value: float | None) -> bool:
 def above_chance(low: float | None, q_value: float | None) -> bool:
     """True where a corrected score is above chance by its interval, and over all that was tested."""
     return low is not None and low > 0 and significant(q_value)
+
+
+def null_passes(null: Row | None) -> bool | None:
+    """True where the null feature is above chance, so that every feature is; None where it has no interval."""
+    low = None if null is None else null["corrected_low"]
+    return None if low is None else low > 0
 
 
 def trusted(reference: Row | None, exact: bool) -> bool:
@@ -80,7 +89,8 @@ def beside_calibration(verdict: str, calibration: str | None) -> str:
 
 
 def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> list[dict[str, Any]]:
-    """The rows of `score/results.parquet` with three columns more: `verdict` on the generator, `reason`, `trusted`.
+    """The rows of `score/results.parquet` with four columns more: `verdict` on the generator, `reason`, `trusted`, and
+    `null_passes`, by the null feature's row of the same method, site and bandwidth.
 
     Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
     """
@@ -100,4 +110,16 @@ def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> li
     def counts(row: Row) -> bool | None:
         return trusted(row, exact) if row["method"] == "reference" else None
 
-    return [{**row, "verdict": verdict(row), "reason": why_undefined(row), "trusted": counts(row)} for row in scores]
+    def passes(row: Row) -> bool | None:
+        return null_passes(by_cell.get((row["method"], row["site"], NULL_FEATURE, row["bandwidth"])))
+
+    return [
+        {
+            **row,
+            "verdict": verdict(row),
+            "reason": why_undefined(row),
+            "trusted": counts(row),
+            "null_passes": passes(row),
+        }
+        for row in scores
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inversescope.verdicts.scores import AGREES, UNDERTRAINED, beyond, trusted
+from inversescope.verdicts.scores import AGREES, NULL_PASSES, UNDERTRAINED, beyond, trusted
 from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
 from inversescope.verdicts.wording import of_row
 
@@ -18,6 +18,8 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
     """The verdict, and the measurement that decides it; a limit that an interval contains decides nothing."""
     if score is None:
         return CANNOT_TELL, "no score is reliable here"
+    if score["null_passes"]:
+        return CANNOT_TELL, NULL_PASSES
     scored, moved = _words(score, "corrected", "score"), effect["reason"] or _words(effect, "necessity", "necessity")
     encoded = beyond(score, "corrected", ENCODED)
     used = False if effect["reason"] == NOTHING else beyond(effect, "necessity", USED)
@@ -45,9 +47,9 @@ def finest_reliable(scores: Sequence[Row], exact: bool) -> Row | None:
 
 def is_reliable(score: Row, exact: bool) -> bool:
     """True for a reference that is trusted, or weighted samples that agree with one, where more inputs than the source
-    answer.
+    answer: the effective sample size is large enough, and the null feature is not above chance.
     """
-    if (score["ess"] or 0.0) < COLLAPSED:
+    if score["null_passes"] or (score["ess"] or 0.0) < COLLAPSED:
         return False
     if score["method"] == "reference":
         return trusted(score, exact)

@@ -17,7 +17,7 @@ from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design
-from inversescope.verdicts import SIGNIFICANT
+from inversescope.verdicts import NULL_FEATURE, NULL_PASSES, SIGNIFICANT
 from inversescope.verdicts.wording import number, short, small
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def summary_table(run: Path) -> Group:
     """Each feature at the generator's deepest site, in 80 columns: at the smallest bandwidth, and at the smallest one
     where the reference can be relied on."""
     scores = files.read_json(run / records.score.SUMMARY.path)["scores"]
-    generated = {row["site"] for row in scores if row["method"] == "generator"}
+    generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
     if not generated:
         return Group("no feature was scored")
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
@@ -41,18 +41,21 @@ def summary_table(run: Path) -> Group:
     table = Table(box=None, pad_edge=False)
     for column in ("feature", "h", "generator", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
-    foot = ""
+    foot, marked = "", False
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
         reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
             generator = rows["generator", feature, h]
             others = [rows["reference", feature, h], rows["nearest", feature, None]]
-            first = (escape(feature), f"{h:g}", estimated(generator), small(generator["q_value"]))
+            passes = any(row["null_passes"] for row in (generator, rows["weighted", feature, h], others[0]))
+            marked |= passes
+            first = (escape(feature), f"{h:g}{'*' * passes}", estimated(generator), small(generator["q_value"]))
             table.add_row(*first, *map(estimated, others), short(generator["chance"]))
         if reliable:
             foot = f"[dim]the reference counts as the truth from h = {reliable[0]:g} on[/]"
-    return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot)
+    note = [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
+    return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
 
 
 def power_table(rate: float, alike: float, width: float) -> Group:

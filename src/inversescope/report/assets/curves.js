@@ -20,6 +20,12 @@ function tiles(items, width, title, draw) {
     element("figure", {}, element("h3", {}, title(item)), draw(item, size))));
 }
 
+// Sites and bandwidths at which a hash of the input is above chance too, so that every feature is.
+const nullPasses = (site, feature, h) =>
+  ["reference", "weighted", "generator"].some((method) => score(method, site, feature, h)?.null_passes);
+const strips = (places, width, top, bottom) => places.map((x) => shape("rect", { class: "null-passes",
+  x: x - width / 2, y: top, width, height: bottom - top, tip: () => [data.nullFeature, data.nullPasses] }));
+
 // Features: a curve over layers above a map of layers and heads, sharing the axis of layers.
 function drawFeatures(width) {
   if (data.features.length === 0) return [noFeatures()];
@@ -48,6 +54,7 @@ function layerCurve(feature, x, width) {
   const why = rows("reference").find((row) => row?.reason)?.reason ?? "no score at this bandwidth";
   return picture(width, height, label,
     text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}`, "title", "start"),
+    strips(sites.filter(([site]) => nullPasses(site, feature, chosen.bandwidth)).map(([, [, on]]) => x(on)), x(1) - x(0), 18, height - 26),
     verticalAxis(y, ticks(low, high), LEFT, width - RIGHT, 2),
     line(LEFT, y(chance), width - RIGHT, y(chance), "line chance"),
     text(width - RIGHT, y(chance) + 12, "chance", "tick", "end"),
@@ -117,6 +124,7 @@ function bandwidthTile(site, feature, width) {
   const known = ["reference", "generator", "weighted"].flatMap(rows).filter((row) => row !== null && row.fcr !== null);
   const chance = known.find((row) => row.chance !== null)?.chance;
   return picture(width, height, `FCR of ${feature} against h at ${site}`,
+    strips(data.bandwidths.filter((h) => nullPasses(site, feature, h)).map(x), 14, 8, height - 22),
     verticalAxis(y, [0, 0.5, 1], left, width, 1), band(at("reference", 0), "reference"),
     chance === undefined ? null : line(left, y(chance), width, y(chance), "line chance"), drawn,
     data.bandwidths.map((h) => text(x(h), height - 6, h, "tick")),
@@ -127,7 +135,8 @@ function bandwidthTile(site, feature, width) {
 function drawByDistance(width) {
   if (data.features.length === 0) return [noFeatures()];
   if (chosen.site === null) return [noGenerator()];
-  return [tiles(data.features, width, (feature) => feature, byDistanceTile)];
+  const known = byDistance.some((row) => row.feature === data.nullFeature);
+  return [tiles(known ? [...data.features, data.nullFeature] : data.features, width, (feature) => feature, byDistanceTile)];
 }
 
 function byDistanceTile(feature, width) {

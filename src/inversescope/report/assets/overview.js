@@ -23,6 +23,8 @@ function drawOverview(width) {
   const names = apart(drawn.map(({ feature, defined }) => ({ feature, end: defined.at(-1) })));
   return [picture(width, height, `${MEASURES[chosen.measure]} of every feature over layers, ${chosen.point}, h = ${chosen.bandwidth}`,
     text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}, ${data.methods[method]}`, "title", "start"),
+    strips(sites.filter(([site]) => shown.some((feature) => nullPasses(site, feature, chosen.bandwidth)))
+      .map(([, [, layer]]) => x(layer)), x(1) - x(0), 18, height - 26),
     verticalAxis(y, ticks(low, high), LEFT, right, chosen.measure === "bits" ? 1 : 2),
     chosen.measure === "fcr" ? null : line(LEFT, y(0), right, y(0), "line chance"),
     drawn.map(({ feature, all }) => band(all, hue(feature))),
