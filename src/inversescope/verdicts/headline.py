@@ -100,12 +100,15 @@ class _Candidate:
         return None if self.use is None else self.use["verdict"]
 
     @property
-    def rank(self) -> tuple[int, int, int, int]:
-        """Smaller is better; equal for all sites of a feature at which the same holds."""
+    def rank(self) -> tuple[int, int, bool, int, int]:
+        """Smaller is better; equal for all sites of a feature at which the same holds. Of one feature that is used, the
+        score at the donors' bandwidth comes first: that of the smallest stands beside it in any case.
+        """
         outcomes = [outcome["outcome"] for outcome in self.outcomes]
         use = 0 if self.verdict == BOTH else 1 if self.verdict in (None, CANNOT_TELL) else 2
+        apart = self.use is None or self.use["donor_bandwidth"] != self.row["bandwidth"]
         change = CHANGES.index(None if self.change is None else self.change.kind)
-        return outcomes.count(FAILED), use, outcomes.count(MISSING), change
+        return outcomes.count(FAILED), use, apart, outcomes.count(MISSING), change
 
     def record(self, finest: Row) -> dict[str, Any]:
         """The record, with the same finding at the smallest bandwidth beside it."""
