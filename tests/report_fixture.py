@@ -208,7 +208,7 @@ def _effects(shape: Shape) -> list[dict]:
             | {"feature": feature, "donor_bandwidth": shape.bandwidths[-1]}
         )
         moves, used = site.layer >= 9 and shape.defined, feature in ("indirect object", "subject")
-        row |= {"targets": shape.targets, "from_pool": 1, "kl_own": 0.0007}
+        row |= {"targets": shape.targets, "from_pool": 1, "matched": 0, "kl_own": 0.0007}
         row["reason"] = None if moves else "a random input's activation hardly moves the next token"
         values = {"sufficiency": 0.9, "necessity": 0.8 if used else 0.01, "effect": 1.6 if used else 0.02}
         values |= {"kl_same": 0.2, "kl_other": 1.8 if used else 0.22, "kl_random": 2.0}

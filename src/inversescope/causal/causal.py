@@ -1,14 +1,15 @@
 """Causal check: the source inputs are run again with other activations at a site, and the output is compared.
 
-The source's own activation is replaced by that of a donor: a verified sample with the source's label, one with another
-label, or a random input of the prior. Labels may come from any function of an input.
+The source's own activation is replaced by that of a donor: a verified sample with the source's label, an input with
+another label (of a minimal pair where there are such, else a sample), or a random input of the prior. Labels may come
+from any function of an input.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,10 @@ def _runs(data: CausalData, donors: Donors, sites: Sequence[Site]) -> Iterator[l
         for site in sites
     }
     own = {site: data.store.activations("target", site) for site in sites}
+    groups = {
+        site: [_placed(data, site, of_target, values[site], own[site][i]) for i, of_target in enumerate(groups[site])]
+        for site in sites
+    }
     for target in range(donors.targets):
         patches: list[dict[Site, Tensor]] = [{}, *({site: own[site][target]} for site in sites)]
         number_of: dict[tuple[Site, Tokens], int] = {}
@@ -96,6 +101,25 @@ def _runs(data: CausalData, donors: Donors, sites: Sequence[Site]) -> Iterator[l
                 places = [number_of[site, donor.tokens] for donor in group.donors]
                 rows.append(_row(site, target, group, measured, places))
         yield rows
+
+
+def _placed(
+    data: CausalData,
+    site: Site,
+    groups: Sequence[Group],
+    values: Mapping[Tokens, Float[Tensor, " d"]],
+    own: Float[Tensor, " d"],
+) -> list[Group]:
+    """The groups of a target, with δ of the donors whose distance was not known."""
+    unknown = list({donor.tokens: None for group in groups for donor in group.donors if isnan(donor.distance)})
+    if not unknown:
+        return list(groups)
+    distances = data.store.units(site).distances(torch.stack([values[x] for x in unknown]), own[None])[:, 0].tolist()
+    known = dict(zip(unknown, distances, strict=True))
+    return [
+        group._replace(donors=[Donor(x, known[x] if isnan(distance) else distance) for x, distance in group.donors])
+        for group in groups
+    ]
 
 
 def _distinct(groups: Sequence[Group]) -> list[Donor]:

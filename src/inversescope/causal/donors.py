@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from numpy import ndarray
 from safetensors import safe_open
 
 from inversescope import records
-from inversescope.causal.effects import OTHER, RANDOM, SAME
+from inversescope.causal.effects import EQUAL, OTHER, PAIRS, RANDOM, SAME
+from inversescope.causal.minimal_pairs import MinimalPairs
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.store import Store
 from inversescope.sites import Site
@@ -32,7 +34,7 @@ Contrast = Callable[[Tokens], tuple[int, int] | None]  # the right next token an
 
 
 class Donor(NamedTuple):
-    """An input whose activation replaces the source's, and its distance δ from it."""
+    """An input whose activation replaces the source's, and its distance δ from it; NaN where it is not known yet."""
 
     tokens: Tokens
     distance: float
@@ -93,6 +95,7 @@ class Donors:
         self._targets, self._pool = data.store.inputs("target").tokens, data.store.inputs("pool")
         self.targets = len(self._targets)
         self._drawn: defaultdict[tuple[str, int], dict[Tokens, float]] = defaultdict(dict)  # in the order of drawing
+        self._pairs = MinimalPairs.of(data.run, data.store, list(data.labels), most, seed)
         of_site = {str(site): bandwidth for site, bandwidth in bandwidths.items()}
         samples = pq.read_table(
             data.run / records.verify.SAMPLES.path,
@@ -116,11 +119,22 @@ class Donors:
             values = [label(donor.tokens) for donor in drawn]
             same = [donor for donor, value in zip(drawn, values, strict=True) if value == own]
             other = [donor for donor, value in zip(drawn, values, strict=True) if value not in (None, own)]
-            drawn_from = "samples" if other else "pool"
-            if not other:
-                other = self._nearest(distances, label, own)
-            groups += [Group(feature, SAME, "samples", same), Group(feature, OTHER, drawn_from, other)]
+            groups.append(Group(feature, SAME, "samples", same))
+            if feature in self._pairs.others:
+                groups += self._matched(feature, target)
+            elif other:
+                groups.append(Group(feature, OTHER, "samples", other))
+            else:
+                groups.append(Group(feature, OTHER, "pool", self._nearest(distances, label, own)))
         return [group._replace(donors=group.donors[: self._most]) for group in groups if group.donors]
+
+    def _matched(self, feature: str, target: int) -> list[Group]:
+        """Inputs that differ from the source in the feature alone, and those that agree with it in all."""
+        other = [Donor(x, nan) for x in self._pairs.others[feature][target]]
+        if self._pairs.equal is None:
+            return [Group(feature, OTHER, PAIRS, other)]
+        equal = [Donor(x, nan) for x in self._pairs.equal[target]]
+        return [Group(feature, OTHER, PAIRS, other), Group(feature, EQUAL, PAIRS, equal)]
 
     def _nearest(self, distances: Float[ndarray, " pool"], label: Label, own: str) -> list[Donor]:
         """The nearest inputs of the pool with another label."""

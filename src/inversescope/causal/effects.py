@@ -21,8 +21,9 @@ from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.verdicts import MOVES, MOVES_TIMES, NOTHING
 
 # Whose activation takes the place of the source's: its own, for the rounding; of a random input; of one with the same
-# label, or another.
-OWN, RANDOM, SAME, OTHER = "own", "random", "same", "other"
+# label, or another; of one that agrees in every feature.
+OWN, RANDOM, SAME, OTHER, EQUAL = "own", "random", "same", "other", "equal"
+PAIRS = "minimal pairs"  # donors that differ from the source in one feature alone, or in none
 
 _KINDS = (SAME, OTHER, RANDOM)
 _RATIOS = ("sufficiency", "necessity", *(f"kept_{kind}" for kind in _KINDS))
@@ -59,23 +60,29 @@ class _Compared:
     """The runs of one site and feature: of each kind of donor, one number for each target that has all kinds."""
 
     def __init__(self, runs: Sequence[Run], feature: str):
-        kinds: dict[str, dict[int, Run]] = {kind: {} for kind in (OWN, *_KINDS)}
+        kinds: dict[str, dict[int, Run]] = {kind: {} for kind in (OWN, *_KINDS, EQUAL)}
         for run in runs:
             if run["feature"] in (None, feature):
                 kinds[run["kind"]][run["target"]] = run
+        self.matched = any(run["drawn_from"] == PAIRS for run in kinds[OTHER].values())
+        # Compared with another label: of a minimal pair, inputs that agree in everything; else those of the same label.
+        self._base = SAME if not self.matched else EQUAL if kinds[EQUAL] else OWN
+        if self._base != EQUAL:
+            del kinds[EQUAL]
         targets = sorted(set.intersection(*(set(by_target) for by_target in kinds.values())))
         self._runs = {kind: [by_target[target] for target in targets] for kind, by_target in kinds.items()}
         self.targets = len(targets)
 
     def record(self, unsettable: str | None, seed: int) -> dict[str, Any]:
         """The columns that are measured."""
-        kl = {kind: self._numbers(kind, "kl") for kind in (OWN, *_KINDS)}
+        kl = {kind: self._numbers(kind, "kl") for kind in self._runs}
         reason = unsettable or self._nothing(kl)
         ratios = dict.fromkeys(_RATIOS, UNDEFINED) if reason else dict(self._ratios(kl, seed))
         means = {f"kl_{kind}": intervals.mean(kl[kind], 0) for kind in _KINDS}
-        means["effect"] = intervals.mean(kl[OTHER] - kl[SAME])
+        means["effect"] = intervals.mean(kl[OTHER] - kl[self._base])
         return {
             "targets": self.targets,
+            "matched": self.targets if self.matched else 0,
             "from_pool": sum(run["drawn_from"] == "pool" for run in self._runs[OTHER]),
             **{
                 column: value
@@ -98,7 +105,7 @@ class _Compared:
     def _ratios(self, kl: Mapping[str, Float[ndarray, " targets"]], seed: int) -> Iterator[tuple[str, Estimate]]:
         """Sufficiency and necessity, and how much of the logit difference is kept with donors of each kind."""
         yield "sufficiency", resampling.ratio(kl[RANDOM] - kl[SAME], kl[RANDOM], seed)
-        yield "necessity", resampling.ratio(kl[OTHER] - kl[SAME], kl[RANDOM], seed)
+        yield "necessity", resampling.ratio(kl[OTHER] - kl[self._base], kl[RANDOM], seed)
         undisturbed = self._numbers(OWN, "undisturbed")
         for kind in _KINDS:
             yield f"kept_{kind}", resampling.ratio(self._numbers(kind, "logit_difference"), undisturbed, seed)

@@ -23,7 +23,8 @@ function usedTip(row) {
     `activations of ${KINDS.join(" / ")}, samples at h = ${row.donor_bandwidth}:`,
     `KL ${kinds("kl")} nats; its own ${number(row.kl_own, 4)}`,
     row.kept_same === null ? null : `logit difference kept ${kinds("kept")}`, `δ ${kinds("distance")}`,
-    `n = ${row.targets} targets${row.from_pool ? `, other from the pool in ${row.from_pool}` : ""}`,
+    `n = ${row.targets} targets${row.matched ? `, other of minimal pairs in ${row.matched}` : ""}` +
+      (row.from_pool ? `, of the pool in ${row.from_pool}` : ""),
   ].filter((words) => words !== null);
 }
 
