@@ -12,10 +12,11 @@ import ast
 import itertools
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from inversescope.errors import UserError
+from inversescope.features import three_valued as logic
 from inversescope.features.annotators import Annotator, require
 from inversescope.features.annotators.speech import TAGS
 from inversescope.features.functions import (
@@ -39,12 +40,6 @@ from inversescope.features.word_splitting import split
 LONGEST, DEEPEST, LARGEST = 500, 20, 1_000_000  # characters, parts within parts, a written number
 UNDECIDED = "undecided"
 
-Evaluate = Callable[[str], Value]
-_ORDER = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
-_SAME = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
-_MEMBER = {ast.In: True, ast.NotIn: False}
-_ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
-_DIVISION = {ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod}
 _ALLOWED = (
     f"{', '.join(NAMES)}; {', '.join(f'{name}()' for name in FUNCTIONS)}; texts, whole numbers, True, False, None; "
     "and, or, not, == != < <= > >=, in (..), + - * // %, A if C else B"
@@ -116,7 +111,7 @@ class _Part:
     """A part of an expression: the kind of its value, and its function of a text."""
 
     kind: str
-    value: Evaluate
+    value: logic.Evaluate
     literal: bool = False
 
 
@@ -200,7 +195,7 @@ class _Reader:
             raise self._error(node, "the limits do not rise")
         if function.of_text and len(given) == fewest:
             arguments.append(lambda text: text)
-        return _Part(function.kind, _applied(function.compute, arguments))
+        return _Part(function.kind, logic.applied(function.compute, arguments))
 
     def _argument(self, kind: str, node: ast.expr) -> Callable[[str], object]:
         """An argument of a function: what it is for a text."""
@@ -235,20 +230,20 @@ class _Reader:
     def _compare(self, node: ast.Compare) -> _Part:
         sides = [node.left, *node.comparators]
         pairs = zip(sides, node.ops, sides[1:], strict=False)
-        return _Part(YES_NO, _all([self._comparison(node, *pair) for pair in pairs], ends_on=False))
+        return _Part(YES_NO, logic.joined([self._comparison(node, *pair) for pair in pairs], ends_on=False))
 
-    def _comparison(self, node: ast.Compare, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> Evaluate:
-        if type(sign) in _MEMBER:
-            return self._membership(left, right, _MEMBER[type(sign)])
-        if type(sign) in _ORDER:
-            return _applied(_ORDER[type(sign)], [self._of(NUMBER, side).value for side in (left, right)])
-        if type(sign) not in _SAME:
+    def _comparison(self, node: ast.Compare, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> logic.Evaluate:
+        if type(sign) in logic.MEMBER:
+            return self._membership(left, right, logic.MEMBER[type(sign)])
+        if type(sign) in logic.ORDER:
+            return logic.applied(logic.ORDER[type(sign)], [self._of(NUMBER, side).value for side in (left, right)])
+        if type(sign) not in logic.SAME:
             raise self._error(node, "this comparison is not in the language of features", "== != < <= > >= in, not in")
         first = self.read(left)
         second = self._of(first.kind, right) if first.kind != UNDECIDED else self.read(right)
-        return _applied(_SAME[type(sign)], [first.value, second.value])
+        return logic.applied(logic.SAME[type(sign)], [first.value, second.value])
 
-    def _membership(self, left: ast.expr, right: ast.expr, wanted: bool) -> Evaluate:
+    def _membership(self, left: ast.expr, right: ast.expr, wanted: bool) -> logic.Evaluate:
         tested = self.read(left)
         if not isinstance(right, ast.Tuple | ast.List | ast.Set):
             raise self._error(right, "`in` takes a list of values", '("a", "b"); contains(..) finds a text in a text')
@@ -256,29 +251,29 @@ class _Reader:
         if not all(member.literal for member in members):
             raise self._error(right, "the values in a list are written out")
         values = {member.value("") for member in members}
-        return _applied(lambda value: (value in values) == wanted, [tested.value])
+        return logic.applied(lambda value: (value in values) == wanted, [tested.value])
 
     def _logic(self, node: ast.BoolOp) -> _Part:
         parts = [self._of(YES_NO, operand).value for operand in node.values]
-        return _Part(YES_NO, _all(parts, ends_on=isinstance(node.op, ast.Or)))
+        return _Part(YES_NO, logic.joined(parts, ends_on=isinstance(node.op, ast.Or)))
 
     def _unary(self, node: ast.UnaryOp) -> _Part:
         if isinstance(node.op, ast.Not):
-            return _Part(YES_NO, _applied(operator.not_, [self._of(YES_NO, node.operand).value]))
+            return _Part(YES_NO, logic.applied(operator.not_, [self._of(YES_NO, node.operand).value]))
         if isinstance(node.op, ast.USub):
             operand = self._of(NUMBER, node.operand)
-            return _Part(NUMBER, _applied(lambda number: -number, [operand.value]), operand.literal)
+            return _Part(NUMBER, logic.applied(lambda number: -number, [operand.value]), operand.literal)
         raise self._error(node, "this sign is not in the language of features")
 
     def _arithmetic(self, node: ast.BinOp) -> _Part:
-        signs = _ARITHMETIC | _DIVISION
+        signs = logic.ARITHMETIC | logic.DIVISION
         if type(node.op) not in signs:
             raise self._error(node, "this sign is not in the language of features", "+ - * // %")
         sides = [self._of(NUMBER, side).value for side in (node.left, node.right)]
         compute = signs[type(node.op)]
-        if type(node.op) in _DIVISION:
-            return _Part(NUMBER, _applied(lambda a, b: compute(a, b) if b else None, sides))
-        return _Part(NUMBER, _applied(compute, sides))
+        if type(node.op) in logic.DIVISION:
+            return _Part(NUMBER, logic.applied(lambda a, b: compute(a, b) if b else None, sides))
+        return _Part(NUMBER, logic.applied(compute, sides))
 
     def _choice(self, node: ast.IfExp) -> _Part:
         condition, yes, no = self._of(YES_NO, node.test), self.read(node.body), self.read(node.orelse)
@@ -298,35 +293,6 @@ class _Reader:
         return UserError(problem, given=given, allowed=allowed)
 
 
-def _applied(compute: Callable[..., Value], arguments: Sequence[Callable[[str], object]]) -> Evaluate:
-    """A function of parts; undecided where one of them is."""
-
-    def value(text: str) -> Value:
-        values = [argument(text) for argument in arguments]
-        return None if None in values else compute(*values)
-
-    return value
-
-
-def _all(conditions: Sequence[Evaluate], ends_on: bool) -> Evaluate:
-    """`and` (which ends on False) or `or` (which ends on True), with undecided between."""
-
-    def value(text: str) -> Value:
-        result: Value = not ends_on
-        for condition in conditions:
-            value = condition(text)
-            if value is ends_on:
-                return ends_on
-            result = None if value is None else result
-        return result
-
-    return value
-
-
 def _encodable(text: str) -> bool:
     """True if a record can hold it: a lone surrogate has no UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not any("\ud800" <= character <= "\udfff" for character in text)
