@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from math import log
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from real_shapes import PUBLISHED, planned, save_shapes
 from refusals import check, printed, refuses
 from safetensors import safe_open
 from small_subject import World, call, config_text, save_subject, tokenizer
+from toy_world import ToyTask
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from inversescope import files
@@ -19,7 +22,7 @@ from inversescope.cli.configs import shipped
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.plan.footprint import LIBRARIES, Footprint, weights_bytes
-from inversescope.plan.needs import needs
+from inversescope.plan.needs import needs, small_prior
 from inversescope.run.run import Run
 from inversescope.subject import Subject, shapes
 from inversescope.subject.loading import load_tokenizer
@@ -51,7 +54,7 @@ def test_the_disk_is_what_the_run_wrote(world: World, monkeypatch: pytest.Monkey
     run = world.run
     assert found.disk["activations"] == tensor_bytes(*run.glob("collect/*-0*.safetensors"))
     assert found.disk["generator"] == tensor_bytes(run / "train" / "generator.safetensors")
-    assert found.disk["distances"] == tensor_bytes(run / "reference" / "distances.safetensors")
+    assert found.disk["distances"] == tensor_bytes(*(run / "reference").glob("*.safetensors"))
     table = (run / "collect" / "inputs.parquet").stat().st_size
     assert found.disk["inputs"] == table + tensor_bytes(run / "collect" / "statistics.safetensors")
     records = ("sample", "verify", "calibrate", "causal", "mine", "score", "report")
@@ -230,3 +233,34 @@ def test_a_gpu_that_is_not_there_is_planned_for_and_a_wrong_device_is_not(shapes
     assert found.device == "all" and found.beside is not None
     with refuses(given="quantum", allowed=("cpu", "cuda")):
         needs(config_text(shapes_alone).replace('"cpu"', '"quantum"'), "small")
+
+
+class Sized(ToyTask):
+    """A uniform prior, which must not be listed where it is large."""
+
+    def __init__(self, size: int, known: bool = True):
+        self._size, self._known = size, known
+
+    def log_prior(self, tokens: Sequence[int]) -> float | None:
+        return -log(self._size) if self._known else None
+
+    def enumerate(self) -> Iterator[tuple[tuple[int, ...], float]]:
+        assert self._size < 1e6
+        yield from (((i,), 1 / self._size) for i in range(self._size))
+
+
+@pytest.mark.parametrize(
+    ("task", "size"),
+    [(Sized(4000), 4000), (Sized(4001), None), (Sized(10**9), None), (Sized(100, known=False), None)],
+)
+def test_a_small_prior_is_worth_reading_whole(task: Sized, size: int | None):
+    assert small_prior(task, [(0,)] * 300, 1000) == size
+
+
+def test_the_dry_run_names_it(world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    (tmp_path / "config.toml").write_text(config_text(world.model))
+    assert needs(config_text(world.model), "small").prior == 48
+    assert call("run", tmp_path / "config.toml", "--dry-run") == 0
+    assert "collect.pool" in capsys.readouterr().out
+    whole = config_text(world.model).replace("train = 30", 'train = "all"').replace("pool = 24", 'pool = "all"')
+    assert needs(whole, "whole").prior is None

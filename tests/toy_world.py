@@ -101,7 +101,7 @@ class ToyTask:
     def labels(self, tokens: Sequence[int]) -> Labels:
         return {"last": {3: "three", 4: "four"}.get(tokens[-1])}
 
-    def log_prior(self, tokens: Sequence[int]) -> float:
+    def log_prior(self, tokens: Sequence[int]) -> float | None:
         return float(np.log(PRIOR[tuple(tokens)])) if tuple(tokens) in PRIOR else -np.inf
 
     def contrast(self, tokens: Sequence[int]) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 
+from inversescope import records
 from inversescope.tasks import Tokens
 
 INPUTS = "inputs.parquet"
@@ -62,6 +64,33 @@ def read_inputs(path: Path, split: str) -> Inputs:
     tokens = [tuple(row) for row in table["tokens"].to_pylist()]
     enumerated = table["probability"].to_numpy() if table["probability"].null_count == 0 else None
     return Inputs(tokens, table["text"].to_pylist(), labels, enumerated)
+
+
+@dataclass(frozen=True)
+class KnownInputs:
+    """Inputs of the prior that are not in the pool, each once, with their probability: a stratum of the reference.
+
+    The reference is Σ P(x)·k over them, and for the rest of the prior (1 − Σ P(x)) times the mean of k over the pool.
+    """
+
+    rows: list[tuple[str, int]]  # split, row in it
+    probability: Float[ndarray, " known"]
+
+    def places(self, inputs: pa.Table) -> list[int]:
+        """Rows of the whole table of inputs."""
+        addresses = zip(inputs["split"].to_pylist(), inputs["row"].to_pylist(), strict=True)
+        place = {address: number for number, address in enumerate(addresses)}
+        return [place[address] for address in self.rows]
+
+
+def read_known(run: Path) -> KnownInputs | None:
+    """The known inputs of a run; None where it has none."""
+    path = run / records.collect.KNOWN.path
+    if not path.exists():
+        return None
+    table = pq.read_table(path)
+    rows = list(zip(table["split"].to_pylist(), table["row"].to_pylist(), strict=True))
+    return KnownInputs(rows, table["probability"].to_numpy())
 
 
 def kept_as(path: Path, split: str) -> str:

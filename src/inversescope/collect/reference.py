@@ -1,16 +1,23 @@
-"""The reference: the same answer without a generator, from the pool's stored activations."""
+"""The reference: the same answer without a generator, from stored activations: the pool's, and those of other inputs
+whose probability is known.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 from pathlib import Path
 
-from inversescope import files
+import torch
+
+from inversescope import files, records
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
 from inversescope.sites import Site
+from inversescope.tasks import Task
 
 DISTANCES = "distances.safetensors"
+FEW = 0.01  # share of the prior below which a stratum of known inputs is not worth its distances
 
 
 def reference(folder: Path, store: Store, sites: Sequence[Site], progress: Progress) -> Path:
@@ -25,6 +32,38 @@ def reference(folder: Path, store: Store, sites: Sequence[Site], progress: Progr
     return path
 
 
+def known_inputs(folder: Path, store: Store, sites: Sequence[Site], task: Task) -> None:
+    """Write the inputs of the other splits with their probability, and δ between them and every target at the sites
+    where they were read. Nothing where the pool is the whole prior, or P is not known, or they are too little of it.
+    """
+    rows = [] if store.exact else _known(store, task)
+    if sum(row["probability"] for row in rows) < FEW:
+        return
+    places = {split: [row["row"] for row in rows if row["split"] == split] for split in ("train", "target")}
+    tensors = {}
+    for site in sites:
+        targets, train = store.activations("target", site), store.activations("train", site)
+        known = torch.cat((train[places["train"]], targets[places["target"]]))
+        tensors[str(site)] = store.units(site).distances(known, targets)
+    files.write_table(folder / records.collect.KNOWN.name, records.collect.KNOWN.of(rows))
+    files.write_tensors(folder / records.collect.KNOWN_DISTANCES.name, tensors)
+
+
+def _known(store: Store, task: Task) -> list[dict]:
+    """The distinct inputs of train and targets that the pool lacks; none where a probability is not known."""
+    seen, rows = set(store.inputs("pool").tokens), []
+    for split in ("train", "target"):
+        for row, tokens in enumerate(store.inputs(split).tokens):
+            if tokens not in seen:
+                seen.add(tokens)
+                log_prior = task.log_prior(tokens)
+                if log_prior is None:
+                    return []
+                rows.append({"split": split, "row": row, "probability": exp(log_prior)})
+    return rows
+
+
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `reference`."""
     reference(folder, run.store, run.sites["pool"], progress)
+    known_inputs(folder, run.store, run.sites["train"], run.task)

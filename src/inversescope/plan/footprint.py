@@ -53,6 +53,8 @@ class Footprint:
         self.rows = {split: len(store.inputs(split)) for split in sites}
         self.coordinates = {split: sum(map(whole.dimension, of)) for split, of in sites.items()}
         self.weights = weights_bytes(whole.model, config.subject.bits)
+        split = {name: set(store.inputs(name).tokens) for name in sites}
+        self._known = 0 if store.exact else len((split["train"] | split["target"]) - split["pool"])  # where P is known
         inputs, shape = store.inputs("train"), config.generator
         vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
         rows = vocabulary.encode(inputs.tokens)
@@ -90,7 +92,7 @@ class Footprint:
             "activations": self.activations,
             "inputs": inputs + 2 * FLOAT * self.coordinates["pool"],
             "generator": self.generator,
-            "distances": FLOAT * self.rows["pool"] * self.rows["target"] * len(self._sites["pool"]),
+            "distances": FLOAT * self.rows["target"] * self._compared,
             "records": A_SAMPLE * rows + PAGE,
         }
 
@@ -113,6 +115,13 @@ class Footprint:
         """At the peak, in the machine's memory, where the subject and the generator are on a GPU."""
         fitting = self.generator + self._examples + self._fitting  # the generator is fitted before it goes there
         return {"libraries": LIBRARIES, "activations and generator": max(self._shard, fitting, self.checkpoint)}
+
+    @property
+    def _compared(self) -> int:
+        """Activations at all sites whose distance to each target is kept: those of the pool, and of inputs whose
+        probability is known.
+        """
+        return self.rows["pool"] * len(self._sites["pool"]) + self._known * len(self._sites["train"])
 
     @property
     def _shard(self) -> int:

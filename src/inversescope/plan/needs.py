@@ -6,9 +6,12 @@ Sizes follow from shapes, and from the inputs, which are drawn as the run would 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import log
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -20,8 +23,11 @@ from inversescope.run.run import Run
 from inversescope.sites import SubjectShape
 from inversescope.subject import loading, shapes
 from inversescope.subject.projections import load_projection
-from inversescope.tasks import entries
+from inversescope.tasks import Task, Tokens, entries
 from inversescope.tasks.entities import EntityTask
+
+WHOLE = 4  # times the inputs that are read anyway: up to here the whole prior is worth reading
+PROBED = 256  # inputs whose probability says how large the prior is
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Needs:
         inputs: of each split.
         sites: of each split, how many there are, and how many coordinates they have together.
         bounds: why there may be fewer inputs; None: these are the run's own.
+        prior: number of inputs of the prior, where reading all of them is worth while; None: it is not, or is done.
         disk: what stays there.
         checkpoint: what is on the disk beside it until training ends.
         memory: on the device, at the peak; on the CPU, all of it.
@@ -48,6 +55,7 @@ class Needs:
     inputs: Mapping[str, int]
     sites: Mapping[str, tuple[int, int]]
     bounds: str | None
+    prior: int | None
     disk: Mapping[str, int]
     checkpoint: int
     memory: Mapping[str, int]
@@ -74,6 +82,7 @@ def needs(config_text: str, name: str) -> Needs:
         table.parent.mkdir()
         write_inputs(table, config.collect, run.task, run.subject, config.seed)
         footprint = Footprint(config, whole, run.store, run.sites)
+        read = sum(footprint.rows.values())
         return Needs(
             subject=wanted.model,
             shape=whole.shape,
@@ -83,6 +92,9 @@ def needs(config_text: str, name: str) -> Needs:
             inputs=footprint.rows,
             sites={split: (len(sites), footprint.coordinates[split]) for split, sites in run.sites.items()},
             bounds=_bounds(run),
+            prior=None
+            if config.collect.pool == "all"
+            else small_prior(run.task, run.store.inputs("pool").tokens, read),
             disk=footprint.disk(table.stat().st_size),
             checkpoint=footprint.checkpoint,
             memory=footprint.on_device(device),
@@ -95,6 +107,20 @@ def _device(wanted: str) -> torch.device:
     if wanted.partition(":")[0] in ("cuda", loading.ALL) and not torch.cuda.is_available():
         return torch.device("cuda" if wanted == loading.ALL else wanted)
     return loading.choose_device(wanted)
+
+
+def small_prior(task: Task, drawn: Sequence[Tokens], read: int) -> int | None:
+    """Number of inputs of a prior that has at most four times as many as are `read` anyway: reading it whole takes less
+    than training, and makes the reference exact. None where it has more, or its probabilities are not known.
+
+    It is listed only where draws say that it is small: the mean of −ln P over them is its entropy.
+    """
+    log_prior = [task.log_prior(tokens) for tokens in drawn[:PROBED]]
+    known = [value for value in log_prior if value is not None]
+    if len(known) < len(log_prior) or fmean(known) < -log(WHOLE * read):
+        return None
+    count = sum(1 for _ in islice(task.enumerate(), WHOLE * read + 1))
+    return count if count <= WHOLE * read else None
 
 
 def _bounds(run: Run) -> str | None:

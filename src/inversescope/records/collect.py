@@ -39,6 +39,22 @@ DISTANCES = Record(
     "reference/distances.safetensors",
     "for each site, named by its address, δ between every input of the pool and every target, float32 [pool, targets]",
 )
+KNOWN = table(
+    "reference/known.parquet",
+    "One row a distinct input of `train` or `target`, with its probability: in the reference they count with that, and "
+    "the pool stands for the rest of the prior. Only where the task knows P, the pool is not the whole prior, and they "
+    "are a hundredth of it or more.",
+    column("split", "string", "`train` or `target`"),
+    column("row", "int32", "row within the split"),
+    column("probability", "float64", "P(x)"),
+    always=False,
+)
+KNOWN_DISTANCES = Record(
+    "reference/known_distances.safetensors",
+    "for each of the generator's sites, δ between every input of `known.parquet` and every target, float32 [known, "
+    "targets]",
+    always=False,
+)
 
 COLLECT = Room(
     "collect",
@@ -60,4 +76,4 @@ each. The step prints how much it will write to the disk before it starts, and s
         STATISTICS,
     ),
 )
-REFERENCE = Room("reference", "", (DISTANCES,))
+REFERENCE = Room("reference", "", (DISTANCES, KNOWN, KNOWN_DISTANCES))

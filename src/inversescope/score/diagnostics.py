@@ -40,7 +40,7 @@ def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) ->
         reference = pool.posterior[h]
         pool_size = float(np.median(effective_sample_size(reference)))
         trusted = pool.exact or pool_size >= TRUSTED
-        near = float((reference * (pool.distances.T <= ACCEPTED)).sum(1).mean())
+        near = float((reference * (pool.reference <= ACCEPTED)).sum(1).mean())
         copied = verified["in_train"].to_numpy()
         yield {
             "site": str(site),
@@ -61,7 +61,7 @@ def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) ->
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(pool.distances)),
             "reference_acceptance": near,
-            "reference_median_distance": weighted_median(pool.distances.T, reference) if trusted else None,
+            "reference_median_distance": weighted_median(pool.reference, reference) if trusted else None,
             "acceptance_counts": acceptance_counts(h, near, trusted),
             "edits_acceptance": float(edits["accepted"].to_numpy().mean()),
             "edits_median_distance": None if not len(edited) else float(np.median(edited["distance"].to_numpy())),

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from inversescope.collect.inputs import KnownInputs
 from inversescope.score.feature import FeatureScore, PriorLabels, score_feature
-from inversescope.score.pool import SitePool
+from inversescope.score.pool import SitePool, with_known
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size, log_kernel, normalise
@@ -48,17 +49,29 @@ class WeightedInputs:
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature: its values, their codes in the targets and the pool, and the prior's shares of them."""
+    """One feature: its values, their codes in the targets and the inputs of the reference, and the prior's shares.
+
+    Attributes:
+        pool: codes of the pool's inputs.
+        probability: of the inputs of the reference; of a pool of draws, all alike.
+        known: codes of the known inputs, behind those of the pool in the reference.
+    """
 
     name: str
     values: list[str]
     targets: Int[ndarray, " targets"]
     pool: Int[ndarray, " pool"]
-    probability: Float[ndarray, " pool"]  # of the pool's inputs, all alike where they are draws
+    probability: Float[ndarray, " inputs"]
+    known: Int[ndarray, " known"] = field(default_factory=lambda: np.empty(0, dtype=int))
     prior: PriorLabels = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "prior", PriorLabels.of(self.pool, self.probability, len(self.values)))
+        object.__setattr__(self, "prior", PriorLabels.of(self.reference, self.probability, len(self.values)))
+
+    @property
+    def reference(self) -> Int[ndarray, " inputs"]:
+        """Codes of the inputs of the reference: the pool's, and behind them the known ones."""
+        return np.concatenate((self.pool, self.known))
 
 
 def read_features(
@@ -66,11 +79,18 @@ def read_features(
     samples: pa.Table,
     probability: Float[ndarray, " pool"],
     names: Sequence[str] | None = None,
+    known: KnownInputs | None = None,
 ) -> list[Feature]:
-    """The features, their values numbered alike in the pool, the targets and the samples. `names`: default all."""
+    """The features, their values numbered alike in the pool, the targets and the samples.
+
+    Args:
+        names: default all.
+        known: inputs that are in the reference beside the pool.
+    """
     if names is None:
         names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
-    features = []
+    features, rows = [], [] if known is None else known.places(inputs)
+    shares = probability if known is None else with_known(probability, known.probability)
     for name in names:
         column = f"label.{name}"
         seen = {*inputs[column].unique().to_pylist(), *samples[column].unique().to_pylist()} - {None}
@@ -78,18 +98,21 @@ def read_features(
         split = {key: inputs.filter(pc.field("split") == key).sort_by("row") for key in ("pool", "target")}
         if values:
             pool, target = (encode(split[key][column].to_pylist(), values) for key in ("pool", "target"))
-            features.append(Feature(name, values, target, pool, probability))
+            labels = inputs[column].take(rows).to_pylist() if rows else []
+            features.append(Feature(name, values, target, pool, shares, encode(labels, values)))
     return features
 
 
 def from_pool(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iterator[WeightedInputs]:
-    """The reference at every bandwidth, and the nearest neighbours. A pool that is the whole prior holds the target
-    itself: part of its posterior, and none of its neighbours.
+    """The reference at every bandwidth, and the nearest neighbours in the pool. A pool that is the whole prior holds
+    the target itself: part of its posterior, and none of its neighbours.
     """
     by_target = pool.distances.T
-    labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
+    codes = {feature.name: feature.reference[: pool.reference.shape[1]] for feature in features}
+    labels = {name: np.broadcast_to(codes[name], pool.reference.shape) for name in codes}
     for h, weights in pool.posterior.items():
         yield WeightedInputs("reference", site, h, labels, weights)
+    labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
     first = int(pool.exact)
     nearest = np.argsort(by_target, axis=1, kind="stable")[:, first : first + NEIGHBOURS]
     near = {name: np.take_along_axis(codes, nearest, 1) for name, codes in labels.items()}

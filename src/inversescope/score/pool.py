@@ -1,13 +1,13 @@
 """The pool beside the targets of one site: distances, and the posterior at every bandwidth, computed once.
 
-Dimensions: `pool` inputs, `targets`.
+Dimensions: `pool` inputs, `known` inputs beside it, `inputs` of both, `targets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -24,13 +24,15 @@ class SitePool:
         distances: δ from every input of the pool to every target, as stored.
         probability: P of the inputs; all alike where they are draws.
         exact: the pool is the whole prior, and holds the targets themselves.
-        posterior: P(x; ẑ, s, h) over the pool, by bandwidth.
+        reference: δ from every target to the inputs of the reference: the pool's, and behind them the known ones.
+        posterior: P(x; ẑ, s, h) over the inputs of the reference, by bandwidth.
     """
 
     distances: Float[ndarray, "pool targets"]
     probability: Float[ndarray, " pool"]
     exact: bool
-    posterior: Mapping[float, Float[ndarray, "targets pool"]]
+    reference: Float[ndarray, "targets inputs"]
+    posterior: Mapping[float, Float[ndarray, "targets inputs"]]
 
     @classmethod
     def of(
@@ -39,7 +41,25 @@ class SitePool:
         probability: Float[ndarray, " pool"],
         exact: bool,
         bandwidths: Sequence[float],
+        known: Known | None = None,
     ) -> Self:
-        """The pool with its posterior at each of the bandwidths."""
-        by_target, log_prior = distances.T.astype(float), np.log(probability)
-        return cls(distances, probability, exact, {h: posterior(by_target, h, log_prior) for h in bandwidths})
+        """The pool with the posterior at each of the bandwidths; `known` inputs are a stratum of their own."""
+        by_target, shares = distances.T, probability
+        if known is not None:
+            by_target = np.concatenate((by_target, known.distances.T), axis=1)
+            shares = with_known(probability, known.probability)
+        by_target = by_target.astype(float)
+        weights = {h: posterior(by_target, h, np.log(shares)) for h in bandwidths}
+        return cls(distances, probability, exact, by_target, weights)
+
+
+class Known(NamedTuple):
+    """Inputs that the pool lacks, with their probability under the prior."""
+
+    distances: Float[ndarray, "known targets"]
+    probability: Float[ndarray, " known"]
+
+
+def with_known(pool: Float[ndarray, " pool"], known: Float[ndarray, " known"]) -> Float[ndarray, " inputs"]:
+    """Shares of the prior: the known inputs have their own, and those of the pool what is left."""
+    return np.concatenate((pool * max(1 - known.sum(), 0.0), known))

@@ -34,7 +34,7 @@ _FIRST = 0x10000  # from here on, every number is a character: a token sequence 
 
 
 class Quality:
-    """Comparison of samples with inputs of the pool, and of both with the training inputs."""
+    """Comparison of samples with inputs of the reference (`pool`), and of both with the training inputs."""
 
     def __init__(
         self,

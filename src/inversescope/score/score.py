@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from inversescope import files, records
-from inversescope.collect.inputs import INPUTS, read_inputs
+from inversescope.collect.inputs import INPUTS, KnownInputs, read_inputs, read_known
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.score.by_distance import by_distance
@@ -35,7 +36,7 @@ from inversescope.score.methods_and_controls import (
     wrong_sites,
 )
 from inversescope.score.null_feature import classes, with_null_feature
-from inversescope.score.pool import SitePool
+from inversescope.score.pool import Known, SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
@@ -56,20 +57,21 @@ def score(run: Path, seed: int, progress: Progress) -> None:
         Site.parse(name): rows for name, rows in load_file(run / "reference" / "distances.safetensors").items()
     }
     pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
-    exact, probability = pool.exact, pool.probability
-    features = read_features(inputs, samples, probability)
+    exact, probability, known = pool.exact, pool.probability, read_known(run)
+    features = read_features(inputs, samples, probability, known=known)
     count = classes(feature.prior for feature in features)
     inputs, samples = (with_null_feature(table, count, seed) for table in (inputs, samples))
-    features += read_features(inputs, samples, probability, [NULL_FEATURE])
+    features += read_features(inputs, samples, probability, [NULL_FEATURE], known)
     bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
     generated, edited = (_by_site(samples, method) for method in ("generator", "edits"))
     free = samples.filter(pc.field("method") == "no condition")
     wrong = wrong_sites(list(generated))
-    quality = Quality(pool.tokens, train.tokens, seed)
+    others = [] if known is None else [tuple(x) for x in inputs["tokens"].take(known.places(inputs)).to_pylist()]
+    quality = Quality([*pool.tokens, *others], train.tokens, seed)
     verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
-        around = SitePool.of(distances[site], probability, exact, bandwidths)
+        around = SitePool.of(distances[site], probability, exact, bandwidths, _known(run, site, known))
         methods = [*from_pool(site, around, features)]
         if site in generated:
             drawn, edits = generated[site], edited[site]
@@ -90,6 +92,16 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
     tables["results"] = judged(tables["results"], calibration, exact)
     _write(run, tables)
+
+
+def _known(run: Path, site: Site, known: KnownInputs | None) -> Known | None:
+    """The known inputs beside the pool of a site; None where they were not read there."""
+    if known is None:
+        return None
+    with safe_open(run / records.collect.KNOWN_DISTANCES.path, "numpy") as tensors:
+        if str(site) not in tensors.keys():  # noqa: SIM118 - no container
+            return None
+        return Known(tensors.get_tensor(str(site)), known.probability)
 
 
 def _write(run: Path, tables: dict[str, list[dict[str, Any]]]) -> None:

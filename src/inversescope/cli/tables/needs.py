@@ -29,6 +29,10 @@ def needs_table(needs: Needs) -> Group:
     )
     rows = ", ".join(f"{rows:,} {split}" for split, rows in needs.inputs.items())
     table.add_row("inputs", rows + (f" ({needs.bounds})" if needs.bounds else ""))
+    if needs.prior is not None:
+        times = needs.prior / sum(needs.inputs.values())
+        remedy = 'with collect.pool = "all" the reference is exact'
+        table.add_row("prior", f"{needs.prior:,} inputs, {times:.1f} times those above: {remedy}")
     where = {split: f"{count} ({coordinates:,} numbers)" for split, (count, coordinates) in needs.sites.items()}
     table.add_row("sites", f"{where['pool']}; the generator's: {where['train']}")
     table.add_row("disk", f"{_parts(needs.disk)}; until training ends, {decimal(needs.checkpoint)} more (checkpoint)")

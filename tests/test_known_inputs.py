@@ -1,0 +1,152 @@
+"""The reference with known inputs as a stratum, against the exact posterior of small worlds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from safetensors.numpy import load_file
+from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, read, rows, write_store
+
+from inversescope import records
+from inversescope.collect.inputs import KnownInputs, read_known
+from inversescope.collect.reference import known_inputs, reference
+from inversescope.collect.store import Store
+from inversescope.progress import silent
+from inversescope.score.methods_and_controls import from_pool, read_features
+from inversescope.score.pool import Known, SitePool, with_known
+from inversescope.stats import weights
+from inversescope.stats.weights import effective_sample_size
+
+SIZE, TARGETS, H = 400, 12, 0.4
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[Float[ndarray, " inputs"], Float[ndarray, "inputs inputs"], Int[ndarray, " inputs"]]:
+    """P, δ and a label of every input."""
+    rng = np.random.default_rng(0)
+    places, prior = rng.normal(size=(SIZE, 2)), rng.gamma(2.0, size=SIZE)
+    distances = np.sqrt(((places[:, None] - places) ** 2).mean(-1))
+    return prior / prior.sum(), distances, (places[:, 0] > 0.3).astype(int)
+
+
+def errors(world: tuple[ndarray, ndarray, ndarray], train: Int[ndarray, " train"], repeats: int) -> Float[ndarray, ...]:
+    """Of the pool alone and with the known inputs, in many pools: share of the label less the exact share, and the
+    effective sample size, [pool or both, error or size, repeats].
+    """
+    prior, distances, label = world
+    rng, found = np.random.default_rng(1), []
+    for _ in range(repeats):
+        targets = rng.choice(SIZE, TARGETS, replace=False)
+        known = np.union1d(train, targets)
+        rest = np.setdiff1d(np.arange(SIZE), known)
+        pool = rng.choice(rest, 150, p=prior[rest] / prior[rest].sum())
+        exact = (weights.posterior(distances[targets], H, np.log(prior)) * label).sum(1)
+        uniform = np.full(len(pool), 1 / len(pool))
+        beside = Known(distances[np.ix_(known, targets)], prior[known])
+        estimates = []
+        for inputs, stratum in ((pool, None), (np.concatenate((pool, known)), beside)):
+            at = SitePool.of(distances[np.ix_(pool, targets)], uniform, False, [H], stratum).posterior[H]
+            estimates.append([((at * label[inputs]).sum(1) - exact).mean(), effective_sample_size(at).mean()])
+        found.append(estimates)
+    return np.array(found).transpose(1, 2, 0)
+
+
+def off(error: Float[ndarray, " repeats"]) -> float:
+    """The mean error in standard errors."""
+    return float(error.mean() / (error.std() / len(error) ** 0.5))
+
+
+def test_known_inputs_make_the_reference_more_exact(world: tuple):
+    """Training inputs are drawn as the pool is. A ratio of means has a bias of the order of 1 / size."""
+    train = np.unique(np.random.default_rng(2).choice(SIZE, 250, p=world[0]))
+    pool, both = errors(world, train, 200)
+    assert abs(both[0].mean()) < 0.01
+    assert both[1].mean() > 1.4 * pool[1].mean()
+    assert (both[0] ** 2).mean() < 0.6 * (pool[0] ** 2).mean()
+
+
+def test_known_inputs_of_one_side_leave_the_reference_unbiased(world: tuple):
+    """The pool lacks what was trained on; where that is all of one label, the pool alone is wrong."""
+    train = np.flatnonzero(world[2])[::2]
+    pool, both = errors(world, train, 200)
+    assert abs(both[0].mean()) < 0.01
+    assert pool[0].mean() < -0.03 and off(pool[0]) < -10
+
+
+def test_shares_of_pool_and_known_inputs_are_those_of_the_prior():
+    shares = with_known(np.full(4, 1 / 4), np.array([0.1, 0.3]))
+    assert shares == pytest.approx([0.15] * 4 + [0.1, 0.3])
+
+
+def splits() -> dict[str, list[tuple[int, ...]]]:
+    """Three inputs are trained on, one of them twice; one is a target; the pool has the others as often as P says."""
+    train, target = [INPUTS[0], INPUTS[1], INPUTS[1], INPUTS[2]], [INPUTS[3]]
+    return {"train": train, "target": target, "pool": [x for x in rows() if x not in (*train, *target)]}
+
+
+class Unknown(ToyTask):
+    def log_prior(self, tokens: object) -> None:
+        return None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return write_store(tmp_path / "collect", splits(), read, ToyTask().labels)
+
+
+def test_known_inputs_are_written_once_each_with_their_probability(store: Store, tmp_path: Path):
+    known_inputs(tmp_path / "reference", store, [COUNTS, LAST], ToyTask())
+    known = read_known(tmp_path)
+    assert known is not None
+    assert known.rows == [("train", 0), ("train", 1), ("train", 3), ("target", 0)]
+    assert known.probability == pytest.approx([PRIOR[x] for x in INPUTS[:4]])
+    distances = load_file(tmp_path / records.collect.KNOWN_DISTANCES.path)
+    assert {name: rows.shape for name, rows in distances.items()} == {str(COUNTS): (4, 1), str(LAST): (4, 1)}
+    assert distances[str(COUNTS)][3, 0] == 0
+
+
+@pytest.mark.parametrize("h", [0.2, 1.0, 5.0])
+def test_where_pool_and_known_inputs_are_the_whole_prior_the_reference_is_exact(store: Store, tmp_path: Path, h: float):
+    reference(tmp_path / "reference", store, [LAST], silent)
+    known_inputs(tmp_path / "reference", store, [LAST], ToyTask())
+    known = read_known(tmp_path)
+    assert known is not None
+    (distances, beside) = (
+        load_file(tmp_path / path)[str(LAST)]
+        for path in (records.collect.DISTANCES.path, records.collect.KNOWN_DISTANCES.path)
+    )
+    around = SitePool.of(distances, store.inputs("pool").probability, False, [h], Known(beside, known.probability))
+    inputs = pq.read_table(tmp_path / records.collect.INPUTS.path)
+    samples = pa.table({"label.last": pa.array([], pa.string())})
+    (feature,) = read_features(inputs, samples, store.inputs("pool").probability, known=known)
+    weighted = next(iter(from_pool(LAST, around, [feature])))
+    share = (weighted.weights * (weighted.labels["last"] == feature.targets[:, None])).sum()
+    # The store's units are those of its pool, not of the prior: the exact posterior in the same units.
+    read_again = (torch.tensor([read(x)[LAST] for x in part]) for part in (INPUTS, splits()["target"]))
+    apart = store.units(LAST).distances(*read_again).numpy()
+    exact = weights.posterior(apart.T.astype(float), h, np.log(list(PRIOR.values())))[0]
+    prior = np.array(list(PRIOR.values()))
+    own = np.array([ToyTask().labels(x)["last"] == "three" for x in INPUTS])
+    decided = np.array([ToyTask().labels(x)["last"] is not None for x in INPUTS])
+    assert share == pytest.approx(exact[own].sum())
+    assert feature.prior.chance(feature.targets)[0] == pytest.approx(prior[own].sum() / prior[decided].sum())
+
+
+def test_without_probabilities_or_beside_the_whole_prior_there_are_none(store: Store, tmp_path: Path):
+    known_inputs(tmp_path / "reference", store, [LAST], Unknown())
+    assert read_known(tmp_path) is None
+    whole = write_store(tmp_path / "whole", splits() | {"pool": INPUTS}, read, ToyTask().labels, PRIOR)
+    known_inputs(tmp_path / "reference", whole, [LAST], ToyTask())
+    assert read_known(tmp_path) is None
+
+
+def test_known_inputs_have_their_place_in_the_table():
+    inputs = pa.table({"split": ["train", "pool", "train", "target"], "row": [0, 0, 1, 0]})
+    assert KnownInputs([("target", 0), ("train", 1)], np.array([0.1, 0.2])).places(inputs) == [3, 2]
