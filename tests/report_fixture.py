@@ -82,6 +82,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         (records.score.BY_DISTANCE, _by_distance(shape)),
         (records.score.WORST_TARGETS, _worst_targets(shape)),
         (records.causal.RUNS, []),
+        (records.collect.NOISE_FLOOR, _noise(shape)),
         (records.causal.EFFECTS, _effects(shape)),
     ):
         files.write_table(run / record.path, record.of(rows))
@@ -112,6 +113,11 @@ def _write_calibration(run: Path, shape: Shape) -> list[dict]:
     prior = {"kl": None, "tv": None, "p_value": 0.41}
     files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "sites": verdicts, "prior": prior})
     return rows
+
+
+def _noise(shape: Shape) -> list[dict]:
+    """A subject in bfloat16: its rounding is as large as the smallest bandwidth."""
+    return [{"site": str(site), "inputs": 64, "median": 0.02, "floor": 0.05} for site in shape.sites]
 
 
 def _accuracy(shape: Shape) -> dict:
@@ -167,6 +173,7 @@ def _scores(shape: Shape, rng: random.Random) -> list[dict]:
 def _score(shape: Shape, rng: random.Random, method: str, site: Site, feature: str, bandwidth: float | None) -> dict:
     chance, ours = FEATURES.get(feature, (0.1, 0, 0))[0], method in ("generator", "weighted")
     row = _place(site) | {"method": method, "feature": feature, "bandwidth": bandwidth}
+    row |= {"below_noise": None if bandwidth is None else bandwidth < 0.05}
     row |= {"targets": shape.targets, "collapsed": 0, "samples": shape.targets * shape.samples}
     row |= {"undecided": rng.randrange(9) if ours else 0, "unverified": rng.randrange(4) if ours else 0}
     ess = (
@@ -267,7 +274,7 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
             _place(site)
             | {"bandwidth": h}
             | counts
-            | {"acceptance_counts": h <= 0.1}
+            | {"acceptance_counts": h <= 0.1, "noise_floor": 0.05, "below_noise": h < 0.05}
             | (measured if shape.defined else dict.fromkeys(measured))
         )
     return rows

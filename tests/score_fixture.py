@@ -18,6 +18,7 @@ from inversescope.stats.intervals import defined
 from inversescope.stats.weights import pareto_smoothed
 
 SITE = Site("resid_post", 0)
+NOISE_FLOOR = 0.005
 Label = str | None
 
 
@@ -65,6 +66,8 @@ def write_records(
     files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
     rows = [row for each in draws for row in _rows(each)]
     files.write_table(run / records.verify.SAMPLES.path, records.verify.SAMPLES.of(rows))
+    floors = [{"site": str(site), "inputs": 8, "median": 0.001, "floor": NOISE_FLOOR} for site in sites]
+    files.write_table(run / records.collect.NOISE_FLOOR.path, records.collect.NOISE_FLOOR.of(floors))
     folder = run / "reference"
     folder.mkdir()
     save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")

@@ -12,8 +12,8 @@ from report_fixture import Shape, write_run
 from rich.console import Console, RenderableType
 
 from inversescope import files, records
-from inversescope.cli.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
-from inversescope.verdicts import NULL_FEATURE
+from inversescope.cli.tables.runs import causal_table, hypotheses_table, noise_line, summary_table, verdict_table
+from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE
 from inversescope.verdicts.wording import number, short
 
 SHAPE = Shape(layers=12, heads=1, generator_layers=(5, 10), targets=7, samples=5)
@@ -54,6 +54,12 @@ def test_a_bandwidth_at_which_the_null_feature_passes_is_marked(run: Path):
                 if (row["site"], row["feature"], row["method"], row["bandwidth"])
                 == ("resid_post.10", NULL_FEATURE, "generator", finest))  # fmt: skip
     assert short(null["fcr"]) in line(text, NULL_FEATURE, f" {finest:g}*")
+
+
+def test_bandwidths_below_the_subjects_rounding_are_named(run: Path, tmp_path: Path):
+    assert BELOW_NOISE in " ".join(shown(summary_table, run).split()) and "0.05" in noise_line(run)
+    coarse = write_run(tmp_path, Shape(layers=12, heads=1, generator_layers=(5,), bandwidths=(0.1, 0.3), targets=7))
+    assert "noise floor" not in shown(summary_table, coarse)
 
 
 def test_verdicts_stand_with_their_reasons(run: Path):

@@ -85,6 +85,27 @@ def test_the_statistics_are_those_of_the_pool(run: Run):
         np.testing.assert_allclose(units.deviation, rows.std(0, ddof=1), rtol=1e-4, atol=1e-5)
 
 
+def test_the_noise_floor_is_the_distance_of_two_readings(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In float32 next to nothing; of a subject that rounds by a hundredth of a standard deviation, a hundredth."""
+    table = pq.read_table(run.folder / "collect" / "noise_floor.parquet").to_pylist()
+    assert [row["site"] for row in table] == [str(site) for site in run.sites["pool"]]
+    assert all(row["inputs"] == 8 and 0 <= row["median"] <= row["floor"] < 1e-4 for row in table)
+    capture, rng = run.subject.capture, torch.Generator().manual_seed(0)
+
+    def rounded(inputs, sites, **options):
+        captured = capture(inputs, sites, **options)
+        for site, rows in captured.activations.items():
+            noise = torch.randn(rows.shape, generator=rng) * run.store.units(site).deviation
+            captured.activations[site] = rows + 0.01 / 2**0.5 * noise  # of both readings
+        return captured
+
+    monkeypatch.setattr(run.subject, "capture", rounded)
+    store = gather(run, tmp_path)
+    for row in pq.read_table(tmp_path / "noise_floor.parquet").to_pylist():
+        assert 0.006 < row["median"] < 0.014 and row["median"] < row["floor"] < 0.025
+        assert store.noise_floor(Site.parse(row["site"])) == row["floor"]
+
+
 def test_only_the_generators_sites_are_read_for_training(run: Run):
     with refuses("train", given="z.1.1", allowed=("resid_post.0", "resid_post.1")):
         run.store.activations("train", Site.parse("z.1.1"))
@@ -116,7 +137,7 @@ def test_it_goes_on_after_the_last_shard(run: Run, tmp_path: Path, monkeypatch: 
     assert read == [8, 8] and len(files.read_json(tmp_path / "shards.json")) == 2
     read[:] = [0, 0, 0]
     gather(run, tmp_path)
-    assert sum(read) == 30 + 24 + 4 - 16
+    assert sum(read) == 30 + 24 + 4 - 16 + 8  # a shard is read again, for the noise floor
     manifest = files.check(run.folder / "collect")
     assert {path.name: files.sha256(path) for path in tmp_path.iterdir()} == manifest["files"]
 
@@ -194,7 +215,7 @@ def test_more_inputs_stand_behind_those_that_are_there(run: Run, tmp_path: Path,
     old, shards = {split: before.inputs(split) for split in SPLITS}, contents(tmp_path)
     read = counting(run, monkeypatch)
     store = gather(run, tmp_path, train=45, pool=30, targets=6, shard=20)
-    assert read == [15, 6, 2]
+    assert read == [15, 6, 2, 15]  # the last for the noise floor
     homes = Counter()
     for split, size in (("train", 45), ("pool", 30), ("target", 6)):
         inputs = store.inputs(split)
@@ -295,4 +316,4 @@ def test_no_more_than_a_shard_is_held(run: Run, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Store, "inputs", lambda *_: pytest.fail("a split was loaded whole"))
     read = counting(run, monkeypatch)
     gather(run, tmp_path, train=300, pool=200)
-    assert max(read) == 8 and sum(read) == 504
+    assert max(read) == 8 and sum(read) == 504 + 8

@@ -51,7 +51,18 @@ def drawn(labels: Sequence[str | None], weights: Sequence[float] | None = None) 
         for i, (label, weight) in enumerate(zip(labels, weights, strict=True))
     )
     return Inversion(
-        "source", (99,), 0, "resid_post.0", 0.1, {}, samples, 0.0, float(len(labels)), None, Typical(0.4, 1.4, True)
+        "source",
+        (99,),
+        0,
+        "resid_post.0",
+        0.1,
+        {},
+        samples,
+        0.0,
+        float(len(labels)),
+        None,
+        Typical(0.4, 1.4, True),
+        0.0,
     )
 
 

@@ -211,7 +211,7 @@ def test_one_inversion_has_the_share_of_its_target(inputs: tuple[ndarray, ndarra
     for target in range(TARGETS):
         samples = tuple(InvertedSample("", (1,), 0.1, 1 / N, False, -1.0, {"f": label(code)}) for code in codes[target])
         labels, typical = {"f": label(own[target])}, Typical(None, 1.4, True)
-        inversion = Inversion("", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, typical)
+        inversion = Inversion("", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, typical, 0.0)
         share = inversion.shared("f")
         assert (nan if share is None else share) == pytest.approx(expected.consistency[target], nan_ok=True)
         if own[target] >= 0:

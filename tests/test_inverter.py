@@ -21,6 +21,7 @@ from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights
+from inversescope.verdicts import BELOW_NOISE
 
 SITE, H, N = "resid_post.1", 0.5, 80
 
@@ -109,7 +110,9 @@ def made(text: str | None, weight: float | None, label: str | None, name: str = 
 def by_hand(
     *samples: InvertedSample, text: str = "one two", dropped: int = 0, name: str = "f", label: str | None = "a"
 ) -> Inversion:
-    return Inversion(text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None, Typical(0.4, 1.4, True))
+    return Inversion(
+        text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None, Typical(0.4, 1.4, True), 0.001
+    )
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():
@@ -249,3 +252,12 @@ def test_a_run_without_a_trained_generator_is_refused(world: World, tmp_path: Pa
         Inverter.load(tmp_path / "run")
     with refuses(given=(tmp_path, "config.toml"), remedy=True):
         Inverter.load(tmp_path)
+
+
+@pytest.mark.parametrize(("floor", "below"), [(H / 2, False), (2 * H, True)])
+def test_a_bandwidth_below_the_noise_floor_is_marked(floor: float, below: bool):
+    inversion = replace(by_hand(made("x", 1.0, "a")), noise_floor=floor)
+    screen = Console(file=io.StringIO(), width=140)
+    screen.print(inversion_table(inversion))
+    assert inversion.below_noise is below
+    assert (BELOW_NOISE in screen.file.getvalue()) is (BELOW_NOISE in inversion._repr_html_()) is below

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
-from score_fixture import SITE, Draws, scored, write_records
+from score_fixture import NOISE_FLOOR, SITE, Draws, scored, write_records
 from toy_world import write_store
 
 from inversescope.collect.reference import reference
@@ -144,6 +144,19 @@ def test_the_tails_of_the_weights_are_told_where_they_are_defined(tmp_path: Path
     assert rows[0]["pareto_k"] == pytest.approx(shapes[1])
     assert rows[0]["unreliable"] == 2
     assert (rows[1]["pareto_k"], rows[1]["unreliable"]) == (None, None)  # all weights are alike
+
+
+def test_a_bandwidth_below_the_noise_floor_is_marked(tmp_path: Path):
+    fine, coarse = NOISE_FLOOR / 2, 2 * NOISE_FLOOR
+    draws = [Draws(target, h, ["a"] * 8) for h in (fine, coarse, None) for target in range(4)]
+    write_records(tmp_path, POOL, TARGETS, draws, distances())
+    rows = scored(tmp_path)
+    below = {(method, h): row["below_noise"] for (method, h), row in rows.items()}
+    assert below["weighted", fine] is below["reference", fine] is True
+    assert below["weighted", coarse] is False and below["nearest", None] is None
+    diagnostics = pq.read_table(tmp_path / "score" / "diagnostics.parquet").to_pylist()
+    assert [row["below_noise"] for row in diagnostics] == [True, False]
+    assert {row["noise_floor"] for row in diagnostics} == {NOISE_FLOOR}
 
 
 NUMBERS = [f"{name}{end}" for name in ("fcr", "corrected", "bits") for end in ("", "_low", "_high")]

@@ -170,4 +170,5 @@ def test_a_generator_that_agrees_is_calibrated_only_where_the_calibration_finds_
 def test_acceptance_counts_where_the_reference_would_be_accepted(
     bandwidth: float, near: float, trusted: bool, counts: bool
 ):
-    assert acceptance_counts(bandwidth, near, trusted) is counts
+    assert acceptance_counts(bandwidth, near, trusted, noise_floor=0.02) is counts
+    assert not acceptance_counts(bandwidth, near, trusted, noise_floor=0.12)  # below the subject's own rounding

@@ -32,7 +32,7 @@ from inversescope.stats.weights import (
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED, wording
+from inversescope.verdicts import ACCEPTED, BELOW_NOISE, wording
 
 if TYPE_CHECKING:
     import pandas
@@ -70,6 +70,7 @@ class Inversion:
         effective_sample_size: of the importance weights.
         pareto_k: shape k̂ of the weights' tail before it was smoothed; None where there is no tail to fit.
         typical: distances that are typical at the bandwidth, to compare those of the samples with.
+        noise_floor: δ between two readings of one input at this site; no smaller distance means anything.
     """
 
     text: str
@@ -83,6 +84,7 @@ class Inversion:
     effective_sample_size: float
     pareto_k: float | None
     typical: Typical
+    noise_floor: float
 
     @property
     def cut_off(self) -> str:
@@ -98,6 +100,11 @@ class Inversion:
         median = wording.number(float(np.median(known)) if known else None)
         accepted = f", acceptance {self.acceptance:.2f}" if self.typical.acceptance_counts else ""
         return f"median δ {median} ({beside}prior {wording.number(self.typical.prior)}){accepted}"
+
+    @property
+    def below_noise(self) -> bool:
+        """True if the bandwidth is below the subject's own rounding."""
+        return self.bandwidth < self.noise_floor
 
     @property
     def unreliable(self) -> bool:
@@ -153,7 +160,8 @@ class Inversion:
             f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
             f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
             f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
-            f"Pareto k̂ {wording.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}<br>"
+            f"Pareto k̂ {wording.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}"
+            f"{f'; h is {BELOW_NOISE}' if self.below_noise else ''}<br>"
             f"weight that shares the source's: {features}</p>"
             f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
@@ -256,6 +264,7 @@ class Inverter:
             float(effective_sample_size(draws.weight)),
             defined(draws.pareto_k),
             typical(self.run.store, where, target, bandwidth),
+            self.run.store.noise_floor(where),
         )
 
     def _site(self, address: str) -> Site:

@@ -26,6 +26,7 @@ class Stream(Enum):
     DIVERGENCE = (13,), "the inputs at which probabilities are compared"
     EDITS = (19,), "the edits of the targets' source inputs"
     QUALITY = (23,), "the samples that are compared with the reference's"
+    READ_AGAIN = (31,), "the inputs of the pool that are read again in another batch"
     TWO_SAMPLE = (29,), "the swaps of a two-sample test"
     ROWS = (), "the tests of one row of a table; with the row's name"
     TARGETS = (), "resamples and shuffles of targets; with their number"

@@ -75,9 +75,9 @@ def require_same_config(folder: Path, config: str) -> None:
 
 def show(folder: Path, step: str) -> None:
     """Output of a run after a step: its scores, and where the report is."""
-    from inversescope.cli.tables.runs import causal_table, hypotheses_table, summary_table, verdict_table
+    from inversescope.cli.tables.runs import causal_table, hypotheses_table, noise_line, summary_table, verdict_table
 
-    tables = {"calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
+    tables = {"collect": noise_line, "calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
     if step in tables:
         Console(highlight=False).print(tables[step](folder))
     if step in ("score", "report"):

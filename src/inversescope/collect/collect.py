@@ -19,6 +19,7 @@ from safetensors import safe_open
 from inversescope import files
 from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS
+from inversescope.collect.noise_floor import write_noise_floor
 from inversescope.collect.store import SHARDS, OpenRun, Store
 from inversescope.config import CollectConfig
 from inversescope.errors import UserError
@@ -26,7 +27,7 @@ from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
-from inversescope.units import Moments
+from inversescope.units import Moments, Units
 
 FLOAT = 4  # bytes
 
@@ -63,7 +64,8 @@ def collect(
             _read(store, block, subject, lambda read, _, __="", done=done: progress(done + read, total, note))
         done += block.rows
         progress(done, total, note)
-    _write_statistics(store, sites["pool"])
+    units = _write_statistics(store, sites["pool"])
+    write_noise_floor(store, subject, units, config.shard, seed)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _read(store: Store, block: _Part, subject: Subject, progress: Progress) -> N
     files.write_json(store.folder / SHARDS, [*store.all_shards(), entry | {"sha256": files.sha256(file)}])
 
 
-def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
+def _write_statistics(store: Store, sites: Sequence[Site]) -> dict[Site, Units]:
     """Mean and deviation of each site over the pool, shard by shard."""
     moments = {str(site): Moments() for site in sites}
     for shard in store.shards("pool"):
@@ -137,6 +139,7 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> None:
     tensors = {f"{site}.mean": units.mean for site, units in statistics.items()}
     tensors |= {f"{site}.deviation": units.deviation for site, units in statistics.items()}
     files.write_tensors(store.folder / "statistics.safetensors", tensors)
+    return {site: statistics[str(site)] for site in sites}
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""The inputs of a run, with their probability under the prior. Free of torch."""
+"""The inputs of a run, with their probability under the prior, and the noise floor of its sites. Free of torch."""
 
 from __future__ import annotations
 
@@ -91,6 +91,12 @@ def read_known(run: Path) -> KnownInputs | None:
     table = pq.read_table(path)
     rows = list(zip(table["split"].to_pylist(), table["row"].to_pylist(), strict=True))
     return KnownInputs(rows, table["probability"].to_numpy())
+
+
+def read_noise_floor(folder: Path) -> dict[str, float]:
+    """The noise floor of each site in the folder of `collect`."""
+    table = pq.read_table(folder / records.collect.NOISE_FLOOR.name)
+    return dict(zip(table["site"].to_pylist(), table["floor"].to_pylist(), strict=True))
 
 
 def kept_as(path: Path, split: str) -> str:

@@ -44,7 +44,7 @@ def typical(store: Store, site: Site, target: Float[Tensor, "1 d"], bandwidth: f
     return Typical(
         weights.weighted_median(from_target, shares) if trusted else None,
         weights.weighted_median(from_target, pool.probability),
-        acceptance_counts(bandwidth, float(shares[from_target <= ACCEPTED].sum()), trusted),
+        acceptance_counts(bandwidth, float(shares[from_target <= ACCEPTED].sum()), trusted, store.noise_floor(site)),
     )
 
 

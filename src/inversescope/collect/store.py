@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from inversescope import files
-from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs
+from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs, read_noise_floor
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
@@ -76,6 +76,10 @@ class Store:
         with safe_open(self.folder / "statistics.safetensors", "pt") as tensors:
             mean, deviation = (tensors.get_tensor(f"{site}.{name}") for name in ("mean", "deviation"))
         return Units(mean, deviation, len(self.inputs("pool")))
+
+    def noise_floor(self, site: Site) -> float:
+        """δ below which two activations cannot be told from two readings of one input (see `noise_floor`)."""
+        return read_noise_floor(self.folder)[str(site)]
 
     @cached_property
     def exact(self) -> bool:

@@ -35,6 +35,14 @@ STATISTICS = Record(
     "collect/statistics.safetensors",
     "`SITE.mean` and `SITE.deviation` over the pool, of which `inputs.parquet` has the count",
 )
+NOISE_FLOOR = table(
+    "collect/noise_floor.parquet",
+    "One row a site: δ between two readings of the same inputs of the pool, the stored one and one in another batch.",
+    column("site", "string", "the site"),
+    column("inputs", "int32", "inputs that were read again"),
+    column("median", "float64", "median δ"),
+    column("floor", "float64", "95% quantile of δ: the subject's own rounding, below which no distance means anything"),
+)
 DISTANCES = Record(
     "reference/distances.safetensors",
     "for each site, named by its address, δ between every input of the pool and every target, float32 [pool, targets]",
@@ -74,6 +82,7 @@ each. The step prints how much it will write to the disk before it starts, and s
         ),
         SHARDS,
         STATISTICS,
+        NOISE_FLOOR,
     ),
 )
 REFERENCE = Room("reference", "", (DISTANCES, KNOWN, KNOWN_DISTANCES))

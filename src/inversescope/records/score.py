@@ -42,6 +42,11 @@ RESULTS = table(
     column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
     column("ess", "float64?", "effective sample size, median over targets"),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
+    column(
+        "below_noise",
+        "bool?",
+        "h is below the noise floor of the site (`collect/noise_floor.parquet`); null where there is no h",
+    ),
     column("trusted", "bool?", "only for `reference`: whether it counts as the truth, exact or large enough"),
     column(
         "null_passes",
@@ -88,8 +93,11 @@ DIAGNOSTICS = table(
     column(
         "acceptance_counts",
         "bool",
-        "acceptance has a meaning here: h is at most 0.1, or a tenth of a trusted reference has δ at most 0.1",
+        "acceptance has a meaning here: 0.1 is not below the noise floor, and h is at most 0.1, or a tenth of a "
+        "trusted reference has δ at most 0.1",
     ),
+    column("noise_floor", "float64", "δ between two readings of one input, 95% quantile"),
+    column("below_noise", "bool", "h is below it"),
     column("edits_acceptance", "float64?", "share of the edits with δ at most 0.1; the same at every bandwidth"),
     column("edits_median_distance", "float64?", "median δ of the edits"),
 )

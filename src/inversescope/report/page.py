@@ -24,6 +24,7 @@ from inversescope.report.targets import SITES, cards, choose, evenly
 from inversescope.sites import Site
 from inversescope.verdicts import (
     ACCEPTED,
+    BELOW_NOISE,
     ENCODED,
     GAP,
     MEANINGS,
@@ -121,6 +122,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "smallestQ": SMALLEST_Q,
         "accepted": ACCEPTED,
         "meanings": MEANINGS,
+        "belowNoise": BELOW_NOISE,
         "nullFeature": NULL_FEATURE,
         "nullPasses": NULL_PASSES,
         "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},

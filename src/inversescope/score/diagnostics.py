@@ -27,8 +27,15 @@ BINS = 48  # of the histograms, from 0 to the largest distance
 WORST = 3  # targets of a site
 
 
-def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) -> Iterator[dict[str, Any]]:
-    """One row for each bandwidth at which the site was sampled; `edits` are those of the targets' source inputs."""
+def diagnostics(
+    site: Site, table: pa.Table, edits: pa.Table, pool: SitePool, noise_floor: float
+) -> Iterator[dict[str, Any]]:
+    """One row for each bandwidth at which the site was sampled.
+
+    Args:
+        edits: those of the targets' source inputs.
+        noise_floor: δ between two readings of one input.
+    """
     edited = edits.filter(edits["verified"])
     for h in sorted(table["bandwidth"].unique().to_pylist()):
         draws = table.filter(pc.field("bandwidth") == h)
@@ -62,7 +69,9 @@ def diagnostics(site: Site, table: pa.Table, edits: pa.Table, pool: SitePool) ->
             "prior_median_distance": float(np.median(pool.distances)),
             "reference_acceptance": near,
             "reference_median_distance": weighted_median(pool.reference, reference) if trusted else None,
-            "acceptance_counts": acceptance_counts(h, near, trusted),
+            "acceptance_counts": acceptance_counts(h, near, trusted, noise_floor),
+            "noise_floor": noise_floor,
+            "below_noise": h < noise_floor,
             "edits_acceptance": float(edits["accepted"].to_numpy().mean()),
             "edits_median_distance": None if not len(edited) else float(np.median(edited["distance"].to_numpy())),
         }

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from inversescope import files, records
-from inversescope.collect.inputs import INPUTS, KnownInputs, read_inputs, read_known
+from inversescope.collect.inputs import INPUTS, KnownInputs, read_inputs, read_known, read_noise_floor
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.score.by_distance import by_distance
@@ -58,6 +58,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     }
     pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
     exact, probability, known = pool.exact, pool.probability, read_known(run)
+    floors = read_noise_floor(run / "collect")
     features = read_features(inputs, samples, probability, known=known)
     count = classes(feature.prior for feature in features)
     inputs, samples = (with_null_feature(table, count, seed) for table in (inputs, samples))
@@ -78,14 +79,14 @@ def score(run: Path, seed: int, progress: Progress) -> None:
             methods += from_draws(site, drawn, bandwidths, features)
             methods.append(without_condition(site, free, features))
             methods += from_edits(site, edits, bandwidths, features)
-            tables["diagnostics"] += diagnostics(site, drawn, edits, around)
+            tables["diagnostics"] += diagnostics(site, drawn, edits, around, floors[str(site)])
             tables["distances"] += histogram(site, drawn, distances[site])
             tables["quality"] += quality.rows(site, drawn, around)
             tables["worst_targets"] += worst_targets(site, drawn, around, _undertrained(verdicts, site))
         if site in wrong:
             methods += from_another_site(site, generated[wrong[site]], bandwidths, features)
         for feature in features:
-            tables["results"] += _rows(feature, methods, seed)
+            tables["results"] += _rows(feature, methods, seed, floors[str(site)])
         tables["by_distance"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
@@ -129,7 +130,9 @@ def _by_site(samples: pa.Table, method: str) -> dict[Site, pa.Table]:
     }
 
 
-def _rows(feature: Feature, methods: Sequence[WeightedInputs], seed: int) -> Iterator[dict[str, Any]]:
+def _rows(
+    feature: Feature, methods: Sequence[WeightedInputs], seed: int, noise_floor: float
+) -> Iterator[dict[str, Any]]:
     """One row for each method and bandwidth of a site."""
     scores = {(item.method, item.bandwidth): item.score(feature) for item in methods}
     for item in methods:
@@ -142,6 +145,7 @@ def _rows(feature: Feature, methods: Sequence[WeightedInputs], seed: int) -> Ite
             "head": item.site.head,
             "feature": feature.name,
             "bandwidth": item.bandwidth,
+            "below_noise": None if item.bandwidth is None else item.bandwidth < noise_floor,
             "targets": scored.targets,
             "collapsed": scored.collapsed,
             "samples": int(weighed.sum()),

@@ -1,6 +1,6 @@
 """Verdicts: every threshold, and the rules that turn numbers into words. No files, no torch."""
 
-from inversescope.verdicts.accepted import acceptance_counts, reasons
+from inversescope.verdicts.accepted import BELOW_NOISE, acceptance_counts, reasons
 from inversescope.verdicts.scores import (
     MEANINGS,
     NULL_FEATURE,
@@ -26,6 +26,7 @@ from inversescope.verdicts.thresholds import (
     MOST,
     MOVES,
     MOVES_TIMES,
+    NOISE_QUANTILE,
     SIGNIFICANT,
     SMALLEST_Q,
     TRUSTED,
@@ -36,6 +37,7 @@ from inversescope.verdicts.used import NOTHING, encoded_and_used, finest_reliabl
 
 __all__ = [
     "ACCEPTED",
+    "BELOW_NOISE",
     "COLLAPSED",
     "DETERMINED",
     "ENCODED",
@@ -47,6 +49,7 @@ __all__ = [
     "MOST",
     "MOVES",
     "MOVES_TIMES",
+    "NOISE_QUANTILE",
     "NOTHING",
     "NULL_FEATURE",
     "NULL_PASSES",

@@ -7,14 +7,17 @@ from typing import Any
 
 from inversescope.verdicts.thresholds import ACCEPTED, COLLAPSED, FAIR_SHARE, MOST
 
+BELOW_NOISE = "below the subject's own rounding"  # of a bandwidth or a radius under the noise floor of a site
 
-def acceptance_counts(bandwidth: float, reference_acceptance: float, trusted: bool) -> bool:
-    """True where acceptance has a meaning: the kernel is no wider than its limit, or enough of a trusted reference lies
-    within it. Elsewhere even the exact distribution is hardly ever accepted, and it is no failure.
+
+def acceptance_counts(bandwidth: float, reference_acceptance: float, trusted: bool, noise_floor: float) -> bool:
+    """True where acceptance has a meaning: its limit is not below the noise floor, and the kernel is no wider than the
+    limit, or enough of a trusted reference lies within it. Elsewhere even the exact distribution is hardly ever
+    accepted, and it is no failure.
 
     `reference_acceptance`: weight of the reference within the limit, mean over targets.
     """
-    return bandwidth <= ACCEPTED or (trusted and reference_acceptance >= FAIR_SHARE)
+    return noise_floor <= ACCEPTED and (bandwidth <= ACCEPTED or (trusted and reference_acceptance >= FAIR_SHARE))
 
 
 def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: float) -> list[str]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
+from inversescope.verdicts import BELOW_NOISE
 from inversescope.verdicts.wording import number, short
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def inversion_table(inversion: Inversion) -> Group:
     )
     if inversion.unreliable:
         head += "\n[yellow]unreliable: the weights have a heavy tail for so few samples; draw more with -n[/]"
+    if inversion.below_noise:
+        floor = f"the same input in another batch is at δ up to {number(inversion.noise_floor, 3)}"
+        head += f"\n[yellow]h is {BELOW_NOISE}: {floor}[/]"
     counts = inversion.typical.acceptance_counts
     table = Table("δ", "weight", *(["accepted"] if counts else []), "sample")
     for sample in inversion.samples:

@@ -17,7 +17,7 @@ from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design
-from inversescope.verdicts import NULL_FEATURE, NULL_PASSES, SIGNIFICANT
+from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES, SIGNIFICANT
 from inversescope.verdicts.wording import number, short, small
 
 if TYPE_CHECKING:
@@ -54,8 +54,18 @@ def summary_table(run: Path) -> Group:
             table.add_row(*first, *map(estimated, others), short(generator["chance"]))
         if reliable:
             foot = f"[dim]the reference counts as the truth from h = {reliable[0]:g} on[/]"
-    note = [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
+    below = any(row["below_noise"] for row in scores)
+    note = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
+    note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+
+
+def noise_line(run: Path) -> str:
+    """The noise floor of the run's sites, and the bandwidths below it."""
+    rows = pq.read_table(run / records.collect.NOISE_FLOOR.path).to_pylist()
+    worst = max(rows, key=lambda row: row["floor"])
+    quantiles = f"{worst['floor']:.1g} (95%; median {worst['median']:.1g})"
+    return f"noise floor: the same input in another batch is at δ {quantiles} at {worst['site']}, the worst site"
 
 
 def power_table(rate: float, alike: float, width: float) -> Group:

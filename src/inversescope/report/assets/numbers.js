@@ -72,6 +72,7 @@ function scoreTip(row) {
     row.q_value === null ? null : `${significance(row)} against shuffled targets`,
     row.gap === null ? null : `calibration gap ${interval(row, "gap")}`,
     row.verdict === null ? null : data.meanings[row.verdict],
+    row.below_noise ? `h is ${data.belowNoise}` : null,
     row.null_passes ? `nothing is claimed: ${data.nullPasses}` : null,
     `n = ${row.targets} ${row.targets === 1 ? "target" : "targets"}${row.collapsed ? `, ${row.collapsed} collapsed` : ""}`,
     `${count(row.samples)} samples, ${row.undecided} undecided, ${row.unverified} unverified`,

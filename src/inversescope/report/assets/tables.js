@@ -174,7 +174,7 @@ const DIAGNOSTICS = [
   ["pareto_k", "Pareto k̂, weights", 2], ["unreliable", "targets with unreliable weights", 0],
   ["reference_ess", "effective sample size, reference", 1],
   ["median_distance", "median δ", 2], ["reference_median_distance", "median δ, reference", 2],
-  ["prior_median_distance", "median δ, prior", 2],
+  ["prior_median_distance", "median δ, prior", 2], ["noise_floor", "noise floor, δ", 3],
   ["edits_acceptance", "accepted, share, edits", 2, COUNTS],
   ["edits_median_distance", "median δ, edits", 2],
 ];
@@ -196,7 +196,8 @@ function byBandwidth(kind, records, columns, nothing) {
       ? element("td", {}, undefinedMark(`at this bandwidth hardly any input of the reference has δ ≤ ${data.accepted}`))
       : (found?.[name] ?? null) === null ? element("td", {}, undefinedMark(why))
       : element("td", {}, number(found[name], digits), limits(name)));
-    return element("tr", {}, rowHead(`${h}`), columns.map(entry));
+    const below = found?.below_noise ? element("span", { class: "range" }, ` ${data.belowNoise}`) : null;
+    return element("tr", {}, element("th", { scope: "row" }, `${h}`, below), columns.map(entry));
   });
   return table(kind, head, rows);
 }
