@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from small_subject import config_text, save_subject
 from inversescope import Inverter
 from inversescope.cli import main
 from inversescope.collect.posterior import Typical
-from inversescope.explain import explain
-from inversescope.explain.explain import _finding, _score, _surest, _with_q_values
+from inversescope.explain import Finding, explain
+from inversescope.explain.explain import _finding, _score, _with_q_values, rank
+from inversescope.explain.facts import Fact, correlation, facts
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
-from inversescope.stats.intervals import FEWEST, UNDEFINED
+from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 
@@ -103,11 +105,11 @@ def test_undecided_draws_do_not_count():
 def test_collapsed_weights_say_nothing():
     labels = ["a"] * 20
     weights = [1.0] + [0.0] * 19
-    one = _finding(hypothesis(labels), drawn(labels, weights), UNDEFINED, UNDEFINED)
+    one = _finding(Fact(hypothesis(labels)), drawn(labels, weights), UNDEFINED, UNDEFINED)
     assert isnan(one.share.value) and isnan(one.corrected.low) and isnan(one.p_value) and isnan(one.bits)
     assert not one.above_chance
-    surest = _finding(hypothesis(labels), drawn(labels), UNDEFINED, UNDEFINED)
-    assert sorted([one, surest], key=_surest) == [surest, one]
+    surest = _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
+    assert sorted([one, surest], key=rank) == [surest, one]
 
 
 def test_bits_are_the_drop_in_entropy():
@@ -121,15 +123,102 @@ def test_bits_are_the_drop_in_entropy():
 def test_samples_for_and_against():
     labels = ["b", "a", "a", None, "a", "a", "b"]
     weights = [0.1, 0.2, 0.1, 0.2, 0.1, 0.1, 0.2]
-    found = _finding(hypothesis(labels), drawn(labels, weights), UNDEFINED, UNDEFINED)
+    found = _finding(Fact(hypothesis(labels)), drawn(labels, weights), UNDEFINED, UNDEFINED)
     assert [sample.tokens for sample in found.supporting] == [(1,), (2,), (4,)]
     assert found.against is not None and found.against.tokens == (6,)
 
 
+USED, UNUSED, OPEN = Estimate(0.6, 0.5, 0.7), Estimate(0.0, -0.05, 0.05), Estimate(0.2, 0.0, 0.4)
+
+
+def test_what_is_used_comes_before_what_is_surer():
+    sure, less = ["a"] * 40, ["a"] * 30 + ["b"] * 10
+    found = [
+        _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, necessity)
+        for labels, necessity in ((sure, UNUSED), (less, OPEN), (less, USED))
+    ]
+    found.append(_finding(Fact(hypothesis(sure)), drawn(sure), UNDEFINED, UNDEFINED, nothing=True))
+    assert [each.use for each in found] == ["encoded, unused", "cannot tell", "encoded and used", "encoded, unused"]
+    assert sorted(found, key=rank) == [found[2], found[1], found[0], found[3]]
+
+
+def test_bits_that_contradict_the_score_are_noted():
+    """Of the prior's labels one has 94 percent. Half of the draws have the source's rare one: more bits are left than
+    there were. Where all have the other rare one, bits are gained and the score is none.
+    """
+    shares = {"a": 0.03, "b": 0.94, "c": 0.03}
+
+    def found(labels: list[str], shares: dict[str, float]) -> Finding:
+        rare = Hypothesis("letter", "", lambda tokens: labels[tokens[0]], "a", shares, 1_000_000, np.array([True]))
+        return _finding(Fact(rare), drawn(labels), UNDEFINED, UNDEFINED)
+
+    spread = found(["a"] * 20 + ["b"] * 20, shares)
+    assert spread.corrected.low > 0 > spread.bits and spread.note is not None
+    elsewhere = found(["c"] * 40, {"a": 0.5, "c": 0.5})
+    assert elsewhere.corrected.low <= 0 < elsewhere.bits and elsewhere.note is not None
+    assert found(["a"] * 40, {"a": 0.5, "c": 0.5}).note is None
+    assert found(["a", "c"] * 20, {"a": 0.5, "c": 0.5}).note is None
+
+
+NAMES, PLACES = range(8), range(4)
+SENTENCES = [  # order, subject, object, place: the subject is named first in one order
+    (order, subject, other, place)
+    for order in range(2)
+    for subject in NAMES
+    for other in NAMES
+    if subject != other
+    for place in PLACES
+]
+SOURCE = (0, 1, 2, 3)
+
+
+def about(name: str, holds: Callable[[tuple[int, ...]], bool], words: str = "") -> Fact:
+    alike = np.array([holds(x) for x in SENTENCES])
+    shares = {"yes": float(alike.mean()), "no": 1 - float(alike.mean())}
+    return Fact(Hypothesis(name, words, lambda x: "yes" if holds(x) else "no", "yes", shares, len(SENTENCES), alike))
+
+
+SUBJECT = about("subject", lambda x: x[1] == 1)
+WORD = about("word(1)", lambda x: x[1 + x[0]] == 1, "the first name")
+HAS = about("has_word('James')", lambda x: 1 in x[1:3], "has James")
+OTHER = about("indirect object", lambda x: x[2] == 2)
+PLACE = about("place", lambda x: x[3] == 3)
+
+
+def near(inputs: Sequence[tuple[int, ...]]) -> Inversion:
+    samples = tuple(InvertedSample("", x, 0.1, 1 / len(inputs), False, -1.0, {}) for x in inputs)
+    return replace(drawn(["a"]), samples=samples, tokens=SOURCE)
+
+
+def merged(inputs: Sequence[tuple[int, ...]], found: Sequence[Fact], most: int | None = None) -> dict[str, tuple]:
+    uniform = np.full(len(SENTENCES), 1 / len(SENTENCES))
+    return {each.hypothesis.name: each.synonyms for each in facts(found, [near(inputs)], uniform, most)}
+
+
+def test_one_fact_is_found_once_and_named_by_the_task():
+    """All draws are the source itself: the names of others and the place agree on them too, and are other facts."""
+    found = merged([SOURCE] * 10, [HAS, WORD, OTHER, SUBJECT, PLACE])
+    assert found == {"subject": ("has_word('James')", "word(1)"), "indirect object": (), "place": ()}
+
+
+def test_hypotheses_that_part_on_the_draws_are_facts_of_their_own():
+    both = [SOURCE] * 5 + [(1, 1, 2, 3)] * 5  # the subject is named second in half of them
+    assert merged(both, [SUBJECT, WORD, HAS]) == {"subject": ("has_word('James')",), "word(1)": ()}
+    assert merged([SOURCE] * 10, [OTHER, PLACE, HAS, SUBJECT], most=1) == {"indirect object": ()}
+
+
+def test_rare_labels_that_exclude_each_other_are_not_one():
+    """They agree on 98 percent of such a prior: neither holds."""
+    one, other = (np.arange(100) == i for i in range(2))
+    uniform = np.full(100, 0.01)
+    assert correlation(one, other, uniform) < 0 and correlation(one, one, uniform) == 1
+    assert correlation(one, np.ones(100, dtype=bool), uniform) == 0
+
+
 def test_q_counts_every_site():
     labels = ["a"] * 15 + ["b"] * 5
-    one = _finding(hypothesis(labels), drawn(labels), UNDEFINED, UNDEFINED)
-    none = _finding(hypothesis(["b"] * 20), drawn(["b"] * 20), UNDEFINED, UNDEFINED)
+    one = _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
+    none = _finding(Fact(hypothesis(["b"] * 20)), drawn(["b"] * 20), UNDEFINED, UNDEFINED)
     (first,), (second, third) = _with_q_values([[one], [none, none]])
     assert first.q_value == pytest.approx(3 * first.p_value)
     assert second.q_value == third.q_value == 1
@@ -213,7 +302,7 @@ def test_an_explanation_is_the_same_again_and_ranked(run: Path):
     assert json.dumps(one.record()) == json.dumps(two.record())
     assert [each.site for each in one.sites] == ["resid_post.0", "resid_post.1"]
     for each in one.sites:
-        assert list(each.findings) == sorted(each.findings, key=_surest)
+        assert list(each.findings) == sorted(each.findings, key=rank)
     assert "resid_post.1" in render(one.record())
 
 

@@ -32,7 +32,7 @@ def verdicts(shared: Path) -> Verdicts:
     ],
 )
 def test_what_feeds_the_output_is_used_and_nothing_else_is(verdicts: Verdicts, truth: str, allowed: set[str]):
-    """Where a hash of the input is above chance at every bandwidth, as in so small a world it may be, nothing is claimed."""
+    """Where a hash of the input is above chance at every bandwidth, nothing is claimed; small worlds have such."""
     found = [row for name, row in verdicts if name == truth]
     claimed = [row for row in found if row["reason"] != NULL_PASSES]
     assert len(claimed) >= 0.75 * len(found) and {row["verdict"] for row in claimed} <= allowed

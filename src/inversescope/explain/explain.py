@@ -15,6 +15,7 @@ import numpy as np
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
+from inversescope.explain.facts import Fact, facts
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, Inverter
@@ -24,14 +25,14 @@ from inversescope.run.run import Run
 from inversescope.score.feature import PriorLabels
 from inversescope.score.one_activation import ActivationScore, score_activation
 from inversescope.sites import Site
-from inversescope.stats import resampling
+from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
-from inversescope.verdicts import above_chance
+from inversescope.verdicts import NOTHING, above_chance, disagreement, encoded_and_used
+from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
 SUPPORT = 3  # samples shown for a hypothesis
 KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming ones
-ONE = 0.95  # of the prior's inputs on which two hypotheses agree that are one
 
 
 def explain(
@@ -63,24 +64,25 @@ def explain(
     if n < 2:
         raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed="2 or more")
     chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run)
-    proposed: dict[str, Hypothesis] = {}
-    confirming = []
+    proposed: dict[str, Fact] = {}
+    proposing, confirming = [], []
     for done, site in enumerate(chosen, start=1):
         ask = {"site": str(site), "position": position, "n": n // 2, "bandwidth": bandwidth}
         propose, confirm = (inverter.invert(text, **ask, seed=2 * seed + half) for half in range(2))
-        proposed |= {candidate.name: candidate for candidate in _proposed(prior, propose)}
+        proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
+        proposing.append(propose)
         confirming.append(confirm)
         progress(done, 2 * len(chosen))
-    findings = []
+    distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
     for done, (site, confirm) in enumerate(zip(chosen, confirming, strict=True), start=1):
         effects = Replaced(inverter.run, site, confirm, seed)
-        findings.append([_finding(candidate, confirm, *effects.of(candidate)) for candidate in proposed.values()])
+        findings.append([_finding(fact, confirm, *effects.of(fact.hypothesis), effects.nothing) for fact in distinct])
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
         bandwidth,
         tuple(
-            SiteExplained(str(site), verdicts.get(str(site)), confirm, tuple(sorted(of_site, key=_surest)))
+            SiteExplained(str(site), verdicts.get(str(site)), confirm, tuple(sorted(of_site, key=rank)))
             for site, confirm, of_site in zip(chosen, confirming, _with_q_values(findings), strict=True)
         ),
     )
@@ -106,27 +108,28 @@ def _verdicts(run: Run) -> dict[str, str]:
     return {site: queries["clean"]["judgement"] for site, queries in verdicts.items() if "clean" in queries}
 
 
-def _proposed(prior: Prior, propose: Inversion) -> list[Hypothesis]:
-    """The hypotheses with the highest lower ends on the proposing draws; of those that agree, the first."""
+def _proposed(prior: Prior, propose: Inversion) -> list[Fact]:
+    """The facts with the highest lower ends on the proposing draws."""
     sure = [
         (_score(candidate, propose).corrected.low, candidate) for candidate in prior.hypotheses(propose.tokens, propose)
     ]
-    kept: list[Hypothesis] = []
-    for low, candidate in sorted(sure, key=lambda scored: -scored[0] if scored[0] > 0 else np.inf):
-        if not low > 0 or len(kept) == KEPT:
-            break
-        if not any(float(prior.probability @ (candidate.alike == other.alike)) >= ONE for other in kept):
-            kept.append(candidate)
-    return kept
+    above = sorted((scored for scored in sure if scored[0] > 0), key=lambda scored: -scored[0])
+    return facts([Fact(candidate) for _, candidate in above], [propose], prior.probability, KEPT)
 
 
-def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: Estimate, necessity: Estimate) -> Finding:
+def _finding(
+    fact: Fact, confirm: Inversion, sufficiency: Estimate, necessity: Estimate, nothing: bool = False
+) -> Finding:
+    """The finding of a fact; `nothing`: even a random input's activation has no effect."""
+    hypothesis = fact.hypothesis
     score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
+    use, reason = _use(score.corrected, necessity, nothing)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
     return Finding(
         hypothesis.name,
+        fact.synonyms,
         hypothesis.words,
         hypothesis.value,
         hypothesis.chance,
@@ -136,11 +139,20 @@ def _finding(hypothesis: Hypothesis, confirm: Inversion, sufficiency: Estimate, 
         score.p_value,
         nan,
         False,
+        disagreement(score.corrected.low, score.bits, score.most_bits),
         sufficiency,
         necessity,
+        use,
+        reason,
         tuple(sorted(support.values(), key=lambda sample: sample.distance or 0.0)[:SUPPORT]),
         max(against, key=lambda sample: sample.weight or 0.0, default=None),
     )
+
+
+def _use(corrected: Estimate, necessity: Estimate, nothing: bool) -> tuple[str, str]:
+    """The verdict on this activation: encoded and used, encoded and unused, neither, or cannot tell; and its reason."""
+    effect = {"reason": NOTHING if nothing else None} | intervals.fields("necessity", necessity)
+    return encoded_and_used({"null_passes": False} | intervals.fields("corrected", corrected), effect)
 
 
 def _labels(hypothesis: Hypothesis, inversion: Inversion) -> list[str | None]:
@@ -170,8 +182,11 @@ def _judged(finding: Finding, q_value: float) -> Finding:
     return replace(finding, q_value=q_value, above_chance=above_chance(finding.corrected.low, q_value))
 
 
-def _surest(finding: Finding) -> tuple[bool, float, float, int]:
-    """Sort key: the lower end of the corrected share, then the bits, then the shorter hypothesis first."""
-    low = finding.corrected.low
-    undefined = bool(np.isnan(low))
-    return undefined, 0.0 if undefined else -low, 0.0 if undefined else -finding.bits, len(finding.hypothesis)
+def rank(finding: Finding) -> tuple[bool, int, float, float, int]:
+    """Sort key: what the subject uses, then what it may use; then the lower end of the corrected share, the bits, and
+    the shorter hypothesis.
+    """
+    low, undefined = finding.corrected.low, bool(np.isnan(finding.corrected.low))
+    sure = (0.0, 0.0) if undefined else (-low, -np.nan_to_num(finding.bits))
+    use = 0 if finding.use == BOTH else 1 if finding.use == CANNOT_TELL else 2
+    return undefined, use, *sure, len(finding.hypothesis)

@@ -9,6 +9,7 @@ from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.stats.intervals import Estimate
+from inversescope.verdicts.used import BOTH
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Finding:
 
     Attributes:
         hypothesis: the feature, by name or as an expression.
+        synonyms: other hypotheses that say the same here: they agree on the draws, and go together in the prior.
         words: the expression in words; empty for a feature of the task.
         value: the source's label.
         chance: the prior's share of that label.
@@ -26,14 +28,18 @@ class Finding:
         p_value: probability that chance alone gives as many draws with the label.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
         above_chance: the interval lies above chance, and the q-value is small enough.
+        note: contradiction of score and bits; None where there is none.
         sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
             with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
             where no donor has the label, and without an interval where too few have.
+        use: `encoded and used`, `encoded, unused`, `neither` or `cannot tell`, as in a run's `causal/used.parquet`.
+        reason: the measurement that decided it.
         supporting: the nearest distinct samples with the source's label.
         against: the heaviest sample with another.
     """
 
     hypothesis: str
+    synonyms: tuple[str, ...]
     words: str
     value: str
     chance: float
@@ -43,15 +49,18 @@ class Finding:
     p_value: float
     q_value: float
     above_chance: bool
+    note: str | None
     sufficiency: Estimate
     necessity: Estimate
+    use: str
+    reason: str
     supporting: tuple[InvertedSample, ...]
     against: InvertedSample | None
 
 
 @dataclass(frozen=True)
 class SiteExplained:
-    """One site: its confirming draws, and the hypotheses, the surest first.
+    """One site: its confirming draws, and the hypotheses, those that are used first, then the surest.
 
     `verdict` is the judgement of the run's calibration on the site; None where the site was not calibrated.
     """
@@ -74,8 +83,11 @@ class Explanation:
     sites: tuple[SiteExplained, ...]
 
     def table(self) -> dict[str, dict[str, Finding]]:
-        """Mapping hypothesis -> site -> finding, of those above chance at any site, in order of appearance."""
-        appeared = {f.hypothesis: None for explained in self.sites for f in explained.findings if f.above_chance}
+        """Mapping hypothesis -> site -> finding, of those above chance at any site: those that are used at one first,
+        in order of appearance.
+        """
+        above = [f for explained in self.sites for f in explained.findings if f.above_chance]
+        appeared = {f.hypothesis: None for f in sorted(above, key=lambda f: f.use != BOTH)}
         by_site = {explained.site: {f.hypothesis: f for f in explained.findings} for explained in self.sites}
         return {name: {site: row[name] for site, row in by_site.items() if name in row} for name in appeared}
 

@@ -52,13 +52,18 @@ class Replaced:
         self.own = float(self._kl(activations[:1])[0])
         self.random = self._kl(pool[chosen.tolist()])
 
+    @property
+    def nothing(self) -> bool:
+        """True where even a random input's activation hardly moves the next token."""
+        return bool(len(self.random)) and not self.random.mean() > max(MOVES, MOVES_TIMES * self.own)
+
     def of(self, hypothesis: Hypothesis) -> tuple[Estimate, Estimate]:
         """Sufficiency and necessity; undefined where the site cannot be set, where setting it has no effect, or where
         donors are missing.
 
         There is one source, so its donors are the independent units of the intervals.
         """
-        if not len(self.random) or not self.random.mean() > max(MOVES, MOVES_TIMES * self.own):
+        if not len(self.random) or self.nothing:
             return UNDEFINED, UNDEFINED
         labels = {x: hypothesis.label(x) for x in self._samples}
         same = [x for x, label in labels.items() if label == hypothesis.value]

@@ -11,7 +11,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from inversescope import files
-from inversescope.verdicts import ACCEPTED, SIGNIFICANT, wording
+from inversescope.verdicts import ACCEPTED, SIGNIFICANT, USED, wording
+from inversescope.verdicts.used import BOTH
 
 Row = Mapping[str, Any]
 SHOWN = 12  # hypotheses of a site
@@ -47,7 +48,7 @@ def render(record: Row) -> str:
         table=_table(record["sites"]),
         shown=SHOWN,
         shade=shade,
-        limits={"accepted": ACCEPTED, "significant": SIGNIFICANT},
+        limits={"accepted": ACCEPTED, "significant": SIGNIFICANT, "used": USED},
         style=_asset("report.css"),
     )
 
@@ -79,9 +80,10 @@ def _places(sites: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _table(sites: Sequence[Row]) -> dict[str, list[Row | None]]:
-    """Each hypothesis that is above chance at any of the sites, with the finding of every site."""
+    """Each hypothesis that is above chance at any of the sites, those used at one first, with every site's finding."""
     rows = [{finding["hypothesis"]: finding for finding in of_site["findings"]} for of_site in sites]
-    appeared = {name: None for row in rows for name, finding in row.items() if finding["above_chance"]}
+    above = [(finding["use"] != BOTH, name) for row in rows for name, finding in row.items() if finding["above_chance"]]
+    appeared = {name: None for _, name in sorted(above, key=lambda each: each[0])}
     return {name: [row.get(name) for row in rows] for name in appeared}
 
 

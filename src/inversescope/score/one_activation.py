@@ -26,13 +26,14 @@ class ActivationScore(NamedTuple):
     """The score of one feature for one activation; NaN where the weights of the decided draws have collapsed.
 
     `share` of the source's label has Jeffreys' interval, `corrected` is (share − chance) / (1 − chance), `bits` are the
-    drop in entropy from the prior to the draws, and `p_value` is the probability that the prior gives as many draws
-    with the label.
+    drop in entropy from the prior to the draws, `most_bits` the prior's entropy, and `p_value` is the probability that
+    the prior gives as many draws with the label.
     """
 
     share: Estimate
     corrected: Estimate
     bits: float
+    most_bits: float
     p_value: float
 
 
@@ -45,11 +46,12 @@ def score_activation(
     shares = reliable_shares(codes[None], decided, len(prior.shares), np.array([size]))
     rate = float(shares[0, own])
     if np.isnan(rate):
-        return ActivationScore(UNDEFINED, UNDEFINED, np.nan, np.nan)
+        return ActivationScore(UNDEFINED, UNDEFINED, np.nan, np.nan, np.nan)
     share = _jeffreys(rate, size)
     corrected = Estimate(*((value - chance) / (1 - chance) for value in share))
     left = float(entropy(shares, np.array([size]))[0]) if size >= COLLAPSED else np.nan
-    return ActivationScore(share, corrected, prior.entropy - left, _binomial_tail(rate, size, chance))
+    tail = _binomial_tail(rate, size, chance)
+    return ActivationScore(share, corrected, prior.entropy - left, prior.entropy, tail)
 
 
 def _jeffreys(rate: float, size: float) -> Estimate:

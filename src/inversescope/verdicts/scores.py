@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inversescope.verdicts.thresholds import GAP, SIGNIFICANT, TRUSTED
+from inversescope.verdicts.thresholds import GAP, HALF, SIGNIFICANT, TRUSTED
 
 Row = Mapping[str, Any]
 
@@ -44,6 +44,17 @@ def null_passes(null: Row | None) -> bool | None:
     """True where the null feature is above chance, so that every feature is; None where it has no interval."""
     low = None if null is None else null["corrected_low"]
     return None if low is None else low > 0
+
+
+def disagreement(low: float, bits: float, most: float) -> str | None:
+    """Note on a corrected score (its lower limit) and bits, of `most` that there are, that contradict each other; None
+    where they do not, or one is undefined (NaN).
+    """
+    if low > 0 and bits <= 0:
+        return "bits do not agree: the source's label is more frequent than in the prior, and all labels are as spread"
+    if low <= 0 and most > 0 and bits >= HALF * most:
+        return "bits do not agree: the samples share a label, and it is not the source's"
+    return None
 
 
 def trusted(reference: Row | None, exact: bool) -> bool:

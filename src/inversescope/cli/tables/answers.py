@@ -12,7 +12,10 @@ from rich.table import Table
 from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
 from inversescope.verdicts import BELOW_NOISE
+from inversescope.verdicts.used import BOTH
 from inversescope.verdicts.wording import number, short
+
+SYNONYMS = 3  # other names of a fact that are shown
 
 if TYPE_CHECKING:
     from inversescope.explain import Explanation, Finding
@@ -63,15 +66,21 @@ def explanation_table(explanation: Explanation) -> Group:
         table.add_column(heading, no_wrap=True)
     for name, row in explanation.table().items():
         table.add_row(escape(name), *(_over_depth(row.get(of_site.site)) for of_site in explanation.sites))
-    return Group(head, table, "[dim]corrected score; dim: not above chance; –: the samples' weights have collapsed[/]")
+    return Group(
+        head,
+        table,
+        "[dim]corrected score; bold: used; dim: not above chance; –: the samples' weights have collapsed[/]",
+    )
 
 
 def _finding_block(text: str, finding: Finding) -> str:
     """One hypothesis: its numbers, the samples for it, and one against."""
     lines = [
-        f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]",
+        f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]: {finding.use}"
+        f"{_synonyms(finding)}",
         f"  corrected {interval(finding.corrected)}, chance {finding.chance:.2f}, {finding.bits:.2f} bits, "
         f"q = {finding.q_value:.3f}",
+        *([f"  [yellow]{finding.note}[/]"] if finding.note else []),
         f"  necessity {interval(finding.necessity)}, sufficiency {interval(finding.sufficiency)}",
         *(f"  {sample.distance:.2f}  {marked(text, sample.text or '')}" for sample in finding.supporting),
     ]
@@ -80,8 +89,17 @@ def _finding_block(text: str, finding: Finding) -> str:
     return "\n".join(lines)
 
 
+def _synonyms(finding: Finding) -> str:
+    """Other names of the same fact, the first of them."""
+    shown = ", ".join(finding.synonyms[:SYNONYMS])
+    more = len(finding.synonyms) - SYNONYMS
+    return f" [dim]({escape(shown)}{f' and {more} more' if more > 0 else ''} say the same here)[/]" if shown else ""
+
+
 def _over_depth(finding: Finding | None) -> str:
     if finding is None or math.isnan(finding.corrected.value):
         return "–"
     value = short(max(0.0, finding.corrected.value))
-    return value if finding.above_chance else f"[dim]{value}[/]"
+    if not finding.above_chance:
+        return f"[dim]{value}[/]"
+    return f"[bold]{value}[/]" if finding.use == BOTH else value
