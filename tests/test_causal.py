@@ -19,6 +19,7 @@ from inversescope import files, records
 from inversescope.causal import causal as step
 from inversescope.causal import donors
 from inversescope.causal.causal import causal
+from inversescope.causal.continuation import continued
 from inversescope.causal.donors import CausalData, widest
 from inversescope.causal.minimal_pairs import MinimalPairs
 from inversescope.causal.used import used
@@ -372,3 +373,46 @@ def test_at_one_bandwidth_it_is_not(graded: CausalData, bandwidth: float):
     row = verdict(graded, bandwidth, [bandwidth])
     assert row["verdict"] != "encoded and used"
     assert (row["corrected_low"] > 0.1) == (bandwidth == FINE) and row["score_bandwidth"] == bandwidth
+
+
+def random_subject() -> Subject:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        vocab_size=12, max_position_embeddings=16, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    for weight in model.parameters():
+        weight.data = weight.data * (20 if weight.ndim > 1 else 1)
+    return Subject.from_model(model)
+
+
+def test_behind_a_continuation_the_patch_stays_where_the_input_ends(world: CausalData):
+    """Another token's embedding in the last place is that token there: the whole text with it gives the same logits."""
+    subject, site, source, other = random_subject(), Site("embed", None), (1, 2, 3), (1, 2, 7)
+    value = subject.capture([other], [site]).activations[site][0]
+    for length in (0, 1, 3):
+        whole = continued(subject, source, length)
+        assert whole[:3] == source and len(whole) == 3 + length
+        at = replace(world, subject=subject, contrast=lambda tokens: (4, 5), continuation=length)
+        measured = step._measure(at, source, [{}, {site: value}])
+        before, after = subject.capture([whole, (*other, *whole[3:])], [], logits=True).logits.log_softmax(1)
+        assert measured["kl"] == pytest.approx([0, float((before.exp() * (before - after)).sum())], abs=1e-4)
+        assert measured["logit_difference"][1] == pytest.approx(float(after[4] - after[5]), abs=1e-3)
+        assert measured["kl"][1] > 0.01
+
+
+def test_a_continuation_is_what_the_subject_writes_itself():
+    subject = random_subject()
+    tokens = (1, 2, 3)
+    for written in continued(subject, tokens, 4)[3:]:
+        assert written == int(subject.capture([tokens], [], logits=True).logits[0].argmax())
+        tokens = (*tokens, written)
+
+
+def test_what_only_the_last_token_reads_has_no_effect_behind_it(world: CausalData, tmp_path: Path):
+    """In one layer a head's output stays at its own token: the next one is another matter."""
+    later = replace(world, continuation=1)
+    row = done(later, tmp_path / "later")[PASSES, "first"]
+    assert (row["reason"], row["continuation"]) == (NOTHING, "1 tokens")
+    assert done(world, tmp_path / "causal")[PASSES, "first"]["continuation"] is None

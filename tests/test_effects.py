@@ -150,7 +150,10 @@ def test_too_few_donors_make_no_interval():
 
 
 def score(value: float, low: float | None, high: float | None) -> dict[str, Any]:
-    return {"corrected": value, "corrected_low": low, "corrected_high": high, "null_passes": False}
+    return {"corrected": value, "corrected_low": low, "corrected_high": high} | {
+        "null_passes": False,
+        "below_noise": False,
+    }
 
 
 def necessity(value: float | None, low: float | None, high: float | None, reason: str | None = None) -> dict[str, Any]:
@@ -273,3 +276,4 @@ def test_a_score_is_not_reliable_where_the_null_feature_is_above_chance():
     coarse = fine | {"bandwidth": 0.5}
     assert finest_reliable([fine, coarse], exact=False) == fine
     assert finest_reliable([fine | {"null_passes": True}, coarse], exact=False) == coarse
+    assert finest_reliable([fine | {"below_noise": True}, coarse], exact=False) == coarse

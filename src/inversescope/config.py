@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig
@@ -233,6 +242,11 @@ class CausalConfig(_Section):
         default=None,
         description="bandwidth h of the samples whose activations are put in, one of `sample.bandwidths`; not set: "
         "at each site the largest",
+    )
+    continuation: NonNegativeInt | str = Field(
+        default=0,
+        description="what stands between the token whose activation is replaced and the prediction that is compared: a "
+        "number of tokens, the model's own continuation of the input, or a text; 0: nothing (the next token)",
     )
 
 

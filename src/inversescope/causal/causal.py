@@ -22,6 +22,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope import files, records
+from inversescope.causal.continuation import continued, described
 from inversescope.causal.donors import DONORS, CausalData, Donor, Donors, Group, Label, widest
 from inversescope.causal.effects import OWN, effects
 from inversescope.causal.next_token import divergences
@@ -71,7 +72,7 @@ def causal(
     runs = pa.concat_tables(parts) if parts else records.causal.RUNS.of([])
     files.write_table(folder / "runs.parquet", runs)
     features = {site: list(data.at(site)) for site in sites}
-    table = effects(runs.to_pylist(), reasons, features, bandwidths, seed)
+    table = effects(runs.to_pylist(), reasons, features, bandwidths, seed, described(data.continuation))
     files.write_table(folder / "effects.parquet", table)
 
 
@@ -145,10 +146,11 @@ def activations(data: CausalData, site: Site, inputs: Collection[Tokens]) -> dic
 def _measure(
     data: CausalData, tokens: Tokens, patches: Sequence[Mapping[Site, Tensor]]
 ) -> dict[str, Float[ndarray, " rows"]]:
-    """Next-token distributions with each of the patches, of which the first is none: KL in nats, and the logit
-    difference (NaN where the task has none).
+    """Next-token distributions with each of the patches at the input's last token, of which the first is none: KL in
+    nats, and the logit difference (NaN where the task has none), behind the input or its continuation.
     """
-    source, contrast = Source(data.subject, tokens), data.contrast(tokens)
+    whole = continued(data.subject, tokens, data.continuation)
+    source, contrast = Source(data.subject, whole, len(tokens) - 1), data.contrast(whole)
     undisturbed, kl, difference = None, [], []
     for start in range(0, len(patches), ROWS):
         logits = source.logits(patches[start : start + ROWS])
@@ -181,7 +183,8 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     task, given, largest = run.task, run.config.causal.bandwidth, widest(run.folder)
     bandwidths = {site: given or largest[str(site)] for site in run.sites["train"]}
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
-    data = CausalData(run.folder, run.store, run.subject, labels, task.contrast, _mined(run))
+    continuation = run.config.causal.continuation
+    data = CausalData(run.folder, run.store, run.subject, labels, task.contrast, _mined(run), continuation)
     causal(folder, data, run.sites["train"], bandwidths, run.seed, progress)
     used(run.folder)
 

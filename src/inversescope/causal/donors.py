@@ -18,6 +18,7 @@ from numpy import ndarray
 from safetensors import safe_open
 
 from inversescope import records
+from inversescope.causal.continuation import Continuation
 from inversescope.causal.effects import EQUAL, OTHER, PAIRS, RANDOM, SAME
 from inversescope.causal.minimal_pairs import MinimalPairs
 from inversescope.collect.inputs import SPLITS
@@ -58,6 +59,7 @@ class CausalData:
         labels: features by name.
         contrast: right and wrong next token of an input.
         site_labels: features of a single site, such as hypotheses that were mined there.
+        continuation: behind the input, before the token that is compared.
     """
 
     run: Path
@@ -66,6 +68,7 @@ class CausalData:
     labels: Mapping[str, Label]
     contrast: Contrast
     site_labels: Mapping[Site, Mapping[str, Label]] = field(default_factory=dict)
+    continuation: Continuation = 0
 
     def at(self, site: Site) -> dict[str, Label]:
         """Features that are tested at a site."""

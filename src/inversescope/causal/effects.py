@@ -36,10 +36,13 @@ def effects(
     features: Mapping[Site, Sequence[str]],
     bandwidths: Mapping[Site, float],
     seed: int,
+    continuation: str | None = None,
 ) -> pa.Table:
     """One row for each of the sites (with the reason why it cannot be set, if so) and each of its features.
 
-    `bandwidths`: of the donors, by site.
+    Args:
+        bandwidths: of the donors, by site.
+        continuation: behind which the next token is compared; None: right behind the input.
     """
     of_site: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -47,7 +50,7 @@ def effects(
     rows = [
         {
             **{"site": str(site), "point": site.series, "layer": site.layer, "head": site.head},
-            **{"feature": feature, "donor_bandwidth": bandwidths[site]},
+            **{"feature": feature, "donor_bandwidth": bandwidths[site], "continuation": continuation},
             **_Compared(of_site[str(site)], feature).record(unsettable, seed),
         }
         for site, unsettable in sites.items()

@@ -6,6 +6,12 @@ from dataclasses import replace
 
 from inversescope.records.record import SITE_PARTS, Room, column, document, estimate, key, table
 
+_CONTINUATION = column(
+    "continuation",
+    "string?",
+    "`causal.continuation`, behind which the next token is compared, a text or `N tokens` of the subject's own; null: "
+    "right behind the input",
+)
 RUNS = table(
     "causal/runs.parquet",
     "One row a site, target, feature and kind of donor; means over its donors.",
@@ -51,6 +57,7 @@ EFFECTS = table(
     *SITE_PARTS,
     column("feature", "string", "the feature"),
     column("donor_bandwidth", "float64", "h of the samples that were donors"),
+    _CONTINUATION,
     column("targets", "int64", "targets with donors of every kind"),
     column("matched", "int64", "of these, those whose donors with another label are of minimal pairs: all, or none"),
     column("from_pool", "int64", "of these, those whose donors with another label are of the pool"),
@@ -84,6 +91,7 @@ USED = table(
     ),
     column("score_bandwidth", "float64?", "h of the score; null where none is defined"),
     column("donor_bandwidth", "float64", "h of the donors"),
+    _CONTINUATION,
     estimate("corrected", "that score"),
     estimate("necessity", "as in `causal/effects.parquet`"),
     estimate("sufficiency", "as in `causal/effects.parquet`"),

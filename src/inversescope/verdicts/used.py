@@ -47,9 +47,10 @@ def finest_reliable(scores: Sequence[Row], exact: bool) -> Row | None:
 
 def is_reliable(score: Row, exact: bool) -> bool:
     """True for a reference that is trusted, or weighted samples that agree with one, where more inputs than the source
-    answer: the effective sample size is large enough, and the null feature is not above chance.
+    answer: the effective sample size is large enough, the bandwidth is not below the subject's own rounding, and the
+    null feature is not above chance.
     """
-    if score["null_passes"] or (score["ess"] or 0.0) < COLLAPSED:
+    if score["null_passes"] or score["below_noise"] or (score["ess"] or 0.0) < COLLAPSED:
         return False
     if score["method"] == "reference":
         return trusted(score, exact)

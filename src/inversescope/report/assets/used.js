@@ -21,6 +21,7 @@ function usedTip(row) {
     row.method === null ? null : `${data.methods[row.method]}, h = ${row.score_bandwidth}`,
     value("necessity", "necessity"), value("sufficiency", "sufficiency"),
     `activations of ${KINDS.join(" / ")}, samples at h = ${row.donor_bandwidth}:`,
+    row.continuation === null ? null : `compared behind a continuation: ${row.continuation}`,
     `KL ${kinds("kl")} nats; its own ${number(row.kl_own, 4)}`,
     row.kept_same === null ? null : `logit difference kept ${kinds("kept")}`, `δ ${kinds("distance")}`,
     `n = ${row.targets} targets${row.matched ? `, other of minimal pairs in ${row.matched}` : ""}` +
