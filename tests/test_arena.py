@@ -68,7 +68,7 @@ def test_a_probe_is_ahead_of_a_guess_where_there_is_something_to_know(answers: d
     }
     assert found[str(PRESENT), "colour", "accuracy"]["ahead"] == "linear probe"
     assert found[str(PRESENT), "colour", "accuracy"]["q"] < 0.01
-    assert found[str(ABSENT), "colour", "accuracy"]["ahead"] == "tie"
+    assert found[str(ABSENT), "colour", "accuracy"]["ahead"] == "cannot be told apart"
 
 
 def test_comparison_is_deterministic_for_a_seed(answers: dict):

@@ -16,7 +16,8 @@ from small_subject import World, call
 from inversescope import files, records
 from inversescope.arena import run as arena_run
 from inversescope.arena.methods import METHODS
-from inversescope.arena.pairs import TIE
+from inversescope.verdicts import MARGIN
+from inversescope.verdicts.comparison import LEVEL, UNTOLD
 
 
 @pytest.fixture
@@ -49,8 +50,10 @@ def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFi
     compared = pq.read_table(run / "arena" / "pairs.parquet").to_pylist()
     assert {row["measure"] for row in compared} >= {"accuracy"}
     for row in compared:
-        level = row["difference_low"] <= 0 <= row["difference_high"]
-        assert row["ahead"] == TIE if level else row["ahead"] in (row["one"], row["other"])
+        ends = row["difference_low"], row["difference_high"]
+        level = max(map(abs, ends)) <= MARGIN
+        words = [LEVEL if level else UNTOLD] if ends[0] <= 0 <= ends[1] else [row["one"], row["other"]]
+        assert row["ahead"] in words
     # A budget that is not the run's own means a generator of its own.
     ours = next(each for each in study["methods"] if each["name"] == "ours")
     assert 0.5 < ours["training"] < 4 and ours["verified"] is not None

@@ -19,6 +19,7 @@ from inversescope.verdicts import (
     of_site,
     why_undefined,
 )
+from inversescope.verdicts.comparison import which_ahead
 
 
 def measured(
@@ -172,3 +173,20 @@ def test_acceptance_counts_where_the_reference_would_be_accepted(
 ):
     assert acceptance_counts(bandwidth, near, trusted, noise_floor=0.02) is counts
     assert not acceptance_counts(bandwidth, near, trusted, noise_floor=0.12)  # below the subject's own rounding
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.01, 0.3, "a"),
+        (-0.3, -0.01, "b"),
+        (0.01, 0.04, "a"),  # small and sure
+        (-0.04, 0.05, "level"),
+        (-0.04, 0.06, "cannot be told apart"),
+        (-0.5, 0.5, "cannot be told apart"),
+        (-0.5, 0.01, "cannot be told apart"),
+        (float("nan"), float("nan"), None),
+    ],
+)
+def test_two_sides_are_level_only_within_the_margin(low: float, high: float, verdict: str | None):
+    assert which_ahead(low, high, "a", "b") == verdict

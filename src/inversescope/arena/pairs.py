@@ -17,11 +17,11 @@ from inversescope.arena.measure import Answers, by_target, chosen, groups
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import defined, fields
 from inversescope.streams import Stream
+from inversescope.verdicts.comparison import which_ahead
 
 FLIPS = 9_999
 ROUNDING = 1e-9  # sums that differ by less are equal
 MEASURES = {"accuracy": "hit", "share": "share"}
-TIE = "tie"
 # The numbers of one method by site, feature (null: over all) and measure.
 _Numbers = dict[tuple[str | None, str | None, str], Float[ndarray, " targets"]]
 
@@ -75,12 +75,10 @@ def _compare(one: str, other: str, numbers: Mapping[str, _Numbers]) -> Iterator[
     for key, first in numbers[one].items():
         second = numbers[other][key]
         estimate = intervals.paired(first, second)
-        low, high = estimate.low, estimate.high
-        ahead = None if np.isnan(low) else one if low > 0 else other if high < 0 else TIE
         yield {
             **dict(zip(("one", "other", "site", "feature", "measure"), (one, other, *key), strict=True)),
             "targets": int((~np.isnan(first - second)).sum()),
             **fields("difference", estimate),
-            "ahead": ahead,
+            "ahead": which_ahead(estimate.low, estimate.high, one, other),
             "values": first - second,
         }

@@ -63,7 +63,12 @@ PAIRS = table(
     estimate("difference", "of `one` over `other`, mean over targets"),
     column("p", "float64?", "two-sided, by flipping the signs of targets"),
     column("q", "float64?", "the same, adjusted over all rows (Benjamini and Hochberg)"),
-    column("ahead", "string?", "the method that is ahead, or `tie` where the interval contains 0"),
+    column(
+        "ahead",
+        "string?",
+        "the method that is ahead by the whole interval; `level` where all of it lies within ± 0.05, else "
+        "`cannot be told apart`",
+    ),
 )
 METHODS = document(
     "arena/methods.json",

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.report.records import Row
+from inversescope.verdicts import MARGIN
+from inversescope.verdicts.comparison import LEVEL
 from inversescope.verdicts.wording import MINUS, number, of_row
 
 OURS = ("ours", "ours weighted")
@@ -94,6 +96,7 @@ def page(arena: ArenaRecords) -> str:
         study=arena.study,
         headline=headline(arena),
         columns=COLUMNS,
+        margin=f"{MARGIN:g}",
         style=_asset("report.css") + _asset("arena.css"),
     )
 
@@ -105,14 +108,15 @@ def headline(arena: ArenaRecords) -> tuple[str, str]:
     if not ours or len(names) == 1:
         return f"{names[0]} identifies most", estimate(arena, names[0])
     own = ours[0]
-    ahead: dict[str, list[str]] = {"ahead of": [], "level with": [], "behind": []}
+    level = f"level (within ± {MARGIN:g}) with"
+    verdicts: dict[str, list[str]] = {"ahead of": [], level: [], "not to be told apart from": [], "behind": []}
     for other in names:
         if other in OURS:
             continue
         row = arena.against(own, other)
-        verdict = None if row is None else row["ahead"]
-        ahead["ahead of" if verdict == own else "behind" if verdict == other else "level with"].append(other)
-    parts = [f"{words} {_listed(of_verdict)}" for words, of_verdict in ahead.items() if of_verdict]
+        words = {own: "ahead of", other: "behind", LEVEL: level}
+        verdicts[words.get(row["ahead"] if row else None, "not to be told apart from")].append(other)
+    parts = [f"{words} {_listed(of_verdict)}" for words, of_verdict in verdicts.items() if of_verdict]
     shown = [own, *_best_others(arena)]
     return f"{own.capitalize()} is {'; '.join(parts)}", "; ".join(f"{name} {estimate(arena, name)}" for name in shown)
 

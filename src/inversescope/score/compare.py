@@ -19,6 +19,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size
+from inversescope.verdicts.comparison import which_ahead
 
 METHODS = ("weighted", "generator")
 
@@ -31,8 +32,8 @@ class Consistency(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """Two sides on the same targets: mean consistency and number of targets of each, of their difference, and the
-    p-value of the sign test.
+    """Two sides on the same targets: mean consistency and number of targets of each, of their difference, the p-value
+    of the sign test, and the verdict (`first` or `second` is ahead, `level`, or `cannot be told apart`).
     """
 
     means: tuple[Estimate, Estimate]
@@ -40,17 +41,19 @@ class Compared(NamedTuple):
     difference: Estimate
     shared: int
     p_value: float
+    verdict: str | None
 
 
 def compared(one: Float[ndarray, " targets"], other: Float[ndarray, " targets"]) -> Compared:
     """The comparison of two consistencies, target by target."""
-    difference = one - other
+    difference, estimate = one - other, intervals.paired(one, other)
     return Compared(
         (intervals.mean(one, 0, 1), intervals.mean(other, 0, 1)),
         (_defined(one), _defined(other)),
-        intervals.paired(one, other),
+        estimate,
         _defined(difference),
         resampling.sign_test(difference, np.random.default_rng(0)),
+        which_ahead(estimate.low, estimate.high, "first", "second"),
     )
 
 

@@ -36,8 +36,12 @@ class Control:
 
 
 CONTROLS = (
-    Control("no condition", True, "the generator scores as high without a condition"),
-    Control("wrong site", False, "It is shared with other sites: the score at the wrong site is as high."),
+    Control("no condition", True, "the score without a condition cannot be told apart from it"),
+    Control(
+        "wrong site",
+        False,
+        "It may be shared with other sites: it cannot be told apart from the score at the wrong site.",
+    ),
 )
 RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "

@@ -15,6 +15,7 @@ MOST = 0.5  # share of a target's draws that counts as most of them
 
 # Scores and tests.
 SIGNIFICANT = 0.05  # q up to which a finding counts: share of false ones among those at least as sure
+MARGIN = 0.05  # of a difference of shares: two sides are level where its whole interval lies within it
 SMALLEST_Q = 0.001  # q below which its size is not printed
 HALF = 0.5  # share of a feature's bits from which the samples agree on a label
 DETERMINED = 0.75  # lower limit of the corrected score from which a site determines a feature

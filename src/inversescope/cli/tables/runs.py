@@ -17,7 +17,8 @@ from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design
-from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES, SIGNIFICANT
+from inversescope.verdicts import BELOW_NOISE, MARGIN, NULL_FEATURE, NULL_PASSES, SIGNIFICANT
+from inversescope.verdicts.comparison import LEVEL, UNTOLD
 from inversescope.verdicts.wording import number, short, small
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ def comparison_table(feature: str, names: Sequence[str], found: Compared) -> Gro
     table.add_row("difference", interval(found.difference), str(found.shared))
     undecided = math.isnan(found.p_value)
     tested = "equal on every target" if undecided else f"sign test p = {found.p_value:.3g}"
-    return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested)
+    words = {LEVEL: f"level: the whole interval lies within ± {MARGIN:g}", UNTOLD: "the two cannot be told apart"}
+    words |= {side: f"{escape(name)} is ahead" for side, name in zip(("first", "second"), names, strict=True)}
+    verdict = words.get(found.verdict or "", "")
+    return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested, verdict)
 
 
 def verdict_table(run: Path) -> Group:
