@@ -40,7 +40,7 @@ def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = Tru
     """An untrained generator; `shaken`, with noise on every weight, so that no test passes because weights are zero."""
     torch.manual_seed(0)
     vocabulary = Vocabulary(((7,), (9,)))
-    pca = InputPCA.of(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 10), 32)
+    pca = InputPCA.of(vocabulary.encode([(7,), (9, 7), (9, 9, 7), (7, 7)] * 5), 32)
     built: Any = (32, 2, 4)
     if backbone != "scratch":
         built = TrimmedCopy.of(tiny_model(backbone), [7, 9], layers=2, adapted=adapted)
@@ -48,8 +48,9 @@ def generator(encoder: str, conditioning: str, backbone: str, shaken: bool = Tru
         vocabulary, LONGEST + 2, DIMENSIONS, dict.fromkeys(DIMENSIONS, (0.05, 1.0)),
         stored=20, indicators=pca.sizes, encoder=encoder, conditioning=conditioning, backbone=built,
     )  # fmt: skip
-    activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
-    made.fit(activations, {site: Units.of(z) for site, z in activations.items()}, pca, torch.arange(5, 25))
+    activations = {site: torch.randn(20, d) for site, d in DIMENSIONS.items()}
+    units = {site: Units.of(z) for site, z in activations.items()}
+    made.fit(activations, units, pca, dict.fromkeys(DIMENSIONS, torch.zeros(20)))
     for weight in made.parameters() if shaken else ():
         weight.data += 0.1 * torch.randn(weight.shape)
     return made.eval()

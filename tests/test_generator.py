@@ -33,7 +33,7 @@ def generator(seed: int = 0) -> Generator:
     torch.manual_seed(seed)
     vocabulary = Vocabulary(PHRASES)
     inputs = [(7,), (9, 7), (9, 9, 7), (7, 7), (9,), (7, 9), (9, 9), (7, 7, 9)]
-    pca = InputPCA.of(vocabulary.encode(inputs * 5), 16)
+    pca = InputPCA.of(vocabulary.encode((inputs * 3)[:20]), 16)
     shape = {
         "stored": 20,
         "indicators": pca.sizes,
@@ -42,8 +42,9 @@ def generator(seed: int = 0) -> Generator:
         "backbone": (16, 2, 2),
     }
     made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, BANDWIDTHS, **shape)
-    activations = {site: torch.randn(40, d) for site, d in DIMENSIONS.items()}
-    made.fit(activations, {site: Units.of(z) for site, z in activations.items()}, pca, torch.arange(5, 25))
+    activations = {site: torch.randn(20, d) for site, d in DIMENSIONS.items()}
+    units = {site: Units.of(z) for site, z in activations.items()}
+    made.fit(activations, units, pca, dict.fromkeys(DIMENSIONS, torch.zeros(20)))
     for weight in made.parameters():
         weight.data += 0.1 * torch.randn(weight.shape)
     return made.eval()
@@ -198,23 +199,28 @@ def correlated_site() -> tuple[Tensor, Tensor, Units]:
 
 
 def encoded_site(
-    units: Units, activations: Tensor, components: Tensor, stored: Tensor
+    units: Units, activations: Tensor, components: Tensor, log_prior: Tensor
 ) -> tuple[SiteChannel, SiteRegression]:
-    channel, encoder = SiteChannel(6, len(stored)), SiteRegression(6, len(stored), 2)
-    channel.fit(activations, units, stored)
-    encoder.fit(channel, activations, components, stored)
+    stored = len(activations)
+    channel, encoder = SiteChannel(6, stored), SiteRegression(6, stored, 2)
+    channel.fit(activations, units, log_prior)
+    encoder.fit(channel, activations, components)
     return channel, encoder
 
 
 @pytest.mark.parametrize("bandwidth", [0.05, 0.3, 1.0])
 def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(bandwidth: float):
     activations, components, units = correlated_site()
-    channel, encoder = encoded_site(units, activations, components, torch.tensor([0]))
+    # Inputs whose activations are not known stand beside them, and must not count.
+    everything = torch.cat((activations, 1e6 * torch.ones(9, 6)))
+    labels = torch.cat((components, 1e3 * torch.ones(9, 2)))
+    log_prior = torch.cat((torch.zeros(600), torch.full((9,), -torch.inf)))
+    channel, encoder = encoded_site(units, everything, labels, log_prior)
     clean, h = activations.repeat(40, 1), torch.full((40 * 600,), bandwidth)
     noised = channel.noised(clean, h, torch.Generator().manual_seed(6))
     noised = torch.cat((noised, 2 * clean - noised))  # each noise with its mirror image: chance correlations cancel
     with torch.no_grad():
-        estimate = encoder(channel, noised, h.repeat(2), torch.ones(len(noised), 1))[0].double().numpy()
+        estimate = encoder(channel, noised, h.repeat(2), torch.ones(len(noised), 1).expand(-1, 609))[0].double().numpy()
     # The best linear read-out, found from the noised activations alone by least squares.
     standardized = units.standardize(noised)[:, :5].double().numpy()
     wanted = components.repeat(80, 1).double().numpy()
@@ -227,7 +233,7 @@ def test_the_linear_estimate_starts_as_least_squares_from_noised_activations(ban
 def test_the_kernel_estimate_is_the_weighted_mean_of_the_other_stored_inputs_components():
     activations, components, units = correlated_site()
     stored = torch.arange(599, 0, -12)  # fifty inputs, not in their own order
-    channel, encoder = encoded_site(units, activations, components, stored)
+    channel, encoder = encoded_site(units, activations[stored], components[stored], torch.zeros(len(stored)))
     z, h = (
         activations[[599, 11, 300]],
         torch.tensor([0.1, 0.5, 1.0]),
@@ -246,7 +252,7 @@ def test_the_kernel_estimate_is_the_weighted_mean_of_the_other_stored_inputs_com
 def test_noise_has_the_deviation_that_makes_the_kernel():
     activations, _, units = correlated_site()
     channel = SiteChannel(6, 1)
-    channel.fit(activations, units, torch.tensor([0]))
+    channel.fit(activations[:1], units, torch.zeros(1))
     n, h = 20_000, 0.3
     z = activations[:1].expand(n, -1)
     noise = channel.noised(z, torch.full((n,), h), torch.Generator().manual_seed(7)) - z

@@ -193,7 +193,7 @@ def test_memory_is_within_a_factor_of_two_of_the_peak(tmp_path: Path):
         run.do("reference")
         run.do("train")
     whole = shapes.without_weights(tmp_path / "model", "wide", torch.float32)
-    said = Footprint(config, whole, run.store, run.sites).on_device(CPU)
+    said = Footprint(config, whole, run.store, run.sites, run.task).on_device(CPU)
     predicted = sum(said.values()) - said["libraries"]
     assert 0.5 < predicted / measured.bytes < 2, (said, measured.bytes)
 

@@ -234,7 +234,7 @@ def generator(store: Store) -> Generator:
         stored=len(encoded), indicators=pca.sizes, encoder="regression", conditioning="adaln", backbone=(16, 1, 2),
     )  # fmt: skip
     units = {site: Units.of(z) for site, z in activations.items()}
-    made.fit(activations, units, pca, torch.arange(len(encoded)))
+    made.fit(activations, units, pca, dict.fromkeys(SITES, torch.zeros(len(encoded))))
     return made.eval()
 
 

@@ -104,9 +104,9 @@ class GeneratorConfig(_Section):
         description="sites that the generator is trained for, all of them among `collect.sites`",
     )
     stored: PositiveInt = Field(
-        default=4096,
-        description="number of training inputs whose activations the generator keeps; all of them if `collect.train` "
-        "is `all`",
+        default=8192,
+        description="number of inputs whose activations the generator keeps, read or predicted; all of them if "
+        "`collect.train` is `all`; a prior that has no more is kept whole",
     )
     encoder: Literal["regression", "residual", "identity"] = Field(
         default="regression",
@@ -182,12 +182,17 @@ class TrainConfig(_Section):
         lt=1,
         description="share of training pairs without a condition, 0 to below 1; they train the generator's own prior",
     )
+    emulate: bool = Field(
+        default=True,
+        description="train on inputs of the prior that were not read, too, with activations predicted from those that "
+        "were; `false`: only on inputs that were read",
+    )
     clean: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="share of training pairs whose activation has no noise, 0 to 1; the others, and those of targets "
-        "with too few neighbours, have noise of width h",
+        description="share of training pairs whose activation has no noise, 0 to 1, where the generator keeps the "
+        "whole prior; the others, and those of a larger prior, have noise of width h",
     )
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ class Stream(Enum):
     INTERVENTION_INPUTS = (7,), "the random inputs of RAVEL's test; with the target"
     STAND_INS = (11,), "the inputs of the pool that stand in for targets in calibration and for the bandwidth range"
     DIVERGENCE = (13,), "the inputs at which probabilities are compared"
+    TRAINING_INPUTS = (17,), "the inputs of the prior that the generator is trained on beside those that were read"
     EDITS = (19,), "the edits of the targets' source inputs"
     QUALITY = (23,), "the samples that are compared with the reference's"
     READ_AGAIN = (31,), "the inputs of the pool that are read again in another batch"
@@ -58,7 +59,7 @@ class TorchStream(Enum):
 
     TRAINING = 0, "the training pairs of each step, of the generator and of the arena's probes; with the step"
     SAMPLES = 500_000_007, "the draws for every target; with the place of the site"
-    WEIGHTS = None, "the generator's initial weights, and which training inputs it keeps"
+    WEIGHTS = None, "the generator's initial weights"
     EXPLAINED = None, "the noise under which a site's neighbours are measured before training"
     CALIBRATION = None, "the noise and the draws of calibration"
     INVERSION = None, "the draws for one activation"

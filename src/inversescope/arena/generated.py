@@ -147,7 +147,8 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
     started, run = time.monotonic(), study.run
     subject = None if config.generator.backbone == "scratch" else run.subject
     sampled = config.sample.bandwidths
-    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, subject, sampled)
+    prior = run.task if config.train.emulate else None
+    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, subject, sampled, prior)
     trainer = Trainer(data, config.generator, config.train, config.seed, run.subject.device)
     checked = check(run.store, run.task.labels, config.calibrate, sampled, config.seed)
     begun = time.monotonic()

@@ -21,6 +21,7 @@ INVERSIONVIEW = (
     ("generator.backbone", "scratch"),
     ("generator.tuning", "full"),
     ("train.clean", 0.0),
+    ("train.emulate", False),
     ("train.bandwidths", (0.001, 0.0011)),
     ("train.unconditional", 0.01),
     ("sample.bandwidths", (0.001,)),

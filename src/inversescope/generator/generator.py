@@ -1,6 +1,6 @@
 """q(x | ẑ, s, h): one conditional model for all sites and bandwidths, and the prior q(x | ∅).
 
-Dimensions: `n` inputs, `stored` of them, `batch` rows, `d` coordinates of a site, `condition` numbers of a condition,
+Dimensions: `stored` inputs, `batch` rows, `d` coordinates of a site, `condition` numbers of a condition,
 `positions` tokens.
 """
 
@@ -115,20 +115,19 @@ class Generator(nn.Module):
 
     def fit(
         self,
-        activations: Mapping[Site, Float[Tensor, "n _"]],
+        activations: Mapping[Site, Float[Tensor, "stored _"]],
         units: Mapping[Site, Units],
         pca: InputPCA,
-        stored: Int[Tensor, " stored"],
-        probability: Float[Tensor, " n"] | None = None,
+        log_prior: Mapping[Site, Float[Tensor, " stored"]],
     ) -> None:
-        """Fit what has a closed form to inputs, their components and their activations; store the inputs `stored`.
+        """Fit what has a closed form to the stored inputs, their components and their activations.
 
-        `probability` is that of each input where they are the whole prior; without it, they are draws.
+        `log_prior` is ln P of each up to a constant, −∞ at a site where its activation is not known.
         """
-        self.encoder.fit(pca, stored, self.backbone.embeddings)
+        self.encoder.fit(pca, self.backbone.embeddings)
         for index, (site, channel) in enumerate(zip(self.sites, self._channels(), strict=True)):
-            channel.fit(activations[site], units[site], stored, probability)
-            self.encoder.fit_site(index, channel, activations[site], pca.components, stored)
+            channel.fit(activations[site], units[site], log_prior[site])
+            self.encoder.fit_site(index, channel, activations[site], pca.components)
 
     def condition(
         self,

@@ -1,6 +1,6 @@
 """A site's units, noise channel and kernel weights over its stored inputs.
 
-Dimensions: `n` inputs, `stored` of them, `batch` activations, `d` coordinates of the site.
+Dimensions: `stored` inputs, `batch` activations, `d` coordinates of the site.
 """
 
 from __future__ import annotations
@@ -41,25 +41,17 @@ class SiteChannel(nn.Module):
         return len(self.mean)
 
     @torch.no_grad()
-    def fit(
-        self,
-        activations: Float[Tensor, "n d"],
-        units: Units,
-        stored: Int[Tensor, " stored"],
-        probability: Float[Tensor, " n"] | None = None,
-    ) -> None:
-        """Copy the units, and the activations of the inputs `stored`.
-
-        `probability` is given where the inputs are the whole prior; without it they are draws.
+    def fit(self, activations: Float[Tensor, "stored d"], units: Units, log_prior: Float[Tensor, " stored"]) -> None:
+        """Copy the units, and the activations and ln P of the stored inputs: 0 for draws from the prior, −∞ for an
+        input whose activation is not known.
         """
         self.mean.copy_(units.mean)
         self.deviation.copy_(units.deviation)
         self.inverse.copy_(units.inverse)
         self.varying.fill_(units.dimension)
-        self.stored.copy_(units.standardize(activations[stored]))
+        self.stored.copy_(units.standardize(activations))
         self.squared_norms.copy_((self.stored**2).sum(1))
-        if probability is not None:
-            self.log_prior.copy_(probability[stored].log())
+        self.log_prior.copy_(log_prior)
 
     def standardize(self, activation: Float[Tensor, "batch d"]) -> Float[Tensor, "batch d"]:
         """Each coordinate minus its mean, divided by its standard deviation."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.input_pca import Indicators, InputPCA
+from inversescope.generator.input_pca import IndicatorTable, InputPCA
 from inversescope.generator.vocabulary import BOUNDARY
 
 KINDS = 3  # of indicators: tokens, repeats, counts
@@ -142,7 +142,7 @@ class _Probability(nn.Module):
     column: Int[Tensor, " indicators"]
 
     @torch.no_grad()
-    def fit(self, indicators: Indicators) -> None:
+    def fit(self, indicators: IndicatorTable) -> None:
         for name in ("prior", "loadings", "row", "column"):
             getattr(self, name).copy_(getattr(indicators, name))
 

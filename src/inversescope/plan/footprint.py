@@ -13,13 +13,15 @@ from transformers import PreTrainedModel
 from inversescope.collect.collect import FLOAT
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
-from inversescope.generator import Vocabulary
 from inversescope.generator.neighbour_lm import NEIGHBOURS
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.subject.subject import batch_tokens
+from inversescope.tasks import Task
 from inversescope.tasks.known_answers import CHUNK
+from inversescope.train.emulator import MOST
 from inversescope.train.train import SCRATCH, untrained
+from inversescope.train.training_inputs import training_inputs
 
 LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/lab/reading.md)
 A_SAMPLE = 200  # on the disk, of a sample at a site, in the records from `sample` to `report`
@@ -41,6 +43,7 @@ class Footprint:
         whole: the subject's shapes (`shapes.without_weights`).
         store: holds the inputs.
         sites: for each split, where it is read.
+        prior: gives inputs that are not read.
 
     Attributes:
         rows: inputs of each split that is read.
@@ -48,7 +51,9 @@ class Footprint:
         weights: bytes of the subject's.
     """
 
-    def __init__(self, config: RunConfig, whole: Subject, store: Store, sites: dict[str, tuple[Site, ...]]):
+    def __init__(
+        self, config: RunConfig, whole: Subject, store: Store, sites: dict[str, tuple[Site, ...]], prior: Task
+    ):
         self._config, self._whole, self._sites = config, whole, sites
         self.rows = {split: len(store.inputs(split)) for split in sites}
         self.coordinates = {split: sum(map(whole.dimension, of)) for split, of in sites.items()}
@@ -56,14 +61,14 @@ class Footprint:
         split = {name: set(store.inputs(name).tokens) for name in sites}
         self._known = 0 if store.exact else len((split["train"] | split["target"]) - split["pool"])  # where P is known
         inputs, shape = store.inputs("train"), config.generator
-        vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
-        rows = vocabulary.encode(inputs.tokens)
-        stored = len(rows) if store.exact else min(shape.stored, len(rows))
+        others = prior if config.train.emulate else None
+        vocabulary, known = training_inputs(inputs, others, shape.stored, config.seed, merge=shape.backbone == SCRATCH)
+        self._stored = known.stored
         dimensions = {site: whole.dimension(site) for site in sites["train"]}
+        rows, ranges = known.rows[: known.stored], dict.fromkeys(dimensions, (0.1, 1.0))
         self._generator, _ = untrained(
-            rows, vocabulary, dimensions, dict.fromkeys(dimensions, (0.1, 1.0)), stored, shape, config.train, whole,
-            torch.device("meta"),
-        )  # fmt: skip
+            rows, vocabulary, dimensions, ranges, len(rows), shape, config.train, whole, torch.device("meta")
+        )
         self._generator.set_trainable(backbone=shape.tuning != "frozen", others=True)
         self._learned = sum(weight.nbytes for weight in self._generator.parameters() if weight.requires_grad)
 
@@ -129,7 +134,9 @@ class Footprint:
 
     @property
     def _examples(self) -> int:
-        return FLOAT * self.rows["train"] * self.coordinates["train"]
+        """Bytes of the activations that were read, and of the coefficients of the emulator."""
+        emulated = min(MOST, self.rows["train"]) if self._config.train.emulate else 0
+        return FLOAT * (self.rows["train"] + emulated) * self.coordinates["train"]
 
     def _reading(self, tokens: int) -> int:
         """A block's hidden states, or the logits of inputs that are read together, and a copy of them in float32."""
@@ -139,12 +146,14 @@ class Footprint:
 
     @property
     def _fitting(self) -> int:
-        """Bytes of the inputs' indicators; or of the widest site's covariance and eigenvectors in float64, and its
-        standardized activations.
+        """Bytes of the activations of the stored inputs, beside the largest of: their indicators; the widest site's
+        covariance and eigenvectors in float64, and its standardized activations; the emulator's kernel in float64.
         """
-        rows, widest = self.rows["train"], max(self._whole.dimension(site) for site in self._sites["train"])
+        rows, widest = self._stored, max(self._whole.dimension(site) for site in self._sites["train"])
         site = 8 * EIGEN * widest**2 + FLOAT * COPIES * rows * widest
-        return max(site, FLOAT * 2 * rows * sum(self._generator.indicators))
+        kernel = 8 * COPIES * min(MOST, self.rows["train"]) ** 2 if self._config.train.emulate else 0
+        stored = FLOAT * rows * self.coordinates["train"]
+        return stored + max(site, FLOAT * 2 * rows * sum(self._generator.indicators), kernel)
 
     @property
     def _learning(self) -> int:

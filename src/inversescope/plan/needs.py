@@ -81,7 +81,7 @@ def needs(config_text: str, name: str) -> Needs:
         table = run.folder / "collect" / INPUTS
         table.parent.mkdir()
         write_inputs(table, config.collect, run.task, run.subject, config.seed)
-        footprint = Footprint(config, whole, run.store, run.sites)
+        footprint = Footprint(config, whole, run.store, run.sites, run.task)
         read = sum(footprint.rows.values())
         return Needs(
             subject=wanted.model,

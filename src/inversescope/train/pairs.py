@@ -1,7 +1,10 @@
 """Training pairs of a site: a condition, and an input drawn from the posterior under that condition.
 
-Dimensions: `n` inputs of the train split, `stored` of them, `count` conditions, `inputs` for each of them, `d`
-coordinates of a site, `width` components.
+An input that a pair is to answer with is never favoured by what its condition looks up among the stored inputs: where
+they are draws, the pair's input is drawn apart from them, or is left out of them.
+
+Dimensions: `stored` inputs of the generator, `read` inputs that were read, `count` conditions, `inputs` for each of
+them, `d` coordinates of a site, `width` components.
 """
 
 from __future__ import annotations
@@ -9,117 +12,138 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inversescope.generator import Generator
 from inversescope.sites import Site
+from inversescope.train.emulator import Emulator
+from inversescope.train.training_inputs import TrainingInputs
+from inversescope.units import Units
 
-MIN_SIZE = 4  # effective sample size of the neighbours from which a clean query is used
+CHUNK = 1024  # inputs whose activations are predicted at once
 PROBES = 256  # inputs on which a site's explained variance is measured
 
 
 class TrainingPairs:
-    """Training pairs of one site, from two kinds of query (docs/generator.md), mixed:
+    """Training pairs of one site, from two kinds of query (docs/generator.md):
 
-    Noisy: the activation of an input plus noise of width h; the pair's input is that input. Exact, but at large h a
-    noised activation is hardly ever close to an activation without noise.
-    Clean: the activation itself; the pair's input is one of its neighbours, drawn with weights k(δ/h). This is the
-    query that the finished generator is used with.
+    Noisy: the activation of an input plus noise of width h; the pair's input is that input.
+    Clean: the activation itself; the pair's inputs are drawn with the exact posterior's weights. It needs every input
+    of the prior; then these weights serve noisy queries too.
 
-    With inputs that are draws from the prior, an input is never its own neighbour, as a new target has no copy of
-    itself among the stored inputs. With the whole prior (`probability` is known, and all are stored), the weights are
-    the exact posterior, and serve both kinds of query.
+    Args:
+        read: activations of the inputs that were read.
+        emulator: predicts the activations of the others, if it is of any use at this site.
     """
 
     def __init__(
         self,
         generator: Generator,
         site: Site,
-        activations: Float[Tensor, "n d"],
-        stored: Int[Tensor, " stored"],
-        probability: Float[Tensor, " n"] | None,
+        inputs: TrainingInputs,
+        read: Float[Tensor, "read d"],
+        units: Units,
+        emulator: Emulator | None,
     ):
         self.generator = generator
         self.site = site
-        self.activations = activations
-        self.stored = stored
-        self.probability = probability
-        # Index of each input among the stored ones; −1: not stored.
-        self.index = torch.full((len(activations),), -1, device=stored.device)
-        self.index[stored] = torch.arange(len(stored), device=stored.device)
+        self.inputs = inputs
+        self.read = read
+        self.units = units
+        self.emulator = emulator if emulator is not None and emulator.sites[site].useful else None
+        is_stored = inputs.read < inputs.stored
+        drawn = torch.bincount(inputs.read[is_stored], minlength=inputs.stored)
+        # Index among the stored inputs of an input that was read once; −1: not stored, or drawn more than once.
+        self.alone = inputs.read.where(is_stored & (drawn[inputs.read.where(is_stored, 0)] == 1), -1)
+        # ln P of the stored inputs, up to a constant; −∞ where there is no activation.
+        known = self.emulator is not None or bool((drawn > 0).all())
+        self.log_prior = torch.zeros(inputs.stored) if known else drawn.log()
+        self.exact = inputs.probability is not None and known
+        if inputs.probability is not None and known:
+            self.log_prior = inputs.probability.log()
 
     def to(self, device: torch.device) -> Self:
         """Move to another device, where the generator must be too."""
-        for name in ("activations", "stored", "index"):
+        for name in ("inputs", "read", "alone", "units"):
             setattr(self, name, getattr(self, name).to(device))
+        self.emulator = self.emulator and self.emulator.to(device)
         return self
 
     def draw(
         self, count: int, inputs: int, clean: float, rng: torch.Generator
     ) -> tuple[Float[Tensor, "count condition"], Int[Tensor, "count inputs"]]:
-        """Conditions, and for each its inputs, as rows of the train split; `clean` is the share of clean queries."""
-        rows = self.draw_prior(count, rng)
-        low, high = torch.tensor(self.generator.bandwidths[self.site]).log()
-        bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp().to(self.activations.device)
-        is_clean = (torch.rand(count, generator=rng) < clean).to(self.activations.device)
-        queries = self._from_draws if self.probability is None else self._from_whole_prior
-        activations, weights, by_weight = queries(rows, bandwidths, is_clean, rng)
-        drawn = self._draw_stored(weights, inputs, rng).where(by_weight[:, None], rows[:, None])
-        return self.generator.condition(self.site, activations, bandwidths, weights), drawn
+        """Conditions, and for each its inputs, as training inputs; `clean` is the share of clean queries.
 
-    def explained_variance(self, components: Float[Tensor, "n width"], rng: torch.Generator) -> float:
-        """Share of the input components' variance that the neighbours explain, 0 to 1, in the middle of the range."""
-        rows = self.draw_prior(PROBES, rng)
-        middle = torch.tensor(self.generator.bandwidths[self.site]).log().mean().exp()
-        bandwidths = middle.expand(PROBES).to(self.activations.device)
-        weights = self.generator.channel(self.site).weights(self.activations[rows], bandwidths, self.index[rows])
-        own = components[rows]
-        return float((weights @ components[self.stored] * own).sum() / (own**2).sum())
+        Without the whole prior all queries are noisy, and the inputs of a condition are one and the same.
+        """
+        low, high = torch.tensor(self.generator.bandwidths[self.site]).log()
+        bandwidths = (low + (high - low) * torch.rand(count, generator=rng)).exp().to(self.read.device)
+        if self.exact:
+            return self._by_posterior(bandwidths, inputs, clean, rng)
+        query = self._from_read if self.emulator is None else self._from_others
+        condition, rows = query(bandwidths, rng)
+        return condition, rows[:, None].expand(-1, inputs)
 
     def draw_prior(self, count: int, rng: torch.Generator) -> Int[Tensor, " count"]:
-        """Inputs drawn from the prior, as rows of the train split."""
-        if self.probability is None:
-            rows = torch.randint(len(self.activations), (count,), generator=rng)
-        else:
-            rows = torch.multinomial(self.probability, count, replacement=True, generator=rng)
-        return rows.to(self.activations.device)
+        """Inputs drawn from the prior, as training inputs."""
+        inputs = self.inputs
+        if inputs.probability is not None:
+            return torch.multinomial(inputs.probability.cpu(), count, replacement=True, generator=rng).to(
+                self.read.device
+            )
+        among = inputs.others if len(inputs.others) else inputs.read
+        return among[torch.randint(len(among), (count,), generator=rng).to(among.device)]
 
-    def _from_whole_prior(
-        self,
-        rows: Int[Tensor, " count"],
-        bandwidths: Float[Tensor, " count"],
-        clean: Bool[Tensor, " count"],
-        rng: torch.Generator,
-    ) -> tuple[Float[Tensor, "count d"], Float[Tensor, "count stored"], Bool[Tensor, " count"]]:
-        """Queries, weights of the stored inputs, and whether the pair's input is drawn by them: always."""
-        channel, activations = self.generator.channel(self.site), self.activations[rows]
-        activations = activations.where(clean[:, None], channel.noised(activations, bandwidths, rng))
-        return activations, channel.weights(activations, bandwidths), torch.ones_like(clean)
+    def stored(self) -> Float[Tensor, "stored d"]:
+        """Activations of the stored inputs: as read, else as predicted; zeros where nothing can be predicted."""
+        activations = torch.zeros(self.inputs.stored, self.read.shape[1])
+        if self.emulator is not None:
+            parts = self.inputs.rows[: self.inputs.stored].split(CHUNK)
+            activations = torch.cat([self.emulator.predict(self.site, part, self.units) for part in parts])
+        is_stored = self.inputs.read < self.inputs.stored
+        activations[self.inputs.read[is_stored]] = self.read[is_stored]
+        return activations
 
-    def _from_draws(
-        self,
-        rows: Int[Tensor, " count"],
-        bandwidths: Float[Tensor, " count"],
-        clean: Bool[Tensor, " count"],
-        rng: torch.Generator,
-    ) -> tuple[Float[Tensor, "count d"], Float[Tensor, "count stored"], Bool[Tensor, " count"]]:
-        """The same where inputs are draws: clean queries with enough neighbours by weight; all others become noisy."""
-        channel, own, activations = self.generator.channel(self.site), self.index[rows], self.activations[rows]
-        weights = channel.weights(activations, bandwidths, own)
-        noisy = torch.nonzero(~(clean & _enough(weights)))[:, 0]
-        activations[noisy] = channel.noised(activations[noisy], bandwidths[noisy], rng)
-        weights[noisy] = channel.weights(activations[noisy], bandwidths[noisy], own[noisy])
-        return activations, weights, clean & _enough(weights)
+    def explained_variance(self, components: Float[Tensor, "stored width"], rng: torch.Generator) -> float:
+        """Share of the input components' variance that the neighbours explain, 0 to 1, in the middle of the range."""
+        stored = torch.nonzero(self.inputs.read < self.inputs.stored)[:, 0]
+        index = stored[torch.randint(len(stored), (PROBES,), generator=rng).to(stored.device)]
+        middle = torch.tensor(self.generator.bandwidths[self.site]).log().mean().exp()
+        bandwidths = middle.expand(PROBES).to(self.read.device)
+        weights = self.generator.channel(self.site).weights(self.read[index], bandwidths, self.alone[index])
+        own = components[self.inputs.read[index]]
+        return float((weights @ components * own).sum() / (own**2).sum())
 
-    def _draw_stored(
-        self, weights: Float[Tensor, "count stored"], inputs: int, rng: torch.Generator
-    ) -> Int[Tensor, "count inputs"]:
-        """Stored inputs for each condition, drawn with these weights."""
+    def _by_posterior(
+        self, bandwidths: Float[Tensor, " count"], inputs: int, clean: float, rng: torch.Generator
+    ) -> tuple[Float[Tensor, "count condition"], Int[Tensor, "count inputs"]]:
+        """Queries of both kinds, answered by the exact posterior."""
+        channel = self.generator.channel(self.site)
+        activations = channel.stored[self.draw_prior(len(bandwidths), rng)] * channel.deviation + channel.mean
+        is_clean = (torch.rand(len(bandwidths), generator=rng) < clean).to(self.read.device)
+        activations = activations.where(is_clean[:, None], channel.noised(activations, bandwidths, rng))
+        weights = channel.weights(activations, bandwidths)
         uniform = torch.rand(len(weights), inputs, generator=rng).to(weights.device)
-        return self.stored[torch.searchsorted(weights.cumsum(1), uniform).clamp_max(len(self.stored) - 1)]
+        drawn = torch.searchsorted(weights.cumsum(1), uniform).clamp_max(self.inputs.stored - 1)
+        return self.generator.condition(self.site, activations, bandwidths, weights), drawn
 
+    def _from_others(
+        self, bandwidths: Float[Tensor, " count"], rng: torch.Generator
+    ) -> tuple[Float[Tensor, "count condition"], Int[Tensor, " count"]]:
+        """Noisy queries of inputs drawn apart from the stored ones, by their predicted activations."""
+        assert self.emulator is not None
+        rows = self.draw_prior(len(bandwidths), rng)
+        activations = self.emulator.predict(self.site, self.inputs.rows[rows], self.units)
+        activations = self.generator.channel(self.site).noised(activations, bandwidths, rng)
+        return self.generator.condition(self.site, activations, bandwidths), rows
 
-def _enough(weights: Float[Tensor, "count stored"]) -> Bool[Tensor, " count"]:
-    """True where the effective sample size is at least `MIN_SIZE`."""
-    return 1 / (weights**2).sum(1) >= MIN_SIZE
+    def _from_read(
+        self, bandwidths: Float[Tensor, " count"], rng: torch.Generator
+    ) -> tuple[Float[Tensor, "count condition"], Int[Tensor, " count"]]:
+        """Noisy queries of inputs that were read, each left out of the stored ones."""
+        channel = self.generator.channel(self.site)
+        index = torch.randint(len(self.read), (len(bandwidths),), generator=rng).to(self.read.device)
+        activations = channel.noised(self.read[index], bandwidths, rng)
+        weights = channel.weights(activations, bandwidths, self.alone[index])
+        return self.generator.condition(self.site, activations, bandwidths, weights), self.inputs.read[index]

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from inversescope.collect.store import OpenRun, Store
@@ -25,10 +25,14 @@ from inversescope.streams import TorchStream
 from inversescope.subject import Subject
 from inversescope.subject.capture import enough_memory
 from inversescope.subject.trimmed_copy import TrimmedCopy, original_model
+from inversescope.tasks import Task
 from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.checkpoint import CHECKPOINT, save_checkpoint, save_generator
+from inversescope.train.emulator import Emulator
 from inversescope.train.pairs import TrainingPairs
 from inversescope.train.trainer import Check, Trainer, TrainingData
+from inversescope.train.training_inputs import TrainingInputs, training_inputs
+from inversescope.units import Units
 
 SCRATCH = "scratch"
 CHECKPOINT_STEPS = 100  # from one checkpoint to the next: what an interruption can cost
@@ -46,6 +50,7 @@ def train(
     subject: Subject | None = None,
     check: Check | None = None,
     sampled: Sequence[float] = (),
+    prior: Task | None = None,
 ) -> Generator:
     """Train a generator for these sites, from the last checkpoint if there is one, and save it.
 
@@ -57,11 +62,12 @@ def train(
     Args:
         check: run every `config.check` steps; None: never.
         sampled: bandwidths that each site's range must include.
+        prior: gives inputs that were not read, to be trained on with predicted activations; None: no others.
 
     Raises:
         UserError: the loss is not a finite number, or the backbone cannot be used.
     """
-    data = prepare(store, sites, shape, config, seed, subject, sampled)
+    data = prepare(store, sites, shape, config, seed, subject, sampled, prior)
     trainer = Trainer(data, shape, config, seed, device)
     trainer.load(folder)
     started, tokens = time.monotonic(), 0
@@ -92,23 +98,35 @@ def prepare(
     seed: int,
     subject: Subject | None,
     sampled: Sequence[float],
+    prior: Task | None = None,
 ) -> TrainingData:
     """Untrained generator, with everything fitted that has a closed form, and its training data."""
-    inputs = store.inputs("train")
-    vocabulary = Vocabulary.of(inputs.tokens, merge=shape.backbone == SCRATCH)
-    rows = vocabulary.encode(inputs.tokens)
-    probability = torch.tensor(inputs.enumerated).float() if inputs.exact else None
+    known = store.inputs("train")
+    vocabulary, inputs = training_inputs(known, prior, shape.stored, seed, merge=shape.backbone == SCRATCH)
     torch.manual_seed(TorchStream.WEIGHTS.seed(seed))
-    activations = {site: store.activations("train", site) for site in sites}
     units = {site: store.units(site) for site in sites}
-    stored = torch.randperm(len(rows))[: shape.stored if probability is None else None]
+    read = {site: store.activations("train", site) for site in sites}
+    emulator = _emulator(inputs, read, units) if len(inputs.others) and not known.exact else None
     bandwidths = {site: _range(store, site, config, seed, sampled) for site in sites}
-    dimensions = {site: read.shape[1] for site, read in activations.items()}
-    generator, pca = untrained(rows, vocabulary, dimensions, bandwidths, len(stored), shape, config, subject)
-    generator.fit(activations, units, pca, stored, probability)
-    pairs = [TrainingPairs(generator, site, read, stored, probability) for site, read in activations.items()]
+    dimensions = {site: activations.shape[1] for site, activations in read.items()}
+    rows = inputs.rows[: inputs.stored]
+    generator, pca = untrained(rows, vocabulary, dimensions, bandwidths, len(rows), shape, config, subject)
+    pairs = [TrainingPairs(generator, site, inputs, read[site], units[site], emulator) for site in sites]
+    log_prior = {site.site: site.log_prior for site in pairs}
+    generator.fit({site.site: site.stored() for site in pairs}, units, pca, log_prior)
     rng = torch.Generator().manual_seed(TorchStream.EXPLAINED.seed(seed))
-    return TrainingData(generator, pairs, rows, [site.explained_variance(pca.components, rng) for site in pairs])
+    return TrainingData(generator, pairs, inputs.rows, [site.explained_variance(pca.components, rng) for site in pairs])
+
+
+def _emulator(
+    inputs: TrainingInputs, read: Mapping[Site, Float[Tensor, "read _"]], units: Mapping[Site, Units]
+) -> Emulator:
+    """Emulator fitted to the distinct inputs that were read, in random order."""
+    order = torch.randperm(len(inputs.read))
+    distinct, inverse = inputs.read[order].unique(return_inverse=True)
+    first = torch.full((len(distinct),), len(order)).scatter_reduce_(0, inverse, torch.arange(len(order)), "amin")
+    chosen = order[first.sort().values]
+    return Emulator.of(inputs.rows[inputs.read[chosen]], {site: each[chosen] for site, each in read.items()}, units)
 
 
 def untrained(
@@ -197,5 +215,6 @@ def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
             run.subject,
             check,
             config.sample.bandwidths,
+            run.task if config.train.emulate else None,
         )
     (folder / CHECKPOINT).unlink(missing_ok=True)

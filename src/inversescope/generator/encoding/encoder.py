@@ -3,7 +3,7 @@
 A condition has two parts. The `encoding` enters the backbone through the conditioning. The `bypass` acts on the
 next-token distribution directly, as token bias and neighbour LM; only the encoder "regression" has one.
 
-Dimensions: `n` inputs, `stored` of them, `batch` activations, `d` coordinates of a site, `width` of the hidden state,
+Dimensions: `stored` inputs, `batch` activations, `d` coordinates of a site, `width` of the hidden state,
 `bypass` numbers.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from inversescope.generator.input_pca import InputPCA
@@ -30,18 +30,17 @@ class Encoder(nn.Module):
         super().__init__()
         self.null = nn.Parameter(torch.zeros(width))  # in place of an activation, for the prior
 
-    def fit(self, pca: InputPCA, stored: Int[Tensor, " stored"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
-        """Fit before training: to the inputs' components, the stored inputs, and the backbone's token embeddings."""
+    def fit(self, pca: InputPCA, embeddings: Float[Tensor, "vocabulary width"]) -> None:
+        """Fit before training: to the stored inputs and their components, and the backbone's token embeddings."""
 
     def fit_site(
         self,
         site: int,
         channel: SiteChannel,
-        activations: Float[Tensor, "n d"],
-        components: Float[Tensor, "n width"],
-        stored: Int[Tensor, " stored"],
+        activations: Float[Tensor, "stored d"],
+        components: Float[Tensor, "stored width"],
     ) -> None:
-        """Fit before training: to a site's activations, and the components of the same inputs."""
+        """Fit before training: to the stored inputs' activations at a site, and their components."""
 
     def forward(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from inversescope.generator.encoding.encoder import Encoder
@@ -37,7 +37,7 @@ class IdentityEncoder(Encoder):
     scale: Tensor
 
     @torch.no_grad()
-    def fit(self, pca: InputPCA, stored: Int[Tensor, " stored"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
+    def fit(self, pca: InputPCA, embeddings: Float[Tensor, "vocabulary width"]) -> None:
         self.scale.copy_(embeddings.square().mean().sqrt())
 
     def encode(

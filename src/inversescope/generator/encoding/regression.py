@@ -1,6 +1,6 @@
 """Linear (Wiener) and kernel (Nadaraya-Watson) regression of the input's components on a noised activation.
 
-Dimensions: `n` inputs, `stored` of them, `batch` activations, `d` coordinates of the site, `width` components and width
+Dimensions: `stored` inputs, `batch` activations, `d` coordinates of the site, `width` components and width
 of an encoding, `bypass` numbers.
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from inversescope.generator.encoding.encoder import Encoder
@@ -84,9 +84,8 @@ class SiteRegression(nn.Module):
     def fit(
         self,
         channel: SiteChannel,
-        activations: Float[Tensor, "n d"],
-        components: Float[Tensor, "n width"],
-        stored: Int[Tensor, " stored"],
+        activations: Float[Tensor, "stored d"],
+        components: Float[Tensor, "stored width"],
     ) -> None:
         """Fit both regressions to a site's activations.
 
@@ -94,15 +93,16 @@ class SiteRegression(nn.Module):
         the covariance of components and whitened activation. All sites estimate the same components, so the backbone
         learns to use them once.
         """
-        standardized = channel.standardize(activations)
+        known = channel.log_prior.isfinite()
+        standardized = channel.standardize(activations[known])
         variance, vectors = torch.linalg.eigh((standardized.T @ standardized / len(standardized)).double())
         kept = variance > NEGLIGIBLE_VARIANCE
         self.eigenvalues.copy_(variance.where(kept, 0))
         self.eigenvectors.copy_(vectors)
         whitened = (standardized @ self.eigenvectors) * variance.rsqrt().where(kept, 0).float()
-        self.project.weight.copy_(components.T @ whitened / len(whitened))
+        self.project.weight.copy_(components[known].T @ whitened / len(whitened))
         self.project.bias.zero_()
-        self.components.copy_(components[stored])
+        self.components.copy_(components)
 
     def forward(
         self,
@@ -145,19 +145,18 @@ class RegressionEncoder(Encoder):
 
     inputs: Tensor
 
-    def fit(self, pca: InputPCA, stored: Int[Tensor, " stored"], embeddings: Float[Tensor, "vocabulary width"]) -> None:
+    def fit(self, pca: InputPCA, embeddings: Float[Tensor, "vocabulary width"]) -> None:
         self.readout.fit(pca)
-        self.inputs.copy_(pca.inputs[stored])
+        self.inputs.copy_(pca.inputs)
 
     def fit_site(
         self,
         site: int,
         channel: SiteChannel,
-        activations: Float[Tensor, "n d"],
-        components: Float[Tensor, "n width"],
-        stored: Int[Tensor, " stored"],
+        activations: Float[Tensor, "stored d"],
+        components: Float[Tensor, "stored width"],
     ) -> None:
-        self._site(site).fit(channel, activations, components, stored)
+        self._site(site).fit(channel, activations, components)
 
     def forward(
         self,

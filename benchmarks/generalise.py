@@ -1,0 +1,258 @@
+"""Exact divergence of generators that were trained on a part of an enumerable prior, beside two estimates that need no
+training.
+
+    inversescope run benchmarks/demo_prior.toml --out runs/demo-prior --until collect
+    python benchmarks/generalise.py runs/demo-prior --shares 0.05,0.2 --steps 600 generator.width=128
+
+The run has read every input of its prior, so the posterior of every target is a sum. For each share, inputs are drawn
+from the prior until so many distinct ones are there; the generator is trained on them alone. Columns, each a mean over
+targets and sites (worst site in brackets):
+
+KL            nats, from the exact posterior to the method
+TV            total variation, 0 to 1
+in training   share of the draws, or of the method's probability, that are training inputs; and what is exact
+novel         share of near draws (δ ≤ h) that are no training inputs; and what is exact
+
+Methods: the generator; `slots`: every slot (feature of the task) independent, with kernel-weighted shares over the
+training inputs; `pool`: kernel weights over the training inputs. Both are mixed with the prior by their effective
+sample size, as a Dirichlet prior of strength 1 would.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from rich.console import Console
+from rich.table import Table
+from settings import configured
+
+from inversescope.calibrate.divergence import sample_points
+from inversescope.collect.inputs import Inputs
+from inversescope.collect.posterior import stand_ins
+from inversescope.collect.store import Store
+from inversescope.config import RunConfig
+from inversescope.generator import Generator
+from inversescope.progress import silent
+from inversescope.run.run import Run
+from inversescope.sample.sample import draw_from
+from inversescope.sites import Site
+from inversescope.stats.weights import effective_sample_size, posterior
+from inversescope.tasks import Task
+from inversescope.train.train import train
+
+TARGETS, DRAWS, POINTS = 64, 32, 64
+TINY = 1e-12  # probability below which a baseline's is not let fall: it would make the divergence infinite
+
+
+class PartStore(Store):
+    """A store whose training inputs are some rows of a pool that is the whole prior."""
+
+    def __init__(self, folder: Path, rows: Sequence[int]):
+        super().__init__(folder)
+        self.rows = list(rows)
+
+    def inputs(self, split: str) -> Inputs:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The inputs of a split."""
+        if split != "train":
+            return super().inputs(split)
+        pool = super().inputs("pool")
+        labels = {name: [column[i] for i in self.rows] for name, column in pool.labels.items()}
+        return Inputs([pool.tokens[i] for i in self.rows], [pool.texts[i] for i in self.rows], labels)
+
+    def activations(self, split: str, site: Site) -> torch.Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The activations of a split."""
+        return super().activations("pool", site)[self.rows] if split == "train" else super().activations(split, site)
+
+
+def drawn_rows(probability: Float[ndarray, " prior"], share: float, seed: int) -> list[int]:
+    """Draws from the prior until a share of its inputs, by number, is among them; sorted, with repeats."""
+    rng, rows, distinct = np.random.default_rng([seed, 15]), [], set()
+    while len(distinct) < share * len(probability):
+        rows.append(int(rng.choice(len(probability), p=probability)))
+        distinct.add(rows[-1])
+    return sorted(rows)
+
+
+class Truth:
+    """Exact posteriors of a site, at stand-ins for targets."""
+
+    def __init__(self, store: Store, site: Site, targets: Sequence[int]):
+        units, self.pool = store.units(site), store.inputs("pool")
+        read = units.standardize(store.activations("pool", site)).double()
+        own = read[list(targets)]
+        squares = (own**2).sum(1)[:, None] + (read**2).sum(1) - 2 * own @ read.T
+        self.distances = (squares.clamp_min(0) / units.dimension).sqrt().numpy()
+        self.distances[np.arange(len(own)), list(targets)] = 0
+
+    def at(self, bandwidth: float) -> Float[ndarray, "targets prior"]:
+        """P(x; ẑ, s, h)."""
+        return posterior(self.distances, bandwidth, self.pool.log_prior)
+
+
+def slots(
+    truth: Truth, weights: Float[ndarray, "targets train"], rows: Sequence[int], size: Float[ndarray, " targets"]
+) -> Float[ndarray, "targets prior"]:
+    """Independent slots, each with its kernel-weighted shares, over the inputs that the prior has."""
+    prior = truth.pool.probability
+    log_q = np.tile(np.log(prior), (len(weights), 1))
+    for labels in slot_columns(truth.pool):
+        share = np.zeros((len(weights), labels.max() + 1))
+        for label in range(share.shape[1]):
+            share[:, label] = weights[:, labels[rows] == label].sum(1)
+        base = np.bincount(labels, prior)
+        mixed = (size[:, None] * share + base) / (size[:, None] + 1)
+        log_q += np.log(mixed / base)[:, labels]
+    q = np.exp(log_q - log_q.max(1, keepdims=True))
+    return q / q.sum(1, keepdims=True)
+
+
+def slot_columns(pool: Inputs) -> list[Int[ndarray, " prior"]]:
+    """The features that are decided for every input, as numbers; and the first words, which name the template."""
+    columns = [column for column in pool.labels.values() if None not in column]
+    columns.append([text.split(" ", 1)[0] for text in pool.texts])
+    return [np.unique(np.array(column), return_inverse=True)[1] for column in columns]
+
+
+def baselines(truth: Truth, rows: Sequence[int], bandwidth: float) -> dict[str, Float[ndarray, "targets prior"]]:
+    """Probabilities of both, over the whole prior."""
+    index, prior = np.array(rows), truth.pool.probability
+    weights = posterior(truth.distances[:, index], bandwidth, np.zeros(len(index)))
+    size = effective_sample_size(weights)
+    kernel = np.zeros_like(truth.distances)
+    for target, row in enumerate(weights):
+        kernel[target] = np.bincount(index, row, len(prior))
+    pool = (size[:, None] * kernel + prior) / (size[:, None] + 1)
+    return {"slots": slots(truth, weights, index, size), "pool": pool}
+
+
+def measure_table(
+    q: Float[ndarray, "targets prior"], p: Float[ndarray, "targets prior"], trained: ndarray, near: ndarray
+) -> list[float]:
+    """KL, TV, share in training and share of novel near draws of probabilities that are known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kl = np.where(p > 0, p * (np.log(p) - np.log(np.maximum(q, TINY))), 0).sum(1)
+    return [kl.mean(), 0.5 * np.abs(p - q).sum(1).mean(), q[:, trained].sum(1).mean(), novel(q, trained, near)]
+
+
+def novel(q: ndarray, trained: ndarray, near: ndarray) -> float:
+    """Share of the probability on near inputs that lies on inputs which were not trained on."""
+    mass = (q * near).sum(1)
+    return float(((q * near)[:, ~trained].sum(1) / np.maximum(mass, TINY)).mean())
+
+
+def measure_generator(
+    generator: Generator,
+    site: Site,
+    activations: torch.Tensor,
+    h: float,
+    p: ndarray,
+    truth: Truth,
+    trained: ndarray,
+    number: dict,
+) -> list[float]:
+    """The same for a generator: KL and TV at sampled points, shares from draws."""
+    rng = np.random.default_rng(0)
+    with torch.inference_mode():
+        condition = generator.condition(site, activations, torch.full((len(activations),), h))
+        points = [sample_points(row, POINTS, rng) for row in p]
+        target = np.repeat(np.arange(len(p)), [len(index) for index, _ in points])
+        index = np.concatenate([index for index, _ in points])
+        share = np.concatenate([share for _, share in points])
+        rows = generator.vocabulary.encode([truth.pool.tokens[i] for i in index])
+        log_q = -generator.nats(rows, condition[torch.from_numpy(target)]).double().numpy()
+    ratio = np.log(p[target, index]) - log_q
+    kl = np.bincount(target, share * ratio, len(p))
+    tv = np.bincount(target, share * -np.expm1(np.minimum(0, -ratio)), len(p))
+    drawn, _ = draw_from(generator, condition, DRAWS, torch.Generator().manual_seed(1))
+    at = np.array([number.get(tokens, -1) for tokens in drawn])
+    target = np.repeat(np.arange(len(p)), DRAWS)
+    in_train = np.where(at >= 0, trained[at], False)
+    near = np.where(at >= 0, truth.distances[target, at] <= h, False)
+    fresh = (near & ~in_train).sum() / max(1, near.sum())
+    return [kl.mean(), tv.mean(), in_train.mean(), fresh]
+
+
+def evaluate(
+    generator: Generator | None, store: PartStore, sites: Sequence[Site], bandwidths: Sequence[float], seed: int
+) -> dict[str, dict[float, dict[Site, list[float]]]]:
+    """Measures by method, bandwidth and site."""
+    targets = stand_ins(store, TARGETS, seed + 29)
+    trained = np.zeros(len(store.inputs("pool")), dtype=bool)
+    trained[store.rows] = True
+    number = {tokens: i for i, tokens in enumerate(store.inputs("pool").tokens)}
+    found: dict[str, dict[float, dict[Site, list[float]]]] = {}
+    for site in sites:
+        truth = Truth(store, site, targets)
+        activations = store.activations("pool", site)[targets]
+        for h in bandwidths:
+            p, near = truth.at(h), truth.distances <= h
+            rows = {"exact": measure_table(p, p, trained, near)}
+            if generator is not None:
+                rows["generator"] = measure_generator(generator, site, activations, h, p, truth, trained, number)
+            rows |= {name: measure_table(q, p, trained, near) for name, q in baselines(truth, store.rows, h).items()}
+            for name, row in rows.items():
+                found.setdefault(name, {}).setdefault(h, {})[site] = row
+    return found
+
+
+def report(console: Console, title: str, found: dict[str, dict[float, dict[Site, list[float]]]]) -> None:
+    """One row a method and bandwidth."""
+    table = Table("method", "h", "KL", "(worst)", "TV", "in training", "novel", title=title)
+    for name, by_bandwidth in found.items():
+        for h, by_site in by_bandwidth.items():
+            rows = np.array(list(by_site.values()))
+            kl, tv, inside, fresh = rows.mean(0)
+            table.add_row(
+                name, f"{h:g}", f"{kl:.3f}", f"{rows[:, 0].max():.2f}", f"{tv:.3f}", f"{inside:.3f}", f"{fresh:.3f}"
+            )
+    console.print(table)
+    for name, by_bandwidth in found.items():
+        if name != "exact":
+            for h, by_site in by_bandwidth.items():
+                console.print(f"{name:10} h={h:<5g}", " ".join(f"{row[0]:.2f}" for row in by_site.values()))
+
+
+def trained_on(store: PartStore, config: RunConfig, sites: Sequence[Site], prior: Task) -> tuple[Generator, float]:
+    """A generator trained by the config on the store's part, without checks."""
+    started = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        generator = train(
+            Path(folder), store, sites, config.generator, config.train, config.seed, torch.device("cpu"),
+            silent, None, None, config.sample.bandwidths, prior if config.train.emulate else None,
+        )  # fmt: skip
+    return generator.eval(), time.process_time() - started
+
+
+def main() -> None:
+    folder, *arguments = sys.argv[1:]
+    shares, chosen, settings = [0.2], None, []
+    while arguments:
+        word = arguments.pop(0)
+        if word == "--shares":
+            shares = [float(share) for share in arguments.pop(0).split(",")]
+        elif word == "--sites":
+            chosen = arguments.pop(0).split(",")
+        else:
+            settings.append(word)
+    run = Run.open(folder)
+    config = configured(run.config, settings)
+    sites = [Site.parse(site) for site in chosen or config.generator.sites]
+    console = Console(width=110)
+    for share in shares:
+        rows = drawn_rows(run.store.inputs("pool").probability, share, config.seed)
+        store = PartStore(run.folder / "collect", rows)
+        generator, seconds = trained_on(store, config, sites, run.task)
+        title = f"{share:.0%} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(settings)}"
+        report(console, title, evaluate(generator, store, sites, config.sample.bandwidths, config.seed))
+
+
+if __name__ == "__main__":
+    main()
