@@ -16,7 +16,7 @@ from partial_records import partial
 from inversescope import files, records
 from inversescope.causal.used import used
 from inversescope.sites import Site
-from inversescope.verdicts import NULL_FEATURE, judged, significant
+from inversescope.verdicts import MISSED, NULL_FEATURE, judged, significant
 
 NAMES = ("Mary", "John", "Tom", "Anna", "James", "Sarah", "Paul", "Laura", "Mark", "Alice")
 PLACES = ("store", "park", "school", "station", "garden")
@@ -257,9 +257,12 @@ def _diagnostics(shape: Shape, rng: random.Random) -> list[dict]:
     for site, h in product(shape.generator_sites, shape.bandwidths):
         depth = site.layer / shape.layers
         counts = {"draws": draws, "unverified": rng.randrange(6), "collapsed": _collapsed(shape, site, h)}
+        counts |= {"collapsed_missed": counts["collapsed"], "collapsed_few": 0, "collapsed_far": 0, "source_draws": 0.2}
         counts |= {"distinct": int(draws * 0.9), "distinct_accepted": int(draws * 0.4 * math.exp(-4 * h) * depth)}
         measured = {"acceptance": math.exp(-4 * h) * depth, "novel": 0.93, "ess": shape.samples * 0.5}
         measured |= {
+            "source_weight": 0.3,
+            "others_acceptance": math.exp(-4 * h) * depth / 2,
             "pareto_k": 0.35,
             "unreliable": shape.targets // 3,
             "reference_ess": max(1.0, 4000 * h**2),
@@ -369,6 +372,8 @@ def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict
         **{"method": "generator", "site": str(site), "bandwidth": h, "target": target["row"], "sample": number},
         **{"tokens": other["tokens"], "text": " ".join(mixed), "log_q": -9.5, "log_prior": -13.9, "in_train": False},
         **{"verified": verified, "distance": distance if verified else None, "weight": None, "pareto_k": None},
+        **{"times": 1, "unreliable": target["row"] == 0, "log_normaliser": -13.0, "log_floor": -13.9},
+        **{"left_out": MISSED if target["row"] == 1 else None, "source": changed == 0},
         **{"accepted": verified and distance <= 0.1},
         **{name: value if rng.random() > 0.03 else None for name, value in labels.items()},
     }

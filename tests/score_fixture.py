@@ -15,7 +15,8 @@ from inversescope.progress import silent
 from inversescope.score.score import score
 from inversescope.sites import Site
 from inversescope.stats.intervals import defined
-from inversescope.stats.weights import pareto_smoothed
+from inversescope.stats.weights import effective_sample_size, largest_reliable_shape, pareto_smoothed
+from inversescope.verdicts import TOO_FEW
 
 SITE = Site("resid_post", 0)
 NOISE_FLOOR = 0.005
@@ -29,6 +30,8 @@ class Draws:
 
     `edits` are of the target instead, and of no bandwidth.
     `weights` are 1/n unless given; what never ended has none. The columns that weights are made of say the same.
+    `left_out`: the reason why the target counts in no mean; unless given, by the effective sample size alone.
+    `sources`: number of the first draws that are the target's own source input.
     """
 
     target: int
@@ -39,6 +42,8 @@ class Draws:
     site: Site = SITE
     edits: bool = False
     tokens: Sequence[int] | None = None
+    left_out: str | None = "by size"
+    sources: int = 0
 
     @property
     def method(self) -> str:
@@ -90,7 +95,9 @@ def _rows(draws: Draws) -> list[dict]:
     weights = draws.weights or [1 / sum(ended) if sum(ended) else 0.0] * len(ended)
     conditioned, generated = draws.method != "no condition", draws.method == "generator"
     measured = [good and conditioned for good in ended]
-    shape = defined(pareto_smoothed(np.array(weights) * ended)[1])
+    known = np.array(weights) * ended
+    shape, size = defined(pareto_smoothed(known)[1]), float(effective_sample_size(known))
+    reason = (TOO_FEW if size < min(4, len(known)) else None) if draws.left_out == "by size" else draws.left_out
     return [
         {
             "method": draws.method, "text": label if ended[i] else None,
@@ -103,6 +110,9 @@ def _rows(draws: Draws) -> list[dict]:
             "verified": ended[i],
             "distance": draws.distance if measured[i] else None,
             "weight": weights[i] if measured[i] and generated else None, "pareto_k": shape if generated else None,
+            "unreliable": shape is not None and shape > largest_reliable_shape(len(known)),
+            "times": 1, "log_normaliser": -1.0 if generated else None, "log_floor": -2.0 if generated else None,
+            "left_out": reason if generated else None, "source": i < draws.sources,
             "accepted": measured[i] and draws.distance <= 0.1, "in_train": False,
             "label.f": label if ended[i] else None,
         }

@@ -25,6 +25,7 @@ from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
 from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
+from inversescope.verdicts import MISSED
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 
@@ -45,7 +46,9 @@ def main_without_exit(arguments: list[str]) -> None:
     assert ended.value.code in (0, None)
 
 
-def drawn(labels: Sequence[str | None], weights: Sequence[float] | None = None) -> Inversion:
+def drawn(
+    labels: Sequence[str | None], weights: Sequence[float] | None = None, left_out: str | None = None
+) -> Inversion:
     """Samples whose label is their text."""
     weights = [1 / len(labels)] * len(labels) if weights is None else weights
     samples = tuple(
@@ -53,19 +56,9 @@ def drawn(labels: Sequence[str | None], weights: Sequence[float] | None = None) 
         for i, (label, weight) in enumerate(zip(labels, weights, strict=True))
     )
     return Inversion(
-        "source",
-        (99,),
-        0,
-        "resid_post.0",
-        0.1,
-        {},
-        samples,
-        0.0,
-        float(len(labels)),
-        None,
-        Typical(0.4, 1.4, True),
-        0.0,
-    )
+        "source", (99,), 0, "resid_post.0", 0.1, {}, samples, 0.0, float(len(labels)), None, -1.0, -1.0, "known",
+        left_out, Typical(0.4, 0.4, 1.4, True), 0.0,
+    )  # fmt: skip
 
 
 def hypothesis(labels: Sequence[str | None], value: str = "a", chance: float = 0.25) -> Hypothesis:
@@ -105,9 +98,10 @@ def test_undecided_draws_do_not_count():
 def test_collapsed_weights_say_nothing():
     labels = ["a"] * 20
     weights = [1.0] + [0.0] * 19
-    one = _finding(Fact(hypothesis(labels)), drawn(labels, weights), UNDEFINED, UNDEFINED)
+    one = _finding(Fact(hypothesis(labels)), drawn(labels, weights, MISSED), UNDEFINED, UNDEFINED)
     assert isnan(one.share.value) and isnan(one.corrected.low) and isnan(one.p_value) and isnan(one.bits)
     assert not one.above_chance
+    assert _score(hypothesis(labels), drawn(labels, weights)).share.value == 1
     surest = _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
     assert sorted([one, surest], key=rank) == [surest, one]
 
@@ -115,9 +109,16 @@ def test_collapsed_weights_say_nothing():
 def test_bits_are_the_drop_in_entropy():
     labels = ["a"] * 20
     assert _score(hypothesis(labels, chance=0.5), drawn(labels)).bits == pytest.approx(1.0, abs=1e-5)
-    labels = ["a"] * 3  # an entropy of three draws cannot be estimated
-    few = _score(hypothesis(labels), drawn(labels))
-    assert few.share.value == 1 and isnan(few.bits)
+    one = _score(hypothesis(["a"], chance=0.5), drawn(["a"]))  # at a fine resolution the posterior is one input
+    assert (one.share.value, one.bits) == (1, pytest.approx(1.0, abs=1e-5))
+
+
+def test_an_input_that_was_drawn_many_times_is_one_input():
+    often = ["a"] * 20
+    weights = [1.0] + [0.0] * 19
+    score = _score(hypothesis(often), drawn(often, weights))
+    assert score.p_value == pytest.approx(0.25)
+    assert score.share.low == pytest.approx(stats.beta(1.5, 0.5).ppf(0.025))
 
 
 def test_samples_for_and_against():

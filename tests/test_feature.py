@@ -21,12 +21,11 @@ from inversescope.inverter import Inversion, InvertedSample
 from inversescope.propose import scoring
 from inversescope.propose.split import HeldOut
 from inversescope.score.compare import consistency as of_run
-from inversescope.score.feature import PriorLabels, consistency, score_feature
+from inversescope.score.feature import PriorLabels, consistency, has_enough, score_feature
 from inversescope.score.methods_and_controls import Feature, WeightedInputs
 from inversescope.score.mine import Drawn, Labelled, _confirm, _discovered
 from inversescope.score.one_activation import score_activation
 from inversescope.sites import Site
-from inversescope.stats.weights import effective_sample_size
 
 SITE, VALUES = Site("resid_post", 0), ("a", "b", "c")
 Codes = list[list[int]]
@@ -94,8 +93,7 @@ def test_the_score_is_what_a_loop_over_inputs_gives(data: st.DataObject, targets
         assert found.corrected.value == pytest.approx(1 - (1 - mean(rates)) / room)
     else:
         assert isnan(found.corrected.value)
-    sizes = effective_sample_size(np.array(weights))
-    alone = consistency(np.array(codes), np.array(weights), np.array(own), sizes)
+    alone = consistency(np.array(codes), np.array(weights), np.array(own), has_enough(np.array(weights)))
     assert alone == pytest.approx(found.consistency, nan_ok=True)
 
 
@@ -116,6 +114,16 @@ def test_bits_stand_on_the_decided_inputs_alone():
     found = score_feature(np.array([enough]), np.ones((1, 16)), np.array([0]), prior)
     left = -(7 / 8 * log2(7 / 8) + 1 / 8 * log2(1 / 8)) + 1 / 16 / log(2)  # Miller-Madow for eight, not sixteen
     assert found.bits.value == pytest.approx(1 + 1 / 8 / log(2) - left)
+
+
+def test_a_target_that_is_known_to_count_has_bits_from_one_input():
+    """At a fine resolution the posterior is one input, and its entropy is known: none."""
+    prior, one = PriorLabels.of(np.array([0, 0, 1, 1]), np.full(4, 1 / 4), 2), np.eye(1, 16)
+    codes = np.zeros((1, 16), int)
+    assert isnan(score_feature(codes, one, np.array([0]), prior).fcr.value)
+    found = score_feature(codes, one, np.array([0]), prior, np.array([True]))
+    assert (found.fcr.value, found.bits.value, found.collapsed) == (1, pytest.approx(prior.entropy), 0)
+    assert score_feature(codes, np.ones((1, 16)), np.array([0]), prior, np.array([False])).collapsed == 1
 
 
 TARGETS, N = 12, 16
@@ -162,7 +170,10 @@ def test_the_miner_gives_the_same(inputs: tuple[ndarray, ndarray, ndarray], expe
         [Candidate("f", "f")], [[]], everything[None], places[-len(pool) :], np.full(len(pool), 1 / len(pool)),
         places[codes.size : codes.size + TARGETS], 1,
     )  # fmt: skip
-    drawn, chosen = Drawn(places[: codes.size].reshape(codes.shape), np.ones(codes.shape)), np.ones(TARGETS, dtype=bool)
+    drawn, chosen = (
+        Drawn(places[: codes.size].reshape(codes.shape), np.ones(codes.shape), np.ones(TARGETS, dtype=bool)),
+        np.ones(TARGETS, dtype=bool),
+    )
     assert _discovered(labelled, drawn, chosen)[0] == pytest.approx(expected.corrected)
     row = _confirm(labelled, drawn, 0, chosen, 0, np.random.default_rng(0))
     assert (row["targets"], row["chance"]) == (expected.targets, pytest.approx(expected.mean_chance))
@@ -210,10 +221,12 @@ def test_one_inversion_has_the_share_of_its_target(inputs: tuple[ndarray, ndarra
     prior = PriorLabels.of(pool, np.ones(len(pool)), len(VALUES))
     for target in range(TARGETS):
         samples = tuple(InvertedSample("", (1,), 0.1, 1 / N, False, -1.0, {"f": label(code)}) for code in codes[target])
-        labels, typical = {"f": label(own[target])}, Typical(None, 1.4, True)
-        inversion = Inversion("", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, typical, 0.0)
+        labels, typical = {"f": label(own[target])}, Typical(None, 0.4, 1.4, True)
+        inversion = Inversion(
+            "", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, -1.0, -1.0, "known", None, typical, 0.0
+        )
         share = inversion.shared("f")
         assert (nan if share is None else share) == pytest.approx(expected.consistency[target], nan_ok=True)
         if own[target] >= 0:
-            alone = score_activation(codes[target], np.full(N, 1 / N), int(own[target]), prior)
+            alone = score_activation(codes[target], np.full(N, 1 / N), int(own[target]), prior, True)
             assert alone.share.value == pytest.approx(expected.consistency[target])

@@ -21,7 +21,7 @@ from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights
-from inversescope.verdicts import BELOW_NOISE
+from inversescope.verdicts import BELOW_NOISE, MISSED, why_left_out
 
 SITE, H, N = "resid_post.1", 0.5, 80
 
@@ -63,9 +63,17 @@ def test_every_sample_has_its_distance_weight_and_labels(inverter: Inverter, inv
     assert max(raw) > -np.inf  # some are inputs of the prior, else there is nothing to weigh
     logs = np.array([*raw, *[-np.inf] * (N - len(verified))])
     log_q, tokens = zip(*((sample.log_q, sample.tokens) for sample in inversion.samples), strict=True)
-    weights, shape = importance_weights(logs, np.array(log_q), tokens)
+    weights, shape, log_normaliser = importance_weights(logs, np.array(log_q), tokens)
     assert [sample.weight for sample in verified] == pytest.approx(weights[: len(verified)], abs=1e-4)
     assert inversion.pareto_k == pytest.approx(shape, abs=1e-2)
+    assert inversion.log_normaliser == pytest.approx(log_normaliser, abs=1e-3)
+    assert (inversion.log_floor, inversion.floor) == (task.log_prior(inversion.tokens), "known")
+    distinct = np.exp([log for log, sample in zip(raw, verified, strict=True) if sample.times])
+    spread = distinct.sum() ** 2 / (distinct**2).sum()
+    assert inversion.left_out == why_left_out(
+        inversion.effective_sample_size, spread, log_normaliser, task.log_prior(inversion.tokens),
+        min(sample.distance for sample in verified) <= inversion.typical.near,
+    )  # fmt: skip
     assert inversion.effective_sample_size == pytest.approx(1 / (weights**2).sum(), rel=1e-3)
     assert inversion.acceptance == sum(sample.accepted for sample in verified) / N
     assert (inversion.text, inversion.site, inversion.bandwidth) == (source, SITE, H)
@@ -96,7 +104,7 @@ def test_samples_follow_from_the_seed(inverter: Inverter, inversion: Inversion, 
 def test_a_data_frame_has_a_column_for_each_fact_and_feature(inversion: Inversion):
     frame = inversion.to_dataframe()
     facts = ["text", "tokens", "distance", "weight", "accepted", "log_q"]
-    assert list(frame.columns) == [*facts, *inversion.labels]
+    assert list(frame.columns) == [*facts, "times", *inversion.labels]
     assert len(frame) == N
     row, sample = next((i, sample) for i, sample in enumerate(inversion.samples) if sample.labels["subject"])
     found = [frame[name][row] for name in ("text", "distance", "subject")]
@@ -108,11 +116,17 @@ def made(text: str | None, weight: float | None, label: str | None, name: str = 
 
 
 def by_hand(
-    *samples: InvertedSample, text: str = "one two", dropped: int = 0, name: str = "f", label: str | None = "a"
+    *samples: InvertedSample,
+    text: str = "one two",
+    dropped: int = 0,
+    name: str = "f",
+    label: str | None = "a",
+    left_out: str | None = None,
 ) -> Inversion:
     return Inversion(
-        text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None, Typical(0.4, 1.4, True), 0.001
-    )
+        text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None, -1.0, -1.0, "known", left_out,
+        Typical(0.4, 0.4, 1.4, True), 0.001,
+    )  # fmt: skip
 
 
 def test_what_is_shared_is_the_weight_among_decided_samples():
@@ -120,9 +134,28 @@ def test_what_is_shared_is_the_weight_among_decided_samples():
     assert by_hand(*samples).shared("f") == pytest.approx(0.5 / 0.8)
     assert by_hand(*samples, label=None).shared("f") is None
     heavy = [made("x", 0.9, "a"), *[made("y", 0.02, "b")] * 5]
-    assert by_hand(*heavy).shared("f") is None  # the weights have collapsed
+    assert by_hand(*heavy).shared("f") == pytest.approx(0.9)  # one input, at a fine resolution
+    assert by_hand(*heavy, left_out=MISSED).shared("f") is None
     assert by_hand(made("z", 0.2, None)).shared("f") is None
     assert by_hand(made("z", 0.0, "a")).shared("f") is None
+
+
+def test_the_source_is_counted_apart_and_equal_draws_are_one_row():
+    own = InvertedSample("one two", (0,), 0.0, 0.75, True, -1.0, {"f": "a"}, 6)
+    again = [replace(own, weight=0.0, times=0)] * 5
+    others = [replace(made("x", 0.125, "a"), tokens=(i,), accepted=i == 2) for i in (2, 3)]
+    inversion = by_hand(own, *again, *others)
+    assert inversion.source_share == (pytest.approx(6 / 8), 0.75)
+    assert inversion.others_acceptance == 0.5
+    assert [sample.times for sample in inversion.distinct] == [6, 1, 1]
+    assert by_hand(own).others_acceptance is None
+    screen = Console(width=200, record=True, file=io.StringIO())
+    screen.print(inversion_table(inversion))
+    shown = screen.export_text()
+    assert "75% of the draws" in shown and "75% of the weight" in shown
+    assert shown.count("one two") == 2  # the source, and its draws in one row
+    assert Reader(inversion._repr_html_()).text.count("one two") == 2
+    assert ("no finding" in shown, len(by_hand(own, left_out=MISSED).notes)) == (False, 2)
 
 
 def test_resampling_makes_the_weights_counts():

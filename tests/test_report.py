@@ -150,7 +150,10 @@ def test_carries_the_samples_of_the_records(run: Path, page: Path):
         for j, h in enumerate(data["bandwidths"]):
             for k, target in enumerate(data["targets"]):
                 mine = [s for s in samples if (s["site"], s["bandwidth"], s["target"]) == (site, h, target["row"])]
-                rows = data["samples"][i][j][k]
+                card = data["samples"][i][j][k]
+                rows = card["shown"]
+                assert (card["left_out"], card["unreliable"]) == (mine[0]["left_out"], mine[0]["unreliable"])
+                assert sum(row["n"] for row in rows if row["source"]) == sum(s["source"] for s in mine)
                 assert sum(row["n"] for row in rows) == len(mine) == SMALL.samples
                 assert {"".join(row["text"]) for row in rows} == {sample["text"] for sample in mine}
                 weights = [sample["weight"] for sample in mine if sample["weight"] is not None]

@@ -21,9 +21,10 @@ from inversescope.config import SampleConfig
 from inversescope.generator import Generator, InputPCA, Vocabulary
 from inversescope.progress import silent
 from inversescope.sample import verify
+from inversescope.sample.one_target import Source
 from inversescope.sample.sample import sample
 from inversescope.sites import Site
-from inversescope.stats.weights import importance_weights
+from inversescope.stats.weights import importance_weights, largest_reliable_shape
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
 from inversescope.units import Units
@@ -97,9 +98,19 @@ def write_draws(folder: Path) -> list[Path]:
     return paths
 
 
+def from_pool(store: Store) -> dict[str, np.ndarray]:
+    """The distances that the step `reference` writes."""
+    return {
+        str(site): store.units(site)
+        .distances(store.activations("pool", site), store.activations("target", site))
+        .numpy()
+        for site in SITES
+    }
+
+
 def run(folder: Path, store: Store, subject: Subject) -> list[dict]:
     folder.mkdir(exist_ok=True)
-    path = verify.verify(folder, write_draws(folder.parent), store, ToyTask(), subject, silent)
+    path = verify.verify(folder, write_draws(folder.parent), store, ToyTask(), subject, from_pool(store), silent)
     return pq.read_table(path).to_pylist()
 
 
@@ -142,24 +153,53 @@ def test_weights_are_prior_times_kernel_over_the_chance_of_being_drawn(verified:
         repeats = Counter(tuple(row["tokens"]) for row in group)
         raw = [
             PRIOR.get(tokens, 0) * np.exp(-((row["distance"] / h) ** 2) / 2)
-            / (1 - (1 - np.exp(row["log_q"])) ** SAMPLES) / repeats[tokens]
+            / (1 - (1 - np.exp(row["log_q"])) ** SAMPLES) * (repeats.pop(tokens, 0) > 0)
             for row in group for tokens in [tuple(row["tokens"])]
         ]  # fmt: skip
         assert [row["weight"] for row in group] == pytest.approx(np.array(raw) / sum(raw))
+        floor = PRIOR[INPUTS[5 + group[0]["target"]]]
+        for row in group:
+            assert row["log_normaliser"] == pytest.approx(np.log(sum(raw)))
+            assert row["log_floor"] == pytest.approx(np.log(floor))
+
+
+def test_equal_draws_stand_at_the_first_with_their_number(verified: list[dict]):
+    groups = defaultdict(list)
+    for row in verified:
+        groups[row["method"], row["site"], row["bandwidth"], row["target"]].append(row)
+    for group in groups.values():
+        tokens = [None if row["tokens"] is None else tuple(row["tokens"]) for row in group]
+        counts = Counter(tokens)
+        assert [row["times"] for row in group] == [counts.pop(x, 0) for x in tokens]
+        for row in group:
+            assert row["source"] == (row["tokens"] is not None and tuple(row["tokens"]) == INPUTS[5 + row["target"]])
+    assert any(row["source"] for row in verified) and any(row["times"] > 1 for row in verified)
+
+
+class OneSource(verify._Targets):
+    """Targets of which nothing but the source's term is known."""
+
+    def __init__(self) -> None:
+        pass
+
+    def source(self, site: str, bandwidth: float, target: int) -> Source:
+        return Source((), 0.0, 0.1)
 
 
 def test_the_tail_of_a_targets_weights_is_stored_with_each_of_its_samples():
     rng, n = np.random.default_rng(0), 100
     log_posterior = np.r_[rng.normal(0, 3, n), np.zeros(n)]  # the second target's weights have no tail
     table = pa.table({
-        "log_q": np.full(2 * n, -30.0), "site": ["resid_post.0"] * 2 * n,
+        "method": ["generator"] * 2 * n, "log_q": np.full(2 * n, -30.0), "site": ["resid_post.0"] * 2 * n,
         "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
     })  # fmt: skip
-    weights, shapes = verify._weights(table, [(i,) for i in range(2 * n)], np.zeros(2 * n), log_posterior)
+    inputs = [(i,) for i in range(2 * n)]
+    columns = verify._weight_columns(table, inputs, np.zeros(2 * n), log_posterior, OneSource())
     expected = importance_weights(log_posterior[:n], np.full(n, -30.0), range(n))
-    assert weights[:n].tolist() == expected[0].tolist()
-    assert set(shapes[:n]) == {expected[1]}
-    assert np.isnan(shapes[n:]).all()
+    assert columns["weight"].to_pylist()[:n] == expected.weights.tolist()
+    assert set(columns["pareto_k"].to_pylist()[:n]) == {expected.shape}
+    assert set(columns["pareto_k"].to_pylist()[n:]) == {None}
+    assert columns["unreliable"].to_pylist() == [expected.shape > largest_reliable_shape(n)] * n + [False] * n
 
 
 def test_what_never_ended_is_unverified_and_undefined(verified: list[dict]):
@@ -168,6 +208,7 @@ def test_what_never_ended_is_unverified_and_undefined(verified: list[dict]):
     for row in lost:
         assert not row["verified"] and not row["accepted"] and not row["in_train"]
         assert {row[name] for name in ("text", "log_prior", "distance", "weight", "label.last")} == {None}
+        assert not row["source"]
         assert (row["log_q"] is None) == (row["method"] == "edits")
 
 

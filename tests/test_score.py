@@ -18,6 +18,7 @@ from inversescope.stats.intervals import paired
 from inversescope.stats.resampling import q_values
 from inversescope.stats.weights import pareto_smoothed
 from inversescope.tasks import Tokens
+from inversescope.verdicts import FAR, MISSED
 
 H = 0.1
 POOL = ["a"] * 12 + ["b"] * 4
@@ -125,6 +126,28 @@ def test_the_tables_hold_what_the_json_holds(by_hand: dict, tmp_path: Path):
     histogram = pq.read_table(tmp_path / "score" / "distances.parquet")
     shares = histogram.group_by(["method", "bandwidth"]).aggregate([("share", "sum")]).to_pylist()
     assert [row["share_sum"] for row in shares] == pytest.approx([1, 1])
+
+
+def test_the_source_is_counted_apart_and_targets_stand_with_their_reasons(tmp_path: Path):
+    draws = [
+        Draws(0, H, ["a"] * 8, [0.5, *[0.5 / 7] * 7], sources=2, left_out=None),
+        Draws(1, H, ["a"] * 8, left_out=MISSED, distance=0.5),
+        Draws(2, H, ["b"] * 8, sources=8, left_out=None),
+        Draws(3, H, ["b"] * 8, left_out=FAR),
+    ]
+    write_records(tmp_path, POOL, TARGETS, [*draws, *(Draws(t, None, ["a"]) for t in range(4))], distances())
+    rows = scored(tmp_path)
+    targets = pq.read_table(tmp_path / "score" / "targets.parquet").to_pylist()
+    assert [row["source_draws"] for row in targets] == [0.25, 0, 1, 0]
+    assert [row["source_weight"] for row in targets] == pytest.approx([0.5 + 0.5 / 7, 0, 1, 0])
+    assert [row["others_acceptance"] for row in targets] == [1, 0, None, 1]
+    assert [row["left_out"] for row in targets] == [None, MISSED, None, FAR]
+    (row,) = pq.read_table(tmp_path / "score" / "diagnostics.parquet").to_pylist()
+    assert (row["source_draws"], row["others_acceptance"]) == (10 / 32, 14 / 22)
+    assert row["source_weight"] == pytest.approx((0.5 + 0.5 / 7 + 1) / 2)  # over the targets that count
+    assert [row[f"collapsed{kind}"] for kind in ("", "_missed", "_few", "_far")] == [2, 1, 0, 1]
+    assert (rows["weighted", H]["targets"], rows["weighted", H]["collapsed"]) == (2, 2)
+    assert rows["generator", H]["collapsed"] == 0  # draws as they come have no weights
 
 
 def test_the_tails_of_the_weights_are_told_where_they_are_defined(tmp_path: Path):

@@ -36,7 +36,7 @@ def test_the_kernel_is_gaussian_in_distance_over_bandwidth():
 
 def test_importance_is_prior_times_kernel_over_the_chance_of_being_drawn():
     prior, q, distances = np.array([0.5, 0.25, 0.25]), np.array([0.1, 0.6, 0.3]), np.array([0.1, 0.0, 0.5])
-    weights, _ = importance_weights(log_posterior(distances, 0.25, np.log(prior)), np.log(q), "abc")
+    weights, *_ = importance_weights(log_posterior(distances, 0.25, np.log(prior)), np.log(q), "abc")
     products = prior * np.exp(-((distances / 0.25) ** 2) / 2) / (1 - (1 - q) ** 3)
     assert weights == pytest.approx(products / products.sum())
 
@@ -51,9 +51,9 @@ def test_the_posterior_is_prior_times_kernel_and_sums_to_one():
 
 def test_an_input_that_was_drawn_twice_counts_once():
     q = np.log([0.3, 0.3, 0.2])
-    weights, _ = importance_weights(np.zeros(3), q, "aab")
+    weights, *_ = importance_weights(np.zeros(3), q, "aab")
     once = 1 / (1 - 0.7**3), 1 / (1 - 0.8**3)
-    assert weights == pytest.approx(np.array([once[0] / 2, once[0] / 2, once[1]]) / sum(once))
+    assert weights == pytest.approx(np.array([once[0], 0, once[1]]) / sum(once))
 
 
 def test_what_the_prior_does_not_have_and_what_was_not_verified_weighs_nothing():
@@ -63,7 +63,7 @@ def test_what_the_prior_does_not_have_and_what_was_not_verified_weighs_nothing()
 
 
 def test_inputs_that_are_certain_or_next_to_impossible_to_be_drawn_are_no_problem():
-    assert importance_weights(np.zeros(2), np.zeros(2), "aa")[0].tolist() == [0.5, 0.5]
+    assert importance_weights(np.zeros(2), np.zeros(2), "aa")[0].tolist() == [1, 0]
     never = np.array([-5000.0, -5000.0 - np.log(3)])
     assert importance_weights(np.zeros(2), never, "ab")[0] == pytest.approx([0.25, 0.75])
 
@@ -158,7 +158,7 @@ def test_smoothing_knows_no_scale_and_no_order(seed: int, n: int, shift: float):
     "logs",
     [
         np.zeros(1),
-        np.arange(20.0),  # too few
+        np.arange(10.0),  # too few
         np.zeros(100),
         np.r_[np.zeros(50), np.full(50, -3.0)],  # the largest are alike
         np.r_[np.full(76, -3.0), np.zeros(24)],
@@ -220,7 +220,7 @@ def test_a_wrong_generator_is_corrected_and_counting_each_input_once_comes_neare
     for _ in range(300):
         drawn = rng.choice(12, 60, p=q)
         logs, log_q = np.log(truth)[drawn], np.log(q)[drawn]
-        weights, _ = importance_weights(logs, log_q, drawn.tolist())
+        weights, *_ = importance_weights(logs, log_q, drawn.tolist())
         errors.append(
             [w @ value[drawn] - truth @ value for w in (weights, normalise(logs - log_q), np.full(60, 1 / 60))]
         )
@@ -239,7 +239,7 @@ def test_where_all_inputs_are_found_the_answer_is_exact(site: Site, h: float):
     for target in range(8):
         distances = units.distances(z, z[target : target + 1])[:, 0].double().numpy()[drawn]
         logs = log_posterior(distances, h, np.log(list(PRIOR.values()))[drawn])
-        weights, _ = importance_weights(logs, np.log(q)[drawn], drawn.tolist())
+        weights, *_ = importance_weights(logs, np.log(q)[drawn], drawn.tolist())
         assert np.bincount(drawn, weights) == pytest.approx(posterior(z[target].numpy(), site, h), abs=1e-4)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -19,16 +19,12 @@ from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
 from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.run.run import Run
-from inversescope.sample.one_target import invert
-from inversescope.score.feature import own_share, reliable_shares
+from inversescope.sample.one_target import TYPICAL, Source, invert, log_floor
+from inversescope.score.feature import own_share, shares_of_kept
 from inversescope.sites import Site
 from inversescope.stats.intervals import defined
 from inversescope.stats.labels import encode
-from inversescope.stats.weights import (
-    effective_sample_size,
-    largest_reliable_shape,
-    systematic,
-)
+from inversescope.stats.weights import largest_reliable_shape, systematic
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
@@ -40,9 +36,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InvertedSample:
-    """One input that the generator drew, and what running it through the subject says.
+    """One draw of the generator, and what running it through the subject says.
 
-    `distance` (δ) and `weight` are None where it could not be verified because it never ended; `log_q` is in nats.
+    `distance` (δ) and `weight` are None where it could not be verified because it never ended; `log_q` is in nats. An
+    input that was drawn several times has its whole weight at the first of its draws, where `times` is their number;
+    at the others both are 0.
     """
 
     text: str | None
@@ -52,6 +50,14 @@ class InvertedSample:
     accepted: bool
     log_q: float
     labels: Labels
+    times: int = 1
+
+
+class SourceShare(NamedTuple):
+    """Share of the source input itself: of the draws, and of the weight (None where nothing has weight)."""
+
+    draws: float
+    weight: float | None
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,12 @@ class Inversion:
         labels: the source's own features.
         samples: verified samples by distance, then those that could not be verified.
         acceptance: share of all samples with δ at most 0.1.
-        effective_sample_size: of the importance weights.
+        effective_sample_size: of the importance weights, by distinct inputs.
         pareto_k: shape k̂ of the weights' tail before it was smoothed; None where there is no tail to fit.
+        log_normaliser: ln Ẑ, the estimate of Σ P(x) k(δ/h), in nats; None where nothing has weight.
+        log_floor: ln P(x̂)·k(0), the source's own term of that sum; None where nothing is known of P.
+        floor: origin of P(x̂): `known`, or `typical` of the pool's inputs; None where nothing is known of P.
+        left_out: the reason why the samples give no finding (`verdicts/left_out.py`); None where they do.
         typical: distances that are typical at the bandwidth, to compare those of the samples with.
         noise_floor: δ between two readings of one input at this site; no smaller distance means anything.
     """
@@ -83,6 +93,10 @@ class Inversion:
     acceptance: float
     effective_sample_size: float
     pareto_k: float | None
+    log_normaliser: float | None
+    log_floor: float | None
+    floor: str | None
+    left_out: str | None
     typical: Typical
     noise_floor: float
 
@@ -108,8 +122,44 @@ class Inversion:
 
     @property
     def unreliable(self) -> bool:
-        """True if the weights have a tail too heavy for so few samples: other draws might say something else."""
-        return self.pareto_k is not None and self.pareto_k > largest_reliable_shape(len(self.samples))
+        """True if the weights have a tail too heavy for so few inputs: other draws might give another answer."""
+        inputs = sum(sample.times > 0 for sample in self.samples)
+        return self.pareto_k is not None and self.pareto_k > largest_reliable_shape(inputs)
+
+    @property
+    def source_share(self) -> SourceShare:
+        """Share of the source input itself, of the draws and of the weight."""
+        own = [sample for sample in self.samples if sample.tokens == self.tokens]
+        total = sum(sample.weight or 0.0 for sample in self.samples)
+        weight = sum(sample.weight or 0.0 for sample in own) / total if total > 0 else None
+        return SourceShare(len(own) / len(self.samples), weight)
+
+    @property
+    def others_acceptance(self) -> float | None:
+        """Share of the draws other than the source with δ at most 0.1; None where there are none."""
+        others = [sample.accepted for sample in self.samples if sample.tokens != self.tokens]
+        return sum(others) / len(others) if others else None
+
+    @property
+    def distinct(self) -> tuple[InvertedSample, ...]:
+        """The samples by distance, each input once; those that never ended as one."""
+        return tuple(sample for sample in self.samples if sample.times)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for people: the source's share, and reasons why the samples give no finding or an uncertain one."""
+        share, notes = self.source_share, []
+        weight = "" if share.weight is None else f" and {share.weight:.0%} of the weight"
+        notes.append(f"the source itself is {share.draws:.0%} of the draws{weight}")
+        if self.left_out is not None:
+            notes.append(f"no finding: {self.left_out}")
+        if self.floor == TYPICAL:
+            notes.append("the prior does not have this source: the probability of a typical input stands for its own")
+        if self.floor is None:
+            notes.append("nothing is known of the source's probability: the effective sample size alone decides")
+        if self.unreliable:
+            notes.append("unreliable: the weights have a heavy tail for so few inputs; draw more")
+        return notes
 
     def resample(self, n: int, seed: int = 0) -> tuple[InvertedSample, ...]:
         """`n` samples to be counted alike: each comes up as often as its weight says, rounded up or down.
@@ -131,12 +181,12 @@ class Inversion:
 
     def shared(self, feature: str) -> float | None:
         """The weight, among decided samples, of those with the source's label; None where that is undecided, where no
-        sample is decided, or where the weights have collapsed.
+        sample is decided, or where the samples give no finding (`left_out`).
         """
         own, labels = self.labels[feature], [sample.labels.get(feature) for sample in self.samples]
         values = sorted({label for label in (own, *labels) if label is not None})
         weights = np.array([[sample.weight or 0.0 for sample in self.samples]])
-        shares = reliable_shares(encode(labels, values)[None], weights, len(values))
+        shares = shares_of_kept(encode(labels, values)[None], weights, len(values), np.array([self.left_out is None]))
         return defined(own_share(shares, encode([own], values))[0])
 
     def _repr_html_(self) -> str:
@@ -148,20 +198,21 @@ class Inversion:
                 [
                     wording.number(s.distance),
                     wording.number(s.weight),
+                    s.times,
                     *(["yes" if s.accepted else ""] if self.typical.acceptance_counts else []),
                     f"<bdi>{marked(self.text, s.text)}</bdi>",
                 ]
             )
-            for s in self.samples
+            for s in self.distinct
         ]
-        head = ["δ", "weight", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
+        head = ["δ", "weight", "draws", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
         features = ", ".join(f"{escape(name)} {wording.number(self.shared(name))}" for name in self.labels)
         return (
             f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
-            f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, "
+            f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, {len(self.distinct)} distinct, "
             f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
-            f"Pareto k̂ {wording.number(self.pareto_k)}{' (unreliable)' if self.unreliable else ''}"
-            f"{f'; h is {BELOW_NOISE}' if self.below_noise else ''}<br>"
+            f"Pareto k̂ {wording.number(self.pareto_k)}{f'; h is {BELOW_NOISE}' if self.below_noise else ''}<br>"
+            f"{escape('; '.join(self.notes))}<br>"
             f"weight that shares the source's: {features}</p>"
             f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
@@ -242,14 +293,25 @@ class Inverter:
         target = subject.capture([source], [where]).activations[where]
         rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
         units = self.run.store.units(where)
-        draws = invert(self.generator, subject, task, units, where, target, bandwidth, n, rng)
+        known = typical(self.run.store, where, target, bandwidth)
+        floor, origin = log_floor(task, tuple(source), self.run.store.inputs("pool").tokens)
+        of_source = Source(tuple(source), floor, known.near)
+        draws = invert(self.generator, subject, task, units, where, target, of_source, bandwidth, n, rng)
+        weighed = draws.weighed
         undecided = dict.fromkeys(task.labels(source))
         samples = [
-            InvertedSample(None, None, None, None, False, log_q, undecided)
+            InvertedSample(None, None, None, None, False, log_q, undecided, times)
             if row is None
-            else InvertedSample(subject.show(row), row, distance, weight, distance <= ACCEPTED, log_q, task.labels(row))
-            for row, distance, weight, log_q in zip(
-                draws.tokens, draws.distance.tolist(), draws.weight.tolist(), draws.log_q.tolist(), strict=True
+            else InvertedSample(
+                subject.show(row), row, distance, weight, distance <= ACCEPTED, log_q, task.labels(row), times
+            )
+            for row, distance, weight, times, log_q in zip(
+                draws.tokens,
+                draws.distance.tolist(),
+                weighed.weight.tolist(),
+                weighed.times.tolist(),
+                draws.log_q.tolist(),
+                strict=True,
             )
         ]
         return Inversion(
@@ -261,9 +323,13 @@ class Inverter:
             task.labels(source),
             tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
             sum(sample.accepted for sample in samples) / n,
-            float(effective_sample_size(draws.weight)),
-            defined(draws.pareto_k),
-            typical(self.run.store, where, target, bandwidth),
+            weighed.size,
+            defined(weighed.pareto_k),
+            weighed.log_normaliser if np.isfinite(weighed.log_normaliser) else None,
+            defined(floor),
+            origin,
+            weighed.left_out,
+            known,
             self.run.store.noise_floor(where),
         )
 

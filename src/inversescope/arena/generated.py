@@ -17,6 +17,7 @@ from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
 from inversescope.calibrate.calibrate import check
+from inversescope.collect.reference import read_distances
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
 from inversescope.progress import Progress
@@ -88,7 +89,12 @@ class Generated:
             files.write_table(folder / DRAWN, _drawn(study, config, generator, self.bandwidths))
             run = study.run
             note = "distinct samples verified"
-            verify(folder, [folder / DRAWN], run.store, run.task, run.subject, lambda a, b, _="": progress(a, b, note))
+            from_pool = read_distances(run.folder)
+
+            def verified(done: int, total: int, _: str = "") -> None:
+                progress(done, total, note)
+
+            verify(folder, [folder / DRAWN], run.store, run.task, run.subject, from_pool, verified)
         return pq.read_table(folder / SAMPLES)
 
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 from inversescope.arena.cost import Cost
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
-from inversescope.score.feature import reliable_shares
+from inversescope.score.feature import shares_of_kept
 from inversescope.score.methods_and_controls import Feature, WeightedInputs
 from inversescope.sites import Site
 
@@ -80,9 +80,9 @@ class Method(Protocol):
 
 
 def counted(inputs: WeightedInputs, features: Sequence[Feature]) -> Iterator[Answer]:
-    """Weighted inputs as answers: the share of each label among those of a target; NaN where weights collapsed."""
+    """Weighted inputs as answers: the share of each label among those of a target; NaN where a target is left out."""
     for feature in features:
-        shares = reliable_shares(inputs.labels[feature.name], inputs.weights, len(feature.values), inputs.sizes)
+        shares = shares_of_kept(inputs.labels[feature.name], inputs.weights, len(feature.values), inputs.counting)
         yield Answer(feature, inputs.site, inputs.bandwidth, shares, inputs.sizes)
 
 

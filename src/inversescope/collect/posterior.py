@@ -26,11 +26,13 @@ class Typical:
 
     Attributes:
         reference: None where the pool is too small for a reference.
+        near: the same over the pool, however small: a draw as near as this is near.
         prior: the same for any input.
         acceptance_counts: acceptance has a meaning (`verdicts.acceptance_counts`).
     """
 
     reference: float | None
+    near: float
     prior: float
     acceptance_counts: bool
 
@@ -41,8 +43,10 @@ def typical(store: Store, site: Site, target: Float[Tensor, "1 d"], bandwidth: f
     pool = store.inputs("pool")
     shares = posterior(store, from_target[None], bandwidth)[0]
     trusted = pool.exact or bool(weights.effective_sample_size(shares) >= TRUSTED)
+    near = float(weights.weighted_medians(from_target[None], shares[None])[0])
     return Typical(
-        weights.weighted_median(from_target, shares) if trusted else None,
+        near if trusted else None,
+        near,
         weights.weighted_median(from_target, pool.probability),
         acceptance_counts(bandwidth, float(shares[from_target <= ACCEPTED].sum()), trusted, store.noise_floor(site)),
     )

@@ -9,6 +9,9 @@ from math import exp
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from numpy import ndarray
+from safetensors.numpy import load_file
 
 from inversescope import files, records
 from inversescope.collect.store import OpenRun, Store
@@ -61,6 +64,11 @@ def _known(store: Store, task: Task) -> list[dict]:
                     return []
                 rows.append({"split": split, "row": row, "probability": exp(log_prior)})
     return rows
+
+
+def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:
+    """δ from every input of the pool to every target, by site, as the step wrote them."""
+    return load_file(run / "reference" / DISTANCES)
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:

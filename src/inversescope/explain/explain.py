@@ -168,7 +168,8 @@ def _score(hypothesis: Hypothesis, inversion: Inversion) -> ActivationScore:
     shares = np.array([hypothesis.shares.get(value, 0.0) for value in values])
     weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
     prior = PriorLabels(shares, float(hypothesis.decided))
-    return score_activation(encode(labels, values), weights, values.index(hypothesis.value), prior)
+    kept = inversion.left_out is None
+    return score_activation(encode(labels, values), weights, values.index(hypothesis.value), prior, kept)
 
 
 def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]:

@@ -93,7 +93,16 @@ class Explanation:
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""
-        return _plain(asdict(self))
+        record = _plain(asdict(self))
+        for explained, of_site in zip(self.sites, record["sites"], strict=True):
+            inversion = explained.inversion
+            of_site["inversion"] |= {
+                "distinct": len(inversion.distinct),
+                "source_share": inversion.source_share._asdict(),
+                "others_acceptance": inversion.others_acceptance,
+                "notes": inversion.notes,
+            }
+        return record
 
 
 def _plain(value: Any) -> Any:

@@ -22,22 +22,24 @@ from inversescope import files
 from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.errors import UserError
 from inversescope.sites import Site
-from inversescope.stats.weights import effective_sample_size, systematic
+from inversescope.stats.weights import systematic
 from inversescope.streams import Stream
-from inversescope.verdicts import COLLAPSED
 
 SHOWN = 6  # targets shown at most; at most half of those that have samples
-_SAMPLES = ("method", "site", "bandwidth", "target", "text", "verified", "weight")
+_SAMPLES = ("method", "site", "bandwidth", "target", "text", "verified", "weight", "left_out")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A target: its source input, and the verified samples that explain it, with weights of sum one."""
+    """A target: its source input, and the verified samples that explain it, with weights of sum one; `kept`: their
+    weights have not collapsed.
+    """
 
     target: int
     source: str
     texts: list[str]
     weights: Float[ndarray, " n"]
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Split:
-    """Targets of a site and bandwidth. `collapsed` targets have too few samples with weight, and are in no list."""
+    """Targets of a site and bandwidth. `collapsed` targets are left out, because their weights have collapsed."""
 
     site: str
     bandwidth: float
@@ -164,15 +166,15 @@ def _cases(samples: pa.Table, site: str, bandwidth: float | None, sources: list[
 def _case(target: int, rows: list[dict[str, Any]], sources: list[str]) -> Case:
     weights = np.array([row["weight"] or 0.0 for row in rows])
     total = weights.sum()
-    return Case(target, sources[target], [row["text"] for row in rows], weights / total if total > 0 else weights)
+    kept = rows[0]["left_out"] is None
+    return Case(target, sources[target], [row["text"] for row in rows], weights / total if total > 0 else weights, kept)
 
 
 def _at(cases: dict[float, list[Case]], bandwidth: float | None, targets: int) -> tuple[float, list[Case]]:
-    """The bandwidth, and its targets whose weights have not collapsed."""
+    """The bandwidth, and its targets that are not left out."""
 
     def usable(h: float) -> list[Case]:
-        sizes = [(case, effective_sample_size(case.weights)) for case in cases[h]]
-        return [case for case, size in sizes if size >= min(COLLAPSED, len(case.texts))]
+        return [case for case in cases[h] if case.kept]
 
     if bandwidth is None:
         enough = [h for h in sorted(cases) if 2 * len(usable(h)) >= targets]

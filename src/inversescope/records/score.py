@@ -21,7 +21,7 @@ RESULTS = table(
     ),
     column("bandwidth", "float64?", "h; null for `nearest` and `no condition`"),
     column("targets", "int64", "targets used"),
-    column("collapsed", "int64", "targets left out because their weights collapsed"),
+    column("collapsed", "int64", "targets left out because their weights collapsed, see `targets.parquet`"),
     column("samples", "int64", "samples used"),
     column("undecided", "int64", "samples whose label is undecided"),
     column("unverified", "int64", "samples that could not be run back"),
@@ -30,8 +30,8 @@ RESULTS = table(
     estimate("corrected", "corrected score: (fcr − chance) / (1 − chance)"),
     estimate(
         "bits",
-        "drop in the feature's entropy, bits, over the targets whose decided inputs have an effective sample size of "
-        "at least 4; null where no target has",
+        "drop in the feature's entropy, bits; of draws with equal weights, over the targets with at least 4 decided; "
+        "null where no target has",
     ),
     column(
         "p_value",
@@ -40,7 +40,7 @@ RESULTS = table(
         "[the method](statistics.md#how-sure-a-score-is). Only for `generator`, `weighted` and `reference`",
     ),
     column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
-    column("ess", "float64?", "effective sample size, median over targets"),
+    column("ess", "float64?", "effective sample size, by distinct inputs, median over targets"),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
     column(
         "below_noise",
@@ -70,16 +70,24 @@ DIAGNOSTICS = table(
     column("draws", "int64", "samples drawn"),
     column("unverified", "int64", "of these, not verified"),
     column("acceptance", "float64?", "share of draws with δ at most 0.1"),
+    column("source_draws", "float64", "share of the draws that are the target's own source input"),
+    column("source_weight", "float64?", "weight of the source input, mean over the targets that count"),
+    column("others_acceptance", "float64?", "share of the other draws with δ at most 0.1"),
     column("distinct", "int64", "distinct draws"),
-    column("distinct_accepted", "int64", "distinct accepted inputs"),
+    column("distinct_accepted", "int64", "distinct accepted inputs other than the source"),
     column("novel", "float64?", "share of verified draws that are not in the training set"),
-    column("ess", "float64?", "effective sample size of the importance weights, median over targets"),
-    column("collapsed", "int64", "targets whose weights collapsed"),
+    column(
+        "ess", "float64?", "effective sample size of the importance weights, by distinct inputs, median over targets"
+    ),
+    column("collapsed", "int64", "targets left out because their weights collapsed"),
+    column("collapsed_missed", "int64", "of these, targets whose draws missed the mass"),
+    column("collapsed_few", "int64", "of these, targets whose weights rest on too few inputs"),
+    column("collapsed_far", "int64", "of these, targets without a near draw"),
     column("pareto_k", "float64?", "shape k̂ of the weights' tail, median over targets where it is defined"),
     column(
         "unreliable",
         "int64?",
-        "targets whose k̂ is above min(1 − 1/log10(n), 0.7) for n draws; null where no target has a k̂",
+        "targets whose k̂ is above min(1 − 1/log10(n), 0.7) for n distinct inputs; null where no target has a k̂",
     ),
     column("reference_ess", "float64?", "effective sample size of the reference, median over targets"),
     column("median_distance", "float64?", "median δ of the generator's draws"),
@@ -100,6 +108,24 @@ DIAGNOSTICS = table(
     column("below_noise", "bool", "h is below it"),
     column("edits_acceptance", "float64?", "share of the edits with δ at most 0.1; the same at every bandwidth"),
     column("edits_median_distance", "float64?", "median δ of the edits"),
+)
+TARGETS = table(
+    "score/targets.parquet",
+    "One row a site, bandwidth and target, for the sites that the generator was trained on. See "
+    "[the method](statistics.md#targets-that-are-left-out).",
+    column("site", "string", "the site"),
+    column("bandwidth", "float64", "h"),
+    column("target", "int32", "row in the split `target`"),
+    column("draws, distinct", "int32", "its draws, and the distinct inputs among them"),
+    column("source_draws", "float64", "share of the draws that are its own source input"),
+    column("source_weight", "float64?", "weight of the source input; null where nothing has weight"),
+    column("others_acceptance", "float64?", "share of the other draws with δ at most 0.1; null where there are none"),
+    column("nearest", "float64?", "δ of the nearest draw; null where none was verified"),
+    column("ess", "float64", "effective sample size of its weights, by distinct inputs"),
+    column("pareto_k", "float64?", "shape k̂ of their tail; null where there is no tail to fit"),
+    column("unreliable", "bool", "k̂ is too large for so many distinct inputs"),
+    column("log_normaliser, log_floor", "float64?", "as in `verify/samples.parquet`"),
+    column("left_out", "string?", "as in `verify/samples.parquet`"),
 )
 DISTANCES = table(
     "score/distances.parquet",
@@ -165,7 +191,7 @@ WORST_TARGETS = table(
         "float64?",
         "share of the verified draws that are training inputs; null where the pool is the whole prior",
     ),
-    column("ess", "float64", "effective sample size of its weights"),
+    column("ess", "float64", "effective sample size of its weights, by distinct inputs"),
     column("pareto_k", "float64?", "shape k̂ of their tail; null where there is no tail to fit"),
     column(
         "reasons",
@@ -234,4 +260,4 @@ SEARCH = document(
 )
 
 MINE = Room("mine", "", (HYPOTHESES, SEARCH))
-SCORE = Room("score", "", (RESULTS, DIAGNOSTICS, DISTANCES, QUALITY, BY_DISTANCE, WORST_TARGETS, SUMMARY))
+SCORE = Room("score", "", (RESULTS, DIAGNOSTICS, TARGETS, DISTANCES, QUALITY, BY_DISTANCE, WORST_TARGETS, SUMMARY))

@@ -26,17 +26,40 @@ SAMPLES = table(
     column(
         "weight",
         "float64?",
-        "only for `generator`: importance weight, Pareto-smoothed, an input's weight shared evenly by its draws; the "
-        "weights of one target, site and bandwidth sum to 1. The weight before smoothing follows from the other "
-        "columns, see [the method](statistics.md#from-draws-to-evidence)",
+        "only for `generator`: importance weight, Pareto-smoothed; an input that was drawn several times has its whole "
+        "weight at its first draw and 0 at the others; the weights of one target, site and bandwidth sum to 1. The "
+        "weight before smoothing follows from the other columns, see "
+        "[the method](statistics.md#from-draws-to-evidence)",
     ),
+    column("times", "int32", "number of equal draws of one target, at the first of them; 0 at the others"),
     column(
         "pareto_k",
         "float64?",
-        "only for `generator`: shape k̂ of the tail of those weights before smoothing, the same for all samples of one "
-        "target, site and bandwidth; null where there is no tail to fit",
+        "only for `generator`: shape k̂ of the tail of those weights before smoothing, by distinct inputs; the same for "
+        "all samples of one target, site and bandwidth; null where there is no tail to fit",
+    ),
+    column("unreliable", "bool", "k̂ is above min(1 − 1/log10(n), 0.7) for n distinct inputs"),
+    column(
+        "log_normaliser",
+        "float64?",
+        "only for `generator`: ln Ẑ, the estimate of Σ P(x) k(δ/h) from the target's distinct inputs, in nats; null "
+        "where nothing has weight",
+    ),
+    column(
+        "log_floor",
+        "float64?",
+        "only for `generator`: ln P(x̂)·k(0), the source's own term of that sum, in nats; null where nothing is known "
+        "of P",
+    ),
+    column(
+        "left_out",
+        "string?",
+        "only for `generator`: why the target counts in no mean at this site and bandwidth: `no draw has weight`, "
+        "`the draws missed the mass`, `the weights rest on too few inputs`, or `no draw is near`; see "
+        "[the method](statistics.md#targets-that-are-left-out)",
     ),
     column("accepted", "bool", "δ at most 0.1"),
+    column("source", "bool", "the draw is the target's own source input"),
     column("in_train", "bool", "whether the generator saw this very input in training"),
     labels=True,
 )

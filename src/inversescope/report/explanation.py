@@ -46,6 +46,7 @@ def render(record: Row) -> str:
         series=series,
         places=places,
         table=_table(record["sites"]),
+        collapsed=sum(site["inversion"]["left_out"] is not None for site in record["sites"]),
         shown=SHOWN,
         shade=shade,
         limits={"accepted": ACCEPTED, "significant": SIGNIFICANT, "used": USED},

@@ -16,6 +16,7 @@ from inversescope.verdicts.wording import pieces
 
 TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included
 SITES = 12  # shown in the sections with one site at a time, evenly over depth
+_NO_MARKS = {"left_out": None, "unreliable": False}  # of a target without samples
 UNENDED = "(never ended)"  # stands for the text of a sample that the generator did not finish
 BUDGET = 2_000_000  # characters of sample text that the page carries
 
@@ -74,7 +75,8 @@ def _mean_distances(samples: pa.Table) -> dict[int, float]:
 
 
 def cards(records: Records, targets: list[dict[str, Any]], sites: list[str]) -> tuple[list[Any], int]:
-    """The samples shown, as nested lists [site][bandwidth][target] of groups of equal samples, nearest first.
+    """The samples shown, as nested lists [site][bandwidth][target]: groups of equal samples, nearest first (`shown`),
+    why the target counts in no mean there (`left_out`), and if its k̂ is too large (`unreliable`).
 
     Also gives back how many draws of each target are shown: the first so many, as many as keep to `BUDGET`.
     """
@@ -87,8 +89,10 @@ def cards(records: Records, targets: list[dict[str, Any]], sites: list[str]) -> 
         kept.setdefault((sample["site"], sample["bandwidth"], sample["target"]), []).append(sample)
     features, bandwidths = records.features, records.bandwidths
 
-    def shown(site: str, bandwidth: float, target: dict[str, Any]) -> list[dict[str, Any]]:
-        return _group(kept.get((site, bandwidth, target["row"]), []), target["text"], features)
+    def shown(site: str, bandwidth: float, target: dict[str, Any]) -> dict[str, Any]:
+        samples = kept.get((site, bandwidth, target["row"]), [])
+        marks = {"left_out": samples[0]["left_out"], "unreliable": samples[0]["unreliable"]} if samples else _NO_MARKS
+        return {"shown": _group(samples, target["text"], features), **marks}
 
     return [[[shown(site, h, target) for target in targets] for h in bandwidths] for site in sites], limit
 
@@ -106,7 +110,8 @@ def _group(samples: list[Row], source: str, features: list[str]) -> list[dict[st
         text = UNENDED if sample["text"] is None else sample["text"]
         group = groups.setdefault((text, state), {
             "n": 0, "distance": sample["distance"], "weight": None, "state": state,
-            "text": _pieces(source, text), "labels": _labels(sample, features)})  # fmt: skip
+            "text": _pieces(source, text), "labels": _labels(sample, features),
+            "source": sample["source"]})  # fmt: skip
         group["n"] += 1
         if sample["weight"] is not None:
             group["weight"] = (group["weight"] or 0.0) + sample["weight"]

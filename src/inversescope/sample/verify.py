@@ -7,8 +7,10 @@ collected is not run again: its activations are in the store.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +22,13 @@ from torch import Tensor
 
 from inversescope import files, records
 from inversescope.collect.inputs import SPLITS
+from inversescope.collect.posterior import posterior
+from inversescope.collect.reference import read_distances
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
-from inversescope.sample.one_target import log_prior, weigh
+from inversescope.sample.one_target import Source, log_floor, log_prior, weigh
 from inversescope.sites import Site
+from inversescope.stats.weights import repeats, weighted_medians
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
 from inversescope.verdicts import ACCEPTED
@@ -38,12 +43,16 @@ def verify(
     store: Store,
     task: Task,
     subject: Subject,
+    from_pool: Mapping[str, Float[ndarray, "pool targets"]],
     progress: Progress,
 ) -> Path:
-    """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`."""
+    """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`.
+
+    `from_pool`: δ from every input of the pool to every target, by site, as the step `reference` wrote them.
+    """
     table = _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
     distances = _distances(folder, table, store, subject, progress)
-    verified = _describe(table, distances, store, task, subject)
+    verified = _describe(table, distances, store, task, subject, from_pool)
     path = folder / "samples.parquet"
     files.write_table(path, verified)
     return path
@@ -116,22 +125,21 @@ def _behind(progress: Progress, start: int, total: int) -> Progress:
     return lambda done, _, note="": progress(start + done, total, NOTE)
 
 
-def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, task: Task, subject: Subject) -> pa.Table:
+def _describe(
+    table: pa.Table,
+    distances: Float[ndarray, " n"],
+    store: Store,
+    task: Task,
+    subject: Subject,
+    from_pool: Mapping[str, Float[ndarray, "pool targets"]],
+) -> pa.Table:
     """The table with what is known of each sample now; columns as `records.verify.SAMPLES` lists them."""
     tokens: list[Tokens | None] = [None if row is None else tuple(row) for row in table["tokens"].to_pylist()]
     distinct = {row for row in tokens if row is not None}
     text = {row: subject.show(row) for row in distinct}
     labels = {row: task.labels(row) for row in distinct}
-    train = set(store.inputs("train").tokens)
+    train, sources = set(store.inputs("train").tokens), store.inputs("target").tokens
     prior = log_prior(task, tokens)
-    generated = table["method"].to_numpy() == "generator"  # the others have no target, or no q that is known
-    weights, shapes = np.full((2, len(table)), np.nan)
-    weights[generated], shapes[generated] = _weights(
-        table.filter(pc.field("method") == "generator"),
-        [row for row, is_generated in zip(tokens, generated, strict=True) if is_generated],
-        distances[generated],
-        prior[generated],
-    )
     accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
     columns = {
         **{name: table[name] for name in ("method", "site", "bandwidth", "target", "sample", "tokens")},
@@ -140,9 +148,9 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
         "log_prior": pa.array(prior, mask=np.array([row is None for row in tokens])),
         "verified": pa.array([row is not None for row in tokens]),
         "distance": pa.array(distances, mask=np.isnan(distances)),
-        "weight": pa.array(weights, mask=np.isnan(distances) | ~generated),
-        "pareto_k": pa.array(shapes, mask=np.isnan(shapes)),
+        **_weight_columns(table, tokens, distances, prior, _Targets(store, task, from_pool)),
         "accepted": pa.array(accepted),
+        "source": pa.array([row == sources[at] for row, at in zip(tokens, table["target"].to_pylist(), strict=True)]),
         "in_train": pa.array([row in train for row in tokens]),
     }
     for feature in task.features:
@@ -151,25 +159,77 @@ def _describe(table: pa.Table, distances: Float[ndarray, " n"], store: Store, ta
     return records.verify.SAMPLES.of_columns(columns)
 
 
-def _weights(
+class _Targets:
+    """The targets as sources of the draws: their terms of the normaliser, and what is near to them."""
+
+    def __init__(self, store: Store, task: Task, from_pool: Mapping[str, Float[ndarray, "pool targets"]]):
+        self._store, self._from_pool, self.tokens = store, from_pool, store.inputs("target").tokens
+        pool = store.inputs("pool").tokens
+        self._floors = [log_floor(task, x, pool)[0] for x in self.tokens]
+
+    @lru_cache(maxsize=4)  # noqa: B019 - the targets of a site and bandwidth follow each other
+    def _near(self, site: str, bandwidth: float) -> Float[ndarray, " targets"]:
+        """The distance that the reference holds typical, for each target."""
+        by_target = self._from_pool[site].T.astype(float)
+        return weighted_medians(by_target, posterior(self._store, by_target, bandwidth))
+
+    def source(self, site: str, bandwidth: float, target: int) -> Source:
+        """A target at a site and bandwidth."""
+        return Source(self.tokens[target], self._floors[target], float(self._near(site, bandwidth)[target]))
+
+
+def _weight_columns(
     table: pa.Table,
     tokens: Sequence[Tokens | None],
     distances: Float[ndarray, " n"],
     prior: Float[ndarray, " n"],
-) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
-    """Weights that sum to one over the samples of a target at a site and bandwidth, 0 where nothing was measured; and
-    the shape k̂ of the tail of those weights, the same for all samples of the target.
+    targets: _Targets,
+) -> dict[str, Any]:
+    """Weights and their diagnostics, of the generator's draws alone: the others have no target, or no q that is known;
+    and how often each input was drawn, of all.
     """
-    log_q, bandwidth = table["log_q"].to_numpy(), table["bandwidth"].to_numpy()
-    site = table["site"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    keys = np.stack([site, *(table[name].to_numpy(zero_copy_only=False) for name in ("bandwidth", "target"))], axis=1)
-    ends = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])  # samples of a target stand together
-    groups = (slice(start, end) for start, end in itertools.pairwise(ends.tolist()))
-    parts = [weigh(tokens[g], distances[g], float(bandwidth[g.start]), prior[g], log_q[g]) for g in groups]
-    return np.concatenate([weights for weights, _ in parts]), np.repeat([shape for _, shape in parts], np.diff(ends))
+    n = len(table)
+    weight, shape, normaliser, floor = np.full((4, n), np.nan)
+    times = np.zeros(n, dtype=int)
+    unreliable, left_out = np.zeros(n, dtype=bool), np.full(n, None, dtype=object)
+    log_q = table["log_q"].to_numpy(zero_copy_only=False).astype(float)
+    generated = table["method"].to_numpy(zero_copy_only=False) == "generator"
+    for rows, site, bandwidth, target in _groups(table):
+        if not generated[rows.start]:
+            times[rows] = repeats(tokens[rows])
+            continue
+        source = targets.source(site, bandwidth, target)
+        found = weigh(tokens[rows], distances[rows], bandwidth, prior[rows], log_q[rows], source.log_floor, source.near)
+        weight[rows], times[rows], shape[rows], floor[rows] = (
+            found.weight,
+            found.times,
+            found.pareto_k,
+            source.log_floor,
+        )
+        normaliser[rows], unreliable[rows], left_out[rows] = found.log_normaliser, found.unreliable, found.left_out
+    return {
+        "weight": pa.array(weight, mask=np.isnan(distances) | ~generated),
+        "times": pa.array(times, pa.int32()),
+        "pareto_k": pa.array(shape, mask=np.isnan(shape)),
+        "unreliable": pa.array(unreliable),
+        "log_normaliser": pa.array(normaliser, mask=~np.isfinite(normaliser)),
+        "log_floor": pa.array(floor, mask=np.isnan(floor)),
+        "left_out": pa.array(left_out.tolist(), pa.string()),
+    }
+
+
+def _groups(table: pa.Table) -> Iterator[tuple[slice, str, float, int]]:
+    """The samples of one target by one method at a site and bandwidth, which stand together."""
+    names = ("method", "site", "bandwidth", "target")
+    codes = [table[name].combine_chunks().dictionary_encode() for name in names]
+    keys = np.stack([code.indices.fill_null(-1).to_numpy(zero_copy_only=False) for code in codes], axis=1)
+    ends = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(1), True])
+    for start, end in itertools.pairwise(ends.tolist()):
+        _, site, bandwidth, target = (code[start].as_py() for code in codes)
+        yield slice(start, end), site, bandwidth, target
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `verify`."""
     drawn = sorted((run.folder / "sample").glob("part-*.parquet"))
-    verify(folder, drawn, run.store, run.task, run.subject, progress)
+    verify(folder, drawn, run.store, run.task, run.subject, read_distances(run.folder), progress)

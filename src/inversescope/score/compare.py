@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.score.feature import own_share, reliable_shares
+from inversescope.score.feature import has_enough, own_share, shares_of_kept
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
@@ -92,7 +92,15 @@ def _of(samples: pa.Table, targets: pa.ChunkedArray, method: str, feature: str) 
     """Consistency of each target; the samples are sorted by target, the same number of each."""
     labels, own = samples[f"label.{feature}"].to_pylist(), targets.to_pylist()
     values = sorted({*own, *labels} - {None})
-    weights = samples["weight" if method == "weighted" else "verified"].to_numpy(zero_copy_only=False).astype(float)
-    weights = np.nan_to_num(weights).reshape(len(targets), -1)
-    shares = reliable_shares(encode(labels, values).reshape(weights.shape), weights, len(values))
+
+    def column(name: str) -> ndarray:
+        return samples[name].to_numpy(zero_copy_only=False).reshape(len(targets), -1)
+
+    if method == "weighted":
+        weights = np.nan_to_num(column("weight").astype(float))
+        kept = np.array([[reason is None for reason in row] for row in column("left_out")])[:, 0]
+    else:
+        weights = column("verified").astype(float)
+        kept = has_enough(weights)
+    shares = shares_of_kept(encode(labels, values).reshape(weights.shape), weights, len(values), kept)
     return Consistency(own_share(shares, encode(own, values)), effective_sample_size(weights))

@@ -5,7 +5,7 @@ Dimensions: `pool` inputs, `targets`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,29 @@ from numpy import ndarray
 
 from inversescope.score.pool import SitePool
 from inversescope.sites import Site
-from inversescope.stats.weights import (
-    effective_sample_size,
-    largest_reliable_shape,
-    weighted_median,
-)
-from inversescope.verdicts import ACCEPTED, COLLAPSED, TRUSTED, acceptance_counts, reasons
+from inversescope.stats.weights import effective_sample_size, weighted_median
+from inversescope.verdicts import ACCEPTED, FAR, MISSED, TOO_FEW, TRUSTED, acceptance_counts, reasons
 
 BINS = 48  # of the histograms, from 0 to the largest distance
 WORST = 3  # targets of a site
 
 
 def diagnostics(
-    site: Site, table: pa.Table, edits: pa.Table, pool: SitePool, noise_floor: float
+    site: Site,
+    table: pa.Table,
+    edits: pa.Table,
+    pool: SitePool,
+    by_target: Sequence[Mapping[str, Any]],
+    noise_floor: float,
 ) -> Iterator[dict[str, Any]]:
     """One row for each bandwidth at which the site was sampled.
 
     Args:
+        site: the site.
+        table: its samples.
         edits: those of the targets' source inputs.
+        pool: the pool beside the targets.
+        by_target: rows of `of_targets`.
         noise_floor: δ between two readings of one input.
     """
     edited = edits.filter(edits["verified"])
@@ -41,14 +46,13 @@ def diagnostics(
         draws = table.filter(pc.field("bandwidth") == h)
         verified = draws.filter(draws["verified"])
         accepted = draws.filter(draws["accepted"])
-        targets = len(draws["target"].unique())
-        weights = np.nan_to_num(draws["weight"].to_numpy(zero_copy_only=False)).reshape(targets, -1)
-        sizes = effective_sample_size(weights)
+        targets = [row for row in by_target if row["bandwidth"] == h]
         reference = pool.posterior[h]
         pool_size = float(np.median(effective_sample_size(reference)))
         trusted = pool.exact or pool_size >= TRUSTED
         near = float((reference * (pool.reference <= ACCEPTED)).sum(1).mean())
         copied = verified["in_train"].to_numpy()
+        reasons_found = [row["left_out"] for row in targets]
         yield {
             "site": str(site),
             "point": site.series,
@@ -58,12 +62,14 @@ def diagnostics(
             "draws": len(draws),
             "unverified": len(draws) - len(verified),
             "acceptance": len(accepted) / len(draws),
+            **_others(draws, accepted, targets),
             "distinct": _distinct(verified),
-            "distinct_accepted": _distinct(accepted),
+            "distinct_accepted": _distinct(accepted.filter(pc.invert(accepted["source"]))),
             "novel": None if not len(copied) else float((~copied).mean()),
-            "ess": float(np.median(sizes)),
-            "collapsed": int((sizes < COLLAPSED).sum()),
-            **_tails(draws, targets),
+            "ess": float(np.median([row["ess"] for row in targets])),
+            "collapsed": sum(reason is not None for reason in reasons_found),
+            **{f"collapsed_{name}": reasons_found.count(reason) for name, reason in _KINDS.items()},
+            **_tails(targets),
             "reference_ess": pool_size,
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
             "prior_median_distance": float(np.median(pool.distances)),
@@ -75,6 +81,50 @@ def diagnostics(
             "edits_acceptance": float(edits["accepted"].to_numpy().mean()),
             "edits_median_distance": None if not len(edited) else float(np.median(edited["distance"].to_numpy())),
         }
+
+
+def of_targets(site: Site, table: pa.Table) -> Iterator[dict[str, Any]]:
+    """One row for each bandwidth and target at which the site was sampled."""
+    for h in sorted(table["bandwidth"].unique().to_pylist()):
+        draws = table.filter(pc.field("bandwidth") == h)
+        targets = len(draws["target"].unique())
+        n = len(draws) // targets  # samples of a target stand together, as many of each
+        for target in range(targets):
+            yield {"site": str(site), "bandwidth": h, "target": target, **_of_target(draws.slice(target * n, n))}
+
+
+def _of_target(draws: pa.Table) -> dict[str, Any]:
+    """The draws of one target: the source's share of them, the others' acceptance, and what became of the weights."""
+    verified = draws.filter(draws["verified"])
+    weights = np.nan_to_num(draws["weight"].to_numpy(zero_copy_only=False).astype(float))
+    is_source = draws["source"].to_numpy(zero_copy_only=False).astype(bool)
+    accepted = draws["accepted"].to_numpy(zero_copy_only=False).astype(bool)
+    first = draws.slice(0, 1).to_pylist()[0]
+    return {
+        "draws": len(draws),
+        "distinct": len({tuple(row) for row in verified["tokens"].to_pylist()}),
+        "source_draws": float(is_source.mean()),
+        "source_weight": float(weights[is_source].sum()) if weights.any() else None,
+        "others_acceptance": None if is_source.all() else float(accepted[~is_source].mean()),
+        "nearest": None if not len(verified) else float(np.min(verified["distance"].to_numpy())),
+        "ess": float(effective_sample_size(weights)),
+        **{name: first[name] for name in ("pareto_k", "unreliable", "log_normaliser", "log_floor", "left_out")},
+    }
+
+
+_KINDS = {"missed": MISSED, "few": TOO_FEW, "far": FAR}  # columns of the reasons
+
+
+def _others(draws: pa.Table, accepted: pa.Table, targets: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The source's share of draws and of weight, and the acceptance of other inputs."""
+    sources = int(pc.sum(draws["source"]).as_py())
+    others = accepted.filter(pc.invert(accepted["source"]))
+    weights = [row["source_weight"] for row in targets if row["left_out"] is None]
+    return {
+        "source_draws": sources / len(draws),
+        "source_weight": float(np.mean(weights)) if weights else None,
+        "others_acceptance": len(others) / (len(draws) - sources) if len(draws) > sources else None,
+    }
 
 
 def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
@@ -97,14 +147,12 @@ def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targe
             }
 
 
-def _tails(draws: pa.Table, targets: int) -> dict[str, float | int | None]:
+def _tails(targets: Sequence[Mapping[str, Any]]) -> dict[str, float | int | None]:
     """Median k̂ over the targets, and how many have one that is too large; None where no target has a tail to fit."""
-    shapes = draws["pareto_k"].to_numpy(zero_copy_only=False).astype(float).reshape(targets, -1)
-    defined = shapes[:, 0][~np.isnan(shapes[:, 0])]
-    if not len(defined):
+    defined = [row["pareto_k"] for row in targets if row["pareto_k"] is not None]
+    if not defined:
         return {"pareto_k": None, "unreliable": None}
-    unreliable = defined > largest_reliable_shape(shapes.shape[1])
-    return {"pareto_k": float(np.median(defined)), "unreliable": int(unreliable.sum())}
+    return {"pareto_k": float(np.median(defined)), "unreliable": sum(row["unreliable"] for row in targets)}
 
 
 def _distinct(table: pa.Table) -> int:
@@ -126,7 +174,8 @@ def worst_targets(site: Site, table: pa.Table, pool: SitePool, undertrained: str
         rows.append(address | _draws(draws, pool.exact))
     rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
     for row in rows[:WORST]:
-        yield row | {"reasons": reasons(row, undertrained, largest_reliable_shape(row["draws"]))}
+        flags = {name: row.pop(name) for name in ("unreliable", "left_out")}
+        yield row | {"reasons": reasons(row | flags, undertrained)}
 
 
 def _draws(draws: pa.Table, whole: bool) -> dict[str, Any]:
@@ -143,5 +192,5 @@ def _draws(draws: pa.Table, whole: bool) -> dict[str, Any]:
         "nearest_text": first[0]["text"] if first else None,
         "copied": copied,
         "ess": float(effective_sample_size(weights)),
-        "pareto_k": draws["pareto_k"][0].as_py(),
+        **{name: draws[name][0].as_py() for name in ("pareto_k", "unreliable", "left_out")},
     }

@@ -20,6 +20,8 @@ from inversescope.stats.labels import entropy, label_shares
 from inversescope.stats.weights import effective_sample_size
 from inversescope.verdicts import COLLAPSED
 
+ROUNDING = 1e-9  # effective sample sizes that differ by a smaller share are equal
+
 
 class PriorLabels(NamedTuple):
     """The prior's share of each label, and the number of decided inputs that the shares were counted on."""
@@ -47,15 +49,16 @@ class FeatureScore:
     """The score of one feature by one method at one site.
 
     Attributes:
-        shares: of each label among the decided inputs of each target; NaN where the weights have collapsed or nothing
+        shares: of each label among the decided inputs of each target; NaN where the target is left out or nothing
             is decided. With the targets' codes they are what a shuffle test takes.
         consistency: share of the target's own label; NaN also where the target is undecided.
         chance: the prior's share of that label; NaN where consistency is.
-        collapsed: number of targets whose weights have collapsed.
+        collapsed: number of targets that are left out because their weights have collapsed.
         fcr: feature consistency rate, the mean of consistency.
         corrected: κ = (FCR − FCR₀) / (1 − FCR₀).
         bits: drop in entropy from the prior to the inputs, over the targets with a consistency whose decided inputs
-            are worth at least four: the entropy of fewer cannot be estimated.
+            are worth at least four, or as many as all inputs of a target that is known to count: the entropy of fewer
+            cannot be estimated.
     """
 
     shares: Float[ndarray, "targets labels"]
@@ -82,24 +85,26 @@ def score_feature(
     weights: Float[ndarray, "targets n"],
     targets: Int[ndarray, " targets"],
     prior: PriorLabels,
-    sizes: Float[ndarray, " targets"] | None = None,
+    kept: Bool[ndarray, " targets"] | None = None,
 ) -> FeatureScore:
     """The score from the codes and weights of the inputs, the targets' own codes, and the prior's labels.
 
-    `sizes`: effective sample sizes of the weights, where many features are scored on the same ones.
+    `kept`: targets that count; by their effective sample size where nothing else is known of them.
     """
-    sizes, decided = effective_sample_size(weights) if sizes is None else sizes, codes >= 0
-    shares = reliable_shares(codes, weights, len(prior.shares), sizes)
+    sizes, decided = effective_sample_size(weights), codes >= 0
+    least = np.full(len(sizes), COLLAPSED) if kept is None else np.minimum(COLLAPSED, (1 - ROUNDING) * sizes)
+    kept = has_enough(weights) if kept is None else kept
+    shares = shares_of_kept(codes, weights, len(prior.shares), kept)
     consistency = own_share(shares, targets)
     chance = np.where(np.isnan(consistency), np.nan, prior.chance(targets))
     size = sizes if decided.all() else effective_sample_size(np.where(decided, weights, 0.0))
     most = prior.entropy
-    drop = most - np.where(~np.isnan(consistency) & (size >= COLLAPSED), entropy(shares, size), np.nan)
+    drop = most - np.where(~np.isnan(consistency) & (size >= least), entropy(shares, size), np.nan)
     return FeatureScore(
         shares,
         consistency,
         chance,
-        int((~is_reliable(sizes, weights.shape[1])).sum()),
+        int((~kept).sum()),
         intervals.mean(consistency, 0, 1),
         intervals.corrected(consistency, chance),
         intervals.mean(drop, most - np.log2(max(1, len(prior.shares))), most),
@@ -110,31 +115,29 @@ def consistency(
     codes: Int[ndarray, "targets n"],
     weights: Float[ndarray, "targets n"],
     targets: Int[ndarray, " targets"],
-    sizes: Float[ndarray, " targets"],
+    kept: Bool[ndarray, " targets"],
 ) -> Float[ndarray, " targets"]:
     """The consistency of `score_feature` alone, up to rounding, without the shares of other labels: for a search over
     thousands of features.
     """
     decided = (weights * (codes >= 0)).sum(1)
     same = (weights * (codes == targets[:, None])).sum(1)
-    used = is_reliable(sizes, weights.shape[1]) & (decided > 0) & (targets >= 0)
+    used = kept & (decided > 0) & (targets >= 0)
     return np.divide(same, decided, out=np.full(len(targets), np.nan), where=used)
 
 
-def is_reliable(sizes: Float[ndarray, " targets"], n: int) -> Bool[ndarray, " targets"]:
-    """Targets whose weights have not collapsed: `n` inputs are worth at least four, or all where there are fewer."""
-    return sizes >= min(COLLAPSED, n)
+def has_enough(weights: Float[ndarray, "targets n"]) -> Bool[ndarray, " targets"]:
+    """Targets whose `n` inputs are worth at least four, or all where there are fewer. Each input stands once: repeats
+    of an input have no weight.
+    """
+    return effective_sample_size(weights) >= min(COLLAPSED, weights.shape[1])
 
 
-def reliable_shares(
-    codes: Int[ndarray, "targets n"],
-    weights: Float[ndarray, "targets n"],
-    count: int,
-    sizes: Float[ndarray, " targets"] | None = None,
+def shares_of_kept(
+    codes: Int[ndarray, "targets n"], weights: Float[ndarray, "targets n"], count: int, kept: Bool[ndarray, " targets"]
 ) -> Float[ndarray, "targets labels"]:
-    """Shares of `count` labels; NaN where the weights have collapsed or nothing is decided. `sizes` as above."""
-    reliable = is_reliable(effective_sample_size(weights) if sizes is None else sizes, weights.shape[1])
-    return np.where(reliable[:, None], label_shares(codes, weights, count), np.nan)
+    """Shares of `count` labels; NaN where a target is left out or nothing is decided."""
+    return np.where(kept[:, None], label_shares(codes, weights, count), np.nan)
 
 
 def own_share(

@@ -6,45 +6,79 @@ Dimensions: `targets`, `n` inputs of one target, `pool` inputs, `labels` of a fe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope.collect.inputs import KnownInputs
-from inversescope.score.feature import FeatureScore, PriorLabels, score_feature
+from inversescope.score.feature import FeatureScore, PriorLabels, has_enough, score_feature
 from inversescope.score.pool import SitePool, with_known
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
-from inversescope.stats.weights import effective_sample_size, log_kernel, normalise
+from inversescope.stats.weights import effective_sample_size, log_kernel, normalise, repeats
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
 
 
 @dataclass(frozen=True)
 class WeightedInputs:
-    """Weighted inputs of one method for each target; a weight of 0 leaves an input out."""
+    """Weighted inputs of one method for each target; a weight of 0 leaves an input out.
+
+    Attributes:
+        method: its name in tables.
+        site, bandwidth: the place.
+        labels: codes of each feature.
+        weights: importance weights have the whole weight of an input at its first draw; draws as they come are
+            independent, and count alike.
+        draws: number of draws behind each weight; None for one each.
+        distinct: weights with equal draws as one; None where no input comes twice.
+        kept: targets that count; None where only the effective sample size of the weights decides.
+        unverified: draws that could not be run back.
+    """
 
     method: str
     site: Site
     bandwidth: float | None
     labels: dict[str, Int[ndarray, "targets n"]]
     weights: Float[ndarray, "targets n"]
+    draws: Float[ndarray, "targets n"] | None = None
+    distinct: Float[ndarray, "targets n"] | None = None
+    kept: Bool[ndarray, " targets"] | None = None
     unverified: int = 0
 
     @cached_property
     def sizes(self) -> Float[ndarray, " targets"]:
-        """Effective sample size of each target."""
-        return effective_sample_size(self.weights)
+        """Effective sample size of each target, by distinct inputs."""
+        return effective_sample_size(self.weights if self.distinct is None else self.distinct)
+
+    @cached_property
+    def counting(self) -> Bool[ndarray, " targets"]:
+        """Targets that count."""
+        return has_enough(self.weights) if self.kept is None else self.kept
+
+    @cached_property
+    def weighing(self) -> Float[ndarray, "targets n"]:
+        """Number of draws with weight, at each input."""
+        return (self.weights > 0) * (1.0 if self.draws is None else self.draws)
+
+    @property
+    def samples(self) -> int:
+        """Number of draws with weight."""
+        return int(self.weighing.sum())
+
+    def undecided(self, feature: str) -> int:
+        """Number of draws with weight that a feature does not decide."""
+        return int((self.weighing * (self.labels[feature] < 0)).sum())
 
     def score(self, feature: Feature) -> FeatureScore:
         """The score of a feature by this method."""
-        return score_feature(self.labels[feature.name], self.weights, feature.targets, feature.prior, self.sizes)
+        return score_feature(self.labels[feature.name], self.weights, feature.targets, feature.prior, self.kept)
 
 
 @dataclass(frozen=True)
@@ -110,8 +144,9 @@ def from_pool(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iterat
     by_target = pool.distances.T
     codes = {feature.name: feature.reference[: pool.reference.shape[1]] for feature in features}
     labels = {name: np.broadcast_to(codes[name], pool.reference.shape) for name in codes}
+    exact = np.ones(len(by_target), dtype=bool) if pool.exact else None
     for h, weights in pool.posterior.items():
-        yield WeightedInputs("reference", site, h, labels, weights)
+        yield WeightedInputs("reference", site, h, labels, weights, kept=exact)
     labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
     first = int(pool.exact)
     nearest = np.argsort(by_target, axis=1, kind="stable")[:, first : first + NEIGHBOURS]
@@ -125,13 +160,9 @@ def from_draws(
     """The generator's draws with equal weights, with importance weights, and dealt out to other targets."""
     for h in bandwidths:
         drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == h), features)
-        verified = drawn.numbers("verified")
-        yield WeightedInputs("generator", site, h, drawn.labels, verified, drawn.unverified)
-        weights = np.nan_to_num(drawn.numbers("weight"))
-        yield WeightedInputs("weighted", site, h, drawn.labels, weights, drawn.unverified)
-        # Each target gets the samples of the one before: every sample is used once, none with its own target.
-        others = {name: np.roll(codes, 1, axis=0) for name, codes in drawn.labels.items()}
-        yield WeightedInputs("shuffled", site, h, others, np.roll(verified, 1, axis=0), drawn.unverified)
+        yield drawn.as_they_come("generator", site, h)
+        yield drawn.weighted("weighted", site, h)
+        yield drawn.shuffled().as_they_come("shuffled", site, h)
 
 
 def from_another_site(
@@ -140,7 +171,7 @@ def from_another_site(
     """The generator's draws for the same targets at another site, which `table` holds."""
     for h in bandwidths:
         drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == h), features)
-        yield WeightedInputs("wrong site", site, h, drawn.labels, drawn.numbers("verified"), drawn.unverified)
+        yield drawn.as_they_come("wrong site", site, h)
 
 
 def from_edits(
@@ -148,18 +179,22 @@ def from_edits(
 ) -> Iterator[WeightedInputs]:
     """Edits of the source inputs, weighted by the kernel alone: the probability of making one is not known."""
     edits = _ByTarget.of(table, features)
-    distances = np.nan_to_num(edits.numbers("distance"), nan=np.inf)
+    distances, times = np.nan_to_num(edits.numbers("distance"), nan=np.inf), edits.numbers("times")
     for h in bandwidths:
-        weights = normalise(log_kernel(distances, h))
-        yield WeightedInputs("edits", site, h, edits.labels, weights, edits.unverified)
+        weights = times * normalise(log_kernel(distances, h))
+        yield WeightedInputs("edits", site, h, edits.labels, weights, times, unverified=edits.unverified)
 
 
 def without_condition(site: Site, table: pa.Table, features: Sequence[Feature]) -> WeightedInputs:
     """The generator's draws without a condition; all of them stand for every target, and are counted for each."""
     targets = len(features[0].targets) if features else 0
     verified = np.tile(table["verified"].to_numpy().astype(float), (targets, 1))
+    times = repeats([None if row is None else tuple(row) for row in table["tokens"].to_pylist()])
     labels = {f.name: np.tile(encode(table[f"label.{f.name}"].to_pylist(), f.values), (targets, 1)) for f in features}
-    return WeightedInputs("no condition", site, None, labels, verified, int((verified == 0).sum()))
+    unverified = int((verified == 0).sum())
+    return WeightedInputs(
+        "no condition", site, None, labels, verified, distinct=verified * times, unverified=unverified
+    )
 
 
 def wrong_sites(sites: Sequence[Site]) -> dict[Site, Site]:
@@ -171,11 +206,12 @@ def wrong_sites(sites: Sequence[Site]) -> dict[Site, Site]:
 
 @dataclass(frozen=True)
 class _ByTarget:
-    """Samples of one site, as many for each target and those of one together."""
+    """Samples of one site, as many for each target and those of one together; target t has those of t − `turn`."""
 
     table: pa.Table
     targets: int
     labels: dict[str, Int[ndarray, "targets n"]]
+    turn: int = 0
 
     @classmethod
     def of(cls, table: pa.Table, features: Sequence[Feature]) -> Self:
@@ -183,9 +219,31 @@ class _ByTarget:
         labels = {f.name: encode(table[f"label.{f.name}"].to_pylist(), f.values).reshape(targets, -1) for f in features}
         return cls(table, targets, labels)
 
+    def shuffled(self) -> Self:
+        """The same, each target with the samples of the one before: every sample once, none with its own target."""
+        others = {name: np.roll(codes, 1, axis=0) for name, codes in self.labels.items()}
+        return replace(self, labels=others, turn=self.turn + 1)
+
     def numbers(self, name: str) -> Float[ndarray, "targets n"]:
         """A column; NaN where it is null."""
-        return self.table[name].to_numpy(zero_copy_only=False).astype(float).reshape(self.targets, -1)
+        values = self.table[name].to_numpy(zero_copy_only=False).astype(float).reshape(self.targets, -1)
+        return np.roll(values, self.turn, axis=0)
+
+    def as_they_come(self, method: str, site: Site, bandwidth: float) -> WeightedInputs:
+        """Draws counted alike."""
+        verified = self.numbers("verified")
+        distinct = verified * self.numbers("times")
+        return WeightedInputs(
+            method, site, bandwidth, self.labels, verified, distinct=distinct, unverified=self.unverified
+        )
+
+    def weighted(self, method: str, site: Site, bandwidth: float) -> WeightedInputs:
+        """Draws with importance weights, without the targets that are left out."""
+        weights, times = np.nan_to_num(self.numbers("weight")), self.numbers("times")
+        kept = self.table["left_out"].is_null().to_numpy(zero_copy_only=False).reshape(self.targets, -1)[:, 0]
+        return WeightedInputs(
+            method, site, bandwidth, self.labels, weights, times, kept=kept, unverified=self.unverified
+        )
 
     @property
     def unverified(self) -> int:

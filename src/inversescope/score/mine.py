@@ -31,7 +31,6 @@ from inversescope.score.feature import PriorLabels, consistency, score_feature
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
-from inversescope.stats.weights import effective_sample_size
 from inversescope.streams import Stream
 from inversescope.verdicts import NULL_FEATURE, significant
 
@@ -67,14 +66,17 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The samples of every target at a site and bandwidth: places among the inputs, and weights (0: unverified)."""
+    """The samples of every target at a site and bandwidth: places among the inputs, and weights (0: unverified, or
+    drawn before); `kept`: targets that count.
+    """
 
     places: Int[ndarray, "targets n"]
     weights: Float[ndarray, "targets n"]
+    kept: Bool[ndarray, " targets"]
 
     def of(self, targets: Bool[ndarray, " targets"]) -> Drawn:
         """The samples of some of the targets."""
-        return Drawn(self.places[targets], self.weights[targets])
+        return Drawn(self.places[targets], self.weights[targets], self.kept[targets])
 
 
 def mine(run: Path, seed: int, progress: Progress) -> None:
@@ -209,7 +211,8 @@ def _varies(codes: Int[ndarray, " pool"], probability: Float[ndarray, " pool"]) 
 def _drawn(table: pa.Table, texts: _Texts, targets: int) -> Drawn:
     """The samples of a site and bandwidth, which stand sorted by target, as many of each."""
     weights = np.nan_to_num(table["weight"].to_numpy(zero_copy_only=False).astype(float))
-    return Drawn(texts.places(table).reshape(targets, -1), weights.reshape(targets, -1))
+    kept = table["left_out"].is_null().to_numpy(zero_copy_only=False).reshape(targets, -1)[:, 0]
+    return Drawn(texts.places(table).reshape(targets, -1), weights.reshape(targets, -1), kept)
 
 
 @dataclass
@@ -248,12 +251,12 @@ def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merge
 
 def _discovered(labelled: Labelled, drawn: Drawn, chosen: Bool[ndarray, " targets"]) -> list[Estimate]:
     """The corrected score of every candidate on the chosen targets, whose samples `drawn` has."""
-    targets, sizes = labelled.targets[chosen], effective_sample_size(drawn.weights)
+    targets = labelled.targets[chosen]
     scores = []
     for codes, prior in zip(labelled.codes, labelled.prior, strict=True):
         own = codes[targets]
         scores.append(
-            intervals.corrected(consistency(codes[drawn.places], drawn.weights, own, sizes), prior.chance(own))
+            intervals.corrected(consistency(codes[drawn.places], drawn.weights, own, drawn.kept), prior.chance(own))
         )
     return scores
 
@@ -291,7 +294,7 @@ def _confirm(
     """The score of one candidate on the chosen targets, among which it was not found."""
     codes, drawn = labelled.codes[number], drawn.of(chosen)
     own = codes[labelled.targets[chosen]]
-    scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[number])
+    scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[number], drawn.kept)
     return {
         "targets": scored.targets,
         "chance": defined(scored.mean_chance),

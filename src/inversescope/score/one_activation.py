@@ -15,19 +15,18 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import special, stats
 
-from inversescope.score.feature import PriorLabels, reliable_shares
+from inversescope.score.feature import PriorLabels, shares_of_kept
 from inversescope.stats.intervals import CONFIDENCE, UNDEFINED, Estimate
 from inversescope.stats.labels import entropy
 from inversescope.stats.weights import effective_sample_size
-from inversescope.verdicts import COLLAPSED
 
 
 class ActivationScore(NamedTuple):
-    """The score of one feature for one activation; NaN where the weights of the decided draws have collapsed.
+    """The score of one feature for one activation; NaN where the target is left out or nothing is decided.
 
     `share` of the source's label has Jeffreys' interval, `corrected` is (share − chance) / (1 − chance), `bits` are the
     drop in entropy from the prior to the draws, `most_bits` the prior's entropy, and `p_value` is the probability that
-    the prior gives as many draws with the label.
+    the prior gives as many inputs with the label.
     """
 
     share: Estimate
@@ -38,18 +37,22 @@ class ActivationScore(NamedTuple):
 
 
 def score_activation(
-    codes: Int[ndarray, " n"], weights: Float[ndarray, " n"], own: int, prior: PriorLabels
+    codes: Int[ndarray, " n"], weights: Float[ndarray, " n"], own: int, prior: PriorLabels, kept: bool
 ) -> ActivationScore:
-    """The score from the codes (−1: undecided) and weights of the draws, and the code of the source's label."""
+    """The score from the codes (−1: undecided) and weights of the draws, and the code of the source's label.
+
+    An input that was drawn several times has its whole weight at one draw, so that intervals and p-values count inputs.
+    `kept`: the weights have not collapsed (`verdicts/left_out.py`).
+    """
     decided = np.where(codes >= 0, weights, 0.0)[None]
     size, chance = float(effective_sample_size(decided)[0]), float(prior.shares[own])
-    shares = reliable_shares(codes[None], decided, len(prior.shares), np.array([size]))
+    shares = shares_of_kept(codes[None], decided, len(prior.shares), np.array([kept]))
     rate = float(shares[0, own])
     if np.isnan(rate):
         return ActivationScore(UNDEFINED, UNDEFINED, np.nan, np.nan, np.nan)
     share = _jeffreys(rate, size)
     corrected = Estimate(*((value - chance) / (1 - chance) for value in share))
-    left = float(entropy(shares, np.array([size]))[0]) if size >= COLLAPSED else np.nan
+    left = float(entropy(shares, np.array([size]))[0])
     tail = _binomial_tail(rate, size, chance)
     return ActivationScore(share, corrected, prior.entropy - left, prior.entropy, tail)
 

@@ -25,7 +25,7 @@ from inversescope.stats.two_sample import classifier_test
 from inversescope.stats.weights import effective_sample_size, systematic
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens
-from inversescope.verdicts import COLLAPSED, TRUSTED
+from inversescope.verdicts import TRUSTED
 
 COMPARED = 32  # inputs of a target that the classifier sees of each side, at most
 LOOKED_UP = 128  # inputs of a site and bandwidth whose nearest training input is looked for
@@ -66,7 +66,8 @@ class Quality:
                 _resampled(of_target, self.pool, draws, rng) if many else []
                 for of_target, many in zip(neighbours, near, strict=True)
             ]
-            usable = np.flatnonzero(near & (effective_sample_size(weights) >= COLLAPSED)).tolist()
+            kept = at_bandwidth["left_out"].is_null().to_numpy(zero_copy_only=False).reshape(weights.shape)[:, 0]
+            usable = np.flatnonzero(near & kept).tolist()
             n = min(draws, COMPARED)
             weighted = [_resampled(weights[target], by_target[target], n, rng) for target in usable]
             auc, p_value = classifier_test(weighted, [real[target][:n] for target in usable], self.seed)

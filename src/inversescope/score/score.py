@@ -22,7 +22,7 @@ from inversescope.collect.inputs import INPUTS, KnownInputs, read_inputs, read_k
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.score.by_distance import by_distance
-from inversescope.score.diagnostics import diagnostics, histogram, worst_targets
+from inversescope.score.diagnostics import diagnostics, histogram, of_targets, worst_targets
 from inversescope.score.feature import FeatureScore
 from inversescope.score.methods_and_controls import (
     Feature,
@@ -79,7 +79,9 @@ def score(run: Path, seed: int, progress: Progress) -> None:
             methods += from_draws(site, drawn, bandwidths, features)
             methods.append(without_condition(site, free, features))
             methods += from_edits(site, edits, bandwidths, features)
-            tables["diagnostics"] += diagnostics(site, drawn, edits, around, floors[str(site)])
+            by_target = list(of_targets(site, drawn))
+            tables["targets"] += by_target
+            tables["diagnostics"] += diagnostics(site, drawn, edits, around, by_target, floors[str(site)])
             tables["distances"] += histogram(site, drawn, distances[site])
             tables["quality"] += quality.rows(site, drawn, around)
             tables["worst_targets"] += worst_targets(site, drawn, around, _undertrained(verdicts, site))
@@ -136,7 +138,7 @@ def _rows(
     """One row for each method and bandwidth of a site."""
     scores = {(item.method, item.bandwidth): item.score(feature) for item in methods}
     for item in methods:
-        scored, weighed = scores[item.method, item.bandwidth], item.weights > 0
+        scored = scores[item.method, item.bandwidth]
         yield {
             "method": item.method,
             "site": str(item.site),
@@ -148,8 +150,8 @@ def _rows(
             "below_noise": None if item.bandwidth is None else item.bandwidth < noise_floor,
             "targets": scored.targets,
             "collapsed": scored.collapsed,
-            "samples": int(weighed.sum()),
-            "undecided": int((weighed & (item.labels[feature.name] < 0)).sum()),
+            "samples": item.samples,
+            "undecided": item.undecided(feature.name),
             "unverified": item.unverified,
             **fields("fcr", scored.fcr),
             "chance": defined(scored.mean_chance),

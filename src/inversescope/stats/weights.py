@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy import stats
+from scipy import special, stats
 
 RARE = -60.0  # ln q below which no number of draws is large
 TAIL = 5  # weights that the fit of a tail needs (Vehtari et al.)
@@ -40,23 +41,46 @@ def posterior(
     return normalise(log_posterior(distances, bandwidth, np.broadcast_to(log_prior, distances.shape)))
 
 
+class Importance(NamedTuple):
+    """Importance weights of the draws for one target.
+
+    Attributes:
+        weights: of sum one; an input that was drawn several times has its whole weight at its first draw, and 0 at the
+            others, so that whatever is computed from the weights counts inputs and not draws.
+        shape: k̂ of the weights' tail, NaN where there is none to fit.
+        log_normaliser: ln Ẑ, the estimate of Σ P(x) k(δ/h) before smoothing, in nats; −inf where nothing has weight.
+    """
+
+    weights: Float[ndarray, " n"]
+    shape: float
+    log_normaliser: float
+
+
 def importance_weights(
     log_posterior: Float[ndarray, " n"], log_q: Float[ndarray, " n"], inputs: Sequence[Hashable]
-) -> tuple[Float[ndarray, " n"], float]:
-    """Weights of sum one that turn `n` draws from q into P(x; ẑ, s, h), and the shape k̂ of their tail.
+) -> Importance:
+    """Weights that turn `n` draws from q into P(x; ẑ, s, h), by distinct inputs.
 
-    An input that was drawn c times counts once, over the probability π = 1 − (1 − q)ⁿ of being among n draws
-    (Horvitz and Thompson 1952); each of its draws has a c-th of that. The number of times it came up adds nothing to
-    q. The tail is smoothed (`pareto_smoothed`) as far as it is luck: an input that was bound to be drawn, π near 1,
-    keeps its weight.
+    An input counts once, however often it was drawn, over the probability π = 1 − (1 − q)ⁿ of being among n draws
+    (Horvitz and Thompson 1952). The number of times it came up adds nothing to q. The tail is smoothed
+    (`pareto_smoothed`) as far as it is luck: an input that was bound to be drawn, π near 1, keeps its weight.
     """
-    repeats = Counter(inputs)
-    log_found = _log_found(log_q, len(log_q))
-    raw = normalise(log_posterior - log_found - np.log([repeats[x] for x in inputs]))
+    first = np.flatnonzero(repeats(inputs))
+    log_found = _log_found(log_q, len(log_q))[first]
+    logs = log_posterior[first] - log_found
+    raw = normalise(logs)
     smoothed, shape = pareto_smoothed(raw)
     inclusion = np.exp(log_found)
-    weights = inclusion * raw + (1 - inclusion) * smoothed
-    return weights / (weights.sum() or 1), shape
+    each = inclusion * raw + (1 - inclusion) * smoothed
+    weights = np.zeros(len(log_q))
+    weights[first] = each / (each.sum() or 1)
+    return Importance(weights, shape, float(special.logsumexp(logs)))
+
+
+def repeats(inputs: Sequence[Hashable]) -> Int[ndarray, " n"]:
+    """Number of times that an input comes up, at its first place; 0 at its other places."""
+    counts = Counter(inputs)
+    return np.array([counts.pop(x, 0) for x in inputs], dtype=int)
 
 
 def normalise(log_weights: Float[ndarray, "*batch n"]) -> Float[ndarray, "*batch n"]:
@@ -80,33 +104,43 @@ def weighted_median(values: Float[ndarray, "*shape"], weights: Float[ndarray, "*
     return float(values.ravel()[order[np.searchsorted(cumulated, cumulated[-1] / 2)]])
 
 
+def weighted_medians(values: Float[ndarray, "rows n"], weights: Float[ndarray, "rows n"]) -> Float[ndarray, " rows"]:
+    """The weighted median of each row; infinite where a row has no weight."""
+    order = values.argsort(1)
+    cumulated = np.take_along_axis(weights, order, 1).cumsum(1)
+    total = cumulated[:, -1:]
+    middle = (cumulated < total / 2).sum(1, keepdims=True)
+    found = np.take_along_axis(values, np.take_along_axis(order, middle, 1), 1)[:, 0]
+    return np.where(total[:, 0] > 0, found, np.inf)
+
+
 def pareto_smoothed(weights: Float[ndarray, " n"]) -> tuple[Float[ndarray, " n"], float]:
     """The weights with their largest smoothed, not normalised again, and the shape k̂ of their tail.
 
-    PSIS (arXiv 1507.02646): the largest weights give way to the quantiles of a generalised Pareto distribution fitted
-    to them; equal ones stay equal. The larger k̂, the heavier the tail, and the less the weights can be relied on
-    (`largest_reliable_shape`). If too few weights stand out for a fit (fewer than 21 draws, or most of them alike),
-    k̂ is NaN, and the weights are as they are.
+    PSIS (arXiv 1507.02646): the largest fifth, at least five and at most 3√n, give way to the quantiles of a
+    generalised Pareto distribution fitted to them; equal ones stay equal. The larger k̂, the heavier the tail, and the
+    less the weights can be relied on (`largest_reliable_shape`). If too few weights stand out for a fit (fewer than
+    eleven, or most of them alike), k̂ is NaN, and the weights are as they are.
     """
-    size = math.ceil(min(len(weights) / 5, 3 * math.sqrt(len(weights))))
-    if size < TAIL:
+    if len(weights) <= 2 * TAIL:
         return weights, math.nan
+    size = max(TAIL, math.ceil(min(len(weights) / 5, 3 * math.sqrt(len(weights)))))
     cutoff = max(np.sort(weights)[-size - 1], 1e-150 * weights.max())  # below that the fit could overflow
     tail = np.flatnonzero(weights > cutoff * (1 + RESOLUTION))
     if len(tail) < TAIL or np.ptp(weights[tail]) <= RESOLUTION * weights.max():
         return weights, math.nan
-    values, inverse, repeats = np.unique(weights[tail], return_inverse=True, return_counts=True)
-    shape, scale = _fit_pareto(np.repeat(values, repeats) - cutoff)
+    values, inverse, counts = np.unique(weights[tail], return_inverse=True, return_counts=True)
+    shape, scale = _fit_pareto(np.repeat(values, counts) - cutoff)
     quantiles = stats.genpareto.ppf((np.arange(len(tail)) + 0.5) / len(tail), shape, cutoff, scale)
-    ranks = np.repeat(np.arange(len(values)), repeats)
+    ranks = np.repeat(np.arange(len(values)), counts)
     smoothed = weights.copy()
-    smoothed[tail] = (np.bincount(ranks, np.minimum(quantiles, values[-1])) / repeats)[inverse]
+    smoothed[tail] = (np.bincount(ranks, np.minimum(quantiles, values[-1])) / counts)[inverse]
     return smoothed, shape
 
 
 def largest_reliable_shape(n: int) -> float:
-    """The k̂ up to which `n` weights can be relied on (arXiv 1507.02646, section 3.2.4)."""
-    return min(1 - 1 / math.log10(n), 0.7)
+    """The k̂ up to which `n` weights can be relied on (arXiv 1507.02646, section 3.2.4); −∞ for a single one."""
+    return min(1 - 1 / math.log10(n), 0.7) if n > 1 else -math.inf
 
 
 def systematic(weights: Float[ndarray, " draws"], n: int, rng: np.random.Generator) -> Int[ndarray, " n"]:

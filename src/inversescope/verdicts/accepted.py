@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inversescope.verdicts.thresholds import ACCEPTED, COLLAPSED, FAIR_SHARE, MOST
+from inversescope.verdicts.thresholds import ACCEPTED, FAIR_SHARE, MOST
 
 BELOW_NOISE = "below the subject's own rounding"  # of a bandwidth or a radius under the noise floor of a site
 
@@ -20,13 +20,12 @@ def acceptance_counts(bandwidth: float, reference_acceptance: float, trusted: bo
     return noise_floor <= ACCEPTED and (bandwidth <= ACCEPTED or (trusted and reference_acceptance >= FAIR_SHARE))
 
 
-def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: float) -> list[str]:
+def reasons(row: Mapping[str, Any], undertrained: str | None) -> list[str]:
     """Every rule that holds for a target of which fewer than half of the draws are accepted, with its measurement.
 
     Args:
-        row: a row of `score/worst_targets.parquet`, but for its reasons.
+        row: a row of `score/worst_targets.parquet`, but for its reasons, with `unreliable` and `left_out`.
         undertrained: the reason why the calibration finds the site undertrained, if it does.
-        largest_shape: the k̂ up to which so many weights are reliable.
     """
     if row["acceptance"] >= MOST:
         return []
@@ -40,9 +39,9 @@ def reasons(row: Mapping[str, Any], undertrained: str | None, largest_shape: flo
         rules.append(f"no other input of the pool {within}: the nearest is at δ = {row['pool_nearest']:.2f}")
     if far and row["copied"] is not None and row["copied"] >= MOST:
         rules.append(f"{row['copied']:.0%} of the draws copy the training set, and none of the draws {within}")
-    if row["ess"] < COLLAPSED:
-        rules.append(f"the weights collapsed: effective sample size {row['ess']:.1f}")
-    if row["pareto_k"] is not None and row["pareto_k"] > largest_shape:
+    if row["left_out"] is not None:
+        rules.append(f"{row['left_out']}: effective sample size {row['ess']:.1f}")
+    if row["unreliable"]:
         rules.append(f"the weights have a heavy tail: k̂ = {row['pareto_k']:.2f}")
     return rules or [
         f"no rule applies: other inputs lie within δ ≤ {ACCEPTED}, and the generator draws them too rarely"

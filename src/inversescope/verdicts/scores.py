@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inversescope.verdicts.left_out import mostly_left_out
 from inversescope.verdicts.thresholds import GAP, HALF, SIGNIFICANT, TRUSTED
 
 Row = Mapping[str, Any]
@@ -23,11 +24,13 @@ MEANINGS = {
 
 
 def beyond(row: Row, name: str, limit: float) -> bool | None:
-    """True where the interval lies above a limit, False where below; None where it contains it, or there is none."""
+    """True where the interval lies above a limit, False where below; None where it contains it, where there is none,
+    or where most of the targets are left out of a score that lies below: collapsed weights are no evidence of absence.
+    """
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None or low <= limit <= high:
         return None
-    return low > limit
+    return True if low > limit else None if mostly_left_out(row) else False
 
 
 def significant(q_value: float | None) -> bool:

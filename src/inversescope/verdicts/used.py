@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inversescope.verdicts.left_out import mostly_left_out
 from inversescope.verdicts.scores import AGREES, NULL_PASSES, UNDERTRAINED, beyond, trusted
 from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
 from inversescope.verdicts.wording import of_row
@@ -23,6 +24,8 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
     scored, moved = _words(score, "corrected", "score"), effect["reason"] or _words(effect, "necessity", "necessity")
     encoded = beyond(score, "corrected", ENCODED)
     used = False if effect["reason"] == NOTHING else beyond(effect, "necessity", USED)
+    if encoded is None and mostly_left_out(score):
+        return CANNOT_TELL, f"{scored}, with {score['collapsed']} targets left out: their weights have collapsed"
     if encoded is None or used is None:
         return CANNOT_TELL, scored if encoded is None else moved
     if encoded:

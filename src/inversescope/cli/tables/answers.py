@@ -26,25 +26,30 @@ def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
         f"[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n{inversion.site}, h = {inversion.bandwidth:g}: "
-        f"{len(inversion.samples)} samples, "
+        f"{len(inversion.samples)} samples, {len(inversion.distinct)} distinct, "
         f"{inversion.distances}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {number(inversion.pareto_k)}"
     )
-    if inversion.unreliable:
-        head += "\n[yellow]unreliable: the weights have a heavy tail for so few samples; draw more with -n[/]"
+    head += "\n" + "\n".join(_notes(inversion))
     if inversion.below_noise:
         floor = f"the same input in another batch is at δ up to {number(inversion.noise_floor, 3)}"
         head += f"\n[yellow]h is {BELOW_NOISE}: {floor}[/]"
     counts = inversion.typical.acceptance_counts
-    table = Table("δ", "weight", *(["accepted"] if counts else []), "sample")
-    for sample in inversion.samples:
+    table = Table("δ", "weight", "draws", *(["accepted"] if counts else []), "sample")
+    for sample in inversion.distinct:
         text = "[dim]never ended[/]" if sample.text is None else marked(inversion.text, sample.text)
         accepted = ["yes" if sample.accepted else ""] if counts else []
-        table.add_row(number(sample.distance), number(sample.weight), *accepted, text)
+        table.add_row(number(sample.distance), number(sample.weight), str(sample.times), *accepted, text)
     shared = Table("feature", "source", "weight of the samples that share it")
     for name, value in inversion.labels.items():
         shared.add_row(escape(name), escape(value or "undecided"), number(inversion.shared(name)))
     return Group(head, table, shared)
+
+
+def _notes(inversion: Inversion) -> list[str]:
+    """Notes on the samples, a line each; all but the first are warnings."""
+    first, *warnings = (escape(note) for note in inversion.notes)
+    return [first, *(f"[yellow]{warning}[/]" for warning in warnings)]
 
 
 def explanation_table(explanation: Explanation) -> Group:
@@ -58,7 +63,10 @@ def explanation_table(explanation: Explanation) -> Group:
         rest = len(only.findings) - len(blocks)
         foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
         verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
-        return Group(f"{head}\n{only.site}{verdict}", *(blocks or ["no hypothesis is above chance"]), foot)
+        none = only.inversion.left_out
+        nothing = "no hypothesis is above chance" if none is None else f"cannot tell: {none}"
+        notes = "\n".join(_notes(only.inversion))
+        return Group(f"{head}\n{only.site}{verdict}\n{notes}", *(blocks or [nothing]), foot)
     series = {Site.parse(of_site.site).series for of_site in explanation.sites}
     table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
     for of_site in explanation.sites:
@@ -69,7 +77,7 @@ def explanation_table(explanation: Explanation) -> Group:
     return Group(
         head,
         table,
-        "[dim]corrected score; bold: used; dim: not above chance; –: the samples' weights have collapsed[/]",
+        "[dim]corrected score; bold: used; dim: not above chance; –: cannot tell, the weights have collapsed[/]",
     )
 
 

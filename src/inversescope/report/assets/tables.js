@@ -91,7 +91,7 @@ const NEAR = 8; // rows of samples shown at once
 function drawTargets() {
   const [i, j] = [data.shownSites.indexOf(chosen.site), data.bandwidths.indexOf(chosen.bandwidth)];
   if (i < 0 || data.targets.length === 0) return [noGenerator()];
-  const farthest = Math.max(1, ...data.samples[i].flat(2).map((sample) => sample.distance ?? 0));
+  const farthest = Math.max(1, ...data.samples[i].flat(2).flatMap(({ shown }) => shown.map((sample) => sample.distance ?? 0)));
   const words = `${data.targets.length} of ${data.targets[0].of} targets, the first ${data.shownDraws} draws of each. ` +
     `Distance bars end at δ = ${number(farthest)}, weight bars at 1. ${typicalDistances()}`;
   const cards = data.targets.map((target, k) => targetCard(target, data.samples[i][j][k], farthest));
@@ -110,15 +110,17 @@ function typicalDistances() {
 function targetCard(target, samples, farthest) {
   const f = data.features.indexOf(chosen.feature);
   const label = f < 0 ? null : `${chosen.feature}: ${target.labels[f] ?? "undecided"}`;
-  const rows = samples.map((sample) => sampleRow(sample, target, f, farthest));
+  const rows = samples.shown.map((sample) => sampleRow(sample, target, f, farthest));
   return element("article", { class: "target" },
     element("header", {}, element("span", {}, `source input of target ${target.row}`),
       element("span", {}, `${target.acceptance === null ? "" : `accepted in all ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
     element("p", { class: "input", dir: "auto" }, target.text),
     label === null ? null : element("p", { class: "given", dir: "auto" }, label),
+    samples.left_out === null ? null : notice(`Counts in no mean at h = ${chosen.bandwidth}: ${samples.left_out}.`),
+    samples.unreliable ? notice("Unreliable: the weights have a heavy tail for so few inputs.") : null,
     rows.length === 0 ? notice("No sample was drawn here.")
       : element("div", { class: "samples" }, sampleHead(), rows.slice(0, NEAR)),
-    rows.length > NEAR ? farther(samples.slice(NEAR), rows.slice(NEAR)) : null);
+    rows.length > NEAR ? farther(samples.shown.slice(NEAR), rows.slice(NEAR)) : null);
 }
 function sampleHead() {
   const [words, kinds] = [["distance δ", "weight", "draws", "sample", chosen.feature ?? "", ""],
@@ -140,11 +142,11 @@ function sampleRow(sample, target, f, farthest) {
   const same = label === null ? "undecided" : label === target.labels[f] ? "same" : "other";
   return element("div", { class: `sample ${sample.state}` },
     meter("distance", sample.distance, farthest, unverified ? "unverified: distance not known" : "distance undefined"),
-    meter("weight", sample.weight, 1, unverified ? "unverified: no weight" : "the weights of this target have collapsed"),
+    meter("weight", sample.weight, 1, unverified ? "unverified: no weight" : "no draw of this target has weight"),
     element("span", { class: "times" }, sample.n > 1 ? `×${sample.n}` : ""),
     element("span", { class: "words-of", dir: "auto" }, sample.text.map(piece)),
     element("span", { class: `label ${same}`, dir: "auto" }, f < 0 ? "" : label ?? "undecided"),
-    element("span", { class: "state" }, stateWords(sample.state)));
+    element("span", { class: "state" }, sample.source ? "the source itself" : stateWords(sample.state)));
 }
 function stateWords(state) {
   if (state === "unverified") return state;
@@ -168,9 +170,12 @@ function meter(kind, value, full, why) {
 // Diagnostics of the chosen site, and the quality of its samples: name in the records, words, digits.
 const COUNTS = true; // shown only at bandwidths where acceptance has a meaning
 const DIAGNOSTICS = [
-  ["draws", "draws", 0], ["unverified", "unverified", 0], ["acceptance", "accepted, share", 2, COUNTS],
-  ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted", 0, COUNTS], ["novel", "not in training, share", 2],
-  ["ess", "effective sample size, weights", 1], ["collapsed", "collapsed targets", 0],
+  ["draws", "draws", 0], ["unverified", "unverified", 0], ["source_draws", "source, share of draws", 2],
+  ["source_weight", "source, share of weight", 2], ["acceptance", "accepted, share", 2, COUNTS],
+  ["others_acceptance", "accepted without the source, share", 2, COUNTS],
+  ["distinct", "distinct", 0], ["distinct_accepted", "distinct accepted without the source", 0, COUNTS], ["novel", "not in training, share", 2],
+  ["ess", "effective sample size, weights", 1], ["collapsed", "collapsed targets", 0], ["collapsed_missed", "of these: draws missed the mass", 0],
+  ["collapsed_few", "weights on too few inputs", 0], ["collapsed_far", "no near draw", 0],
   ["pareto_k", "Pareto k̂, weights", 2], ["unreliable", "targets with unreliable weights", 0],
   ["reference_ess", "effective sample size, reference", 1],
   ["median_distance", "median δ", 2], ["reference_median_distance", "median δ, reference", 2],
