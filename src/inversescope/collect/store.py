@@ -78,7 +78,7 @@ class Store:
         return Units(mean, deviation, len(self.inputs("pool")))
 
     def noise_floor(self, site: Site) -> float:
-        """δ below which two activations cannot be told from two readings of one input (see `noise_floor`)."""
+        """δ below which two activations cannot be told apart from two readings of one input (see `noise_floor`)."""
         return read_noise_floor(self.folder)[str(site)]
 
     @cached_property

@@ -105,8 +105,8 @@ class _Candidate:
 
     @property
     def rank(self) -> tuple[int, int, bool, int, int]:
-        """Smaller is better; equal for all sites of a feature at which the same holds. Of one feature that is used, the
-        score at the donors' bandwidth comes first: that of the smallest stands beside it in any case.
+        """Smaller is better; equal for all sites of a feature at which the same holds. The score of a used feature at
+        the donors' bandwidth comes first: that of the smallest stands beside it in any case.
         """
         outcomes = [outcome["outcome"] for outcome in self.outcomes]
         use = 0 if self.verdict == BOTH else 1 if self.verdict in (None, CANNOT_TELL) else 2

@@ -36,9 +36,9 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
 
 
 def finest_reliable(scores: Sequence[Row], exact: bool) -> Row | None:
-    """Of the scores of a site and feature that of the smallest bandwidth at which one is reliable.
+    """Score of a site and feature at the smallest bandwidth at which one is reliable.
 
-    Where none is, the weighted samples' at the largest bandwidth at which the generator was not found undertrained;
+    If none is, the weighted samples' score at the largest bandwidth at which the generator was not found undertrained;
     None where there is none either. At one bandwidth the reference comes before the weighted samples.
     """
     defined = [row for row in scores if row["corrected"] is not None and row["bandwidth"] is not None]
