@@ -33,7 +33,7 @@ from transformers import DynamicCache
 from inversescope import files
 from inversescope.causal.causal import causal
 from inversescope.causal.donors import CausalData
-from inversescope.causal.effects import OTHER, SAME
+from inversescope.causal.effects import EQUAL, OTHER, SAME
 from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sites import Site
@@ -139,7 +139,9 @@ def scores(run: Run, heads: list[Site], bandwidth: float) -> ndarray:
 
 
 def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> ndarray:
-    """KL of another label less KL of the same label, [features, targets, heads]; NaN where a target lacks one."""
+    """KL of another label less KL of the same label, or, of minimal pairs, of inputs that agree in every feature;
+    [features, targets, heads]; NaN where a target lacks one.
+    """
     store, rng = run.store, np.random.default_rng(0)
     pool, distances = store.inputs("pool").tokens, load_file(run.folder / "reference" / "distances.safetensors")
     rows = [
@@ -158,11 +160,13 @@ def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> 
         causal(folder / "causal", data, heads, dict.fromkeys(heads, bandwidth), 0, silent, most=DONORS)
         runs = pq.read_table(folder / "causal" / "runs.parquet").to_pylist()
     place = {str(site): i for i, site in enumerate(heads)}
-    kl = {kind: np.full((len(FEATURES), len(store.inputs("target")), len(heads)), np.nan) for kind in (SAME, OTHER)}
+    shape = (len(FEATURES), len(store.inputs("target")), len(heads))
+    kl = {kind: np.full(shape, np.nan) for kind in (SAME, OTHER, EQUAL)}
     for row in runs:
         if row["kind"] in kl:
             kl[row["kind"]][FEATURES.index(row["feature"]), row["target"], place[row["site"]]] = row["kl"]
-    return kl[OTHER] - kl[SAME]
+    matched = ~np.isnan(kl[EQUAL]).all((1, 2), keepdims=True)
+    return kl[OTHER] - np.where(matched, kl[EQUAL], kl[SAME])
 
 
 def report(console: Console, heads: list[Site], patched: ndarray, scored: ndarray, moved: ndarray) -> None:
