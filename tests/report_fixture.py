@@ -83,6 +83,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         (records.score.WORST_TARGETS, _worst_targets(shape)),
         (records.causal.RUNS, []),
         (records.collect.NOISE_FLOOR, _noise(shape)),
+        (records.collect.TARGETS, _targets(shape)),
         (records.causal.EFFECTS, _effects(shape)),
     ):
         files.write_table(run / record.path, record.of(rows))
@@ -118,6 +119,16 @@ def _write_calibration(run: Path, shape: Shape) -> list[dict]:
 def _noise(shape: Shape) -> list[dict]:
     """A subject in bfloat16: its rounding is as large as the smallest bandwidth."""
     return [{"site": str(site), "inputs": 64, "median": 0.02, "floor": 0.05} for site in shape.sites]
+
+
+def _targets(shape: Shape) -> list[dict]:
+    """Target 0 is outside of the prior at the deepest of the generator's sites."""
+    rows = []
+    for site, target in product(shape.sites, range(shape.targets)):
+        far = target == 0 and site in shape.generator_sites[-1:]
+        measured = {"outside": far, "nearest": 0.9 if far else 0.2, "limit": 0.5, "p_value": 0.001 if far else 0.4}
+        rows.append({"site": str(site), "target": target, **measured})
+    return rows
 
 
 def _accuracy(shape: Shape) -> dict:

@@ -25,7 +25,7 @@ from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
 from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
-from inversescope.verdicts import MISSED
+from inversescope.verdicts import MISSED, Outside
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 
@@ -57,7 +57,7 @@ def drawn(
     )
     return Inversion(
         "source", (99,), 0, "resid_post.0", 0.1, {}, samples, 0.0, float(len(labels)), None, -1.0, -1.0, "known",
-        left_out, Typical(0.4, 0.4, 1.4, True), 0.0,
+        left_out, Typical(0.4, 0.4, 1.4, True), 0.0, Outside(False, 0.2, 0.5, 0.4),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from inversescope.score.methods_and_controls import Feature, WeightedInputs
 from inversescope.score.mine import Drawn, Labelled, _confirm, _discovered
 from inversescope.score.one_activation import score_activation
 from inversescope.sites import Site
+from inversescope.verdicts import Outside
 
 SITE, VALUES = Site("resid_post", 0), ("a", "b", "c")
 Codes = list[list[int]]
@@ -222,9 +223,11 @@ def test_one_inversion_has_the_share_of_its_target(inputs: tuple[ndarray, ndarra
     for target in range(TARGETS):
         samples = tuple(InvertedSample("", (1,), 0.1, 1 / N, False, -1.0, {"f": label(code)}) for code in codes[target])
         labels, typical = {"f": label(own[target])}, Typical(None, 0.4, 1.4, True)
+        inside = Outside(False, 0.2, 0.5, 0.4)
         inversion = Inversion(
-            "", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, -1.0, -1.0, "known", None, typical, 0.0
-        )
+            "", (0,), 0, str(SITE), 0.1, labels, samples, 0.0, float(N), None, -1.0, -1.0, "known", None, typical, 0.0,
+            inside,
+        )  # fmt: skip
         share = inversion.shared("f")
         assert (nan if share is None else share) == pytest.approx(expected.consistency[target], nan_ok=True)
         if own[target] >= 0:

@@ -21,9 +21,10 @@ from inversescope.inverter import Inversion, InvertedSample, Inverter
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import importance_weights
-from inversescope.verdicts import BELOW_NOISE, MISSED, why_left_out
+from inversescope.verdicts import BELOW_NOISE, MISSED, Outside, why_left_out
 
 SITE, H, N = "resid_post.1", 0.5, 80
+INSIDE = Outside(False, 0.2, 0.5, 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def by_hand(
 ) -> Inversion:
     return Inversion(
         text, (0,), dropped, SITE, H, {name: label}, samples, 0.0, 1.0, None, -1.0, -1.0, "known", left_out,
-        Typical(0.4, 0.4, 1.4, True), 0.001,
+        Typical(0.4, 0.4, 1.4, True), 0.001, INSIDE,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from inversescope import files
+from inversescope.collect.outside import read_outside
 from inversescope.collect.posterior import Typical, typical
 from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
@@ -28,7 +29,7 @@ from inversescope.stats.weights import largest_reliable_shape, systematic
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels, Tokens
 from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED, BELOW_NOISE, wording
+from inversescope.verdicts import ACCEPTED, BELOW_NOISE, Outside, wording
 
 if TYPE_CHECKING:
     import pandas
@@ -80,6 +81,8 @@ class Inversion:
         floor: origin of P(x̂): `known`, or `typical` of the pool's inputs; None where nothing is known of P.
         left_out: the reason why the samples give no finding (`verdicts/left_out.py`); None where they do.
         typical: distances that are typical at the bandwidth, to compare those of the samples with.
+        outside: the distance to the nearest stored input, and whether the activation is outside of the prior: then the
+            samples answer for no input like it, and nothing may be concluded from them.
         noise_floor: δ between two readings of one input at this site; no smaller distance means anything.
     """
 
@@ -99,6 +102,7 @@ class Inversion:
     left_out: str | None
     typical: Typical
     noise_floor: float
+    outside: Outside
 
     @property
     def cut_off(self) -> str:
@@ -207,13 +211,14 @@ class Inversion:
         ]
         head = ["δ", "weight", "draws", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
         features = ", ".join(f"{escape(name)} {wording.number(self.shared(name))}" for name in self.labels)
+        shared = f"<br>weight that shares the source's: {features}"
         return (
-            f"<p><bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
+            f"<p>{f'<b>{self.outside.words}</b><br>' if self.outside.outside else ''}"
+            f"<bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
             f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, {len(self.distinct)} distinct, "
             f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
             f"Pareto k̂ {wording.number(self.pareto_k)}{f'; h is {BELOW_NOISE}' if self.below_noise else ''}<br>"
-            f"{escape('; '.join(self.notes))}<br>"
-            f"weight that shares the source's: {features}</p>"
+            f"{escape('; '.join(self.notes))}{'' if self.outside.outside else shared}</p>"
             f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
 
@@ -230,6 +235,7 @@ class Inverter:
         readers = {name: reader(name, each) for name, each in features.items()}
         self.task = with_readers(run.task, readers, run.subject)
         files.check(run.folder / "collect")
+        files.check(run.folder / "reference")
         files.check(run.folder / "train")
         self.generator = load_generator(run.folder / "train", run.subject.device)
 
@@ -331,6 +337,7 @@ class Inverter:
             weighed.left_out,
             known,
             self.run.store.noise_floor(where),
+            read_outside(self.run.folder, self.run.store, where, target),
         )
 
     def _site(self, address: str) -> Site:

@@ -27,6 +27,7 @@ class Stream(Enum):
     TRAINING_INPUTS = (17,), "the inputs of the prior that the generator is trained on beside those that were read"
     EDITS = (19,), "the edits of the targets' source inputs"
     QUALITY = (23,), "the samples that are compared with the reference's"
+    NEAREST = (37,), "the inputs of the pool whose nearest other input is measured"
     READ_AGAIN = (31,), "the inputs of the pool that are read again in another batch"
     TWO_SAMPLE = (29,), "the swaps of a two-sample test"
     ROWS = (), "the tests of one row of a table; with the row's name"

@@ -75,13 +75,19 @@ def require_same_config(folder: Path, config: str) -> None:
 
 def show(folder: Path, step: str) -> None:
     """Output of a run after a step: its scores, and where the report is."""
-    from inversescope.cli.tables.runs import causal_table, hypotheses_table, noise_line, summary_table, verdict_table
+    from inversescope.cli.tables import runs
 
-    tables = {"collect": noise_line, "calibrate": verdict_table, "causal": causal_table, "mine": hypotheses_table}
+    tables = {
+        "collect": runs.noise_line,
+        "reference": runs.outside_line,
+        "calibrate": runs.verdict_table,
+        "causal": runs.causal_table,
+        "mine": runs.hypotheses_table,
+    }
     if step in tables:
         Console(highlight=False).print(tables[step](folder))
     if step in ("score", "report"):
-        Console(highlight=False).print(summary_table(folder))
+        Console(highlight=False).print(runs.summary_table(folder))
     if step == "report":
         screen.print(f"report: {folder / 'report' / 'report.html'}", soft_wrap=True)
 

@@ -14,6 +14,7 @@ from numpy import ndarray
 from safetensors.numpy import load_file
 
 from inversescope import files, records
+from inversescope.collect.outside import write_nearest
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
 from inversescope.sites import Site
@@ -74,4 +75,5 @@ def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `reference`."""
     reference(folder, run.store, run.sites["pool"], progress)
+    write_nearest(folder, run.store, run.sites["pool"], run.seed)
     known_inputs(folder, run.store, run.sites["train"], run.task)

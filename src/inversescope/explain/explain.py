@@ -69,20 +69,29 @@ def explain(
     for done, site in enumerate(chosen, start=1):
         ask = {"site": str(site), "position": position, "n": n // 2, "bandwidth": bandwidth}
         propose, confirm = (inverter.invert(text, **ask, seed=2 * seed + half) for half in range(2))
-        proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
-        proposing.append(propose)
+        if not propose.outside.outside:
+            proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
+            proposing.append(propose)
         confirming.append(confirm)
         progress(done, 2 * len(chosen))
     distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
     for done, (site, confirm) in enumerate(zip(chosen, confirming, strict=True), start=1):
-        effects = Replaced(inverter.run, site, confirm, seed)
-        findings.append([_finding(fact, confirm, *effects.of(fact.hypothesis), effects.nothing) for fact in distinct])
+        findings.append([])  # of an activation outside of the prior there are none
+        if not confirm.outside.outside:
+            effects = Replaced(inverter.run, site, confirm, seed)
+            for fact in distinct:
+                findings[-1].append(_finding(fact, confirm, *effects.of(fact.hypothesis), effects.nothing))
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
         bandwidth,
         tuple(
-            SiteExplained(str(site), verdicts.get(str(site)), confirm, tuple(sorted(of_site, key=rank)))
+            SiteExplained(
+                str(site),
+                None if confirm.outside.outside else verdicts.get(str(site)),
+                confirm,
+                tuple(sorted(of_site, key=rank)),
+            )
             for site, confirm, of_site in zip(chosen, confirming, _with_q_values(findings), strict=True)
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isnan
+from math import isfinite
 from typing import Any
 
 from inversescope.inverter import Inversion, InvertedSample
@@ -62,7 +62,8 @@ class Finding:
 class SiteExplained:
     """One site: its confirming draws, and the hypotheses, those that are used first, then the surest.
 
-    `verdict` is the judgement of the run's calibration on the site; None where the site was not calibrated.
+    `verdict` is the judgement of the run's calibration on the site; None where the site was not calibrated. An
+    activation outside of the prior (`inversion.outside`) has neither verdict nor finding.
     """
 
     site: str
@@ -111,4 +112,4 @@ def _plain(value: Any) -> Any:
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and isnan(value) else value
+    return None if isinstance(value, float) and not isfinite(value) else value

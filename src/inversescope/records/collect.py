@@ -47,6 +47,20 @@ DISTANCES = Record(
     "reference/distances.safetensors",
     "for each site, named by its address, δ between every input of the pool and every target, float32 [pool, targets]",
 )
+NEAREST = Record(
+    "reference/nearest.safetensors",
+    "for each site δ of up to 1,024 inputs of the pool to their nearest other input, rising, float64",
+)
+TARGETS = table(
+    "reference/targets.parquet",
+    "One row a site and target: its distance to the nearest input of the pool, itself left out.",
+    column("site", "string", "the site"),
+    column("target", "int32", "row in the split `target`"),
+    column("outside", "bool", "it is farther than the limit: outside of the prior"),
+    column("nearest", "float64", "δ to the nearest input"),
+    column("limit", "float64", "δ to the nearest other input, at most, of 99 in 100 inputs of the pool"),
+    column("p_value", "float64", "share of inputs that are as far from their nearest, this one among them"),
+)
 KNOWN = table(
     "reference/known.parquet",
     "One row a distinct input of `train` or `target`, with its probability: in the reference they count with that, and "
@@ -85,4 +99,4 @@ each. The step prints how much it will write to the disk before it starts, and s
         NOISE_FLOOR,
     ),
 )
-REFERENCE = Room("reference", "", (DISTANCES, KNOWN, KNOWN_DISTANCES))
+REFERENCE = Room("reference", "", (DISTANCES, KNOWN, KNOWN_DISTANCES, NEAREST, TARGETS))

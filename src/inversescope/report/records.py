@@ -45,6 +45,7 @@ class Records:
     search: dict[str, Any]
     verdicts: dict[str, Any]
     targets: dict[int, Row]
+    of_targets: list[Row]
     samples: pa.Table
     proposals: list[Row]
     disentangled: list[Row]
@@ -77,6 +78,11 @@ class Records:
         counting = [(row["site"], row["bandwidth"]) for row in self.diagnostics if row["acceptance_counts"]]
         places = zip(self.samples["site"].to_pylist(), self.samples["bandwidth"].to_pylist(), strict=True)
         return self.samples.filter(pa.array([cell in counting for cell in places], pa.bool_()))
+
+    @property
+    def outside(self) -> list[Row]:
+        """The pairs of site and target that are outside of the prior."""
+        return [row for row in self.of_targets if row["outside"]]
 
     @property
     def exact(self) -> bool:
@@ -117,6 +123,7 @@ def load(run: Path) -> Records:
         search=_json(run, records.score.SEARCH),
         verdicts=_json(run, records.calibrate.VERDICTS),
         targets={row["row"]: row for row in targets},
+        of_targets=_rows(run, records.collect.TARGETS),
         samples=_table(run, records.verify.SAMPLES).filter(pc.field("method") == "generator"),
         proposals=_on_request(run, records.propose.PROPOSALS),
         disentangled=_on_request(run, records.disentangle.RESULTS),

@@ -49,7 +49,8 @@ def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
 
 
 def choose(records: Records) -> list[dict[str, Any]]:
-    """The targets shown, the best first: row, text, acceptance, rank `of` how many (1 is best), labels.
+    """The targets shown, the best first: row, text, acceptance, rank `of` how many (1 is best), labels, and
+    the sites at which they are outside of the prior.
 
     Ranked by acceptance where it has a meaning, then by the mean distance of all samples.
     """
@@ -63,6 +64,7 @@ def choose(records: Records) -> list[dict[str, Any]]:
             "rank": ranked.index(row) + 1,
             "of": len(ranked),
             "labels": _labels(records.targets[row], records.features),
+            "outside": [verdict["site"] for verdict in records.outside if verdict["target"] == row],
         }
         for row in evenly(ranked, TARGETS)
     ]

@@ -2,6 +2,7 @@
 
 from inversescope.verdicts.accepted import BELOW_NOISE, acceptance_counts, reasons
 from inversescope.verdicts.left_out import FAR, MISSED, NO_WEIGHT, REASONS, TOO_FEW, mostly_left_out, why_left_out
+from inversescope.verdicts.outside import Outside, outside
 from inversescope.verdicts.scores import (
     MEANINGS,
     NULL_FEATURE,
@@ -32,6 +33,7 @@ from inversescope.verdicts.thresholds import (
     MOVES,
     MOVES_TIMES,
     NOISE_QUANTILE,
+    OUTSIDE,
     SIGNIFICANT,
     SMALLEST_Q,
     TRUSTED,
@@ -64,6 +66,7 @@ __all__ = [
     "NO_WEIGHT",
     "NULL_FEATURE",
     "NULL_PASSES",
+    "OUTSIDE",
     "REASONS",
     "SIGNIFICANT",
     "SMALLEST_Q",
@@ -72,6 +75,7 @@ __all__ = [
     "USED",
     "Judgement",
     "Measured",
+    "Outside",
     "Verdict",
     "above_chance",
     "acceptance_counts",
@@ -86,6 +90,7 @@ __all__ = [
     "null_passes",
     "of_question",
     "of_site",
+    "outside",
     "reasons",
     "significant",
     "trusted",

@@ -6,6 +6,9 @@ KL_ANY = 0.5  # nats: divergence of any one question, up to which its site is ca
 GAP = 0.05  # calibration gap of a feature's consistency up to which generator and reference agree
 TRUSTED = 30.0  # effective sample size from which a reference made of draws counts as the truth
 
+# Activations.
+OUTSIDE = 0.01  # share of the prior's own inputs that are called outside of it
+
 # Samples and their weights.
 ACCEPTED = 0.1  # δ up to which a sample is accepted: InversionView's neighbourhood (arXiv 2405.17653)
 FAIR_SHARE = 0.1  # share of the reference that is accepted, from which acceptance has a meaning at a bandwidth

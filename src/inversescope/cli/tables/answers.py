@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
-        f"[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n{inversion.site}, h = {inversion.bandwidth:g}: "
+        f"{_outside(inversion)}[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n"
+        f"{inversion.site}, h = {inversion.bandwidth:g}: "
         f"{len(inversion.samples)} samples, {len(inversion.distinct)} distinct, "
         f"{inversion.distances}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {number(inversion.pareto_k)}"
@@ -40,6 +41,8 @@ def inversion_table(inversion: Inversion) -> Group:
         text = "[dim]never ended[/]" if sample.text is None else marked(inversion.text, sample.text)
         accepted = ["yes" if sample.accepted else ""] if counts else []
         table.add_row(number(sample.distance), number(sample.weight), str(sample.times), *accepted, text)
+    if inversion.outside.outside:  # its samples answer for other activations
+        return Group(head, table)
     shared = Table("feature", "source", "weight of the samples that share it")
     for name, value in inversion.labels.items():
         shared.add_row(escape(name), escape(value or "undecided"), number(inversion.shared(name)))
@@ -52,6 +55,11 @@ def _notes(inversion: Inversion) -> list[str]:
     return [first, *(f"[yellow]{warning}[/]" for warning in warnings)]
 
 
+def _outside(inversion: Inversion) -> str:
+    """The first line where the activation is outside of the prior; empty elsewhere."""
+    return f"[bold red]{inversion.outside.words}[/]\n" if inversion.outside.outside else ""
+
+
 def explanation_table(explanation: Explanation) -> Group:
     """The hypotheses of one site with their samples; of several, where each is above chance."""
     head = (
@@ -59,6 +67,8 @@ def explanation_table(explanation: Explanation) -> Group:
     )
     if len(explanation.sites) == 1:
         (only,) = explanation.sites
+        if only.inversion.outside.outside:
+            return Group(f"{_outside(only.inversion)}{head}\n{only.site}")
         blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
         rest = len(only.findings) - len(blocks)
         foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
@@ -72,8 +82,19 @@ def explanation_table(explanation: Explanation) -> Group:
     for of_site in explanation.sites:
         heading = of_site.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else of_site.site
         table.add_column(heading, no_wrap=True)
+    if outside := [of_site for of_site in explanation.sites if of_site.inversion.outside.outside]:
+        everywhere = len(outside) == len(explanation.sites)
+        nothing = " at every site; nothing is said" if everywhere else "; nothing is said there"
+        listed = "\n".join(f"  {of_site.site}: {of_site.inversion.outside.words}" for of_site in outside)
+        head = f"[bold red]outside of the prior{nothing}[/]\n{listed}\n{head}"
+        if everywhere:
+            return Group(head)
     for name, row in explanation.table().items():
-        table.add_row(escape(name), *(_over_depth(row.get(of_site.site)) for of_site in explanation.sites))
+        cells = (
+            "[dim]outside[/]" if of_site.inversion.outside.outside else _over_depth(row.get(of_site.site))
+            for of_site in explanation.sites
+        )  # fmt: skip
+        table.add_row(escape(name), *cells)
     return Group(
         head,
         table,

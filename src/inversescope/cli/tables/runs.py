@@ -69,6 +69,13 @@ def noise_line(run: Path) -> str:
     return f"noise floor: the same input in another batch is at δ {quantiles} at {worst['site']}, the worst site"
 
 
+def outside_line(run: Path) -> str:
+    """The targets that are outside of the prior, counted over the sites."""
+    rows = pq.read_table(run / records.collect.TARGETS.path).to_pylist()
+    outside = [row for row in rows if row["outside"]]
+    return f"{len(outside)} of {len(rows)} pairs of site and target are outside of the prior; one in 100 is expected"
+
+
 def power_table(rate: float, alike: float, width: float) -> Group:
     """The half width of a rate's interval by targets and samples, and what is needed for `width`."""
     table = Table("samples of a target", *map(str, TARGETS), f"targets for ± {width:g}", box=None, pad_edge=False)

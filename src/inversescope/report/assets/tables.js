@@ -115,6 +115,7 @@ function targetCard(target, samples, farthest) {
     element("header", {}, element("span", {}, `source input of target ${target.row}`),
       element("span", {}, `${target.acceptance === null ? "" : `accepted in all ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
     element("p", { class: "input", dir: "auto" }, target.text),
+    target.outside.includes(chosen.site) ? element("p", { class: "outside" }, "outside of the prior: farther from every stored input than those are from each other") : null,
     label === null ? null : element("p", { class: "given", dir: "auto" }, label),
     samples.left_out === null ? null : notice(`Counts in no mean at h = ${chosen.bandwidth}: ${samples.left_out}.`),
     samples.unreliable ? notice("Unreliable: the weights have a heavy tail for so few inputs.") : null,

@@ -1,0 +1,73 @@
+"""Distances of stored inputs to their nearest other input, and the activations that are farther than those.
+
+Dimensions: `n` activations, `d` coordinates of a site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from safetensors.numpy import load_file
+from torch import Tensor
+
+from inversescope import files, records
+from inversescope.collect.store import Store
+from inversescope.sites import Site
+from inversescope.streams import Stream
+from inversescope.tasks import Tokens
+from inversescope.verdicts import Outside, outside
+
+MEASURED = 1024  # inputs of the pool whose nearest other input is measured: a rank of one in a hundred needs no more
+BLOCK = 2**24  # distances in memory at a time
+
+
+def write_nearest(folder: Path, store: Store, sites: Sequence[Site], seed: int) -> None:
+    """Write the distances of inputs of the pool to their nearest other input, and the verdict on every target."""
+    pool, targets = store.inputs("pool"), store.inputs("target").tokens
+    drawn = Stream.NEAREST.rng(seed).permutation(len(pool))[:MEASURED].tolist()
+    if pool.exact:
+        drawn = Stream.NEAREST.rng(seed).choice(len(pool), MEASURED, p=pool.probability).tolist()
+    tensors, rows = {}, []
+    for site in sites:
+        measured = [pool.tokens[row] for row in drawn]
+        own = nearest(store, site, measured, store.activations("pool", site)[drawn])
+        own = np.sort(own[np.isfinite(own)])
+        tensors[str(site)] = torch.from_numpy(own)
+        for target, distance in enumerate(nearest(store, site, targets, store.activations("target", site)).tolist()):
+            verdict = outside(distance, own, store.noise_floor(site))
+            rows.append({"site": str(site), "target": target, **vars(verdict)})
+    files.write_tensors(folder / records.collect.NEAREST.name, tensors)
+    files.write_table(folder / records.collect.TARGETS.name, records.collect.TARGETS.of(rows))
+
+
+def nearest(
+    store: Store, site: Site, inputs: Sequence[Tokens], activations: Float[Tensor, "n d"]
+) -> Float[ndarray, " n"]:
+    """δ of activations to the nearest input of the pool other than their own input; infinite where there is none."""
+    pool, units = store.activations("pool", site), store.units(site)
+    number = {tokens: row for row, tokens in enumerate(store.inputs("pool").tokens)}
+    same = torch.tensor([number[tokens] for tokens in store.inputs("pool").tokens])
+    own = torch.tensor([number.get(tokens, -1) for tokens in inputs])
+    other, found = units.standardize(pool), []
+    squares = (other**2).sum(1)
+    for start in range(0, len(inputs), max(1, BLOCK // len(pool))):
+        part = slice(start, start + max(1, BLOCK // len(pool)))
+        # By matrix products, but for the constant of each row; the distance itself is computed without them.
+        ranks = squares - 2 * units.standardize(activations[part]) @ other.T
+        ranks[own[part, None] == same] = torch.inf
+        least = ranks.min(1)
+        distance = units.distance(activations[part], pool[least.indices])
+        found.append(distance.masked_fill(least.values.isinf(), torch.inf))
+    return torch.cat(found).double().numpy()
+
+
+def read_outside(run: Path, store: Store, site: Site, activation: Float[Tensor, "1 d"]) -> Outside:
+    """The verdict on any activation; one of an input of the pool is inside, as its own input is the nearest."""
+    stored = load_file(run / records.collect.NEAREST.path)[str(site)]
+    distance = store.units(site).distances(store.activations("pool", site), activation).min()
+    return outside(float(distance), stored, store.noise_floor(site))
