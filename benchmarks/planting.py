@@ -29,7 +29,7 @@ OUTSIDE = 2.0  # times the end of a range
 def main() -> None:
     run, steps = Run.open(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20
     config = run.config.calibrate
-    comparison = Comparison(run.store, run.task.labels, config.targets, DRAWS, run.config.seed)
+    comparison = Comparison(run.store, run.task, config.targets, DRAWS, run.config.seed)
     early, _, _ = trained(run, configured(run.config, [f"train.steps={steps}"]), run.sites["train"])
     late = load_generator(run.folder / "train", torch.device("cpu"))
     table = Table("site", f"stopped after {steps} steps", "reason", "asked outside its range")

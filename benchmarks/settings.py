@@ -71,7 +71,7 @@ def _train(run: Run, config: RunConfig, sites: Sequence[Site], steps: int) -> tu
 
 def divergences(run: Run, generator: Generator, targets: int = 8, seed: int = 7) -> dict[Site, np.ndarray]:
     """KL from the exact distribution in nats, [query, bandwidth] for each site: clean and noisy, over its range."""
-    comparison = Comparison(run.store, run.task.labels, targets, 1, seed)
+    comparison = Comparison(run.store, run.task, targets, 1, seed, 64)
     found = {}
     for site in generator.sites:
         asked = np.geomspace(*generator.bandwidths[site], BANDWIDTHS)

@@ -29,7 +29,7 @@ def main() -> None:
     run = Run.open(sys.argv[1])
     config = configured(run.config, sys.argv[2:])
     generator, seconds, _ = trained(run, config, run.subject.sites(config.generator.sites))
-    comparison = Comparison(run.store, run.task.labels, TARGETS, DRAWS, SEED)
+    comparison = Comparison(run.store, run.task, TARGETS, DRAWS, SEED)
     table = Table("site", "h", "query", "size", "KL", *run.task.features)
     gaps: list[float] = []
     for site in generator.sites:

@@ -100,19 +100,19 @@ def _write_calibration(run: Path, shape: Shape) -> list[dict]:
 
     Gives back the rows of `calibration.parquet`.
     """
-    rows, gaps, verdicts = [], [], {}
+    rows, gaps = [], []
     for site in shape.generator_sites:
         judgement = ("undertrained" if site.layer < 9 else "calibrated") if shape.defined else "cannot tell"
-        verdicts[str(site)] = {"clean": {"judgement": judgement, "reason": "subject -0.21 [-0.25, -0.17] at h = 0.3"}}
         for number, h in enumerate(shape.bandwidths):
             question = {"site": str(site), "bandwidth": h, "query": "clean"}
-            told = {"verdict": judgement if number else "cannot tell", "reason": "the pool is too small"}
-            rows.append(question | {"targets": 32, "ess": 4000 * h**2} | told)
+            told = {"verdict": judgement if number else "cannot tell", "reason": f"gap of subject at h = {h:g}"}
+            shares = {"in_training": 0.3, "in_training_expected": 0.25, "copied": 0.05}
+            rows.append(question | {"targets": 160, "ess": 4000 * h**2} | shares | told)
             gaps += [question | {"feature": name, "gap": 0.01, "gap_low": -0.01, "gap_high": 0.03} for name in FEATURES]
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
         files.write_table(run / record.path, partial(record, table))
     prior = {"kl": None, "tv": None, "p_value": 0.41}
-    files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "sites": verdicts, "prior": prior})
+    files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "counts": {}, "prior": prior})
     return rows
 
 

@@ -51,10 +51,16 @@ class Draws:
 
 
 def write_records(
-    run: Path, pool: Sequence[Label], targets: Sequence[Label], draws: Sequence[Draws], distances: ndarray
+    run: Path,
+    pool: Sequence[Label],
+    targets: Sequence[Label],
+    draws: Sequence[Draws],
+    distances: ndarray,
+    failing_at: float | None = None,
 ) -> None:
     """Records of the steps before `score`, for the feature `f`; `distances` is [pool, targets], the same at all sites
-    that are drawn for. Where there are no edits, each target has a far one of its own label.
+    that are drawn for. Where there are no edits, each target has a far one of its own label. At one bandwidth the
+    calibration may have found the generator undertrained.
     """
     sites = list(dict.fromkeys(each.site for each in draws))
     if not any(each.edits for each in draws):
@@ -76,9 +82,10 @@ def write_records(
     folder = run / "reference"
     folder.mkdir()
     save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")
-    verdict = {"judgement": "undertrained", "reason": "subject -0.21 at h = 0.1"}
-    files.write_json(run / "calibrate" / "verdicts.json", {"sites": {str(SITE): {"clean": verdict}}})
-    files.write_table(run / "calibrate" / "calibration.parquet", records.calibrate.CALIBRATION.of([]))
+    failed = {"verdict": "undertrained", "reason": "subject -0.21 at h = 0.1"}
+    columns = dict.fromkeys(records.calibrate.CALIBRATION.names) | {"targets": 32, "in_training_expected": 0.0}
+    rows = [columns | {"site": str(SITE), "bandwidth": failing_at, "query": "clean"} | failed] if failing_at else []
+    files.write_table(run / records.calibrate.CALIBRATION.path, records.calibrate.CALIBRATION.of(rows))
     files.write_json(run / "task" / "accuracy.json", {"defined": False})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def early(whole: Store, tmp_path_factory: pytest.TempPathFactory) -> Generator:
 
 
 def comparison(store: Store) -> Comparison:
-    return Comparison(store, ToyTask().labels, 24, 200, 0)
+    return Comparison(store, ToyTask(), 24, 200, 0, points=64)
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -137,11 +138,10 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 ):
     for name, generator, judgement in (("good", good, "calibrated"), ("early", early, "undertrained")):
         folder = tmp_path / name
-        calibrate(folder, whole, generator, ToyTask().labels, ASKED, (), 0, silent)
+        calibrate(folder, whole, generator, ToyTask(), ASKED, (), 0, silent)
         found = files.read_json(folder / "verdicts.json")
         assert found["truth"] == "exact"
-        judged = {v["judgement"] for queries in found["sites"].values() for v in queries.values()}
-        assert judged == {judgement}
+        assert found["counts"] == {judgement: 8}
         assert (found["prior"]["kl"] < 0.05) == (name == "good")
         assert (found["prior"]["p_value"] > 0.05) == (name == "good")
         table = pq.read_table(folder / "calibration.parquet").to_pylist()
@@ -151,28 +151,34 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 
 def test_a_bandwidth_outside_the_trained_range_cannot_be_told(whole: Store, good: Generator, tmp_path: Path):
     asked = ASKED.model_copy(update={"bandwidths": (50.0,)})
-    calibrate(tmp_path, whole, good, ToyTask().labels, asked, (), 0, silent)
-    sites = files.read_json(tmp_path / "verdicts.json")["sites"]
-    assert set(sites) == set(map(str, SITES))
-    for queries in sites.values():
-        assert {v["judgement"] for v in queries.values()} == {"cannot tell"}
-        assert len(queries) == 2 and all(v["reason"] for v in queries.values())
+    calibrate(tmp_path, whole, good, ToyTask(), asked, (), 0, silent)
+    rows = pq.read_table(tmp_path / "calibration.parquet").to_pylist()
+    assert {row["site"] for row in rows} == set(map(str, SITES))
+    assert len(rows) == 4 and all(row["verdict"] == "cannot tell" and row["reason"] for row in rows)
 
 
-def test_without_the_whole_prior_the_reference_judges(drawn: Store, tmp_path: Path):
+class UnknownPrior(ToyTask):
+    def log_prior(self, tokens: Sequence[int]) -> None:
+        return None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_without_the_whole_prior_the_posterior_is_estimated(drawn: Store, tmp_path: Path, known: bool):
+    """The training inputs hold the whole prior, so the estimate is exact where P is known; else there is none."""
     generator = trained(tmp_path / "train", drawn, 200)
     asked = ASKED.model_copy(update={"queries": ("clean",), "bandwidths": (0.4,)})
-    calibrate(tmp_path, drawn, generator, ToyTask().labels, asked, (), 0, silent)
+    calibrate(tmp_path, drawn, generator, ToyTask() if known else UnknownPrior(), asked, (), 0, silent)
     found = files.read_json(tmp_path / "verdicts.json")
     assert found["truth"] == "pool"
     assert found["prior"]["kl"] is None
     rows = pq.read_table(tmp_path / "calibration.parquet").to_pylist()
-    assert {row["kl"] for row in rows} == {None}
+    assert all((row["kl"] is not None and abs(row["kl"]) < 0.1) == known for row in rows)
+    assert all(row["in_training_expected"] == pytest.approx(1, abs=0.05) for row in rows)
     assert {row["bandwidth"] for row in rows} == {0.4}
 
 
 def test_training_ends_when_it_is_calibrated(whole: Store, tmp_path: Path):
-    ask = check(whole, ToyTask().labels, ASKED, (), 0)
+    ask = check(whole, ToyTask(), ASKED, (), 0)
     trained(tmp_path, whole, 2000, ask, every=50)
     losses = pq.read_table(tmp_path / "losses.parquet").num_rows
     assert losses < 1000

@@ -63,10 +63,10 @@ def test_bandwidths_below_the_subjects_rounding_are_named(run: Path, tmp_path: P
 
 
 def test_verdicts_stand_with_their_reasons(run: Path):
-    verdicts = files.read_json(run / records.calibrate.VERDICTS.path)["sites"]
     text = shown(verdict_table, run)
-    for site, queries in verdicts.items():
-        assert all(part in line(text, site, "clean") for part in queries["clean"].values())
+    for row in pq.read_table(run / records.calibrate.CALIBRATION.path).to_pylist():
+        shown_row = line(text, row["site"], f" {row['bandwidth']:.3g} ", "clean")
+        assert row["verdict"] in shown_row and row["reason"] in shown_row
 
 
 def test_effects_are_those_of_the_largest(run: Path):

@@ -225,7 +225,7 @@ def test_the_worst_targets_are_told_with_their_nearest_sample(tmp_path: Path):
     ]  # fmt: skip
     distances = np.full((16, 4), 1.4)
     distances[3, 1] = 0.25
-    write_records(tmp_path, POOL, ["a", "a", "b", "b"], draws, distances)
+    write_records(tmp_path, POOL, ["a", "a", "b", "b"], draws, distances, failing_at=H)
     scored(tmp_path)
     rows = pq.read_table(tmp_path / "score" / "worst_targets.parquet").to_pylist()
     assert [row["target"] for row in rows] == [2, 1, 3]  # at the smallest bandwidth, what has no sample first

@@ -39,6 +39,21 @@ GOOD = measured(kl=around(0.04, 0.02), gap=around(0.01, 0.02))
     ("question", "judgement"),
     [
         (GOOD, "calibrated"),
+        (GOOD._replace(copied=around(0.02, 0.03)), "calibrated"),
+        (GOOD._replace(copied=around(0.3, 0.03)), "copies"),
+        (GOOD._replace(copied=around(0.3, 0.25)), "cannot tell"),
+        (GOOD._replace(copied=around(0.3, 0.03), outside=True), "cannot tell"),
+        (measured(kl=around(0.9, 0.2), gap=around(-0.2, 0.1))._replace(copied=around(0.3, 0.03)), "copies"),
+        (measured(size=2)._replace(copied=around(0.3, 0.03)), "copies"),
+        (GOOD._replace(generalisation=around(2, 0.5), gain=1.0), "copies"),
+        (
+            GOOD._replace(generalisation=around(2, 0.5), gain=3.0),
+            "calibrated",
+        ),  # unseen inputs gain more than they lose
+        (GOOD._replace(generalisation=around(0.6, 0.5), gain=0.1), "calibrated"),
+        (measured(size=2)._replace(generalisation=around(2, 0.5), gain=1.0), "cannot tell"),
+        (measured(gap=around(0.01, 0.02))._replace(divergence=around(0.9, 0.2)), "undertrained"),  # from the strata
+        (measured(gap=around(0.01, 0.02))._replace(divergence=around(0.2, 0.1)), "calibrated"),
         (measured(kl=around(0.04, 0.02), gap=UNDEFINED), "calibrated"),
         (measured(kl=around(0.9, 0.2), gap=around(0.01, 0.02)), "undertrained"),
         (measured(kl=around(0.6, 0.2), gap=around(0.01, 0.02)), "cannot tell"),
@@ -61,6 +76,7 @@ def test_a_question(question: Measured, judgement: str):
     ("questions", "judgement", "numbers"),
     [
         ([GOOD, GOOD], "calibrated", ["KL 0.04", "2"]),
+        ([GOOD, GOOD._replace(copied=around(0.3, 0.03))], "copies", ["+0.30"]),
         ([GOOD, measured(kl=around(0.9, 0.2))], "undertrained", ["KL 0.90", "h = 0.1, clean target"]),
         ([measured(kl=around(0.2, 0.05))] * 2, "undertrained", ["KL 0.20"]),
         ([GOOD, measured(kl=around(0.04, 0.02), outside=True)], "cannot tell", ["h = 0.1, clean target"]),

@@ -226,7 +226,7 @@ class CalibrateConfig(_Section):
     """Comparison of the generator with the exact posterior, or with the reference if the prior is not enumerated."""
 
     targets: int = Field(
-        default=32, ge=2, description="number of inputs of the pool that stand in for targets, 2 or more"
+        default=160, ge=2, description="number of inputs of the pool that stand in for targets, 2 or more"
     )
     queries: tuple[Query, ...] = Field(
         default=("clean",),

@@ -156,7 +156,7 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
     prior = run.task if config.train.emulate else None
     data = prepare(run.store, study.sites, config.generator, config.train, config.seed, subject, sampled, prior)
     trainer = Trainer(data, config.generator, config.train, config.seed, run.subject.device)
-    checked = check(run.store, run.task.labels, config.calibrate, sampled, config.seed)
+    checked = check(run.store, run.task, config.calibrate, sampled, config.seed)
     begun = time.monotonic()
     while not trainer.ended:
         trainer.step()

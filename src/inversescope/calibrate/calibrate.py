@@ -1,12 +1,12 @@
 """Distance of the generator from the distribution that it samples, on inputs that stand in for targets.
 
-If the pool is the whole prior, the truth is known: divergence and total variation are computed. Else the reference
-from the pool is what the draws are compared with, feature by feature. Records: `records.calibrate`.
+Each site, bandwidth and query has a verdict of its own. Records: `records.calibrate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,22 @@ from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import fields
-from inversescope.tasks import Labels, Tokens
+from inversescope.tasks import Task
 from inversescope.train.checkpoint import load_generator
 from inversescope.train.trainer import Check, SiteStatus
-from inversescope.verdicts import TRUSTED, Measured, of_question, of_site
+from inversescope.verdicts import Measured, of_question, of_site
 
-DRAWS = 32  # for each stand-in, site and bandwidth; stand-ins are the independent units, and their number is a key
-QUICK_POINTS = 16  # inputs at which probabilities are compared in the middle of training
+DRAWS = 24  # for each stand-in, site and bandwidth; stand-ins are the independent units, and their number is a key
+CHECKED = 0.2  # share of the stand-ins that a check in the middle of training uses
 IN_RANGE = 5  # bandwidths of a site's range
+BASELINES = ("prior", "kernel")
 
 
 def calibrate(
     folder: Path,
     store: Store,
     generator: Generator,
-    labels: Callable[[Tokens], Labels],
+    task: Task,
     config: CalibrateConfig,
     sampled: Sequence[float],
     seed: int,
@@ -44,35 +45,29 @@ def calibrate(
     """Write `calibration.parquet`, `gaps.parquet` and `verdicts.json`.
 
     Args:
-        labels: every feature of an input.
         sampled: the bandwidths that are compared where the config names none.
     """
-    comparison = Comparison(store, labels, config.targets, DRAWS, seed)
+    comparison = Comparison(store, task, config.targets, DRAWS, seed)
     rows: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
-    verdicts: dict[str, dict[str, Any]] = {}
     for done, site in enumerate(generator.sites, start=1):
-        verdicts[str(site)] = {}
         for query in config.queries:
-            measured = []
             for bandwidth in _bandwidths(config, sampled, generator.bandwidths[site]):
                 divergences = comparison.compare(generator, site, bandwidth, query)
-                measured.append(divergences.measured(outside=not generator.serves(site, bandwidth)))
-                rows.append(_row(divergences, measured[-1]))
-                gaps += _gap_rows(divergences, measured[-1])
-            verdicts[str(site)][query] = of_site(measured)._asdict()
+                measured = divergences.measured(outside=not generator.serves(site, bandwidth))
+                rows.append(_row(divergences, measured))
+                gaps += _gap_rows(divergences, measured)
         progress(done, len(generator.sites), "sites")
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
         files.write_table(folder / record.name, record.of(table))
-    judged = {"truth": "exact" if store.exact else "pool", "sites": verdicts, "prior": comparison.prior(generator)}
+    counts = Counter(row["verdict"] for row in rows)
+    judged = {"truth": "exact" if store.exact else "pool", "counts": counts, "prior": comparison.prior(generator)}
     files.write_json(folder / records.calibrate.VERDICTS.name, records.calibrate.VERDICTS.of(judged))
 
 
-def check(
-    store: Store, labels: Callable[[Tokens], Labels], config: CalibrateConfig, sampled: Sequence[float], seed: int
-) -> Check:
+def check(store: Store, task: Task, config: CalibrateConfig, sampled: Sequence[float], seed: int) -> Check:
     """A check of the sites of a generator in training, on other stand-ins than those of the final calibration."""
-    comparison = Comparison(store, labels, max(2, config.targets // 2), DRAWS, seed + 1, QUICK_POINTS)
+    comparison = Comparison(store, task, max(2, round(CHECKED * config.targets)), DRAWS, seed + 1)
 
     def measure(generator: Generator) -> dict[Site, SiteStatus]:
         status = {}
@@ -83,24 +78,27 @@ def check(
                 for query in config.queries
             }
             status[site] = _status(
-                [[divergences.measured(outside=False) for divergences in of_query] for of_query in by_query.values()]
+                [[divergences.measured(outside=False) for divergences in of_query] for of_query in by_query.values()],
+                comparison.strata.known,
             )
         return status
 
     return measure
 
 
-def _status(queries: Sequence[Sequence[Measured]]) -> SiteStatus:
-    """Status of a site: mean divergence where it is known, else mean absolute gap where the reference suffices."""
+def _status(queries: Sequence[Sequence[Measured]], known: bool) -> SiteStatus:
+    """Status of a site: mean divergence where it can be estimated, else mean absolute gap; neither where P is known and
+    the pool too small, because the errors of sites must have one unit.
+    """
     calibrated = all(of_site(questions).judgement == "calibrated" for questions in queries)
-    questions = [measured for of_query in queries for measured in of_query]
-    if questions[0].exact:
-        error = np.mean([measured.divergence.value for measured in questions])
+    questions = [measured for of_query in queries for measured in of_query if measured.trusted]
+    divergences = np.array([measured.divergence.value for measured in questions])
+    if known:
+        defined = divergences[~np.isnan(divergences)]
     else:
-        gaps = [gap.value for measured in questions if measured.size >= TRUSTED for gap in measured.gaps.values()]
-        sizes = np.abs([gap for gap in gaps if not np.isnan(gap)])
-        error = sizes.mean() if len(sizes) else np.nan
-    return SiteStatus(float(error), calibrated)
+        gaps = np.abs([gap.value for measured in questions for gap in measured.gaps.values()])
+        defined = gaps[~np.isnan(gaps)]
+    return SiteStatus(float(defined.mean()) if len(defined) else np.nan, calibrated)
 
 
 def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tuple[float, float]) -> Sequence[float]:
@@ -111,17 +109,35 @@ def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tupl
 
 
 def _row(divergences: Divergences, measured: Measured) -> dict[str, Any]:
-    verdict, defined = of_question(measured), divergences.divergence[~np.isnan(divergences.divergence)]
+    """A row of `calibration.parquet`; divergences only where the posterior is known well enough."""
+    verdict = of_question(measured)
+    divergence, variation = (
+        of_target if measured.trusted else np.full_like(of_target, np.nan)
+        for of_target in (divergences.divergence, divergences.variation)
+    )
+    defined = divergence[~np.isnan(divergence)]
+    scores = {f"score_{name}": _mean(divergences.scores[name]) for name in ("unseen", "trained", *BASELINES)}
     return {
         **_address(divergences),
-        "targets": len(divergences.sizes),
-        "ess": measured.size,
-        **fields("kl", measured.divergence),
+        "targets": len(divergences.repeats),
+        "ess": measured.size if np.isfinite(measured.size) else None,
+        **fields("kl", intervals.mean(divergence)),
         "kl_worst": float(defined.max()) if len(defined) else None,
-        **fields("tv", intervals.mean(divergences.variation, 0, 1)),
+        **fields("tv", intervals.mean(variation, 0, 1)),
+        **scores,
+        **fields("generalisation", measured.generalisation),
+        **fields("in_training", intervals.mean(divergences.in_training, 0, 1)),
+        "in_training_expected": float(divergences.expected.mean()),
+        **fields("copied", measured.copied),
         "verdict": verdict.judgement,
         "reason": verdict.reason,
     }
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Mean of the numbers that are defined; None where none is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None
 
 
 def _gap_rows(divergences: Divergences, measured: Measured) -> Iterator[dict[str, Any]]:
@@ -138,4 +154,4 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `calibrate`."""
     config, generator = run.config, load_generator(run.folder / "train", run.subject.device)
     bandwidths = config.sample.bandwidths
-    calibrate(folder, run.store, generator, run.task.labels, config.calibrate, bandwidths, run.seed, progress)
+    calibrate(folder, run.store, generator, run.task, config.calibrate, bandwidths, run.seed, progress)

@@ -11,8 +11,9 @@ from dataclasses import replace
 from math import nan
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from inversescope import files
+from inversescope import records
 from inversescope.errors import UserError
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
@@ -63,7 +64,7 @@ def explain(
     """
     if n < 2:
         raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed="2 or more")
-    chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run)
+    chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run, bandwidth)
     proposed: dict[str, Fact] = {}
     proposing, confirming = [], []
     for done, site in enumerate(chosen, start=1):
@@ -109,12 +110,12 @@ def _served(inverter: Inverter, addresses: Sequence[str]) -> list[Site]:
     return served
 
 
-def _verdicts(run: Run) -> dict[str, str]:
-    """The judgement of the calibration on clean targets at each site; empty where the step is not done."""
+def _verdicts(run: Run, bandwidth: float) -> dict[str, str]:
+    """The verdict of the calibration on clean targets at each site and this bandwidth; empty where it has none."""
     if not run.finished("calibrate"):
         return {}
-    verdicts = files.read_json(run.folder / "calibrate" / "verdicts.json")["sites"]
-    return {site: queries["clean"]["judgement"] for site, queries in verdicts.items() if "clean" in queries}
+    rows = pq.read_table(run.folder / records.calibrate.CALIBRATION.path).to_pylist()
+    return {row["site"]: row["verdict"] for row in rows if row["query"] == "clean" and row["bandwidth"] == bandwidth}
 
 
 def _proposed(prior: Prior, propose: Inversion) -> list[Fact]:

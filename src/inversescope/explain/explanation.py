@@ -62,7 +62,7 @@ class Finding:
 class SiteExplained:
     """One site: its confirming draws, and the hypotheses, those that are used first, then the surest.
 
-    `verdict` is the judgement of the run's calibration on the site; None where the site was not calibrated. An
+    `verdict` is that of the run's calibration at the site and this bandwidth; None where it was not measured there. An
     activation outside of the prior (`inversion.outside`) has neither verdict nor finding.
     """
 

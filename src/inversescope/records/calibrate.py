@@ -14,12 +14,32 @@ CALIBRATION = table(
     "One row a site, bandwidth and query.",
     *_QUESTION,
     column("targets", "int64", "stand-ins used"),
-    column("ess", "float64", "effective sample size of the truth, median over them"),
-    estimate("kl", "Kullback-Leibler divergence from the truth to the generator, nats, mean over stand-ins"),
+    column(
+        "ess",
+        "float64?",
+        "number of draws that the estimate of the posterior is worth, harmonic mean over them; null where it is a sum",
+    ),
+    estimate(
+        "kl",
+        "Kullback-Leibler divergence from the posterior to the generator, nats, mean over stand-ins; null where the "
+        "prior is not known, or `ess` is below 30",
+    ),
     column("kl_worst", "float64?", "the largest of any stand-in, nats"),
     estimate("tv", "total variation between the two, 0 to 1"),
+    column("score_unseen", "float64?", "mean −ln q of a stand-in's neighbours that training never saw, nats"),
+    column("score_trained", "float64?", "the same of its training neighbours"),
     column(
-        "verdict", "string", "`calibrated`, `undertrained` or `cannot tell`, by [the rules](statistics.md#verdicts)"
+        "score_prior", "float64?", "mean −ln P of the unseen neighbours; of q without a condition where P is not known"
+    ),
+    column("score_kernel", "float64?", "the same of kernel weights over the training inputs, mixed with the prior"),
+    estimate("generalisation", "score of unseen over training neighbours, each beyond the posterior's own; nats"),
+    estimate("in_training", "share of the draws that are training inputs"),
+    column("in_training_expected", "float64", "the same of the posterior"),
+    estimate("copied", "the first share minus the second"),
+    column(
+        "verdict",
+        "string",
+        "`calibrated`, `copies`, `undertrained` or `cannot tell`, by [the rules](statistics.md#verdicts)",
     ),
     column("reason", "string", "the measurement that decided it"),
 )
@@ -32,9 +52,9 @@ GAPS = table(
 )
 VERDICTS = document(
     "calibrate/verdicts.json",
-    "The verdict on each site.",
+    "The verdicts counted, and the null condition.",
     key("truth", "`exact` or `pool`"),
-    key("sites", "for each site and query the `judgement` and its `reason`"),
+    key("counts", "number of rows of `calibration.parquet` with each verdict"),
     key(
         "prior",
         "the null condition beside the prior: `kl`, `tv` (null unless the prior is known), `p_value` of a two-sample "
@@ -44,8 +64,7 @@ VERDICTS = document(
 
 CALIBRATE = Room(
     "calibrate",
-    """The generator beside the truth, for inputs of the pool that stand in for targets. Where the pool is the whole
-prior the truth is the exact distribution; else it is the reference from the rest of the pool, and divergences are
-null.""",
+    """The generator beside the posterior, for inputs of the pool that stand in for targets. Where the pool is the whole
+prior the posterior is a sum; else it is estimated from the training inputs and the rest of the pool.""",
     (CALIBRATION, GAPS, VERDICTS),
 )

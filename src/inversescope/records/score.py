@@ -57,8 +57,8 @@ RESULTS = table(
     column(
         "verdict",
         "string?",
-        "the generator here, of `generator` and `weighted`: `agrees` with the reference, `undertrained`, `unclear` or "
-        "`unchecked`",
+        "the generator here, of `generator` and `weighted`: `agrees` with the reference, `copies`, `undertrained`, "
+        "`unclear` or `unchecked`",
     ),
     column("reason", "string?", "why `corrected` is undefined; null where it is defined"),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance
+from inversescope.verdicts.scores import FAILING
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Failure:
     collapsed: list[int | None]
     worst_target: int | None
     worst_acceptance: float | None
-    undertrained: int
+    failing: int
     checked: int
 
 
@@ -54,7 +55,7 @@ def _failure(
         collapsed=[collapsed.get(bandwidth) for bandwidth in bandwidths],
         worst_target=target,
         worst_acceptance=accepted,
-        undertrained=verdicts.count("undertrained"),
+        failing=sum(verdict in FAILING for verdict in verdicts),
         checked=len(verdicts) - verdicts.count("unchecked"),
     )
 

@@ -142,14 +142,13 @@ def _accepted(records: Records) -> Figure:
 
 
 def _calibrated(records: Records) -> Figure:
-    judged = [queries["clean"]["judgement"] for queries in records.verdicts["sites"].values() if "clean" in queries]
+    judged = [row["verdict"] for row in records.calibration if row["query"] == "clean"]
     if not judged:
         return Figure("calibrated", None, "the calibration had no clean targets")
-    unclear = f"the pool's reference; {judged.count('cannot tell')} undecided"
-    standard = "the exact distribution" if records.exact else unclear
-    return Figure(
-        "calibrated", f"{judged.count('calibrated')} of {len(judged)}", f"sites of the generator, by {standard}"
-    )
+    others = [f"{judged.count(word)} {word}" for word in ("copies", "undertrained", "cannot tell") if word in judged]
+    listed = f"; {', '.join(others)}" if others else ""
+    source = f"sites and bandwidths of the generator{listed}"
+    return Figure("calibrated", f"{judged.count('calibrated')} of {len(judged)}", source)
 
 
 def _accuracy(accuracy: Row) -> Figure:

@@ -160,9 +160,11 @@ def _distinct(table: pa.Table) -> int:
     return len(set(zip(table["target"].to_pylist(), map(tuple, table["tokens"].to_pylist()), strict=True)))
 
 
-def worst_targets(site: Site, table: pa.Table, pool: SitePool, undertrained: str | None) -> Iterator[dict[str, Any]]:
+def worst_targets(
+    site: Site, table: pa.Table, pool: SitePool, failing: Mapping[float, str]
+) -> Iterator[dict[str, Any]]:
     """One row for each of the targets with the fewest accepted draws at the smallest bandwidth, the worst first;
-    `undertrained` is the calibration's reason to call the site so, if it does.
+    `failing` is the calibration's reason not to trust the generator, at each bandwidth that has one.
     """
     h = min(table["bandwidth"].unique().to_pylist())
     at_bandwidth = table.filter(pc.field("bandwidth") == h)
@@ -175,7 +177,7 @@ def worst_targets(site: Site, table: pa.Table, pool: SitePool, undertrained: str
     rows.sort(key=lambda row: (row["acceptance"], -np.inf if row["nearest"] is None else -row["nearest"]))
     for row in rows[:WORST]:
         flags = {name: row.pop(name) for name in ("unreliable", "left_out")}
-        yield row | {"reasons": reasons(row | flags, undertrained)}
+        yield row | {"reasons": reasons(row | flags, failing.get(h))}
 
 
 def _draws(draws: pa.Table, whole: bool) -> dict[str, Any]:

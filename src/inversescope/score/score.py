@@ -43,6 +43,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.streams import Stream
 from inversescope.verdicts import NULL_FEATURE, judged
+from inversescope.verdicts.scores import FAILING
 
 TESTED = ("generator", "weighted", "reference")  # methods tested against their own samples on shuffled targets
 
@@ -69,7 +70,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     wrong = wrong_sites(list(generated))
     others = [] if known is None else [tuple(x) for x in inputs["tokens"].take(known.places(inputs)).to_pylist()]
     quality = Quality([*pool.tokens, *others], train.tokens, seed)
-    verdicts = files.read_json(run / "calibrate" / "verdicts.json")["sites"]
+    calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
         around = SitePool.of(distances[site], probability, exact, bandwidths, _known(run, site, known))
@@ -84,7 +85,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
             tables["diagnostics"] += diagnostics(site, drawn, edits, around, by_target, floors[str(site)])
             tables["distances"] += histogram(site, drawn, distances[site])
             tables["quality"] += quality.rows(site, drawn, around)
-            tables["worst_targets"] += worst_targets(site, drawn, around, _undertrained(verdicts, site))
+            tables["worst_targets"] += worst_targets(site, drawn, around, _failing(calibration, site))
         if site in wrong:
             methods += from_another_site(site, generated[wrong[site]], bandwidths, features)
         for feature in features:
@@ -92,7 +93,6 @@ def score(run: Path, seed: int, progress: Progress) -> None:
         tables["by_distance"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
     _add_q_values(tables["results"])
-    calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
     tables["results"] = judged(tables["results"], calibration, exact)
     _write(run, tables)
 
@@ -118,10 +118,13 @@ def _write(run: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
     files.write_json(folder / records.score.SUMMARY.name, records.score.SUMMARY.of(summary))
 
 
-def _undertrained(verdicts: dict[str, Any], site: Site) -> str | None:
-    """The reason why the generator is undertrained at a site for clean targets; None where it is not, or not judged."""
-    verdict = verdicts.get(str(site), {}).get("clean", {"judgement": None})
-    return verdict["reason"] if verdict["judgement"] == "undertrained" else None
+def _failing(calibration: list[dict[str, Any]], site: Site) -> dict[float, str]:
+    """The calibration's reason not to trust the generator for clean targets, at each bandwidth that has one."""
+    return {
+        row["bandwidth"]: f"{row['verdict']}: {row['reason']}"
+        for row in calibration
+        if row["site"] == str(site) and row["query"] == "clean" and row["verdict"] in FAILING
+    }
 
 
 def _by_site(samples: pa.Table, method: str) -> dict[Site, pa.Table]:

@@ -20,12 +20,12 @@ def acceptance_counts(bandwidth: float, reference_acceptance: float, trusted: bo
     return noise_floor <= ACCEPTED and (bandwidth <= ACCEPTED or (trusted and reference_acceptance >= FAIR_SHARE))
 
 
-def reasons(row: Mapping[str, Any], undertrained: str | None) -> list[str]:
+def reasons(row: Mapping[str, Any], failing: str | None) -> list[str]:
     """Every rule that holds for a target of which fewer than half of the draws are accepted, with its measurement.
 
     Args:
         row: a row of `score/worst_targets.parquet`, but for its reasons, with `unreliable` and `left_out`.
-        undertrained: the reason why the calibration finds the site undertrained, if it does.
+        failing: the calibration's verdict at this bandwidth and its reason, if it is `copies` or `undertrained`.
     """
     if row["acceptance"] >= MOST:
         return []
@@ -33,8 +33,8 @@ def reasons(row: Mapping[str, Any], undertrained: str | None) -> list[str]:
     rules, within = [], f"lies within δ ≤ {ACCEPTED}"
     if row["unverified"] >= MOST * draws:
         rules.append(f"{row['unverified']} of {draws} draws never ended")
-    if undertrained is not None:
-        rules.append(f"the site is undertrained: {undertrained}")
+    if failing is not None:
+        rules.append(f"the calibration finds that the generator is not to be trusted: {failing}")
     if row["pool_nearest"] > ACCEPTED:
         rules.append(f"no other input of the pool {within}: the nearest is at δ = {row['pool_nearest']:.2f}")
     if far and row["copied"] is not None and row["copied"] >= MOST:

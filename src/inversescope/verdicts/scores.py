@@ -14,9 +14,11 @@ NULL_FEATURE = "null feature"  # a hash of the input; its scores show where ever
 NULL_PASSES = "a hash of the input is above chance here too: this bandwidth tells inputs apart and nothing else"
 
 # The generator at a place: its scores agree with the reference's, differ by too much, neither is sure, or no reference.
-AGREES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "undertrained", "unclear", "unchecked"
+AGREES, COPIES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "copies", "undertrained", "unclear", "unchecked"
+FAILING = (COPIES, UNDERTRAINED)
 MEANINGS = {
     AGREES: "generator and reference agree here",
+    COPIES: "copies: the generator draws training inputs where the posterior has others; its scores do not count",
     UNDERTRAINED: "undertrained: a low score here does not show that the feature is absent",
     UNCLEAR: "unclear: too few targets to decide whether generator and reference agree here",
     UNCHECKED: "unchecked: no reference shows whether the generator is calibrated here",
@@ -117,6 +119,8 @@ def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> li
         cell = (row["site"], row["feature"], row["bandwidth"])
         generator, on_others = by_cell.get(("generator", *cell)), on_stand_ins.get((row["site"], row["bandwidth"]))
         gap = UNCHECKED if generator is None else agreement(generator, by_cell.get(("reference", *cell)), exact)
+        if on_others == COPIES:
+            return COPIES
         if UNDERTRAINED in (gap, on_others):
             return UNDERTRAINED
         return AGREES if on_others == "calibrated" and gap == UNCHECKED else gap

@@ -4,6 +4,8 @@
 KL_MEAN = 0.1  # nats: mean divergence from the exact distribution over a site's questions, up to which it is calibrated
 KL_ANY = 0.5  # nats: divergence of any one question, up to which its site is calibrated
 GAP = 0.05  # calibration gap of a feature's consistency up to which generator and reference agree
+COPIED = 0.1  # share of training inputs among the draws beyond the posterior's, up to which a generator does not copy
+GENERALISATION = 0.5  # nats: −ln q of unseen inputs over that of training inputs, up to which it generalises
 TRUSTED = 30.0  # effective sample size from which a reference made of draws counts as the truth
 
 # Activations.

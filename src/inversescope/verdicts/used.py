@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.left_out import mostly_left_out
-from inversescope.verdicts.scores import AGREES, NULL_PASSES, UNDERTRAINED, beyond, trusted
+from inversescope.verdicts.scores import AGREES, FAILING, NULL_PASSES, beyond, trusted
 from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
 from inversescope.verdicts.wording import of_row
 
@@ -38,13 +38,13 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
 def finest_reliable(scores: Sequence[Row], exact: bool) -> Row | None:
     """Score of a site and feature at the smallest bandwidth at which one is reliable.
 
-    If none is, the weighted samples' score at the largest bandwidth at which the generator was not found undertrained;
+    If none is, the weighted samples' score at the largest bandwidth at which the generator does not fail;
     None where there is none either. At one bandwidth the reference comes before the weighted samples.
     """
     defined = [row for row in scores if row["corrected"] is not None and row["bandwidth"] is not None]
     if reliable := [row for row in defined if is_reliable(row, exact)]:
         return min(reliable, key=lambda row: (row["bandwidth"], row["method"] != "reference"))
-    others = [row for row in defined if row["method"] == "weighted" and row["verdict"] != UNDERTRAINED]
+    others = [row for row in defined if row["method"] == "weighted" and row["verdict"] not in FAILING]
     return max(others, key=lambda row: row["bandwidth"], default=None)
 
 

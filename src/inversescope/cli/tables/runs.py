@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
 TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
-_COLOURS = {"calibrated": "green", "undertrained": "red", "cannot tell": "yellow"}
+_COLOURS = {"calibrated": "green", "copies": "red", "undertrained": "red", "cannot tell": "yellow"}
 
 
 def summary_table(run: Path) -> Group:
@@ -111,16 +111,17 @@ def comparison_table(feature: str, names: Sequence[str], found: Compared) -> Gro
 
 
 def verdict_table(run: Path) -> Group:
-    """Verdicts of the calibration on every site, by query, and on the prior."""
+    """Verdicts of the calibration on every site and bandwidth, by query, and on the prior."""
     verdicts = files.read_json(run / records.calibrate.VERDICTS.path)
     table = Table(box=None, pad_edge=False)
-    for column in ("site", "query", "verdict", "because"):
+    for column in ("site", "h", "query", "verdict", "KL", "in training / expected", "because"):
         table.add_column(column, no_wrap=column != "because")
-    for site, queries in verdicts["sites"].items():
-        for query, verdict in queries.items():
-            judgement = verdict["judgement"]
-            table.add_row(site, query, f"[{_COLOURS[judgement]}]{judgement}[/]", escape(verdict["reason"]))
-    truth = {"exact": "the exact distribution", "pool": "the reference from the pool: this prior was not enumerated"}
+    for row in pq.read_table(run / records.calibrate.CALIBRATION.path).to_pylist():
+        copied = f"{short(row['in_training'])} / {short(row['in_training_expected'])}"
+        verdict = f"[{_COLOURS[row['verdict']]}]{row['verdict']}[/]"
+        h, divergence = f"{row['bandwidth']:.3g}", number(row["kl"])
+        table.add_row(row["site"], h, row["query"], verdict, divergence, copied, escape(row["reason"]))
+    truth = {"exact": "the exact distribution", "pool": "the posterior estimated over the inputs that were read"}
     return Group(f"compared with {truth[verdicts['truth']]}", table, _prior_line(verdicts["prior"]))
 
 

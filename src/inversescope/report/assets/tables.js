@@ -42,14 +42,16 @@ function whyNoGap(row, reference) {
 function calibrationWords() {
   const groups = (name) => [...Map.groupBy(scores.filter((row) => row.method === "generator"), (row) => row[name])];
   const checked = (rows) => rows.filter((row) => row.verdict !== "unchecked").length;
-  const bad = (rows) => rows.filter((row) => row.verdict === "undertrained").length;
+  const failed = ["copies", "undertrained"];
+  const bad = (rows) => rows.filter((row) => failed.includes(row.verdict)).length;
   const failing = groups("site").filter(([, rows]) => bad(rows))
     .map(([site, rows]) => `${site} (${bad(rows)} of ${checked(rows)})`);
   const blind = groups("bandwidth").filter(([, rows]) => checked(rows) === 0).map(([h]) => h);
   const words = [];
   if (failing.length) {
-    words.push(`${capital(data.meanings.undertrained)}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
-  } else if (blind.length < data.bandwidths.length) words.push("On these targets the generator was found undertrained nowhere. That alone does not make it calibrated: see the verdicts above.");
+    const found = failed.filter((word) => scores.some((row) => row.verdict === word));
+    words.push(`${found.map((word) => capital(data.meanings[word])).join(". ")}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
+  } else if (blind.length < data.bandwidths.length) words.push("On these targets the generator fails nowhere. That alone does not make it calibrated: see the verdicts above.");
   if (blind.length) {
     words.push(`Unchecked at every site: h = ${blind.join(", ")}. A reference from the pool needs an effective sample size ` +
       `of ${data.enough}.`);
