@@ -2,7 +2,7 @@
 training.
 
     inversescope run benchmarks/demo_prior.toml --out runs/demo-prior --until collect
-    python benchmarks/generalise.py runs/demo-prior --shares 0.05,0.2 --steps 600 generator.width=128
+    python benchmarks/generalise.py runs/demo-prior --shares 0.05,0.2 [--sites resid_post.8] [--rival] [train.steps=400]
 
 The run has read every input of its prior, so the posterior of every target is a sum. For each share, inputs are drawn
 from the prior until so many distinct ones are there; the generator is trained on them alone. Columns, each a mean over
@@ -13,9 +13,10 @@ TV            total variation, 0 to 1
 in training   share of the draws, or of the method's probability, that are training inputs; and what is exact
 novel         share of near draws (δ ≤ h) that are no training inputs; and what is exact
 
-Methods: the generator; `slots`: every slot (feature of the task) independent, with kernel-weighted shares over the
-training inputs; `pool`: kernel weights over the training inputs. Both are mixed with the prior by their effective
-sample size, as a Dirichlet prior of strength 1 would.
+Methods: the generator; with `--rival`, InversionView's, trained on the same inputs for as many seconds; `slots`: every
+slot (feature of the task) independent, with kernel-weighted shares over the training inputs; `pool`: kernel weights
+over the training inputs. The last two are mixed with the prior by their effective sample size, as a Dirichlet prior of
+strength 1 would.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from settings import configured
 
+from inversescope.arena.methods import INVERSIONVIEW
 from inversescope.calibrate.divergence import sample_points
 from inversescope.collect.inputs import Inputs
 from inversescope.collect.posterior import stand_ins
@@ -49,6 +51,7 @@ from inversescope.tasks import Task
 from inversescope.train.train import train
 
 TARGETS, DRAWS, POINTS = 64, 32, 64
+TRIED = 30  # steps that show how long one takes
 TINY = 1e-12  # probability below which a baseline's is not let fall: it would make the divergence infinite
 
 
@@ -158,10 +161,14 @@ def measure_generator(
     trained: ndarray,
     number: dict,
 ) -> list[float]:
-    """The same for a generator: KL and TV at sampled points, shares from draws."""
+    """The same for a generator: KL and TV at sampled points, shares from draws. One that was trained for other
+    bandwidths is given the nearest.
+    """
+    low, high = generator.bandwidths[site]
+    given = min(max(h, low), high)
     rng = np.random.default_rng(0)
     with torch.inference_mode():
-        condition = generator.condition(site, activations, torch.full((len(activations),), h))
+        condition = generator.condition(site, activations, torch.full((len(activations),), given))
         points = [sample_points(row, POINTS, rng) for row in p]
         target = np.repeat(np.arange(len(p)), [len(index) for index, _ in points])
         index = np.concatenate([index for index, _ in points])
@@ -181,7 +188,7 @@ def measure_generator(
 
 
 def evaluate(
-    generator: Generator | None, store: PartStore, sites: Sequence[Site], bandwidths: Sequence[float], seed: int
+    generators: Mapping[str, Generator], store: PartStore, sites: Sequence[Site], bandwidths: Sequence[float], seed: int
 ) -> dict[str, dict[float, dict[Site, list[float]]]]:
     """Measures by method, bandwidth and site."""
     targets = stand_ins(store, TARGETS, seed + 29)
@@ -195,8 +202,10 @@ def evaluate(
         for h in bandwidths:
             p, near = truth.at(h), truth.distances <= h
             rows = {"exact": measure_table(p, p, trained, near)}
-            if generator is not None:
-                rows["generator"] = measure_generator(generator, site, activations, h, p, truth, trained, number)
+            rows |= {
+                name: measure_generator(generator, site, activations, h, p, truth, trained, number)
+                for name, generator in generators.items()
+            }
             rows |= {name: measure_table(q, p, trained, near) for name, q in baselines(truth, store.rows, h).items()}
             for name, row in rows.items():
                 found.setdefault(name, {}).setdefault(h, {})[site] = row
@@ -231,13 +240,33 @@ def trained_on(store: PartStore, config: RunConfig, sites: Sequence[Site], prior
     return generator.eval(), time.process_time() - started
 
 
+def trained_for(seconds: float, store: PartStore, config: RunConfig, sites: Sequence[Site], prior: Task) -> Generator:
+    """A generator trained for about so many seconds of processor time."""
+    short = config.model_copy(update={"train": config.train.model_copy(update={"steps": TRIED})})
+    each = trained_on(store, short, sites, prior)[1] / TRIED
+    steps = max(TRIED, round(seconds / each))
+    longer = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
+    return trained_on(store, longer, sites, prior)[0]
+
+
+def inversionview(config: RunConfig) -> RunConfig:
+    """The config with the settings of InversionView's generator in the arena."""
+    changed = config.model_dump(mode="json", exclude_unset=True, round_trip=True)
+    for key, value in INVERSIONVIEW:
+        section, name = key.split(".")
+        changed.setdefault(section, {})[name] = value
+    return RunConfig.model_validate(changed)
+
+
 def main() -> None:
     folder, *arguments = sys.argv[1:]
-    shares, chosen, settings = [0.2], None, []
+    shares, chosen, rival, settings = [0.2], None, False, []
     while arguments:
         word = arguments.pop(0)
         if word == "--shares":
             shares = [float(share) for share in arguments.pop(0).split(",")]
+        elif word == "--rival":
+            rival = True
         elif word == "--sites":
             chosen = arguments.pop(0).split(",")
         else:
@@ -250,8 +279,11 @@ def main() -> None:
         rows = drawn_rows(run.store.inputs("pool").probability, share, config.seed)
         store = PartStore(run.folder / "collect", rows)
         generator, seconds = trained_on(store, config, sites, run.task)
+        generators = {"generator": generator}
+        if rival:
+            generators["InversionView"] = trained_for(seconds, store, inversionview(config), sites, run.task)
         title = f"{share:.0%} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(settings)}"
-        report(console, title, evaluate(generator, store, sites, config.sample.bandwidths, config.seed))
+        report(console, title, evaluate(generators, store, sites, config.sample.bandwidths, config.seed))
 
 
 if __name__ == "__main__":
