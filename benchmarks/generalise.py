@@ -15,7 +15,8 @@ novel         share of near draws (δ ≤ h) that are no training inputs; and wh
 
 Methods: the generator; with `--rival`, InversionView's, trained on the same inputs for as many seconds; `slots`: every
 slot (feature of the task) independent, with kernel-weighted shares over the training inputs; `pool`: kernel weights
-over the training inputs. The last two are mixed with the prior by their effective sample size, as a Dirichlet prior of
+over the training inputs; `emulator`: kernel weights over the whole prior, by the activations that the emulator predicts.
+`slots` and `pool` are mixed with the prior by their effective sample size, as a Dirichlet prior of
 strength 1 would.
 """
 
@@ -41,13 +42,14 @@ from inversescope.collect.inputs import Inputs
 from inversescope.collect.posterior import stand_ins
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
-from inversescope.generator import Generator
+from inversescope.generator import Generator, Vocabulary
 from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, posterior
 from inversescope.tasks import Task
+from inversescope.train.emulator import Emulator
 from inversescope.train.train import train
 
 TARGETS, DRAWS, POINTS = 64, 32, 64
@@ -136,6 +138,20 @@ def baselines(truth: Truth, rows: Sequence[int], bandwidth: float) -> dict[str, 
     return {"slots": slots(truth, weights, index, size), "pool": pool}
 
 
+def predicted_distances(
+    store: PartStore, site: Site, targets: Float[torch.Tensor, "targets d"]
+) -> Float[ndarray, "targets prior"]:
+    """δ of every input of the prior to the targets: as read in training, else as predicted."""
+    pool, units, read = store.inputs("pool"), store.units(site), sorted(set(store.rows))
+    rows = Vocabulary.of(pool.tokens).encode(pool.tokens)
+    order = np.random.default_rng(0).permutation(read)
+    known = store.activations("pool", site)
+    emulator = Emulator.of(rows[order], {site: known[order]}, {site: units})
+    activations = torch.cat([emulator.predict(site, part, units) for part in rows.split(1024)])
+    activations[read] = known[read]
+    return units.distances(targets, activations).double().numpy()
+
+
 def measure_table(
     q: Float[ndarray, "targets prior"], p: Float[ndarray, "targets prior"], trained: ndarray, near: ndarray
 ) -> list[float]:
@@ -199,6 +215,7 @@ def evaluate(
     for site in sites:
         truth = Truth(store, site, targets)
         activations = store.activations("pool", site)[targets]
+        predicted = predicted_distances(store, site, activations)
         for h in bandwidths:
             p, near = truth.at(h), truth.distances <= h
             rows = {"exact": measure_table(p, p, trained, near)}
