@@ -15,9 +15,8 @@ novel         share of near draws (δ ≤ h) that are no training inputs; and wh
 
 Methods: the generator; with `--rival`, InversionView's, trained on the same inputs for as many seconds; `slots`: every
 slot (feature of the task) independent, with kernel-weighted shares over the training inputs; `pool`: kernel weights
-over the training inputs; `emulator`: kernel weights over the whole prior, by the activations that the emulator predicts.
-`slots` and `pool` are mixed with the prior by their effective sample size, as a Dirichlet prior of
-strength 1 would.
+over the training inputs; `emulator`: kernel weights over the whole prior, by the activations that training predicts.
+`slots` and `pool` are mixed with the prior by their effective sample size, as a Dirichlet prior of strength 1 would.
 """
 
 from __future__ import annotations
@@ -223,7 +222,8 @@ def evaluate(
                 name: measure_generator(generator, site, activations, h, p, truth, trained, number)
                 for name, generator in generators.items()
             }
-            rows |= {name: measure_table(q, p, trained, near) for name, q in baselines(truth, store.rows, h).items()}
+            tables = baselines(truth, store.rows, h) | {"emulator": posterior(predicted, h, truth.pool.log_prior)}
+            rows |= {name: measure_table(q, p, trained, near) for name, q in tables.items()}
             for name, row in rows.items():
                 found.setdefault(name, {}).setdefault(h, {})[site] = row
     return found
