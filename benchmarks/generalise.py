@@ -68,6 +68,8 @@ class PartStore(Store):
         if split != "train":
             return super().inputs(split)
         pool = super().inputs("pool")
+        if self.rows == list(range(len(pool))):
+            return pool  # with its probability: training knows the exact posterior
         labels = {name: [column[i] for i in self.rows] for name, column in pool.labels.items()}
         return Inputs([pool.tokens[i] for i in self.rows], [pool.texts[i] for i in self.rows], labels)
 
@@ -77,7 +79,11 @@ class PartStore(Store):
 
 
 def drawn_rows(probability: Float[ndarray, " prior"], share: float, seed: int) -> list[int]:
-    """Draws from the prior until a share of its inputs, by number, is among them; sorted, with repeats."""
+    """Draws from the prior until a share of its inputs, by number, is among them; sorted, with repeats. All inputs,
+    once each, for the share 1.
+    """
+    if share == 1:
+        return list(range(len(probability)))
     rng, rows, distinct = np.random.default_rng([seed, 15]), [], set()
     while len(distinct) < share * len(probability):
         rows.append(int(rng.choice(len(probability), p=probability)))
