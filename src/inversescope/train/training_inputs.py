@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -69,18 +70,26 @@ def training_inputs(
     rng = Stream.TRAINING_INPUTS.rng(seed)
     order = rng.permutation(len(inputs))
     kept, read = [inputs.tokens[i] for i in order], np.argsort(order)
-    if prior is not None and prior.rows is None:
-        drawn = prior.draw(DRAWN, rng)
-        if len({*drawn, *kept}) > stored:
-            rows = [*kept, *drawn]
-            return _encoded(rows, stored, read, np.arange(max(stored, len(kept)), len(rows)), None, merge)
-    elif prior is None or (prior.rows or 0) > stored:
+    whole = _whole(prior, kept, stored, rng) if prior is not None else []
+    if whole:
+        place = {tokens: i for i, (tokens, _) in enumerate(whole)}
+        read = np.array([place[tokens] for tokens in inputs.tokens])
+        probability = np.array([chance for _, chance in whole])
+        return _encoded([tokens for tokens, _ in whole], len(whole), read, np.arange(len(whole)), probability, merge)
+    if prior is None or prior.rows is not None:
         return _encoded(kept, min(stored, len(kept)), read, read[:0], None, merge)
-    whole = sorted(prior.enumerate())
-    place = {tokens: i for i, (tokens, _) in enumerate(whole)}
-    read = np.array([place[tokens] for tokens in inputs.tokens])
-    probability = np.array([chance for _, chance in whole])
-    return _encoded([tokens for tokens, _ in whole], len(whole), read, np.arange(len(whole)), probability, merge)
+    rows = [*kept, *prior.draw(DRAWN, rng)]
+    return _encoded(rows, stored, read, np.arange(max(stored, len(kept)), len(rows)), None, merge)
+
+
+def _whole(prior: Task, kept: Sequence[Tokens], stored: int, rng: np.random.Generator) -> list[tuple[Tokens, float]]:
+    """Every input of the prior with its probability, sorted; empty if there are more than `stored`.
+
+    An endless prior is enumerated only if few of many draws are distinct: some have millions of inputs.
+    """
+    few = len({*prior.draw(DRAWN, rng), *kept}) if prior.rows is None else prior.rows
+    whole = sorted(islice(prior.enumerate(), stored + 1)) if few <= stored else []
+    return whole if len(whole) <= stored else []
 
 
 def _encoded(
