@@ -47,7 +47,8 @@ class MinimalPairs:
             return cls({}, None)
         collected, drawn = _collected(store, features), _drawn(run, features)
         inputs = [*collected, *(x for x in drawn if x not in collected)]
-        codes, targets = _codes([collected.get(x) or drawn[x] for x in inputs]), store.inputs("target").tokens
+        rows, targets = [collected.get(x) or drawn[x] for x in inputs], store.inputs("target").tokens
+        codes = _codes(rows)
         sources = codes[[inputs.index(x) for x in targets]]
 
         def chosen(target: int, matching: Bool[ndarray, " inputs"]) -> list[Tokens]:
@@ -69,7 +70,7 @@ class MinimalPairs:
             ]
             if any(found) and sum(map(bool, found)) >= MOST * decided.sum():
                 others[name] = found
-        identified = len(set(collected.values())) == len(collected)
+        identified = len(set(rows)) == len(rows)
         equal = None if identified else [chosen(target, same.all(1)) for target, same in enumerate(agree)]
         return cls(others, equal)
 
