@@ -34,12 +34,14 @@ from inversescope import files
 from inversescope.causal.causal import causal
 from inversescope.causal.donors import CausalData
 from inversescope.causal.effects import EQUAL, OTHER, SAME
+from inversescope.levels import Level, pick
 from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
+from inversescope.verdicts.wording import level
 
 PROMPTS = 100
 FEATURES = ("indirect object", "subject", "order")
@@ -57,9 +59,10 @@ def main() -> None:
     subject, started = Subject.load(run.config.subject.model, dtype="float32"), time.monotonic()
     patched = patching(run, subject, heads)
     console.print(f"patching: {len(heads)} heads, {PROMPTS} prompts, {time.monotonic() - started:.0f} s")
-    started, bandwidth = time.monotonic(), max(run.config.sample.bandwidths)
-    scored, moved = scores(run, heads, bandwidth), effects(run, subject, heads, bandwidth)
-    console.print(f"ours: h = {bandwidth:g}, {scored.shape[2]} targets, {time.monotonic() - started:.0f} s")
+    started, levels = time.monotonic(), {site: pick(run.levels[site], None, None) for site in heads}
+    scored, moved = scores(run, heads, levels), effects(run, subject, heads, levels)
+    at, seconds = level(levels[heads[0]]._asdict()), time.monotonic() - started
+    console.print(f"ours: {at} at {heads[0]}, {scored.shape[2]} targets, {seconds:.0f} s")
     report(console, heads, patched, scored, moved)
 
 
@@ -120,34 +123,34 @@ def _codes(run: Run, feature: str) -> tuple[ndarray, ndarray]:
     return np.array([values[x] for x in pool]), np.array([values[x] for x in targets])
 
 
-def _weights(run: Run, heads: list[Site], bandwidth: float) -> dict[Site, ndarray]:
+def _weights(run: Run, heads: list[Site], levels: dict[Site, Level]) -> dict[Site, ndarray]:
     """Weights of the pool's inputs for each target, [targets, pool]."""
     distances = load_file(run.folder / "reference" / "distances.safetensors")
-    return {site: normalise(log_kernel(distances[str(site)].T.astype(float), bandwidth)) for site in heads}
+    return {site: normalise(log_kernel(distances[str(site)].T.astype(float), levels[site].bandwidth)) for site in heads}
 
 
-def scores(run: Run, heads: list[Site], bandwidth: float) -> ndarray:
+def scores(run: Run, heads: list[Site], levels: dict[Site, Level]) -> ndarray:
     """Consistency less chance, and 1 less chance: [2, features, targets, heads]; the corrected score is their ratio."""
     found = []
     for feature in FEATURES:
         pool, targets = _codes(run, feature)
         same = pool[None] == targets[:, None]
         chance = same.mean(1)
-        consistency = np.stack([(weights * same).sum(1) for weights in _weights(run, heads, bandwidth).values()], 1)
+        consistency = np.stack([(weights * same).sum(1) for weights in _weights(run, heads, levels).values()], 1)
         found.append([consistency - chance[:, None], np.broadcast_to(1 - chance[:, None], consistency.shape)])
     return np.array(found).transpose(1, 0, 2, 3)
 
 
-def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> ndarray:
+def effects(run: Run, subject: Subject, heads: list[Site], levels: dict[Site, Level]) -> ndarray:
     """KL of another label less KL of the same label, or, of minimal pairs, of inputs that agree in every feature;
     [features, targets, heads]; NaN where a target lacks one.
     """
     store, rng = run.store, np.random.default_rng(0)
     pool, distances = store.inputs("pool").tokens, load_file(run.folder / "reference" / "distances.safetensors")
     rows = [
-        {"site": str(site), "bandwidth": bandwidth, "target": target, "tokens": pool[i], "verified": True,
+        {"site": str(site), "bandwidth": levels[site].bandwidth, "target": target, "tokens": pool[i], "verified": True,
          "distance": float(distances[str(site)][i, target])}
-        for site, weights in _weights(run, heads, bandwidth).items()
+        for site, weights in _weights(run, heads, levels).items()
         for target in range(len(weights))
         for i in rng.choice(len(pool), DRAWS, p=weights[target] / weights[target].sum())
     ]  # fmt: skip
@@ -157,7 +160,7 @@ def effects(run: Run, subject: Subject, heads: list[Site], bandwidth: float) -> 
         (folder / "reference").symlink_to((run.folder / "reference").resolve())
         labels = {feature: lambda x, feature=feature: run.task.labels(x)[feature] for feature in FEATURES}
         data = CausalData(folder, store, subject, labels, run.task.contrast)
-        causal(folder / "causal", data, heads, dict.fromkeys(heads, bandwidth), 0, silent, most=DONORS)
+        causal(folder / "causal", data, heads, levels, 0, silent, most=DONORS)
         runs = pq.read_table(folder / "causal" / "runs.parquet").to_pylist()
     place = {str(site): i for i, site in enumerate(heads)}
     shape = (len(FEATURES), len(store.inputs("target")), len(heads))

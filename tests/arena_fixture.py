@@ -12,6 +12,7 @@ from inversescope import files, records
 from inversescope.arena.study import Study
 from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
+from inversescope.levels import Level
 from inversescope.progress import silent
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
@@ -45,6 +46,7 @@ def planted(folder: Path, seed: int = 0) -> Study:
     run = Run(folder, RunConfig.parse("[sample]\nbandwidths = [0.4, 0.8]", "planted"))
     run.__dict__["store"] = write_store(folder / "collect", splits, read, labels)
     run.__dict__["sites"] = {"train": (PRESENT, ABSENT), "pool": (PRESENT, ABSENT), "target": (PRESENT, ABSENT)}
+    run.__dict__["levels"] = {site: [Level(None, h) for h in (0.4, 0.8)] for site in (PRESENT, ABSENT)}
     (folder / "reference").mkdir()
     reference(folder / "reference", run.store, (PRESENT, ABSENT), silent)
     files.write_table(folder / records.verify.SAMPLES.path, records.verify.SAMPLES.schema(["colour"]).empty_table())

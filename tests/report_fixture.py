@@ -36,7 +36,9 @@ METHODS = ("generator", "weighted", "reference", "nearest", "shuffled", "no cond
 
 @dataclass(frozen=True)
 class Shape:
-    """Extent of the synthetic run. `defined=False` leaves every score and distance undefined."""
+    """Extent of the synthetic run. `defined=False` leaves every score and distance undefined. With resolutions, one for
+    each bandwidth, a site has bandwidths of its own.
+    """
 
     layers: int = 30
     heads: int = 9
@@ -46,6 +48,7 @@ class Shape:
     bandwidths: tuple[float, ...] = BANDWIDTHS
     targets: int = 20
     samples: int = 16
+    resolutions: tuple[float, ...] = ()
     defined: bool = True
     hostile: str = ""
 
@@ -68,7 +71,8 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         _input(rng, shape, split, row) for split, n in (("pool", 40), ("target", shape.targets)) for row in range(n)
     ]
     targets = [row for row in inputs if row["split"] == "target"]
-    scores, diagnostics, accuracy = _scores(shape, rng), _diagnostics(shape, rng), _accuracy(shape)
+    accuracy = _accuracy(shape)
+    scores, diagnostics = (_leveled(shape, rows) for rows in (_scores(shape, rng), _diagnostics(shape, rng)))
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
     scores = judged(scores, _write_calibration(run, shape), exact=False)
@@ -77,14 +81,14 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     for record, rows in (
         (records.score.RESULTS, scores),
         (records.score.DIAGNOSTICS, diagnostics),
-        (records.score.DISTANCES, _distances(shape)),
-        (records.score.QUALITY, _quality(shape)),
+        (records.score.DISTANCES, _leveled(shape, _distances(shape))),
+        (records.score.QUALITY, _leveled(shape, _quality(shape))),
         (records.score.BY_DISTANCE, _by_distance(shape)),
-        (records.score.WORST_TARGETS, _worst_targets(shape)),
+        (records.score.WORST_TARGETS, _leveled(shape, _worst_targets(shape))),
         (records.causal.RUNS, []),
         (records.collect.NOISE_FLOOR, _noise(shape)),
         (records.collect.TARGETS, _targets(shape)),
-        (records.causal.EFFECTS, _effects(shape)),
+        (records.causal.EFFECTS, _leveled(shape, _effects(shape), "donor_")),
     ):
         files.write_table(run / record.path, record.of(rows))
     used(run)
@@ -93,6 +97,17 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     )
     _describe(run, shape)
     return run
+
+
+def _leveled(shape: Shape, rows: list[dict], of: str = "") -> list[dict]:
+    """Rows with their resolution, which is null without any; at a resolution the bandwidth is the site's own."""
+    known: dict[float | None, float | None] = dict(zip(shape.bandwidths, shape.resolutions, strict=False))
+    leveled = []
+    for row in rows:
+        h = row[f"{of}bandwidth"]
+        own = h * (1 + Site.parse(row["site"]).depth[0] / 1000) if h is not None and known else h
+        leveled.append(row | {f"{of}resolution": known.get(h), f"{of}bandwidth": own})
+    return leveled
 
 
 def _write_calibration(run: Path, shape: Shape) -> list[dict]:
@@ -110,10 +125,10 @@ def _write_calibration(run: Path, shape: Shape) -> list[dict]:
             rows.append(question | {"targets": 160, "ess": 4000 * h**2} | shares | told)
             gaps += [question | {"feature": name, "gap": 0.01, "gap_low": -0.01, "gap_high": 0.03} for name in FEATURES]
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
-        files.write_table(run / record.path, partial(record, table))
+        files.write_table(run / record.path, partial(record, _leveled(shape, table)))
     prior = {"kl": None, "tv": None, "p_value": 0.41}
     files.write_json(run / "calibrate" / "verdicts.json", {"truth": "pool", "counts": {}, "prior": prior})
-    return rows
+    return _leveled(shape, rows)
 
 
 def _noise(shape: Shape) -> list[dict]:
@@ -256,7 +271,7 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
             rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
-    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
+    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(_leveled(shape, rows)))
     counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
     search = counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]}
     search |= {"annotators": {"sentiment": "vaderSentiment 3.3.2"}, "not_tried": {"topic": "hf download NAME"}}
@@ -369,7 +384,8 @@ def _samples(shape: Shape, rng: random.Random, targets: list[dict]) -> pa.Table:
         for row, kernel in zip(group, kernels, strict=True):
             row["weight"] = kernel / sum(kernels) if row["verified"] and sum(kernels) > 0.05 else None
         rows += group
-    return records.verify.SAMPLES.of(rows) if rows else records.verify.SAMPLES.schema(shape.features).empty_table()
+    empty = records.verify.SAMPLES.schema(shape.features).empty_table()
+    return records.verify.SAMPLES.of(_leveled(shape, rows)) if rows else empty
 
 
 def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict, other: dict, number: int) -> dict:

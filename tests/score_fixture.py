@@ -82,11 +82,19 @@ def write_records(
     folder = run / "reference"
     folder.mkdir()
     save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")
+    write_levels(run, {site: sorted({d.bandwidth for d in draws if d.site == site and d.bandwidth}) for site in sites})
     failed = {"verdict": "undertrained", "reason": "subject -0.21 at h = 0.1"}
     columns = dict.fromkeys(records.calibrate.CALIBRATION.names) | {"targets": 32, "in_training_expected": 0.0}
     rows = [columns | {"site": str(SITE), "bandwidth": failing_at, "query": "clean"} | failed] if failing_at else []
     files.write_table(run / records.calibrate.CALIBRATION.path, records.calibrate.CALIBRATION.of(rows))
     files.write_json(run / "task" / "accuracy.json", {"defined": False})
+
+
+def write_levels(run: Path, bandwidths: Mapping[Site, Sequence[float]]) -> None:
+    """Bandwidths that were set themselves, of each site."""
+    found = {"resolution": None, "bits": None, "pool_inputs": 1.0, "prior_inputs": None}
+    rows = [found | {"site": str(site), "bandwidth": h} for site, of_site in bandwidths.items() for h in of_site]
+    files.write_table(run / records.collect.BANDWIDTHS.path, records.collect.BANDWIDTHS.of(rows))
 
 
 def scored(run: Path, site: Site = SITE, feature: str = "f") -> dict[tuple[str, float | None], Mapping]:
@@ -108,7 +116,7 @@ def _rows(draws: Draws) -> list[dict]:
     return [
         {
             "method": draws.method, "text": label if ended[i] else None,
-            "site": str(draws.site) if conditioned else None, "bandwidth": draws.bandwidth,
+            "site": str(draws.site) if conditioned else None, "resolution": None, "bandwidth": draws.bandwidth,
             "target": draws.target, "sample": i,
             "tokens": [draws.tokens[i] if draws.tokens else i] if ended[i] else None,
             "log_q": None if draws.edits else -30.0,

@@ -49,7 +49,16 @@ def trained(
 ) -> Generator:
     config = TrainConfig(steps=steps, check=every, batch=128, learning_rate=1e-2, clean=0.5, unconditional=0.2)
     return train(
-        folder, store, SITES, shape, config, 0, CPU, lambda done, total, note="": None, check=ask, sampled=(0.1, 0.4)
+        folder,
+        store,
+        SITES,
+        shape,
+        config,
+        0,
+        CPU,
+        lambda done, total, note="": None,
+        check=ask,
+        sampled=dict.fromkeys(SITES, (0.1, 0.4)),
     ).eval()
 
 
@@ -138,7 +147,7 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 ):
     for name, generator, judgement in (("good", good, "calibrated"), ("early", early, "undertrained")):
         folder = tmp_path / name
-        calibrate(folder, whole, generator, ToyTask(), ASKED, (), 0, silent)
+        calibrate(folder, whole, generator, ToyTask(), ASKED, {}, 0, silent)
         found = files.read_json(folder / "verdicts.json")
         assert found["truth"] == "exact"
         assert found["counts"] == {judgement: 8}
@@ -151,7 +160,7 @@ def test_what_was_trained_is_calibrated_and_what_was_stopped_early_is_not(
 
 def test_a_bandwidth_outside_the_trained_range_cannot_be_told(whole: Store, good: Generator, tmp_path: Path):
     asked = ASKED.model_copy(update={"bandwidths": (50.0,)})
-    calibrate(tmp_path, whole, good, ToyTask(), asked, (), 0, silent)
+    calibrate(tmp_path, whole, good, ToyTask(), asked, {}, 0, silent)
     rows = pq.read_table(tmp_path / "calibration.parquet").to_pylist()
     assert {row["site"] for row in rows} == set(map(str, SITES))
     assert len(rows) == 4 and all(row["verdict"] == "cannot tell" and row["reason"] for row in rows)
@@ -167,7 +176,7 @@ def test_without_the_whole_prior_the_posterior_is_estimated(drawn: Store, tmp_pa
     """The training inputs hold the whole prior, so the estimate is exact where P is known; else there is none."""
     generator = trained(tmp_path / "train", drawn, 200)
     asked = ASKED.model_copy(update={"queries": ("clean",), "bandwidths": (0.4,)})
-    calibrate(tmp_path, drawn, generator, ToyTask() if known else UnknownPrior(), asked, (), 0, silent)
+    calibrate(tmp_path, drawn, generator, ToyTask() if known else UnknownPrior(), asked, {}, 0, silent)
     found = files.read_json(tmp_path / "verdicts.json")
     assert found["truth"] == "pool"
     assert found["prior"]["kl"] is None
@@ -178,7 +187,7 @@ def test_without_the_whole_prior_the_posterior_is_estimated(drawn: Store, tmp_pa
 
 
 def test_training_ends_when_it_is_calibrated(whole: Store, tmp_path: Path):
-    ask = check(whole, ToyTask(), ASKED, (), 0)
+    ask = check(whole, ToyTask(), ASKED, {}, 0)
     trained(tmp_path, whole, 2000, ask, every=50)
     losses = pq.read_table(tmp_path / "losses.parquet").num_rows
     assert losses < 1000

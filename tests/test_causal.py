@@ -20,10 +20,11 @@ from inversescope.causal import causal as step
 from inversescope.causal import donors
 from inversescope.causal.causal import causal
 from inversescope.causal.continuation import continued
-from inversescope.causal.donors import CausalData, widest
+from inversescope.causal.donors import CausalData
 from inversescope.causal.minimal_pairs import MinimalPairs
 from inversescope.causal.used import used
 from inversescope.collect.reference import reference
+from inversescope.levels import Level
 from inversescope.progress import silent
 from inversescope.score.methods_and_controls import Feature, from_pool
 from inversescope.score.pool import SitePool
@@ -95,6 +96,7 @@ def write_samples(run: Path, sites: list[Site], samples: dict[int, list[Tokens]]
 
 SITES = [PASSES, BLOCKED, MIDDLE, BOTH]
 BANDWIDTHS = dict.fromkeys(SITES, BANDWIDTH)
+LEVELS = dict.fromkeys(SITES, Level(None, BANDWIDTH))
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def world(tmp_path: Path) -> CausalData:
 
 
 def done(world: CausalData, folder: Path) -> dict[tuple[Site, str], dict]:
-    causal(folder, world, SITES, BANDWIDTHS, 0, silent)
+    causal(folder, world, SITES, LEVELS, 0, silent)
     rows = pq.read_table(folder / "effects.parquet").to_pylist()
     return {(Site.parse(row["site"]), row["feature"]): row for row in rows}
 
@@ -259,7 +261,7 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        causal(tmp_path / "causal", world, SITES, BANDWIDTHS, 0, stop)
+        causal(tmp_path / "causal", world, SITES, LEVELS, 0, stop)
     assert [path.name for path in (tmp_path / "causal").iterdir()] == ["part-00000.parquet"]
     read: list[list[Site]] = []
     honest = step._runs
@@ -355,14 +357,13 @@ def verdict(data: CausalData, bandwidth: float, at: Sequence[float]) -> dict[str
     site, path = Site("z", 0, 0), data.run / records.score.RESULTS.path
     scores = [row for row in pq.read_table(path).to_pylist() if row["bandwidth"] in at]
     files.write_table(path, partial(records.score.RESULTS, scores))
-    causal(data.run / "causal", data, [site], {site: bandwidth}, 0, silent)
+    causal(data.run / "causal", data, [site], {site: Level(None, bandwidth)}, 0, silent)
     used(data.run)
     (row,) = pq.read_table(data.run / records.causal.USED.path).to_pylist()
     return row
 
 
 def test_a_graded_feature_is_found_used_by_the_finest_score_and_the_widest_donors(graded: CausalData):
-    assert widest(graded.run) == {"z.0.0": WIDE}
     row = verdict(graded, WIDE, [FINE, WIDE])
     assert (row["verdict"], row["score_bandwidth"], row["donor_bandwidth"]) == ("encoded and used", FINE, WIDE)
 

@@ -40,7 +40,7 @@ def test_the_summary_has_the_scores_of_the_deepest_site(run: Path):
              and row["feature"] == "order"}  # fmt: skip
     text, finest = shown(summary_table, run), min(SHAPE.bandwidths)
     trusted = min(h for h in SHAPE.bandwidths if found["reference", h]["trusted"])
-    assert trusted > finest and f"h = {trusted:g}" in text
+    assert trusted > finest and f"h\u00a0=\u00a0{trusted:g}" in text
     for h in (finest, trusted):
         cells = line(text, "order", f" {h:g}")
         assert short(found["generator", h]["fcr"]) in cells and short(found["nearest", None]["fcr"]) in cells

@@ -15,6 +15,7 @@ from scipy.stats import ttest_ind
 from inversescope import files, records
 from inversescope.causal.effects import effects
 from inversescope.causal.used import confirmed, used
+from inversescope.levels import Level
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
@@ -39,7 +40,7 @@ def runs(kl: dict[str, list[float]], difference: dict[str, list[float]] | None =
 
 
 def only(rows: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
-    (row,) = effects(rows, {SITE: reason}, {SITE: ["f"]}, {SITE: 0.5}, 0).to_pylist()
+    (row,) = effects(rows, {SITE: reason}, {SITE: ["f"]}, {SITE: Level(None, 0.5)}, 0).to_pylist()
     return row
 
 
@@ -212,7 +213,13 @@ def write_records(run: Path, effects: Sequence[dict], scores: Sequence[dict], hy
 
 
 def effect_of(feature: str, *values: float) -> dict[str, Any]:
-    return {"site": str(SITE), "donor_bandwidth": 0.5, "feature": feature, "reason": None} | necessity(*values)
+    return {
+        "site": str(SITE),
+        "donor_resolution": None,
+        "donor_bandwidth": 0.5,
+        "feature": feature,
+        "reason": None,
+    } | necessity(*values)
 
 
 def judged(run: Path) -> list[dict[str, Any]]:

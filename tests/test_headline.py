@@ -16,7 +16,15 @@ def score(method: str, feature: str, layer: int, value: float, h: float | None =
     ends = {"": value, "_low": value - 0.05, "_high": value + 0.05}
     estimates = {f"{name}{end}": x for name in ("corrected", "fcr", "bits") for end, x in ends.items()}
     site = {"site": f"resid_post.{layer}", "point": "resid_post", "layer": layer, "head": None}
-    row = {"method": method, "feature": feature, "bandwidth": h, "targets": 20, "chance": 0.1, "ess": 60.0}
+    row = {
+        "method": method,
+        "feature": feature,
+        "resolution": None,
+        "bandwidth": h,
+        "targets": 20,
+        "chance": 0.1,
+        "ess": 60.0,
+    }
     return {**row, **site, **estimates, "q_value": 0.001, "verdict": None, "null_passes": False, **others}
 
 
@@ -31,7 +39,9 @@ def use(feature: str, layers: list[int], verdict: str = "encoded and used", h: f
     ends = {"necessity": 0.8, "necessity_low": 0.7, "necessity_high": 0.9}
     row = {
         "feature": feature,
+        "score_resolution": None,
         "score_bandwidth": H,
+        "donor_resolution": None,
         "donor_bandwidth": h,
         "verdict": verdict,
         "reason": "necessity 0.80 [0.70, 0.90]",
@@ -72,6 +82,21 @@ def test_the_change_over_depth(values: list[float], kind: str, ends: tuple[int, 
     assert (depth["first"], depth["last"]) == tuple(f"resid_post.{layer}" for layer in ends)
 
 
+def test_depth_is_followed_at_equal_resolution():
+    """Each site has bandwidths of its own; at one resolution the feature appears, at the other it is everywhere."""
+
+    def at(resolution: float, values: list[float]) -> list[dict]:
+        rows = planted("name", values)
+        return [
+            row | {"resolution": resolution, "bandwidth": 0.1 + row["layer"] / 100 + 1 / resolution} for row in rows
+        ]
+
+    found = headline(at(64, [0.9, 0.9, 0.9, 0.9]) + at(8, [0.0, 0.0, 0.4, 0.3]), [], exact=False)
+    assert (found["site"], found["resolution"], found["depth"]["kind"]) == ("resid_post.2", 8, "appears")
+    assert found["depth"]["sites"] == 4
+    assert [level["resolution"] for level in found["levels"]["above_chance"]] == [64, 8]
+
+
 def test_what_stays_comes_before_what_disappears_again():
     passing = planted("order", [0.0, 0.8, 0.8, 0.0])
     found = headline(APPEARING + passing, use("name", [2, 3]) + use("order", [1, 2]), exact=False)
@@ -89,7 +114,9 @@ def test_nothing_is_claimed_where_a_hash_of_the_input_is_above_chance():
     hash_row = score("reference", NULL_FEATURE, 2, 0.9, null_passes=True)
     found = headline([*APPEARING, *fine, hash_row], use("name", [2, 3]), exact=False)
     assert (found["bandwidth"], found["finest"]["bandwidth"], found["depth"]["kind"]) == (H, H, "appears")
-    assert found["considered"]["null_passes"] == 4 and found["bandwidths"]["above_chance"] == [H]
+    assert found["considered"]["null_passes"] == 4 and found["levels"]["above_chance"] == [
+        {"resolution": None, "bandwidth": H}
+    ]
     none = headline([*fine, hash_row], use("name", [2, 3]), exact=False)
     assert none["site"] is None and "hash" in none["sentence"]
     unmarked = headline([row | {"null_passes": False} for row in fine], [], exact=False)

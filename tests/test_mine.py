@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from partial_records import partial
 from scipy import stats
+from score_fixture import write_levels
 from small_subject import World, call
 
 from inversescope import files, records
@@ -25,6 +26,7 @@ from inversescope.features.candidates import candidates
 from inversescope.features.language import parse
 from inversescope.progress import silent
 from inversescope.score.mine import CONFIRMED, mine
+from inversescope.sites import Site
 from inversescope.verdicts import NULL_FEATURE
 
 H = 0.1
@@ -73,6 +75,7 @@ def write_records(
     ]
     files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
     files.write_table(run / records.verify.SAMPLES.path, partial(records.verify.SAMPLES, rows))
+    write_levels(run, {Site("resid_post", site): [H] for site in range(len(sites))})
     null = {"method": "weighted", "feature": NULL_FEATURE, "site": "resid_post.0", "bandwidth": H}
     marked = [null | {"null_passes": True}] if passes else []
     files.write_table(run / records.score.RESULTS.path, partial(records.score.RESULTS, marked))
@@ -185,6 +188,7 @@ def test_confirmation_does_not_see_the_discovery_targets(tmp_path: Path):
     ]
     files.write_table(tmp_path / "two" / "collect" / "inputs.parquet", inputs)
     files.write_table(tmp_path / "two" / "verify" / "samples.parquet", partial(records.verify.SAMPLES, samples))
+    write_levels(tmp_path / "two", {Site("resid_post", 0): [H]})
     files.write_table(tmp_path / "two" / records.score.RESULTS.path, partial(records.score.RESULTS, []))
     other = mined(tmp_path / "two", seed=0)
     same = ("hypothesis", "discovery", "discovery_low", "merged")

@@ -36,7 +36,7 @@ def test_the_figures_are_those_of_the_headline(records: Records):
     assert answers["how strong"].value == number(score["corrected"])
     assert number(score["chance"]) in answers["how strong"].source
     assert answers["how sure"].value == f"{number(score['corrected_low'])} to {number(score['corrected_high'])}"
-    assert answers["at which bandwidth"].value == f"h\u00a0=\u00a0{found['bandwidth']:g}"
+    assert answers["at which resolution"].value == f"h\u00a0=\u00a0{found['bandwidth']:g}"
     passed = [each for each in found["controls"] if each["outcome"] == "passed"]
     assert answers["above which controls"].value == f"{len(passed)} of {len(found['controls'])}"
     assert all(number(each["corrected"]) in answers["above which controls"].source for each in found["controls"])

@@ -17,8 +17,8 @@ from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 
 from inversescope import files, records
 from inversescope.collect.store import Store
-from inversescope.config import SampleConfig
 from inversescope.generator import Generator, InputPCA, Vocabulary
+from inversescope.levels import Level
 from inversescope.progress import silent
 from inversescope.sample import verify
 from inversescope.sample.one_target import Source
@@ -81,7 +81,8 @@ def write_draws(folder: Path) -> list[Path]:
         drawn = [
             {
                 "method": "generator" if site else "no condition",
-                "site": None if site is None else str(site), "bandwidth": h, "target": target, "sample": i,
+                "site": None if site is None else str(site), "resolution": None, "bandwidth": h,
+                "target": target, "sample": i,
                 "tokens": choices[rng.integers(len(choices))], "log_q": -rng.exponential(3),
             }
             for h in (BANDWIDTHS if site else (None,)) for target in range(3) for i in range(SAMPLES)
@@ -191,7 +192,7 @@ def test_the_tail_of_a_targets_weights_is_stored_with_each_of_its_samples():
     log_posterior = np.r_[rng.normal(0, 3, n), np.zeros(n)]  # the second target's weights have no tail
     table = pa.table({
         "method": ["generator"] * 2 * n, "log_q": np.full(2 * n, -30.0), "site": ["resid_post.0"] * 2 * n,
-        "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
+        "resolution": None, "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
     })  # fmt: skip
     inputs = [(i,) for i in range(2 * n)]
     columns = verify._weight_columns(table, inputs, np.zeros(2 * n), log_posterior, OneSource())
@@ -280,8 +281,8 @@ def generator(store: Store) -> Generator:
 
 
 def draw_all(folder: Path, store: Store, generator: Generator, seed: int = 0) -> list[Path]:
-    config = SampleConfig(bandwidths=BANDWIDTHS, samples=SAMPLES)
-    return sample(folder, store, generator, config, seed, silent)
+    levels = {site: [Level(None, h) for h in BANDWIDTHS] for site in SITES}
+    return sample(folder, store, generator, levels, SAMPLES, seed, silent)
 
 
 def test_every_target_site_and_bandwidth_has_its_samples_and_their_log_probabilities(

@@ -22,6 +22,7 @@ from pydantic import (
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig
 from inversescope.tasks import IOIConfig, TaskSection, config_of
+from inversescope.verdicts import MEASURABLE
 
 Query = Literal["clean", "noisy"]
 
@@ -208,17 +209,35 @@ class TrainConfig(_Section):
 class SampleConfig(_Section):
     """Samples for every target at every site of the generator."""
 
-    bandwidths: tuple[PositiveFloat, ...] = Field(
-        default=(0.05, 0.1, 0.3, 0.5),
-        min_length=1,
-        description="bandwidths h at which samples are drawn and features scored, as radii in δ",
+    resolutions: tuple[Annotated[float, Field(gt=1)], ...] = Field(
+        default=(512, 64, 8),
+        description="resolutions N at which samples are drawn and features scored: one input in N of the prior "
+        "remains, the same at every site; the bandwidth h of each site follows",
     )
-    samples: PositiveInt = Field(default=32, description="number of samples for each target, site and bandwidth")
+    bandwidths: tuple[PositiveFloat, ...] = Field(
+        default=(),
+        description="bandwidths h in place of resolutions, as radii in δ, the same at every site; `[]`: none",
+    )
+    samples: PositiveInt = Field(
+        default=32, description="number of samples for each target, site and resolution or bandwidth"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_the_other(cls, given: Any) -> Any:
+        """Bandwidths take the place of the default resolutions."""
+        if isinstance(given, dict) and given.get("bandwidths") and "resolutions" not in given:
+            return given | {"resolutions": ()}
+        return given
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        if len(set(self.bandwidths)) < len(self.bandwidths):
-            raise ValueError(f"a bandwidth is named twice in {list(self.bandwidths)}")
+        if bool(self.resolutions) == bool(self.bandwidths):
+            given = "both are" if self.resolutions else "neither is"
+            raise ValueError(f"resolutions or bandwidths must be set, and {given}")
+        for name, values in (("resolution", self.resolutions), ("bandwidth", self.bandwidths)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"a {name} is named twice in {list(values)}")
         return self
 
 
@@ -235,18 +254,22 @@ class CalibrateConfig(_Section):
     )
     bandwidths: tuple[PositiveFloat, ...] | Literal["range"] = Field(
         default=(),
-        description="bandwidths h that are compared; `[]`: those of `sample`; `range`: five for each site, over the "
-        "range that it is trained for",
+        description="bandwidths h that are compared; `[]`: those of the samples; `range`: five for each site, over "
+        "the range that it is trained for",
     )
 
 
 class CausalConfig(_Section):
     """Causal test: the source inputs of the targets are run with other activations at a site."""
 
+    resolution: float | None = Field(
+        default=None,
+        description="resolution N of the samples whose activations are put in, one of `sample.resolutions`; not set: "
+        "the coarsest",
+    )
     bandwidth: PositiveFloat | None = Field(
         default=None,
-        description="bandwidth h of the samples whose activations are put in, one of `sample.bandwidths`; not set: "
-        "at each site the largest",
+        description="the same for `sample.bandwidths`: bandwidth h of these samples; not set: the largest",
     )
     continuation: NonNegativeInt | str = Field(
         default=0,
@@ -273,8 +296,20 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _donors_are_sampled(self) -> Self:
-        if self.causal.bandwidth not in (None, *self.sample.bandwidths):
-            raise ValueError(f"causal.bandwidth {self.causal.bandwidth} is not among {list(self.sample.bandwidths)}")
+        for name in ("resolution", "bandwidth"):
+            chosen, sampled = getattr(self.causal, name), getattr(self.sample, f"{name}s")
+            if chosen not in (None, *sampled):
+                raise ValueError(f"causal.{name} {chosen:g} is not among sample.{name}s {list(sampled)}")
+        return self
+
+    @model_validator(mode="after")
+    def _pool_measures_resolutions(self) -> Self:
+        finest, pool = max(self.sample.resolutions, default=1), self.collect.pool
+        if pool != "all" and pool < MEASURABLE * finest:
+            raise ValueError(
+                f"sample.resolutions {finest:g} is finer than collect.pool {pool} can measure: at least "
+                f"{MEASURABLE:g} inputs of the pool must remain (allowed: up to {pool / MEASURABLE:g})"
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,16 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from inversescope import files, records
+from inversescope import files
 from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, counted
 from inversescope.arena.study import Study
 from inversescope.calibrate.calibrate import check
+from inversescope.collect.bandwidths import at_sites
 from inversescope.collect.reference import read_distances
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
+from inversescope.levels import Level, Levels
 from inversescope.progress import Progress
-from inversescope.sample.sample import draw
+from inversescope.sample.sample import draw, table
 from inversescope.sample.verify import verify
 from inversescope.score.methods_and_controls import from_draws, from_edits, without_condition
 from inversescope.train.train import prepare
@@ -57,13 +59,13 @@ class Generated:
         """The labels of its samples, site by site."""
         everything = self._draws(study, folder, cost, progress)
         samples = everything.filter(pc.field("method") == "generator")
-        widths = sorted(samples["bandwidth"].unique().to_pylist())
-        nearest = samples.filter(pc.field("bandwidth") == widths[0])
-        cost.verified = _rate(nearest, len(everything), cost.answering)
+        of_site = {site: samples.filter(pc.field("site") == str(site)) for site in study.sites}
+        widths = {site: sorted(table["bandwidth"].unique().to_pylist()) for site, table in of_site.items()}
+        nearest = [table.filter(pc.field("bandwidth") == widths[site][0]) for site, table in of_site.items()]
+        cost.verified = _rate(pa.concat_tables(nearest), len(everything), cost.answering)
         features = study.features_with(samples)
         for site in study.sites:
-            table = samples.filter(pc.field("site") == str(site))
-            for inputs in from_draws(site, table, widths, features):
+            for inputs in from_draws(site, of_site[site], widths[site], features):
                 if inputs.method == self.source:
                     for answer in counted(inputs, features):
                         yield answer if self.bandwidths else replace(answer, bandwidth=None)
@@ -134,7 +136,7 @@ class Edited:
         cost.verified = _rate(table, len(study.samples), cost.answering)
         for site in study.sites:
             edits = table.filter(pc.field("site") == str(site))
-            for inputs in from_edits(site, edits, study.bandwidths, study.features):
+            for inputs in from_edits(site, edits, study.bandwidths(site), study.features):
                 yield from counted(inputs, study.features)
 
 
@@ -152,11 +154,11 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
     """A generator trained for as long as the budget, preparation included; or until calibrated."""
     started, run = time.monotonic(), study.run
     subject = None if config.generator.backbone == "scratch" else run.subject
-    sampled = config.sample.bandwidths
-    prior = run.task if config.train.emulate else None
+    levels, prior = _levels(study, config), run.task if config.train.emulate else None
+    sampled = at_sites(levels)
     data = prepare(run.store, study.sites, config.generator, config.train, config.seed, subject, sampled, prior)
     trainer = Trainer(data, config.generator, config.train, config.seed, run.subject.device)
-    checked = check(run.store, run.task, config.calibrate, sampled, config.seed)
+    checked = check(run.store, run.task, config.calibrate, levels, config.seed)
     begun = time.monotonic()
     while not trainer.ended:
         trainer.step()
@@ -172,24 +174,23 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
 
 def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bool) -> pa.Table:
     """As many samples for each target and site as the run has, at its bandwidths or at the smallest known."""
-    targets, n = len(study.run.store.inputs("target")), config.sample.samples
+    targets, n, levels = len(study.run.store.inputs("target")), config.sample.samples, _levels(study, config)
     rng = study.generator()
     parts = []
     for site in generator.sites:
         activations = study.run.store.activations("target", site)
-        for h in config.sample.bandwidths if bandwidths else generator.bandwidths[site][:1]:
-            tokens, log_q = draw(generator, site, activations, h, n, rng)
-            columns = {
-                "method": ["generator"] * len(tokens),
-                "site": [str(site)] * len(tokens),
-                "bandwidth": [h] * len(tokens),
-                "target": [target for target in range(targets) for _ in range(n)],
-                "sample": list(range(n)) * targets,
-                "tokens": [None if row is None else list(row) for row in tokens],
-                "log_q": log_q,
-            }
-            parts.append(records.sample.DRAWS.of_columns(columns))
+        for level in levels[site] if bandwidths else [Level(None, generator.bandwidths[site][0])]:
+            drawn = draw(generator, site, activations, level.bandwidth, n, rng)
+            parts.append(table("generator", site, level, targets, n, *drawn))
     return pa.concat_tables(parts)
+
+
+def _levels(study: Study, config: RunConfig) -> Levels:
+    """Levels of each site: the run's, or the bandwidths that a method's settings put in their place."""
+    set_itself = config.sample.bandwidths
+    if not set_itself:
+        return study.run.levels
+    return {site: [Level(None, h) for h in sorted(set_itself)] for site in study.sites}
 
 
 def _rate(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:

@@ -46,13 +46,17 @@ def _answers_half(answered: Answered) -> bool:
 
 
 def results(
-    methods: Mapping[str, Answers], effects: Mapping[tuple[str, str], float], seed: int
+    methods: Mapping[str, Answers],
+    effects: Mapping[tuple[str, str], float],
+    levels: Mapping[str, Mapping[float | None, float | None]],
+    seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Rows of each method: one for every question, and one for the questions that count, over sites, over features, and
     over both (null: over all).
 
     Args:
         effects: the causal effect of each site and feature, where it was measured.
+        levels: of each site, the resolution of each bandwidth.
     """
     reference = methods.get("reference", {})
     for method, answers in methods.items():
@@ -61,6 +65,7 @@ def results(
             yield {
                 "method": method,
                 **question._asdict(),
+                "resolution": levels[question.site].get(question.bandwidth),
                 "chosen": question == counts[question.site, question.feature],
                 **_measured([answered]),
                 **fields("gap", _gap(answered, reference.get(question))),
@@ -69,7 +74,7 @@ def results(
             of_group = [answers[question] for question in group]
             yield {
                 "method": method,
-                **{"site": site, "feature": feature, "bandwidth": None, "chosen": True},
+                **{"site": site, "feature": feature, "resolution": None, "bandwidth": None, "chosen": True},
                 **_measured(of_group),
                 **fields("gap", _mean_gap(answers, group, reference, seed)),
                 **fields("calibration_error", calibration_error(of_group, seed)),

@@ -24,6 +24,7 @@ INVERSIONVIEW = (
     ("train.emulate", False),
     ("train.bandwidths", (0.001, 0.0011)),
     ("train.unconditional", 0.01),
+    ("sample.resolutions", ()),
     ("sample.bandwidths", (0.001,)),
 )
 

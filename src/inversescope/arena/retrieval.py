@@ -30,7 +30,7 @@ class Retrieved:
         cost.spent_by_run(0.0, study.spent("reference"))
         store, features = study.run.store, study.features
         for site in study.sites:
-            pool = SitePool.of(study.distances[site], study.probability, store.exact, study.bandwidths)
+            pool = SitePool.of(study.distances[site], study.probability, store.exact, study.bandwidths(site))
             for inputs in from_pool(site, pool, features):
                 if inputs.method == self.name:
                     yield from counted(inputs, features)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from inversescope import files
 from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
+from inversescope.levels import resolutions
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
 from inversescope.score.methods_and_controls import Feature, read_features
@@ -109,10 +109,14 @@ class Study:
         """Sites of the run's generator, by depth."""
         return tuple(sorted(self.run.sites["train"], key=lambda site: site.depth))
 
+    def bandwidths(self, site: Site) -> list[float]:
+        """Bandwidths of the run's samples at a site, rising."""
+        return [level.bandwidth for level in self.run.levels[site]]
+
     @property
-    def bandwidths(self) -> Sequence[float]:
-        """Bandwidths of the run's samples, rising."""
-        return sorted(self.run.config.sample.bandwidths)
+    def resolutions(self) -> dict[str, dict[float | None, float | None]]:
+        """The resolution of each bandwidth of a site."""
+        return {str(site): resolutions(of_site) for site, of_site in self.run.levels.items()}
 
     @cached_property
     def distances(self) -> dict[Site, Float[ndarray, "pool targets"]]:

@@ -17,6 +17,7 @@ from inversescope.calibrate.divergence import Comparison, Divergences
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
+from inversescope.levels import Level, Levels
 from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.stats import intervals
@@ -38,25 +39,25 @@ def calibrate(
     generator: Generator,
     task: Task,
     config: CalibrateConfig,
-    sampled: Sequence[float],
+    sampled: Levels,
     seed: int,
     progress: Progress,
 ) -> None:
     """Write `calibration.parquet`, `gaps.parquet` and `verdicts.json`.
 
     Args:
-        sampled: the bandwidths that are compared where the config names none.
+        sampled: levels of each site, which are compared where the config names no bandwidths.
     """
     comparison = Comparison(store, task, config.targets, DRAWS, seed)
     rows: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
     for done, site in enumerate(generator.sites, start=1):
         for query in config.queries:
-            for bandwidth in _bandwidths(config, sampled, generator.bandwidths[site]):
-                divergences = comparison.compare(generator, site, bandwidth, query)
-                measured = divergences.measured(outside=not generator.serves(site, bandwidth))
-                rows.append(_row(divergences, measured))
-                gaps += _gap_rows(divergences, measured)
+            for level in _levels(config, sampled, generator, site):
+                divergences = comparison.compare(generator, site, level.bandwidth, query)
+                measured = divergences.measured(outside=not generator.serves(site, level.bandwidth))
+                rows.append(_row(divergences, measured, level))
+                gaps += _gap_rows(divergences, measured, level)
         progress(done, len(generator.sites), "sites")
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
         files.write_table(folder / record.name, record.of(table))
@@ -65,14 +66,14 @@ def calibrate(
     files.write_json(folder / records.calibrate.VERDICTS.name, records.calibrate.VERDICTS.of(judged))
 
 
-def check(store: Store, task: Task, config: CalibrateConfig, sampled: Sequence[float], seed: int) -> Check:
+def check(store: Store, task: Task, config: CalibrateConfig, sampled: Levels, seed: int) -> Check:
     """A check of the sites of a generator in training, on other stand-ins than those of the final calibration."""
     comparison = Comparison(store, task, max(2, round(CHECKED * config.targets)), DRAWS, seed + 1)
 
     def measure(generator: Generator) -> dict[Site, SiteStatus]:
         status = {}
         for site in generator.sites:
-            bandwidths = _bandwidths(config, sampled, generator.bandwidths[site])
+            bandwidths = [level.bandwidth for level in _levels(config, sampled, generator, site)]
             by_query = {
                 query: [comparison.compare(generator, site, h, query, draw=not store.exact) for h in bandwidths]
                 for query in config.queries
@@ -101,14 +102,17 @@ def _status(queries: Sequence[Sequence[Measured]], known: bool) -> SiteStatus:
     return SiteStatus(float(defined.mean()) if len(defined) else np.nan, calibrated)
 
 
-def _bandwidths(config: CalibrateConfig, sampled: Sequence[float], trained: tuple[float, float]) -> Sequence[float]:
-    """Bandwidths of a site."""
-    if config.bandwidths == "range":
-        return np.geomspace(*trained, IN_RANGE).tolist()
-    return config.bandwidths or sampled
+def _levels(config: CalibrateConfig, sampled: Levels, generator: Generator, site: Site) -> list[Level]:
+    """Levels of a site that are compared."""
+    if not config.bandwidths:
+        return sampled[site]
+    bandwidths = config.bandwidths
+    if bandwidths == "range":
+        bandwidths = np.geomspace(*generator.bandwidths[site], IN_RANGE).tolist()
+    return [Level(None, bandwidth) for bandwidth in bandwidths]
 
 
-def _row(divergences: Divergences, measured: Measured) -> dict[str, Any]:
+def _row(divergences: Divergences, measured: Measured, level: Level) -> dict[str, Any]:
     """A row of `calibration.parquet`; divergences only where the posterior is known well enough."""
     verdict = of_question(measured)
     divergence, variation = (
@@ -118,7 +122,7 @@ def _row(divergences: Divergences, measured: Measured) -> dict[str, Any]:
     defined = divergence[~np.isnan(divergence)]
     scores = {f"score_{name}": _mean(divergences.scores[name]) for name in ("unseen", "trained", *BASELINES)}
     return {
-        **_address(divergences),
+        **_address(divergences, level),
         "targets": len(divergences.repeats),
         "ess": measured.size if np.isfinite(measured.size) else None,
         **fields("kl", intervals.mean(divergence)),
@@ -140,18 +144,17 @@ def _mean(values: np.ndarray) -> float | None:
     return float(defined.mean()) if len(defined) else None
 
 
-def _gap_rows(divergences: Divergences, measured: Measured) -> Iterator[dict[str, Any]]:
+def _gap_rows(divergences: Divergences, measured: Measured, level: Level) -> Iterator[dict[str, Any]]:
     for feature, gap in measured.gaps.items():
-        yield {**_address(divergences), "feature": feature, **fields("gap", gap)}
+        yield {**_address(divergences, level), "feature": feature, **fields("gap", gap)}
 
 
-def _address(divergences: Divergences) -> dict[str, Any]:
-    """Site, bandwidth and kind of query of a row."""
-    return {"site": str(divergences.site), "bandwidth": divergences.bandwidth, "query": divergences.query}
+def _address(divergences: Divergences, level: Level) -> dict[str, Any]:
+    """Site, level and kind of query of a row."""
+    return {"site": str(divergences.site), **level._asdict(), "query": divergences.query}
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `calibrate`."""
     config, generator = run.config, load_generator(run.folder / "train", run.subject.device)
-    bandwidths = config.sample.bandwidths
-    calibrate(folder, run.store, generator, run.task, config.calibrate, bandwidths, run.seed, progress)
+    calibrate(folder, run.store, generator, run.task, config.calibrate, run.levels, run.seed, progress)

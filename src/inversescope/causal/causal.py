@@ -23,12 +23,13 @@ from torch import Tensor
 
 from inversescope import files, records
 from inversescope.causal.continuation import continued, described
-from inversescope.causal.donors import DONORS, CausalData, Donor, Donors, Group, Label, widest
+from inversescope.causal.donors import DONORS, CausalData, Donor, Donors, Group, Label
 from inversescope.causal.effects import OWN, effects
 from inversescope.causal.next_token import divergences
 from inversescope.causal.used import confirmed, used
 from inversescope.collect.store import OpenRun
 from inversescope.features import parse
+from inversescope.levels import Level, pick
 from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.subject.patching import ROWS, Source, unsettable
@@ -44,18 +45,18 @@ def causal(
     folder: Path,
     data: CausalData,
     sites: Sequence[Site],
-    bandwidths: Mapping[Site, float],
+    levels: Mapping[Site, Level],
     seed: int,
     progress: Progress,
     most: int = DONORS,
 ) -> None:
     """Write `runs.parquet` and `effects.parquet`; what was run of some sites before is kept.
 
-    `bandwidths`: of the samples that are donors, by site.
+    `levels`: of the samples that are donors, by site.
     """
     reasons = {site: unsettable(data.subject, site) for site in sites}
     settable = [site for site, reason in reasons.items() if reason is None]
-    donors = Donors(data, bandwidths, seed, most)
+    donors = Donors(data, {site: levels[site].bandwidth for site in sites}, seed, most)
     total, parts = len(settable) * donors.targets, []
     for start in range(0, len(settable), SITES):
         path, chosen = folder / f"part-{start // SITES:05d}.parquet", settable[start : start + SITES]
@@ -72,7 +73,7 @@ def causal(
     runs = pa.concat_tables(parts) if parts else records.causal.RUNS.of([])
     files.write_table(folder / "runs.parquet", runs)
     features = {site: list(data.at(site)) for site in sites}
-    table = effects(runs.to_pylist(), reasons, features, bandwidths, seed, described(data.continuation))
+    table = effects(runs.to_pylist(), reasons, features, levels, seed, described(data.continuation))
     files.write_table(folder / "effects.parquet", table)
 
 
@@ -180,12 +181,12 @@ def _row(
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `causal`: write also `used.parquet`, from the scores and the effects."""
-    task, given, largest = run.task, run.config.causal.bandwidth, widest(run.folder)
-    bandwidths = {site: given or largest[str(site)] for site in run.sites["train"]}
+    task, chosen = run.task, run.config.causal
+    levels = {site: pick(run.levels[site], chosen.resolution, chosen.bandwidth) for site in run.sites["train"]}
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
     continuation = run.config.causal.continuation
     data = CausalData(run.folder, run.store, run.subject, labels, task.contrast, _mined(run), continuation)
-    causal(folder, data, run.sites["train"], bandwidths, run.seed, progress)
+    causal(folder, data, run.sites["train"], levels, run.seed, progress)
     used(run.folder)
 
 

@@ -80,16 +80,6 @@ class CausalData:
         return {split: {x: row for row, x in enumerate(self.store.inputs(split).tokens)} for split in SPLITS}
 
 
-def widest(run: Path) -> dict[str, float]:
-    """The largest bandwidth at which samples were drawn at each site: their activations have least in common with the
-    target's, so that another label's is far enough to have an effect.
-    """
-    samples = pq.read_table(run / records.verify.SAMPLES.path, columns=["site", "bandwidth"])
-    drawn = samples.filter(pc.field("bandwidth").is_valid() & pc.field("site").is_valid())
-    largest = drawn.group_by("site").aggregate([("bandwidth", "max")])
-    return dict(zip(largest["site"].to_pylist(), largest["bandwidth_max"].to_pylist(), strict=True))
-
-
 class Donors:
     """Donors of activations for a target at a site; the random ones are the same at every site."""
 

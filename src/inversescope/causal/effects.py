@@ -15,6 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope import records
+from inversescope.levels import Level
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import UNDEFINED, Estimate
@@ -34,14 +35,14 @@ def effects(
     runs: Sequence[Run],
     sites: Mapping[Site, str | None],
     features: Mapping[Site, Sequence[str]],
-    bandwidths: Mapping[Site, float],
+    levels: Mapping[Site, Level],
     seed: int,
     continuation: str | None = None,
 ) -> pa.Table:
     """One row for each of the sites (with the reason why it cannot be set, if so) and each of its features.
 
     Args:
-        bandwidths: of the donors, by site.
+        levels: of the donors, by site.
         continuation: behind which the next token is compared; None: right behind the input.
     """
     of_site: defaultdict[str, list[Run]] = defaultdict(list)
@@ -50,7 +51,8 @@ def effects(
     rows = [
         {
             **{"site": str(site), "point": site.series, "layer": site.layer, "head": site.head},
-            **{"feature": feature, "donor_bandwidth": bandwidths[site], "continuation": continuation},
+            **{f"donor_{name}": value for name, value in levels[site]._asdict().items()},
+            **{"feature": feature, "continuation": continuation},
             **_Compared(of_site[str(site)], feature).record(unsettable, seed),
         }
         for site, unsettable in sites.items()

@@ -51,7 +51,7 @@ def _row(effect: Row, score: Row | None) -> dict[str, Any]:
     row = {name: effect.get(name) for name in names} | {"verdict": verdict, "reason": reason}
     if score is not None:
         row |= {name: score[name] for name in names if name.startswith(("method", "corrected"))}
-        row["score_bandwidth"] = score["bandwidth"]
+        row |= {f"score_{name}": score[name] for name in ("resolution", "bandwidth")}
     return row
 
 
@@ -59,7 +59,7 @@ def _mined(mined: Sequence[Row], cell: tuple[str, str], scores: Sequence[Row], e
     """The score of a mined hypothesis at the smallest bandwidth at which it was confirmed and some score of its site is
     reliable; where none is, at the largest at which it was confirmed.
     """
-    confirmed = [row | {"method": MINED} for row in mined if (row["site"], row["hypothesis"]) == cell]
+    confirmed = [{**row, "method": MINED} for row in mined if (row["site"], row["hypothesis"]) == cell]
     reliable = {row["bandwidth"] for row in scores if row["site"] == cell[0] and is_reliable(row, exact)}
     if sure := [row for row in confirmed if row["bandwidth"] in reliable]:
         return min(sure, key=lambda row: row["bandwidth"])

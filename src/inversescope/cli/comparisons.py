@@ -98,26 +98,35 @@ def compare(
     run: RunFolder,
     feature: Annotated[str, typer.Option("--feature", help="Feature whose FCR is compared.")],
     site: Annotated[list[str], typer.Option("--site", help="Site that the run's generator is trained for.")],
-    bandwidth: Annotated[list[float], typer.Option("--bandwidth", "-h", help="Bandwidth h of the run.")],
+    resolution: Annotated[
+        list[float] | None, typer.Option("--resolution", "-N", help="Resolution N of the run, the same at every site.")
+    ] = None,
+    bandwidth: Annotated[
+        list[float] | None, typer.Option("--bandwidth", "-h", help="Bandwidth h, of a run that was made at bandwidths.")
+    ] = None,
     method: Annotated[
         list[str], typer.Option("--method", help="`weighted`: samples with importance weights; `generator`: without.")
     ] = [  # noqa: B006
         "weighted"
     ],
 ) -> None:
-    """Compare the feature consistency rate (FCR) of two sites, bandwidths or methods on the same targets.
+    """Compare the feature consistency rate (FCR) of two sites, resolutions or methods on the same targets.
 
     Give one of these options twice. Prints the difference with its 95% interval over targets, and an exact sign test.
     """
-    for name, values in (("--site", site), ("--bandwidth", bandwidth), ("--method", method)):
+    resolutions, bandwidths = resolution or [None], bandwidth or [None]
+    options = (("--site", site), ("--resolution", resolutions), ("--bandwidth", bandwidths), ("--method", method))
+    for name, values in options:
         if len(values) > 2:
             raise UserError("two things are compared at a time", given=f"{name} {len(values)} times", allowed="1 or 2")
     from inversescope.cli.tables.runs import comparison_table
     from inversescope.score.compare import compared, consistency
 
-    sides = [(method[i], site[i], bandwidth[i]) for i in (0, -1)]
-    names = [f"{x}, {s}, h = {h:g}" for x, s, h in sides]
-    one, other = (consistency(run, x, s, feature, h).rates for x, s, h in sides)
+    if resolution is None and bandwidth is None:
+        raise UserError("sides are compared at a resolution", allowed="--resolution N, or --bandwidth H")
+    sides = [(method[i], site[i], resolutions[i], bandwidths[i]) for i in (0, -1)]
+    names = [f"{x}, {s}, {f'h = {h:g}' if n is None else f'1 in {n:g}'}" for x, s, n, h in sides]
+    one, other = (consistency(run, x, s, feature, n, h).rates for x, s, n, h in sides)
     Console(highlight=False).print(comparison_table(feature, names, compared(one, other)))
 
 
@@ -129,7 +138,10 @@ def power(
     ] = None,
     feature: Annotated[str | None, typer.Option("--feature", help="With RUN: feature.")] = None,
     site: Annotated[str | None, typer.Option("--site", help="With RUN: site of its generator.")] = None,
-    bandwidth: Annotated[float | None, typer.Option("--bandwidth", "-h", help="With RUN: bandwidth h.")] = None,
+    resolution: Annotated[float | None, typer.Option("--resolution", "-N", help="With RUN: resolution N.")] = None,
+    bandwidth: Annotated[
+        float | None, typer.Option("--bandwidth", "-h", help="With RUN made at bandwidths: bandwidth h.")
+    ] = None,
     method: Annotated[str, typer.Option("--method", help="With RUN: `weighted` or `generator`.")] = "weighted",
     fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: expected FCR.")] = 0.8,
     alike: Annotated[
@@ -149,25 +161,30 @@ def power(
     from inversescope.cli.tables.runs import power_table
 
     if run is not None:
-        fcr, alike = _variation(run, method, site, feature, bandwidth)
+        fcr, alike = _variation(run, method, site, feature, resolution, bandwidth)
     Console(highlight=False).print(power_table(fcr, alike, width))
 
 
 def _variation(
-    run: Path, method: str, site: str | None, feature: str | None, bandwidth: float | None
+    run: Path,
+    method: str,
+    site: str | None,
+    feature: str | None,
+    resolution: float | None,
+    bandwidth: float | None,
 ) -> tuple[float, float]:
     """The rate of consistency of a run's samples, and how alike those of one target are."""
     from inversescope.score.compare import consistency
     from inversescope.stats import design, intervals
 
-    if site is None or feature is None or bandwidth is None:
-        raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --bandwidth")
-    consistent = consistency(run, method, site, feature, bandwidth)
+    if site is None or feature is None or (resolution, bandwidth) == (None, None):
+        raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --resolution")
+    consistent = consistency(run, method, site, feature, resolution, bandwidth)
     alike = design.intraclass_correlation(*consistent)
     if alike != alike:
         raise UserError(
             "these samples do not say how targets vary",
             given=f"consistency {intervals.mean(consistent.rates).value:.2f} over {len(consistent.rates)} targets",
-            remedy="another site or bandwidth, or --fcr and --icc without RUN",
+            remedy="another site or resolution, or --fcr and --icc without RUN",
         )
     return intervals.mean(consistent.rates).value, alike

@@ -24,9 +24,12 @@ def propose(
     site: Annotated[
         str, typer.Option("--site", help="Site that the run's generator is trained for, such as resid_post.29.")
     ],
-    bandwidth: Annotated[
+    resolution: Annotated[
         float | None,
-        typer.Option("--bandwidth", "-h", help="Bandwidth h of the run; default: the smallest with enough samples."),
+        typer.Option("--resolution", "-N", help="Resolution N of the run; default: the finest with enough samples."),
+    ] = None,
+    bandwidth: Annotated[
+        float | None, typer.Option("--bandwidth", "-h", help="Bandwidth h, of a run that was made at bandwidths.")
     ] = None,
     hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="Number of hypotheses.")] = 8,
     question: Annotated[
@@ -70,7 +73,8 @@ def propose(
         address = Address.from_environment()
         proposing.require_same(run)
         limits = proposing.Limits(hypotheses=hypotheses, reply_tokens=reply_tokens)
-        plan = proposing.Plan(proposing.read_split(run, site, bandwidth), limits, _questions(question or []))
+        split = proposing.read_split(run, site, bandwidth, resolution)
+        plan = proposing.Plan(split, limits, _questions(question or []))
         _announce_calls(plan.most, address.model, address.base_url, max_calls, max_tokens, price)
         if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
             screen.print("nothing was sent; with --yes it is sent without asking")

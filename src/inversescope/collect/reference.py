@@ -1,5 +1,7 @@
 """The reference: the same answer without a generator, from stored activations: the pool's, and those of other inputs
-whose probability is known.
+whose probability is known. And the levels of each site.
+
+Records: `records.collect.REFERENCE`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from numpy import ndarray
 from safetensors.numpy import load_file
 
 from inversescope import files, records
+from inversescope.collect.bandwidths import Remaining, prior_inputs, site_rows
 from inversescope.collect.outside import write_nearest
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
@@ -74,6 +77,14 @@ def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `reference`."""
-    reference(folder, run.store, run.sites["pool"], progress)
-    write_nearest(folder, run.store, run.sites["pool"], run.seed)
+    sites, config = run.sites["pool"], run.config.sample
+    reference(folder, run.store, sites, progress)
+    write_nearest(folder, run.store, sites, run.seed)
     known_inputs(folder, run.store, run.sites["train"], run.task)
+    prior, rows = prior_inputs(run.store, run.task), []
+    for done, site in enumerate(sites, start=1):
+        remaining = Remaining.of(run.store, run.task, site, run.seed)
+        rows += site_rows(remaining, site, config.resolutions, config.bandwidths, prior)
+        progress(done, len(sites), "bandwidths of sites")
+    record = records.collect.BANDWIDTHS
+    files.write_table(folder / record.name, record.of(rows))

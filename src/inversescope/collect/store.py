@@ -18,6 +18,7 @@ from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs, re
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
+from inversescope.levels import Levels
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task
@@ -109,3 +110,5 @@ class OpenRun(RunFolder, Protocol):
     def store(self) -> Store: ...
     @cached_property
     def sites(self) -> Mapping[str, Sequence[Site]]: ...
+    @cached_property
+    def levels(self) -> Levels: ...

@@ -21,6 +21,7 @@ from inversescope.disentangle.interventions import Change, Intervention, Interve
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
 from inversescope.disentangle.questions import Query, Questions
 from inversescope.errors import UserError
+from inversescope.levels import pick
 from inversescope.progress import Progress
 from inversescope.run.run import Run
 from inversescope.sites import Site
@@ -41,19 +42,21 @@ def disentangle(run: Run, progress: Progress) -> Path:
     if _finished(folder, _made_from(run)):
         return folder
     config = run.config
-    bandwidth = config.causal.bandwidth or max(config.sample.bandwidths)
+    levels = {
+        site: pick(run.levels[site], config.causal.resolution, config.causal.bandwidth) for site in run.sites["train"]
+    }
     data = CausalData(run.folder, run.store, run.subject, _labels(run.task, list(task.answers)), run.task.contrast)
     reasons = {site: unsettable(run.subject, site) for site in run.sites["train"]}
-    interventions = Interventions(data, bandwidth, config.seed)
+    interventions = Interventions(data, levels, config.seed)
     questions = Questions(data, task, interventions.targets, progress)
     settable = [site for site, reason in reasons.items() if reason is None]
     runs = _runs(folder, data, settable, interventions, questions, progress)
-    scores, isolation = results(runs.to_pylist(), list(task.answers), bandwidth)
+    scores, isolation = results(runs.to_pylist(), list(task.answers), levels)
     files.write_table(folder / "runs.parquet", runs)
     files.write_table(folder / "results.parquet", scores)
     files.write_table(folder / "isolation.parquet", isolation)
     left_out = {str(site): reason for site, reason in reasons.items() if reason is not None}
-    counted = questions.counts | {"bandwidth": bandwidth, "left_out": left_out}
+    counted = questions.counts | {"left_out": left_out}
     files.write_json(folder / "questions.json", records.disentangle.QUESTIONS.of(counted))
     files.finish(folder, [path for path in sorted(folder.iterdir()) if path.is_file()], made_from=_made_from(run))
     return folder

@@ -17,6 +17,7 @@ from torch import Tensor
 from inversescope.causal.causal import activations
 from inversescope.causal.donors import DONORS, CausalData
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
+from inversescope.levels import Level
 from inversescope.sites import Site
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens
@@ -52,17 +53,20 @@ class Intervention(NamedTuple):
 class Interventions:
     """Interventions for a target at a site; the inputs of the pool are the same at every site."""
 
-    def __init__(self, data: CausalData, bandwidth: float, seed: int):
+    def __init__(self, data: CausalData, levels: Mapping[Site, Level], seed: int):
         self._data, self._seed = data, seed
         self._targets, self._pool = data.store.inputs("target").tokens, data.store.inputs("pool")
         self.targets = len(self._targets)
         self._drawn: defaultdict[str, dict[int, dict[Tokens, None]]] = defaultdict(dict)  # in the order of drawing
         table = pq.read_table(
             data.run / "verify" / "samples.parquet",
-            columns=["site", "target", "tokens"],
-            filters=(pc.field("method") == "generator") & (pc.field("bandwidth") == bandwidth) & pc.field("verified"),
+            columns=["site", "bandwidth", "target", "tokens"],
+            filters=(pc.field("method") == "generator") & pc.field("verified"),
         )
+        chosen = {(str(site), level.bandwidth) for site, level in levels.items()}
         for row in table.to_pylist():
+            if (row["site"], row["bandwidth"]) not in chosen:
+                continue
             self._drawn[row["site"]].setdefault(row["target"], {})[tuple(row["tokens"])] = None
 
     def of(self, site: Site, target: int) -> Iterator[Intervention]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope import records
+from inversescope.levels import Level
 from inversescope.sites import Site
 from inversescope.stats import intervals
 
@@ -28,13 +29,13 @@ METHODS = (SAMPLES, MATCHED[SAMPLES], MEANS[SAMPLES], POOL, MATCHED[POOL], MEANS
 Run = Mapping[str, Any]
 
 
-def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) -> tuple[pa.Table, pa.Table]:
+def results(runs: Sequence[Run], attributes: Sequence[str], levels: Mapping[Site, Level]) -> tuple[pa.Table, pa.Table]:
     """`results.parquet`, of each site and method one row an attribute and one over all, and `isolation.parquet`.
 
     Args:
         runs: rows of `runs.parquet`: of each site, method, attribute, attribute in question and target.
         attributes: the attributes that questions are about.
-        bandwidth: h of the samples.
+        levels: level of the samples at each site.
     """
     of_place: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
@@ -43,7 +44,8 @@ def results(runs: Sequence[Run], attributes: Sequence[str], bandwidth: float) ->
     for (name, method), here in of_place.items():
         site = Site.parse(name)
         cell = {"site": name, "method": method}
-        address = {"point": site.series, "layer": site.layer, "head": site.head, "bandwidth": bandwidth}
+        address = {"point": site.series, "layer": site.layer, "head": site.head}
+        address |= levels[site]._asdict()
         by_attribute = {
             attribute: _Measured([run for run in here if run["attribute"] == attribute]) for attribute in attributes
         }

@@ -91,7 +91,7 @@ class Footprint:
     def disk(self, inputs: int) -> dict[str, int]:
         """Bytes that stay there; `inputs` bytes is the table of them."""
         samples = self._config.sample
-        drawn = len(samples.bandwidths) + 1  # edits are measured at every site, too
+        drawn = len(samples.resolutions or samples.bandwidths) + 1  # edits are measured at every site, too
         rows = self.rows["target"] * samples.samples * (drawn * len(self._sites["train"]) + 1)
         return {
             "activations": self.activations,

@@ -21,6 +21,7 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.errors import UserError
+from inversescope.levels import pick, read_levels
 from inversescope.sites import Site
 from inversescope.stats.weights import systematic
 from inversescope.streams import Stream
@@ -96,9 +97,9 @@ class Split:
         return [self.prior[i] for i in rng.choice(len(self.prior), n, p=self.probability)]
 
 
-def read_split(run: Path, site: str, bandwidth: float | None = None) -> Split:
-    """The split of a verified run. Without a bandwidth: the smallest at which half of the targets have samples that
-    weigh, or else the largest.
+def read_split(run: Path, site: str, bandwidth: float | None = None, resolution: float | None = None) -> Split:
+    """The split of a verified run. Without a bandwidth or a resolution: the finest at which half of the targets have
+    samples that weigh, or else the coarsest.
 
     Raises:
         UserError: the run is not verified, was not sampled there, or has too few targets that can be used.
@@ -108,6 +109,8 @@ def read_split(run: Path, site: str, bandwidth: float | None = None) -> Split:
             problem, remedy = f"step {step} of this run is not done", f"inversescope run CONFIG --out {run} --resume"
             raise UserError(problem, given=run, remedy=remedy)
         files.check_hash(*_record(run / step))
+    if resolution is not None:
+        bandwidth = pick(read_levels(run).get(Site.parse(site), []), resolution, bandwidth).bandwidth
     seed = files.read_json(run / "resolved.json")["seed"]
     inputs = pq.read_table(run / "collect" / "inputs.parquet", columns=["split", "row", "text", "probability"])
     sources = _of_split(inputs, "target")["text"].to_pylist()

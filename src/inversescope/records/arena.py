@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inversescope.records import sample, verify
-from inversescope.records.record import Record, Room, Table, column, document, estimate, key, table
+from inversescope.records.record import RESOLUTION, Record, Room, Table, column, document, estimate, key, table
 
 ANSWERS = table(
     "arena/METHOD/answers.parquet",
@@ -28,6 +28,7 @@ RESULTS = table(
     "over features, and one a method over all.",
     column("method", "string", "the method"),
     column("site, feature", "string?", "null: over all; of each site and feature the row that is `chosen`"),
+    column("resolution", "float64?", f"{RESOLUTION}, and as below"),
     column("bandwidth", "float64?", "h; null where the method has none, and over all"),
     column(
         "chosen",

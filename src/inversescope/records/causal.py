@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inversescope.records.record import SITE_PARTS, Room, column, document, estimate, key, table
+from inversescope.records.record import RESOLUTION, SITE_PARTS, Room, column, document, estimate, key, table
 
 _CONTINUATION = column(
     "continuation",
@@ -56,6 +56,7 @@ EFFECTS = table(
     "the task's own, those of the largest bandwidth first, by their expression.",
     *SITE_PARTS,
     column("feature", "string", "the feature"),
+    column("donor_resolution", "float64?", RESOLUTION),
     column("donor_bandwidth", "float64", "h of the samples that were donors"),
     _CONTINUATION,
     column("targets", "int64", "targets with donors of every kind"),
@@ -89,7 +90,9 @@ USED = table(
         "method whose score is used: `reference` or `weighted`, of a hypothesis `mined` (that of "
         "`mine/hypotheses.parquet`); null where none is defined",
     ),
+    column("score_resolution", "float64?", RESOLUTION),
     column("score_bandwidth", "float64?", "h of the score; null where none is defined"),
+    column("donor_resolution", "float64?", RESOLUTION),
     column("donor_bandwidth", "float64", "h of the donors"),
     _CONTINUATION,
     estimate("corrected", "that score"),
@@ -108,17 +111,20 @@ HEADLINE = document(
     "causal/headline.json",
     "The finding that passes its own controls and that a reader would want first. Null where no finding passes.",
     key("sentence, numbers, rule", "the claim, the numbers behind it, and the rule by which it was chosen"),
-    key("site, feature, bandwidth, method, targets, ess", "the score that the claim rests on, as in `results.parquet`"),
+    key(
+        "site, feature, resolution, bandwidth, method, targets, ess",
+        "the score that the claim rests on, as in `results.parquet`",
+    ),
     key("score", "its estimates, chance level and q-value"),
     key(
         "finest",
-        "the same at the smallest bandwidth at which they pass, with bandwidth, method and targets",
+        "the same at the smallest bandwidth at which they pass, with resolution, bandwidth, method and targets",
     ),
     key("used", "the verdict, necessity and bandwidths of `used.parquet` at this site"),
     key("controls", "of each control: its corrected score, and `passed`, `failed` or `not available`"),
     key("depth", "change over the layers: its kind, first and last site that encodes the feature, number of sites"),
     key("generator", "verdict on the generator here, and the corrected score of its weighted samples"),
-    key("bandwidths", "those at which a score counts, and of these, those at which it is above chance"),
+    key("levels", "resolutions and bandwidths at which a score counts, and those at which it is above chance"),
     key(
         "considered",
         "number of places with a score, with one that counts, above chance where the null feature is too, above chance "

@@ -77,6 +77,27 @@ KNOWN_DISTANCES = Record(
     "targets]",
     always=False,
 )
+BANDWIDTHS = table(
+    "reference/bandwidths.parquet",
+    "One row a site and level: a resolution of `sample.resolutions`, or a bandwidth of `sample.bandwidths`. Numbers "
+    "are medians over inputs of the pool that stand in for targets.",
+    column("site", "string", "the site"),
+    column("resolution", "float64?", "N: one input in N of the prior remains; null where the bandwidth was set itself"),
+    column("bandwidth", "float64", "h"),
+    column(
+        "bits",
+        "float64?",
+        "log₂ of one over the share of the prior that remains, log₂ N at a resolution; null where too little remains "
+        "to be measured",
+    ),
+    column("pool_inputs", "float64", "effective number of the pool's inputs that remain"),
+    column(
+        "prior_inputs",
+        "float64?",
+        "effective number of the prior's inputs that remain; null where `bits` is, and where the prior is too large "
+        "to be enumerated",
+    ),
+)
 
 COLLECT = Room(
     "collect",
@@ -99,4 +120,4 @@ each. The step prints how much it will write to the disk before it starts, and s
         NOISE_FLOOR,
     ),
 )
-REFERENCE = Room("reference", "", (DISTANCES, KNOWN, KNOWN_DISTANCES, NEAREST, TARGETS))
+REFERENCE = Room("reference", "", (DISTANCES, KNOWN, KNOWN_DISTANCES, BANDWIDTHS, NEAREST, TARGETS))

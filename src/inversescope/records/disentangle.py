@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inversescope.records.record import Room, column, document, estimate, key, table
+from inversescope.records.record import RESOLUTION, Room, column, document, estimate, key, table
 
 _METHOD = column(
     "method",
@@ -38,6 +38,7 @@ RESULTS = table(
     column("point", "string", "the site's point"),
     column("layer", "int32?", "its layer; null where a point has none, and where several sites are read as one"),
     column("head", "int32?", "its head; null where a point has none"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "h of the samples"),
     column("targets", "int64", "targets with a source"),
     column("pairs", "int64", "answers to questions for the attribute itself"),
@@ -68,7 +69,6 @@ QUESTIONS = document(
         "for each, how many `questions` there are over targets and prompts, and how many are answered `right` as they "
         "are: only these count",
     ),
-    key("bandwidth", "h of the samples"),
     key("left_out", "sites that cannot be set, with the reason"),
 )
 BEGUN = document(

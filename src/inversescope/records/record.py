@@ -55,6 +55,8 @@ def key(names: str, meaning: str) -> Group:
     return column(names, "", meaning)
 
 
+RESOLUTION = "N: one input in N of the prior remains at this h; null where the bandwidth was set itself"
+
 SITE_PARTS = (
     column("site, point", "string", "the site's address, and its point"),
     column("layer", "int32?", "its layer; null where a point has none, and where several sites are read as one"),

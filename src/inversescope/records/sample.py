@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import Room, column, table
+from inversescope.records.record import RESOLUTION, Room, column, table
 
 DRAW = (
     column(
@@ -11,6 +11,7 @@ DRAW = (
         "`generator` (conditioned on a target), `no condition`, or `edits` (an edit of the target's source input)",
     ),
     column("site", "string?", "the site of the condition; null where there is none"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64?", "h; null for `no condition` and `edits`"),
     column("target", "int32", "row in the split `target`"),
     column("sample", "int32", "number of the draw for this target"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import SITE_PARTS, Room, column, document, estimate, key, table
+from inversescope.records.record import RESOLUTION, SITE_PARTS, Room, column, document, estimate, key, table
 
 RESULTS = table(
     "score/results.parquet",
@@ -19,6 +19,7 @@ RESULTS = table(
         "string",
         "the feature; `null feature` is a hash of the input, which has no p- and q-value",
     ),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64?", "h; null for `nearest` and `no condition`"),
     column("targets", "int64", "targets used"),
     column("collapsed", "int64", "targets left out because their weights collapsed, see `targets.parquet`"),
@@ -66,6 +67,7 @@ DIAGNOSTICS = table(
     "score/diagnostics.parquet",
     "One row a site and bandwidth, for the sites that the generator was trained on.",
     *SITE_PARTS,
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "h"),
     column("draws", "int64", "samples drawn"),
     column("unverified", "int64", "of these, not verified"),
@@ -114,6 +116,7 @@ TARGETS = table(
     "One row a site, bandwidth and target, for the sites that the generator was trained on. See "
     "[the method](statistics.md#targets-that-are-left-out).",
     column("site", "string", "the site"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "h"),
     column("target", "int32", "row in the split `target`"),
     column("draws, distinct", "int32", "its draws, and the distinct inputs among them"),
@@ -132,6 +135,7 @@ DISTANCES = table(
     "One row a bin of a histogram of δ.",
     column("site", "string", "the site"),
     column("method", "string", "`generator` or `prior`"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64?", "h; null for `prior`"),
     column("low, high", "float64", "ends of the bin"),
     column("share", "float64", "share of the draws in it"),
@@ -142,6 +146,7 @@ QUALITY = table(
     "are of real inputs: the pool's, resampled by the kernel, for the targets where the reference can be relied on. "
     "See [the method](statistics.md#the-quality-of-the-samples).",
     column("site", "string", "the site"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "h"),
     column("distinct, pool_distinct", "float64?", "share of a target's inputs that are distinct, over all targets"),
     estimate(
@@ -179,6 +184,7 @@ WORST_TARGETS = table(
     "One row a target: of each site that the generator was trained on the three with the fewest accepted draws, at the "
     "smallest bandwidth, the worst first.",
     column("site", "string", "the site"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "the smallest h"),
     column("target", "int32", "row in the split `target`"),
     column("draws, unverified", "int32", "its draws, and those of them that were not verified"),
@@ -212,6 +218,7 @@ HYPOTHESES = table(
     "One row a hypothesis that was found at a site and bandwidth on half the targets. Every number but `discovery` is "
     "of the other half alone. See [the method](statistics.md#finding-a-hypothesis).",
     column("site", "string", "the site"),
+    column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "h"),
     column("rank", "int32", "its place on discovery, from 1"),
     column(

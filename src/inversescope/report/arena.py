@@ -18,7 +18,7 @@ from inversescope import files, records
 from inversescope.report.records import Row
 from inversescope.verdicts import MARGIN
 from inversescope.verdicts.comparison import LEVEL
-from inversescope.verdicts.wording import MINUS, number, of_row
+from inversescope.verdicts.wording import MINUS, level, number, of_row
 
 OURS = ("ours", "ours weighted")
 # Columns that are compared, each with its heading.
@@ -90,7 +90,7 @@ def page(arena: ArenaRecords) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "interval": of_row, "amount": amount, "size": size}
+    environment.filters |= {"number": number, "interval": of_row, "amount": amount, "level": level, "size": size}
     return environment.from_string(_asset("arena.html.j2")).render(
         records=arena,
         study=arena.study,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from inversescope.levels import level
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance
 from inversescope.verdicts.scores import FAILING
@@ -13,7 +14,7 @@ from inversescope.verdicts.scores import FAILING
 
 @dataclass(frozen=True)
 class Failure:
-    """Failures at one site of the generator. `collapsed`: a count per bandwidth, None where there are no draws."""
+    """Failures at one site of the generator. `collapsed`: a count per level, None where there are no draws."""
 
     site: str
     draws: int
@@ -31,7 +32,7 @@ def failures(records: Records) -> list[Failure]:
     worst = _worst_targets(records)
     drawn, scored = _by_site(records.diagnostics), _by_site(records.scores)
     return [
-        _failure(site, drawn[site], scored[site], records.bandwidths, *worst.get(site, (None, None)))
+        _failure(site, drawn[site], scored[site], records.levels, *worst.get(site, (None, None)))
         for site in records.generator_sites
     ]
 
@@ -40,19 +41,19 @@ def _failure(
     site: str,
     drawn: list[Row],
     scored: list[Row],
-    bandwidths: list[float],
+    levels: list[float],
     target: int | None,
     accepted: float | None,
 ) -> Failure:
     generated = [row for row in scored if row["method"] == "generator"]
     verdicts = [row["verdict"] for row in generated]
-    collapsed = {row["bandwidth"]: row["collapsed"] for row in drawn}
+    collapsed = {level(row): row["collapsed"] for row in drawn}
     return Failure(
         site=site,
         draws=sum(row["draws"] for row in drawn),
         unverified=sum(row["unverified"] for row in drawn),
         undecided=sum(row["undecided"] for row in generated),
-        collapsed=[collapsed.get(bandwidth) for bandwidth in bandwidths],
+        collapsed=[collapsed.get(number) for number in levels],
         worst_target=target,
         worst_acceptance=accepted,
         failing=sum(verdict in FAILING for verdict in verdicts),

@@ -16,6 +16,7 @@ import jinja2
 
 from inversescope import files
 from inversescope.files import RunFolder
+from inversescope.levels import level
 from inversescope.progress import Progress
 from inversescope.report.failures import failures, proposals
 from inversescope.report.records import RESULTS, Records, Row, load
@@ -59,7 +60,7 @@ METHODS = {
     "edits": "edits (of the source input, kernel weights)",
 }
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
-_LEVELS = ("bandwidth",)  # numbers that name a row rather than measure it
+_LEVELS = ("resolution", "bandwidth")  # numbers that name a row rather than measure it
 
 
 def write_report(run: Path) -> Path:
@@ -85,12 +86,14 @@ def render(records: Records) -> str:
     )
     environment.filters["number"] = wording.number
     environment.filters["estimate"] = lambda row: wording.of_row(row, "corrected")
+    environment.filters["level"] = wording.level
     data = page_data(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,
         headline=records.headline,
         summary=summary(records),
         figures=key_figures(records),
+        level_heads=[_level_head(records, number) for number in records.levels],
         failures=failures(records),
         proposals=proposals(records),
         thresholds={"accepted": ACCEPTED, "gap": GAP, "trusted": TRUSTED, "significant": SIGNIFICANT},
@@ -114,9 +117,10 @@ def page_data(records: Records) -> dict[str, Any]:
     samples, draws = cards(records, targets, sites)
     return {
         "features": records.features,
-        "bandwidths": records.bandwidths,
+        "levels": records.levels,
+        "byResolution": records.by_resolution,
         "methods": METHODS,
-        "start": {name: first[name] for name in ("site", "feature", "bandwidth")},
+        "start": {"site": first["site"], "feature": first["feature"], "level": level(first)},
         "enough": TRUSTED,
         "small": GAP,
         "smallestQ": SMALLEST_Q,
@@ -161,9 +165,14 @@ def embed(value: object) -> str:
 
 
 def _smallest_counts(records: Records) -> bool:
-    """True where acceptance has a meaning at the smallest bandwidth, that of `score/worst_targets.parquet`."""
-    smallest = min(records.bandwidths, default=None)
-    return any(row["acceptance_counts"] for row in records.diagnostics if row["bandwidth"] == smallest)
+    """True where acceptance has a meaning at the finest level, that of `score/worst_targets.parquet`."""
+    finest = next(iter(records.levels), None)
+    return any(row["acceptance_counts"] for row in records.diagnostics if level(row) == finest)
+
+
+def _level_head(records: Records, number: float) -> str:
+    """A level as the head of a column."""
+    return f"1 in {number:g}" if records.by_resolution else f"h = {number:g}"
 
 
 def _shown(sites: list[str], first: str | None) -> list[str]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.errors import UserError
+from inversescope.levels import finest_first, level
 from inversescope.sites import Site
 from inversescope.verdicts import NULL_FEATURE
 
@@ -56,21 +57,25 @@ class Records:
         return [name for name in dict.fromkeys(row["feature"] for row in self.scores) if name != NULL_FEATURE]
 
     @property
-    def null_scores(self) -> dict[str, dict[float, Row]]:
-        """The null feature's score at each site and bandwidth: by the weighted samples, else by the reference."""
+    def null_scores(self) -> dict[str, dict[float | None, Row]]:
+        """The null feature's score at each site and level: by the weighted samples, else by the reference."""
         null = [row for row in self.scores if row["feature"] == NULL_FEATURE]
-        by_site: dict[str, dict[float, Row]] = {}
+        by_site: dict[str, dict[float | None, Row]] = {}
         for method in ("reference", "weighted"):  # the later one stands in the place of the earlier
             for row in null:
                 if row["method"] == method:
-                    by_site.setdefault(row["site"], {})[row["bandwidth"]] = row
+                    by_site.setdefault(row["site"], {})[level(row)] = row
         return by_site
 
     @property
-    def bandwidths(self) -> list[float]:
-        """Every bandwidth h of the run, rising."""
-        rows = (*self.scores, *self.diagnostics)
-        return sorted({row["bandwidth"] for row in rows if row["bandwidth"] is not None})
+    def levels(self) -> list[float]:
+        """Every level of the run by its number (`levels.level`), the finest first."""
+        return finest_first((*self.scores, *self.diagnostics))
+
+    @property
+    def by_resolution(self) -> bool:
+        """True where the levels are resolutions; else they are bandwidths."""
+        return any(row["resolution"] is not None for row in (*self.scores, *self.diagnostics))
 
     @property
     def counting_samples(self) -> pa.Table:

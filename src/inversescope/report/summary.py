@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inversescope.levels import finest_first
+from inversescope.levels import level as number_of
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import share
 from inversescope.verdicts import ACCEPTED, beside_calibration
-from inversescope.verdicts.wording import SPACE, count, equals, number, of_row
+from inversescope.verdicts.wording import SPACE, count, equals, level, number, of_row
 
 # Other estimates of the same score, which are no controls.
 BESIDE = {"shuffled": "shuffled target", "nearest": "nearest neighbours", "edits": "edits of the source"}
@@ -32,10 +34,10 @@ def summary(records: Records) -> list[Figure]:
     score = headline["finest"]
     bits = "" if score["bits"] is None else f"; {number(score['bits'])} bits"
     strength = (
-        f"corrected score at {_h(score)}: FCR {number(score['fcr'])} where chance gives {number(score['chance'])}"
+        f"corrected score at {level(score)}: FCR {number(score['fcr'])} where chance gives {number(score['chance'])}"
     )
     wider = (
-        f"; {number(headline['score']['corrected'])} at {_h(headline)}"
+        f"; {number(headline['score']['corrected'])} at {level(headline)}"
         if score["bandwidth"] != headline["bandwidth"]
         else ""
     )
@@ -45,7 +47,7 @@ def summary(records: Records) -> list[Figure]:
         Figure("how strong", number(score["corrected"]), f"{strength}{bits}{wider}"),
         Figure("how sure", limits, f"{certainty} against shuffled targets"),
         _controls(records, headline),
-        _bandwidth(headline),
+        _resolution(headline),
         _used(headline),
         _verified(records, headline),
     ]
@@ -62,7 +64,7 @@ def _controls(records: Records, headline: Mapping[str, Any]) -> Figure:
     others = [f"{words} {number(rows[name]['corrected'])}" for name, words in BESIDE.items() if name in rows]
     listed = "; ".join(controls) + (f". Beside it: {'; '.join(others)}" if others else "")
     passed = f"{outcomes.count('passed')} of {len(outcomes)}"
-    return Figure("above which controls", passed, f"at {_h(headline)}: {listed}")
+    return Figure("above which controls", passed, f"at {level(headline)}: {listed}")
 
 
 def _same_place(row: Row, headline: Mapping[str, Any]) -> bool:
@@ -70,16 +72,10 @@ def _same_place(row: Row, headline: Mapping[str, Any]) -> bool:
     return same and row["bandwidth"] in (None, headline["bandwidth"])
 
 
-def _bandwidth(headline: Mapping[str, Any]) -> Figure:
-    above, scored = (", ".join(f"{h:g}" for h in headline["bandwidths"][name]) for name in ("above_chance", "scored"))
-    where = (
-        f"the bandwidth of the claim and its controls. Scores count at h{SPACE}={SPACE}{scored}; above chance: {above}"
-    )
-    return Figure("at which bandwidth", _h(headline), where)
-
-
-def _h(row: Mapping[str, Any]) -> str:
-    return f"h{SPACE}={SPACE}{row['bandwidth']:g}"
+def _resolution(headline: Mapping[str, Any]) -> Figure:
+    above, scored = (", ".join(map(level, headline["levels"][name])) for name in ("above_chance", "scored"))
+    where = f"the resolution of the claim and its controls. Scores count at {scored}; above chance: {above}"
+    return Figure("at which resolution", level(headline), where)
 
 
 def _used(headline: Mapping[str, Any]) -> Figure:
@@ -117,7 +113,7 @@ def typical(drawn: Row) -> str:
 def key_figures(records: Records) -> list[Figure]:
     """The few numbers of the run under the headline, each with its source."""
     draws = sum(row["draws"] for row in records.diagnostics)
-    drawn = Figure("draws", f"{draws:,}", "generator, all its sites and bandwidths")
+    drawn = Figure("draws", f"{draws:,}", "generator, all its sites and resolutions")
     return [
         Figure("targets", f"{len(records.targets):,}", "inputs of the target split"),
         drawn if draws else Figure("draws", None, "the generator drew no samples"),
@@ -128,17 +124,21 @@ def key_figures(records: Records) -> list[Figure]:
 
 
 def _accepted(records: Records) -> Figure:
-    """The share of accepted draws at the smallest bandwidth at which acceptance counts."""
+    """The share of accepted draws at the finest level at which acceptance counts."""
     rows = [row for row in records.diagnostics if row["acceptance_counts"] and row["acceptance"] is not None]
-    smallest = min((row["bandwidth"] for row in rows), default=None)
-    rows = [row for row in rows if row["bandwidth"] == smallest]
+    finest = next(iter(finest_first(rows)), None)
+    rows = [row for row in rows if number_of(row) == finest]
     accepted = share(sum(row["acceptance"] * row["draws"] for row in rows), sum(row["draws"] for row in rows))
     if accepted is None:
-        why = f"at no bandwidth of the run is δ{SPACE}≤{SPACE}{ACCEPTED} to be expected"
+        why = f"at no resolution of the run is δ{SPACE}≤{SPACE}{ACCEPTED} to be expected"
         return Figure("accepted", None, why)
-    return Figure(
-        "accepted", f"{accepted:.0%}", f"of the draws at h{SPACE}={SPACE}{smallest:g}: δ{SPACE}≤{SPACE}{ACCEPTED}"
-    )
+    return Figure("accepted", f"{accepted:.0%}", f"of the draws at {_common(rows)}: δ{SPACE}≤{SPACE}{ACCEPTED}")
+
+
+def _common(rows: Sequence[Row]) -> str:
+    """The level of rows of several sites, whose bandwidths differ at one resolution."""
+    resolution = rows[0]["resolution"]
+    return level(rows[0]) if resolution is None else f"1{SPACE}in{SPACE}{resolution:g}"
 
 
 def _calibrated(records: Records) -> Figure:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from inversescope.levels import level
 from inversescope.records import LABEL
 from inversescope.report.records import Records, Row
 from inversescope.verdicts.wording import pieces
@@ -77,7 +78,7 @@ def _mean_distances(samples: pa.Table) -> dict[int, float]:
 
 
 def cards(records: Records, targets: list[dict[str, Any]], sites: list[str]) -> tuple[list[Any], int]:
-    """The samples shown, as nested lists [site][bandwidth][target]: groups of equal samples, nearest first (`shown`),
+    """The samples shown, as nested lists [site][level][target]: groups of equal samples, nearest first (`shown`),
     why the target counts in no mean there (`left_out`), and if its k̂ is too large (`unreliable`).
 
     Also gives back how many draws of each target are shown: the first so many, as many as keep to `BUDGET`.
@@ -86,17 +87,17 @@ def cards(records: Records, targets: list[dict[str, Any]], sites: list[str]) -> 
     here = pc.field("site").isin(pa.array(sites, pa.string()))
     chosen = records.samples.filter(here & pc.field("target").isin(rows))
     limit = _limit(chosen)
-    kept: dict[tuple[str, float, int], list[Row]] = {}
+    kept: dict[tuple[str, float | None, int], list[Row]] = {}
     for sample in chosen.filter(pc.field("sample") < limit).to_pylist():
-        kept.setdefault((sample["site"], sample["bandwidth"], sample["target"]), []).append(sample)
-    features, bandwidths = records.features, records.bandwidths
+        kept.setdefault((sample["site"], level(sample), sample["target"]), []).append(sample)
+    features = records.features
 
-    def shown(site: str, bandwidth: float, target: dict[str, Any]) -> dict[str, Any]:
-        samples = kept.get((site, bandwidth, target["row"]), [])
+    def shown(site: str, number: float, target: dict[str, Any]) -> dict[str, Any]:
+        samples = kept.get((site, number, target["row"]), [])
         marks = {"left_out": samples[0]["left_out"], "unreliable": samples[0]["unreliable"]} if samples else _NO_MARKS
         return {"shown": _group(samples, target["text"], features), **marks}
 
-    return [[[shown(site, h, target) for target in targets] for h in bandwidths] for site in sites], limit
+    return [[[shown(site, number, target) for target in targets] for number in records.levels] for site in sites], limit
 
 
 def _limit(samples: pa.Table) -> int:

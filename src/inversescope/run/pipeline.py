@@ -24,7 +24,7 @@ from inversescope.train import train
 def _train(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `train`, which calibration ends: neither folder knows the other's step."""
     config = run.config
-    check = calibrate.check(run.store, run.task, config.calibrate, config.sample.bandwidths, run.seed)
+    check = calibrate.check(run.store, run.task, config.calibrate, run.levels, run.seed)
     train.step(run, folder, progress, check)
 
 

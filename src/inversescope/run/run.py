@@ -13,6 +13,7 @@ from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.features.feature_config import fingerprint
 from inversescope.features.on_task import add_features
+from inversescope.levels import Levels, read_levels
 from inversescope.progress import Progress, silent
 from inversescope.run import pipeline
 from inversescope.run.provenance import PROVENANCE, provenance
@@ -187,6 +188,21 @@ class Run:
     def store(self) -> Store:
         """Records of `collect`."""
         return Store(self.folder / "collect")
+
+    @cached_property
+    def levels(self) -> Levels:
+        """Levels of each site that is collected: its bandwidths, and the resolutions that they stand for.
+
+        Raises:
+            UserError: the step `reference` is not done.
+        """
+        if not self.finished("reference"):
+            raise UserError(
+                "the bandwidths of this run are not known yet",
+                given=self.folder,
+                remedy=f"inversescope step {self.folder} reference",
+            )
+        return read_levels(self.folder)
 
     @cached_property
     def sites(self) -> dict[str, tuple[Site, ...]]:

@@ -1,4 +1,4 @@
-"""Draw inputs from the generator for every target, site and bandwidth, and from its prior; and edit the targets.
+"""Draw inputs from the generator for every target, site and level, and from its prior; and edit the targets.
 
 Records: one Parquet file a site, one row a sample, as `records.sample.DRAWS` describes them.
 """
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from inversescope import files, records
 from inversescope.collect.store import OpenRun, Store
-from inversescope.config import SampleConfig
 from inversescope.generator import Generator
+from inversescope.levels import Level, Levels
 from inversescope.progress import Progress
 from inversescope.sample.edits import edits_of
 from inversescope.sites import Site
@@ -31,11 +31,12 @@ def sample(
     folder: Path,
     store: Store,
     generator: Generator,
-    config: SampleConfig,
+    levels: Levels,
+    samples: int,
     seed: int,
     progress: Progress,
 ) -> list[Path]:
-    """Draw `config.samples` for every target at each site and bandwidth, as many for each target unconditionally, and
+    """Draw `samples` for every target at each site and level, as many for each target unconditionally, and
     edit each target's source input as often.
 
     Earlier draws are kept. The random numbers of a site follow from the seed and its place alone.
@@ -47,12 +48,12 @@ def sample(
         if not path.exists():
             device = next(generator.parameters()).device
             rng = torch.Generator(device).manual_seed(TorchStream.SAMPLES.seed(seed, index))
-            files.write_table(path, _draw_site(store, generator, site, config, rng))
+            files.write_table(path, _draw_site(store, generator, site, levels, samples, rng))
         paths.append(path)
         progress(index + 1, len(jobs) + 1, "sites")
     path = folder / f"part-{len(jobs):05d}.parquet"
     if not path.exists():
-        files.write_table(path, _edit(store, config.samples, Stream.EDITS.rng(seed)))
+        files.write_table(path, _edit(store, samples, Stream.EDITS.rng(seed)))
     progress(len(jobs) + 1, len(jobs) + 1, "sites")
     return [*paths, path]
 
@@ -87,20 +88,21 @@ def draw_from(
 
 
 def _draw_site(
-    store: Store, generator: Generator, site: Site | None, config: SampleConfig, rng: torch.Generator
+    store: Store, generator: Generator, site: Site | None, levels: Levels, samples: int, rng: torch.Generator
 ) -> pa.Table:
     targets = len(store.inputs("target"))
     if site is None:
         with torch.inference_mode():
             condition = generator.no_condition(targets)
-        drawn = draw_from(generator, condition, config.samples, rng)
-        return _table("no condition", None, None, targets, config.samples, *drawn)
+        drawn = draw_from(generator, condition, samples, rng)
+        return table("no condition", None, None, targets, samples, *drawn)
     activations = store.activations("target", site)
     return pa.concat_tables(
-        _table(
-            "generator", site, h, targets, config.samples, *draw(generator, site, activations, h, config.samples, rng)
+        table(
+            *("generator", site, level, targets, samples),
+            *draw(generator, site, activations, level.bandwidth, samples, rng),
         )
-        for h in config.bandwidths
+        for level in levels[site]
     )
 
 
@@ -108,23 +110,25 @@ def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
     """Edits of every target's source input. Their distance at a site is known once they are read there."""
     sources = store.inputs("target").tokens
     edits = [tokens for each in edits_of(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
-    return _table("edits", None, None, len(sources), samples, edits, [None] * len(edits))
+    return table("edits", None, None, len(sources), samples, edits, [None] * len(edits))
 
 
-def _table(
+def table(
     method: str,
     site: Site | None,
-    bandwidth: float | None,
+    level: Level | None,
     targets: int,
     samples: int,
     tokens: list[tuple[int, ...] | None],
     log_q: Sequence[float | None],
 ) -> pa.Table:
+    """Draws for every target in turn, `samples` of each, as a table."""
     n = targets * samples
     columns = {
         "method": [method] * n,
         "site": [None if site is None else str(site)] * n,
-        "bandwidth": [bandwidth] * n,
+        "resolution": [level and level.resolution] * n,
+        "bandwidth": [level and level.bandwidth] * n,
         "target": [target for target in range(targets) for _ in range(samples)],
         "sample": list(range(samples)) * targets,
         "tokens": [None if row is None else list(row) for row in tokens],
@@ -136,4 +140,4 @@ def _table(
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `sample`."""
     generator = load_generator(run.folder / "train", run.subject.device)
-    sample(folder, run.store, generator, run.config.sample, run.seed, progress)
+    sample(folder, run.store, generator, run.levels, run.config.sample.samples, run.seed, progress)

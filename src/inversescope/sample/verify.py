@@ -142,7 +142,7 @@ def _describe(
     prior = log_prior(task, tokens)
     accepted = np.where(np.isnan(distances), False, distances <= ACCEPTED)
     columns = {
-        **{name: table[name] for name in ("method", "site", "bandwidth", "target", "sample", "tokens")},
+        **{name: table[name] for name in ("method", "site", "resolution", "bandwidth", "target", "sample", "tokens")},
         "text": pa.array([None if row is None else text[row] for row in tokens], pa.string()),
         "log_q": table["log_q"],
         "log_prior": pa.array(prior, mask=np.array([row is None for row in tokens])),

@@ -14,7 +14,9 @@ from numpy import ndarray
 
 from inversescope import files
 from inversescope.errors import UserError
+from inversescope.levels import pick, read_levels
 from inversescope.score.feature import has_enough, own_share, shares_of_kept
+from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
@@ -61,11 +63,13 @@ def _defined(values: Float[ndarray, " targets"]) -> int:
     return int((~np.isnan(values)).sum())
 
 
-def consistency(run: Path, method: str, site: str, feature: str, bandwidth: float) -> Consistency:
-    """Consistency of the verified samples at one site and bandwidth of a run, weighted or with equal weights.
+def consistency(
+    run: Path, method: str, site: str, feature: str, resolution: float | None, bandwidth: float | None
+) -> Consistency:
+    """Consistency of the verified samples at one site and level of a run, weighted or with equal weights.
 
     Raises:
-        UserError: the run is not verified yet, or has no such method, site, feature or bandwidth.
+        UserError: the run is not verified yet, or has no such method, site, feature or level.
     """
     path = run / "verify" / "samples.parquet"
     if not files.finished(path.parent):
@@ -77,13 +81,13 @@ def consistency(run: Path, method: str, site: str, feature: str, bandwidth: floa
         ("method", method, METHODS),
         ("feature", feature, features),
         ("site", site, conditioned["site"].unique().to_pylist()),
-        ("bandwidth", bandwidth, sorted(conditioned["bandwidth"].unique().to_pylist())),
     ):
         if given not in allowed:
             raise UserError(
                 f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed))
             )
-    of_cell = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == bandwidth))
+    level = pick(read_levels(run)[Site.parse(site)], resolution, bandwidth)
+    of_cell = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == level.bandwidth))
     targets = pq.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
     return _of(of_cell, targets[f"label.{feature}"], method, feature)
 

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope.collect.inputs import KnownInputs
+from inversescope.levels import Level
 from inversescope.score.feature import FeatureScore, PriorLabels, has_enough, score_feature
 from inversescope.score.pool import SitePool, with_known
 from inversescope.sites import Site
@@ -166,11 +167,11 @@ def from_draws(
 
 
 def from_another_site(
-    site: Site, table: pa.Table, bandwidths: Sequence[float], features: Sequence[Feature]
+    site: Site, table: pa.Table, levels: Sequence[Level], other: Sequence[Level], features: Sequence[Feature]
 ) -> Iterator[WeightedInputs]:
-    """The generator's draws for the same targets at another site, which `table` holds."""
-    for h in bandwidths:
-        drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == h), features)
+    """The generator's draws for the same targets at another site, which `table` holds, level by level of the two."""
+    for (_, h), (_, at_other) in zip(levels, other, strict=True):
+        drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == at_other), features)
         yield drawn.as_they_come("wrong site", site, h)
 
 

@@ -26,8 +26,10 @@ from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.files import RunFolder
+from inversescope.levels import read_levels, resolutions
 from inversescope.progress import Progress
 from inversescope.score.feature import PriorLabels, consistency, score_feature
+from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
@@ -85,7 +87,7 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
     Raises:
         UserError: the model of an annotator cannot be loaded.
     """
-    inputs, samples = _inputs(run), _samples(run)
+    inputs, samples, levels = _inputs(run), _samples(run), read_levels(run)
     texts = _Texts([*inputs.values(), samples])
     annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
     # One more than there are: the search is still to come.
@@ -98,14 +100,23 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
     sites = list(dict.fromkeys(samples["site"].to_pylist()))
     rows: list[dict[str, Any]] = []
     for done, site in enumerate(sites, start=1):
-        at_site = samples.filter(pc.field("site") == site)
+        at_site, of_bandwidth = samples.filter(pc.field("site") == site), resolutions(levels[Site.parse(site)])
         for h in sorted(set(at_site["bandwidth"].to_pylist())):
             drawn = _drawn(at_site.filter(pc.field("bandwidth") == h), texts, len(discovery))
             hypotheses = _search(labelled, drawn, discovery, merger)
             rng = Stream.ROWS.rng(seed, *f"{site} {h}".encode())
             for rank, hypothesis in enumerate(hypotheses, start=1):
                 confirmed = _confirm(labelled, drawn, hypothesis.number, ~discovery, seed, rng)
-                rows.append({"site": site, "bandwidth": h, "rank": rank, **hypothesis.fields(labelled), **confirmed})
+                rows.append(
+                    {
+                        "site": site,
+                        "resolution": of_bandwidth[h],
+                        "bandwidth": h,
+                        "rank": rank,
+                        **hypothesis.fields(labelled),
+                        **confirmed,
+                    }
+                )
         progress(done, len(sites), "sites")
     q_values, marks = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float)), _marks(run)
     for row, q in zip(rows, q_values.tolist(), strict=True):

@@ -6,7 +6,7 @@ inputs of one target, `pool` inputs. Records: `records.score`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from inversescope import files, records
 from inversescope.collect.inputs import INPUTS, KnownInputs, read_inputs, read_known, read_noise_floor
 from inversescope.files import RunFolder
+from inversescope.levels import Levels, read_levels, resolutions
 from inversescope.progress import Progress
 from inversescope.score.by_distance import by_distance
 from inversescope.score.diagnostics import diagnostics, histogram, of_targets, worst_targets
@@ -64,7 +65,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     count = classes(feature.prior for feature in features)
     inputs, samples = (with_null_feature(table, count, seed) for table in (inputs, samples))
     features += read_features(inputs, samples, probability, [NULL_FEATURE], known)
-    bandwidths = sorted({h for h in samples["bandwidth"].to_pylist() if h is not None})
+    levels = read_levels(run)
     generated, edited = (_by_site(samples, method) for method in ("generator", "edits"))
     free = samples.filter(pc.field("method") == "no condition")
     wrong = wrong_sites(list(generated))
@@ -73,6 +74,7 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
+        bandwidths = [level.bandwidth for level in levels[site]]
         around = SitePool.of(distances[site], probability, exact, bandwidths, _known(run, site, known))
         methods = [*from_pool(site, around, features)]
         if site in generated:
@@ -87,11 +89,12 @@ def score(run: Path, seed: int, progress: Progress) -> None:
             tables["quality"] += quality.rows(site, drawn, around)
             tables["worst_targets"] += worst_targets(site, drawn, around, _failing(calibration, site))
         if site in wrong:
-            methods += from_another_site(site, generated[wrong[site]], bandwidths, features)
+            methods += from_another_site(site, generated[wrong[site]], levels[site], levels[wrong[site]], features)
         for feature in features:
             tables["results"] += _rows(feature, methods, seed, floors[str(site)])
         tables["by_distance"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
+    _add_resolutions(tables.values(), levels)
     _add_q_values(tables["results"])
     tables["results"] = judged(tables["results"], calibration, exact)
     _write(run, tables)
@@ -183,6 +186,13 @@ def _shuffle_test(item: WeightedInputs, feature: Feature, scored: FeatureScore, 
     row = f"{item.method} {item.site} {feature.name} {item.bandwidth}"
     rng = Stream.ROWS.rng(seed, *row.encode())
     return defined(resampling.shuffle_test(scored.shares, feature.targets, seed, rng))
+
+
+def _add_resolutions(tables: Iterable[Sequence[dict[str, Any]]], levels: Levels) -> None:
+    """Add to every row with a bandwidth the resolution that it is at its site."""
+    known = {str(site): resolutions(of_site) for site, of_site in levels.items()}
+    for row in (row for table in tables for row in table if "bandwidth" in row):
+        row["resolution"] = known[row["site"]][row["bandwidth"]]
 
 
 def _add_q_values(results: Sequence[dict[str, Any]]) -> None:

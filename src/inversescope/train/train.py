@@ -9,11 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from inversescope.collect.bandwidths import at_sites
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.errors import UserError
@@ -49,7 +51,7 @@ def train(
     progress: Progress,
     subject: Subject | None = None,
     check: Check | None = None,
-    sampled: Sequence[float] = (),
+    sampled: Mapping[Site, Sequence[float]] = MappingProxyType({}),
     prior: Task | None = None,
 ) -> Generator:
     """Train a generator for these sites, from the last checkpoint if there is one, and save it.
@@ -61,7 +63,7 @@ def train(
 
     Args:
         check: run every `config.check` steps; None: never.
-        sampled: bandwidths that each site's range must include.
+        sampled: bandwidths that the range of each site must include.
         prior: gives inputs that were not read, to be trained on with predicted activations; None: no others.
 
     Raises:
@@ -97,7 +99,7 @@ def prepare(
     config: TrainConfig,
     seed: int,
     subject: Subject | None,
-    sampled: Sequence[float],
+    sampled: Mapping[Site, Sequence[float]],
     prior: Task | None = None,
 ) -> TrainingData:
     """Untrained generator, with everything fitted that has a closed form, and its training data."""
@@ -166,11 +168,12 @@ def untrained(
     return generator, pca
 
 
-def _range(store: Store, site: Site, config: TrainConfig, seed: int, sampled: Sequence[float]) -> tuple[float, float]:
-    """Lowest and highest bandwidth that a site is trained for."""
-    if config.bandwidths != "range":
-        return config.bandwidths
-    ends = (*bandwidth_range(store, site, seed), *sampled)
+def _range(
+    store: Store, site: Site, config: TrainConfig, seed: int, sampled: Mapping[Site, Sequence[float]]
+) -> tuple[float, float]:
+    """Lowest and highest bandwidth that a site is trained for: that of the config or of the pool, with all sampled."""
+    found = bandwidth_range(store, site, seed) if config.bandwidths == "range" else config.bandwidths
+    ends = (*found, *sampled.get(site, ()))
     return min(ends), max(ends)
 
 
@@ -214,7 +217,7 @@ def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
             progress,
             run.subject,
             check,
-            config.sample.bandwidths,
+            at_sites(run.levels),
             run.task if config.train.emulate else None,
         )
     (folder / CHECKPOINT).unlink(missing_ok=True)

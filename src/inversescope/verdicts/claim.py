@@ -8,7 +8,7 @@ from typing import Any
 from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
 from inversescope.verdicts.thresholds import DETERMINED
 from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
-from inversescope.verdicts.wording import SPACE, count, equals, of_row
+from inversescope.verdicts.wording import SPACE, count, equals, level, of_row
 
 Row = Mapping[str, Any]
 PASSED, FAILED, MISSING = "passed", "failed", "not available"
@@ -49,7 +49,7 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
     if finest["bandwidth"] != row["bandwidth"]:
         parts.append(f"score {of_row(row, 'corrected')} at {_at(row)}")
     if use is not None and use["necessity"] is not None:
-        parts.append(f"necessity {of_row(use, 'necessity')} with donors at {_at(use, 'donor_bandwidth')}")
+        parts.append(f"necessity {of_row(use, 'necessity')} with donors at {_at(use, 'donor_')}")
     parts.append(f"{count(row['targets'], 'target')}, {by}")
     listed = {
         words: [f"“{outcome['control']}”" for outcome in outcomes if outcome["outcome"] == kind]
@@ -64,5 +64,5 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
     return f"{'; '.join(parts)}. At {_at(row)} it is above chance (q{SPACE}{equals(row['q_value'])}){compared}."
 
 
-def _at(row: Row, name: str = "bandwidth") -> str:
-    return f"h{SPACE}={SPACE}{row[name]:g}"
+def _at(row: Row, of: str = "") -> str:
+    return level({name: row[f"{of}{name}"] for name in ("resolution", "bandwidth")})

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inversescope.levels import level
 from inversescope.verdicts.scores import beyond
 from inversescope.verdicts.thresholds import ENCODED
 
 Row = Mapping[str, Any]
-Series = tuple[str, str, float]  # point, feature, bandwidth
+Series = tuple[str, str, float | None]  # point, feature, level
 
 APPEARS, PASSES, DISAPPEARS, EVERYWHERE = "appears", "appears and disappears", "disappears", "everywhere"
 CHANGES = (  # the most telling first
@@ -33,12 +34,12 @@ class Change:
 
 
 def series(row: Row) -> Series:
-    """The sites of one point with scores of one feature and bandwidth."""
-    return row["point"], row["feature"], row["bandwidth"]
+    """The sites of one point with scores of one feature at one level."""
+    return row["point"], row["feature"], level(row)
 
 
 def changes(scores: Iterable[Row]) -> dict[Series, Change]:
-    """The change over depth of each series of whole layers, feature and bandwidth; none where nothing is encoded."""
+    """The change over depth of each series of whole layers, feature and level; none where nothing is encoded."""
     by_series: dict[Series, list[Row]] = {}
     for row in scores:
         if row["head"] is None and row["layer"] is not None:

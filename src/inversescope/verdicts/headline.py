@@ -80,11 +80,12 @@ def headline(
     if not passing:
         return _nothing(counts) | {"rule": RULE, "considered": counts}
     chosen = _choose(passing)
-    beside = {"generator": _generator(by_cell, chosen.row), "bandwidths": _bandwidths(counting, above, chosen.row)}
+    beside = {"generator": _generator(by_cell, chosen.row), "levels": _levels(counting, above, chosen.row)}
     return chosen.record(_finest(passing, chosen).row) | beside | {"rule": RULE, "considered": counts}
 
 
-_TESTED_AT = ("score_bandwidth", "donor_bandwidth")
+_LEVEL = ("resolution", "bandwidth")
+_TESTED_AT = tuple(f"{of}_{name}" for of in ("score", "donor") for name in _LEVEL)
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,9 @@ class _Candidate:
         return {
             "sentence": sentence(row, use, self.change, self.outcomes),
             "numbers": numbers(row, finest, use, self.outcomes),
-            **{name: row[name] for name in ("site", "feature", "bandwidth", "method", "targets", "ess")},
+            **{name: row[name] for name in ("site", "feature", *_LEVEL, "method", "targets", "ess")},
             "score": _score(row),
-            "finest": _score(finest) | {name: finest[name] for name in ("bandwidth", "method", "targets")},
+            "finest": _score(finest) | {name: finest[name] for name in (*_LEVEL, "method", "targets")},
             "used": None
             if use is None
             else {name: use[name] for name in ("verdict", "reason", *_TESTED_AT, *_ends("necessity"))},
@@ -192,11 +193,20 @@ def _generator(by_cell: Mapping[tuple, Row], row: Row) -> dict[str, Any] | None:
     return None if weighted is None else {name: weighted[name] for name in ("verdict", *_ends("corrected"))}
 
 
-def _bandwidths(counting: Iterable[Place], above: Iterable[Place], row: Row) -> dict[str, list[float]]:
-    """The bandwidths at which a score of the same site and feature counts, and of these, where it is above chance."""
-    address = (row["site"], row["feature"])
-    scored, sure = (sorted(h for *other, h in places if tuple(other) == address) for places in (counting, above))
-    return {"scored": scored, "above_chance": sure}
+def _levels(
+    counting: Mapping[Place, Row], above: Mapping[Place, Row], row: Row
+) -> dict[str, list[dict[str, float | None]]]:
+    """The levels at which a score of the same site and feature counts, and of these, where it is above chance; the
+    finest first.
+    """
+
+    def listed(places: Mapping[Place, Row]) -> list[dict[str, float | None]]:
+        address = (row["site"], row["feature"])
+        same = [other for other in places.values() if (other["site"], other["feature"]) == address]
+        levels = [{name: other[name] for name in _LEVEL} for other in same]
+        return sorted(levels, key=lambda level: level["bandwidth"] or 0.0)
+
+    return {"scored": listed(counting), "above_chance": listed(above)}
 
 
 def _nothing(counts: Mapping[str, int]) -> dict[str, Any]:
@@ -212,11 +222,11 @@ def _nothing(counts: Mapping[str, int]) -> dict[str, Any]:
     else:
         sentence = "No finding of this run passes its controls."
     empty = (
-        *("site", "feature", "bandwidth", "method", "targets", "ess", "score", "finest"),
+        *("site", "feature", *_LEVEL, "method", "targets", "ess", "score", "finest"),
         "used",
         "depth",
         "generator",
-        "bandwidths",
+        "levels",
     )
     return {"sentence": sentence, "numbers": "", **dict.fromkeys(empty), "controls": []}
 

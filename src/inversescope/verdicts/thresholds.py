@@ -15,6 +15,7 @@ OUTSIDE = 0.01  # share of the prior's own inputs that are called outside of it
 ACCEPTED = 0.1  # δ up to which a sample is accepted: InversionView's neighbourhood (arXiv 2405.17653)
 FAIR_SHARE = 0.1  # share of the reference that is accepted, from which acceptance has a meaning at a bandwidth
 NOISE_QUANTILE = 0.95  # of the distances between two readings of one input: the noise floor of a site
+MEASURABLE = 4.0  # inputs of the pool that must remain at a resolution for its bandwidth to be found
 FOUND = 0.6  # estimated normaliser, in parts of the source's own term, below which the draws missed the mass
 COLLAPSED = 4.0  # effective sample size, by distinct inputs, that is enough at every resolution
 CONCENTRATED = 0.5  # the same in parts of the posterior's own over the inputs that were drawn; less is enough then

@@ -70,6 +70,23 @@ def equals(value: float | None) -> str:
     return f"{sign}{SPACE}{max(value, SMALLEST_Q):.3f}"
 
 
+def bandwidth(value: float) -> str:
+    """`h = 0.21`: a bandwidth to three significant digits."""
+    return f"h{SPACE}={SPACE}{value:.3g}"
+
+
+def level(row: Mapping[str, Any]) -> str:
+    """The level of a row: `1 in 64 (h = 0.21)`, or `h = 0.3` where that was set itself."""
+    resolution = row["resolution"]
+    at = bandwidth(row["bandwidth"])
+    return at if resolution is None else f"1{SPACE}in{SPACE}{resolution:g} ({at})"
+
+
+def short_level(row: Mapping[str, Any]) -> str:
+    """The level of a row in a narrow column: `1/64`, or its bandwidth where that was set itself."""
+    return f"{row['bandwidth']:.3g}" if row["resolution"] is None else f"1/{row['resolution']:g}"
+
+
 def count(n: int, thing: str) -> str:
     """`1 target`, `24 targets`."""
     return f"{n:,} {thing}" + ("" if n == 1 else "s")

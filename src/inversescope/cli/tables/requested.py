@@ -70,7 +70,7 @@ def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
         rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
     counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"
     foot = f"[dim]{usage['calls']} calls answered until now; this time {counts}[/]"
-    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:g}, on targets that were not shown", table, *rest, foot)
+    return Group(f"[bold]{escape(site)}[/], h = {bandwidth:.3g}, on targets that were not shown", table, *rest, foot)
 
 
 def surest(row: dict) -> float:

@@ -19,7 +19,7 @@ from inversescope.sites import Site
 from inversescope.stats import design
 from inversescope.verdicts import BELOW_NOISE, MARGIN, NULL_FEATURE, NULL_PASSES, SIGNIFICANT
 from inversescope.verdicts.comparison import LEVEL, UNTOLD
-from inversescope.verdicts.wording import number, short, small
+from inversescope.verdicts.wording import level, number, short, short_level, small
 
 if TYPE_CHECKING:
     from inversescope.score.compare import Compared
@@ -31,7 +31,7 @@ _COLOURS = {"calibrated": "green", "copies": "red", "undertrained": "red", "cann
 
 
 def summary_table(run: Path) -> Group:
-    """Each feature at the generator's deepest site, in 80 columns: at the smallest bandwidth, and at the smallest one
+    """Each feature at the generator's deepest site, in 80 columns: at the finest level, and at the finest one
     where the reference can be relied on."""
     scores = files.read_json(run / records.score.SUMMARY.path)["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
@@ -40,7 +40,7 @@ def summary_table(run: Path) -> Group:
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
     rows = {(row["method"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
     table = Table(box=None, pad_edge=False)
-    for column in ("feature", "h", "generator", "q", "reference", "nearest", "chance"):
+    for column in ("feature", "level", "generator", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
     foot, marked = "", False
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
@@ -51,10 +51,12 @@ def summary_table(run: Path) -> Group:
             others = [rows["reference", feature, h], rows["nearest", feature, None]]
             passes = any(row["null_passes"] for row in (generator, rows["weighted", feature, h], others[0]))
             marked |= passes
-            first = (escape(feature), f"{h:g}{'*' * passes}", estimated(generator), small(generator["q_value"]))
+            at = short_level(generator) + "*" * passes
+            first = (escape(feature), at, estimated(generator), small(generator["q_value"]))
             table.add_row(*first, *map(estimated, others), short(generator["chance"]))
         if reliable:
-            foot = f"[dim]the reference counts as the truth from h = {reliable[0]:g} on[/]"
+            at = level(rows["generator", feature, reliable[0]])
+            foot = f"[dim]the reference counts as the truth from {at} on[/]"
     below = any(row["below_noise"] for row in scores)
     note = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
     note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
@@ -119,7 +121,7 @@ def verdict_table(run: Path) -> Group:
     for row in pq.read_table(run / records.calibrate.CALIBRATION.path).to_pylist():
         copied = f"{short(row['in_training'])} / {short(row['in_training_expected'])}"
         verdict = f"[{_COLOURS[row['verdict']]}]{row['verdict']}[/]"
-        h, divergence = f"{row['bandwidth']:.3g}", number(row["kl"])
+        h, divergence = short_level(row), number(row["kl"])
         table.add_row(row["site"], h, row["query"], verdict, divergence, copied, escape(row["reason"]))
     truth = {"exact": "the exact distribution", "pool": "the posterior estimated over the inputs that were read"}
     return Group(f"compared with {truth[verdicts['truth']]}", table, _prior_line(verdicts["prior"]))
@@ -149,11 +151,11 @@ def causal_table(run: Path) -> Group:
 
 
 def hypotheses_table(run: Path) -> Group:
-    """The first hypotheses of every site at the largest bandwidth that confirmed any."""
+    """The first hypotheses of every site at the coarsest level that confirmed any."""
     rows = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
     counts = files.read_json(run / records.score.SEARCH.path)
     table = Table(box=None, pad_edge=False)
-    for column in ("site", "h", "hypothesis", "corrected", "bits", "q"):
+    for column in ("site", "level", "hypothesis", "corrected", "bits", "q"):
         table.add_column(column, no_wrap=column != "hypothesis")
     for site in dict.fromkeys(row["site"] for row in rows):
         of_site = [row for row in rows if row["site"] == site]
@@ -161,7 +163,7 @@ def hypotheses_table(run: Path) -> Group:
         for row in [row for row in of_site if row["bandwidth"] == h][:SHOWN]:
             style = "" if row["significant"] else "dim"
             cells = (estimated(row, "corrected"), number(row["bits"]), number(row["q_value"]))
-            table.add_row(site, f"{h:g}", escape(row["words"]), *cells, style=style)
+            table.add_row(site, short_level(row), escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
     head = (
         f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {SIGNIFICANT}"

@@ -1,4 +1,4 @@
-// Figures: features over layers and heads, consistency over bandwidths, distances.
+// Figures: features over layers and heads, consistency over resolutions, distances.
 
 const LEFT = 44;
 const RIGHT = 8;
@@ -20,9 +20,9 @@ function tiles(items, width, title, draw) {
     element("figure", {}, element("h3", {}, title(item)), draw(item, size))));
 }
 
-// Sites and bandwidths at which a hash of the input is above chance too, so that every feature is.
-const nullPasses = (site, feature, h) =>
-  ["reference", "weighted", "generator"].some((method) => score(method, site, feature, h)?.null_passes);
+// Sites and levels at which a hash of the input is above chance too, so that every feature is.
+const nullPasses = (site, feature, level) =>
+  ["reference", "weighted", "generator"].some((method) => score(method, site, feature, level)?.null_passes);
 const strips = (places, width, top, bottom) => places.map((x) => shape("rect", { class: "null-passes",
   x: x - width / 2, y: top, width, height: bottom - top, tip: () => [data.nullFeature, data.nullPasses] }));
 
@@ -38,7 +38,7 @@ function drawFeatures(width) {
 
 function layerCurve(feature, x, width) {
   const sites = layerSites.filter(([, [name]]) => name === chosen.point);
-  const rows = (method) => sites.map(([site]) => score(method, site, feature, chosen.bandwidth));
+  const rows = (method) => sites.map(([site]) => score(method, site, feature, chosen.level));
   const known = Object.keys(data.methods).flatMap(rows).filter((row) => row !== null && row[chosen.measure] !== null);
   const [low, high] = measureRange(feature, known);
   const height = 236;
@@ -47,14 +47,14 @@ function layerCurve(feature, x, width) {
   const at = (method, shift = 0) => rows(method).map((row, i) => point(row, chosen.measure, x(layer(i)) + shift, y));
   const defined = (method, shift) => at(method, shift).filter((p) => p !== null);
   const chance = chosen.measure === "fcr" ? known[0]?.chance ?? 0 : 0;
-  const label = `${MEASURES[chosen.measure]} of ${feature} over layers, ${chosen.point}, h = ${chosen.bandwidth}`;
+  const label = `${MEASURES[chosen.measure]} of ${feature} over layers, ${chosen.point}, ${levelWords(chosen.level)}`;
   const markers = (method, shift) => defined(method, shift).map((p) => [bar(method, p.x, p.low, p.high),
     marker(method, p.x, p.y, { hollow: p.row.verdict !== "agrees", tip: p.tip })]);
   const hover = (p) => hit(p.x, p.y, p.tip);
-  const why = rows("reference").find((row) => row?.reason)?.reason ?? "no score at this bandwidth";
+  const why = rows("reference").find((row) => row?.reason)?.reason ?? "no score at this level";
   return picture(width, height, label,
     text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}`, "title", "start"),
-    strips(sites.filter(([site]) => nullPasses(site, feature, chosen.bandwidth)).map(([, [, on]]) => x(on)), x(1) - x(0), 18, height - 26),
+    strips(sites.filter(([site]) => nullPasses(site, feature, chosen.level)).map(([, [, on]]) => x(on)), x(1) - x(0), 18, height - 26),
     verticalAxis(y, ticks(low, high), LEFT, width - RIGHT, 2),
     line(LEFT, y(chance), width - RIGHT, y(chance), "line chance"),
     text(width - RIGHT, y(chance) + 12, "chance", "tick", "end"),
@@ -86,7 +86,7 @@ function headMap(feature, x, width) {
   const full = chosen.measure === "bits" ? mostBits(feature) : 1;
   const absent = (site) => [site, `undefined: no ${chosen.heads} was computed here`];
   const cells = headSites.map(([site, [, layer, head]]) => {
-    const row = score(chosen.heads, site, feature, chosen.bandwidth);
+    const row = score(chosen.heads, site, feature, chosen.level);
     const value = row === null || row[chosen.measure] === null ? null : row[chosen.measure] / full;
     return cell(x(layer) - side / 2, top + head * tall, side, tall, value, () => (row ? scoreTip(row) : absent(site)));
   });
@@ -99,21 +99,21 @@ function headMap(feature, x, width) {
 const mapScale = (feature) => element("div", { class: "scale" }, "≤ 0", element("i", { class: "sequential" }),
   chosen.measure === "bits" ? number(mostBits(feature)) : "1", element("i", { class: "hatched" }), "undefined");
 
-// Consistency over bandwidths: one tile per site of the generator.
-function drawBandwidths(width) {
+// Consistency over levels: one tile per site of the generator.
+function drawLevels(width) {
   if (data.features.length === 0) return [noFeatures()];
   if (data.shownSites.length === 0) return [noGenerator()];
-  const draw = (feature) => (site, size) => bandwidthTile(site, feature, size);
+  const draw = (feature) => (site, size) => levelTile(site, feature, size);
   return panels((feature) => tiles(data.shownSites, width, (site) => site, draw(feature)));
 }
 
-function bandwidthTile(site, feature, width) {
+function levelTile(site, feature, width) {
   const [height, left] = [136, 26];
-  const x = logarithmic(data.bandwidths, left + 10, width - 12);
+  const x = logarithmic(data.levels, ...(data.byResolution ? [width - 12, left + 10] : [left + 10, width - 12]));
   const y = linear(0, 1, height - 22, 8);
-  const rows = (method) => data.bandwidths.map((h) => score(method, site, feature, h));
-  const at = (method, shift) => rows(method).map((row, i) => point(row, "fcr", x(data.bandwidths[i]) + shift, y));
-  const solid = (row) => score("reference", site, feature, row.bandwidth)?.trusted;
+  const rows = (method) => data.levels.map((level) => score(method, site, feature, level));
+  const at = (method, shift) => rows(method).map((row, i) => point(row, "fcr", x(data.levels[i]) + shift, y));
+  const solid = (row) => score("reference", site, feature, levelOf(row))?.trusted;
   const drawn = [["reference", 0], ["generator", -3], ["weighted", 3]].map(([method, shift]) => [
     curve(at(method, shift), method),
     at(method, shift).filter((p) => p !== null).map((p) => [
@@ -123,11 +123,11 @@ function bandwidthTile(site, feature, width) {
   ]);
   const known = ["reference", "generator", "weighted"].flatMap(rows).filter((row) => row !== null && row.fcr !== null);
   const chance = known.find((row) => row.chance !== null)?.chance;
-  return picture(width, height, `FCR of ${feature} against h at ${site}`,
-    strips(data.bandwidths.filter((h) => nullPasses(site, feature, h)).map(x), 14, 8, height - 22),
+  return picture(width, height, `FCR of ${feature} against ${data.byResolution ? "resolution" : "h"} at ${site}`,
+    strips(data.levels.filter((level) => nullPasses(site, feature, level)).map(x), 14, 8, height - 22),
     verticalAxis(y, [0, 0.5, 1], left, width, 1), band(at("reference", 0), "reference"),
     chance === undefined ? null : line(left, y(chance), width, y(chance), "line chance"), drawn,
-    data.bandwidths.map((h) => text(x(h), height - 6, h, "tick")),
+    data.levels.map((level) => text(x(level), height - 6, levelShort(level), "tick")),
     known.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
 }
 
@@ -157,33 +157,33 @@ function byDistanceTile(feature, width) {
     rows.length ? null : text((left + width) / 2, y(0.5) - 5, `${DASH} undefined`, "tick"));
 }
 
-// Distances: a histogram per bandwidth, against that of the prior.
+// Distances: a histogram per level, against that of the prior.
 function drawDistances(width) {
   if (chosen.site === null) return [noGenerator()];
   const rows = distances.filter((row) => row.site === chosen.site);
   const graphs = rows.length === 0 ? notice(`${DASH} Undefined: no sample of this site was verified.`)
-    : tiles(data.bandwidths, width, (h) => `h = ${h}`, (h, size) => histogram(rows, h, size));
+    : tiles(data.levels, width, levelWords, (level, size) => histogram(rows, level, size));
   return [graphs, diagnosticTable()];
 }
 
-function histogram(rows, h, width) {
+function histogram(rows, level, width) {
   const density = (row) => row.share / (row.high - row.low);
   const prior = rows.filter((row) => row.method === "prior");
-  const draws = rows.filter((row) => row.method === "generator" && row.bandwidth === h);
+  const draws = rows.filter((row) => row.method === "generator" && levelOf(row) === level);
   const [height, farthest] = [140, Math.max(...rows.map((row) => row.high))];
   const x = linear(0, farthest, 4, width - 6);
   const y = linear(0, Math.max(1e-9, ...[...prior, ...draws].map(density)), height - 22, 6);
   const outline = prior.flatMap((row) => [[x(row.low), y(density(row))], [x(row.high), y(density(row))]]);
   const tip = (row) => () => [`δ from ${number(row.low)} to ${number(row.high)}`,
-    `generator, h = ${h}: share ${number(row.share, 3)}`,
+    `generator, ${levelWords(level)}: share ${number(row.share, 3)}`,
     `prior: share ${number(prior.find((other) => other.low === row.low)?.share, 3)}`];
   const bin = (row) => shape("rect", { class: "bin", x: x(row.low) + 0.3, y: y(density(row)), tip: tip(row),
     width: Math.max(0.5, x(row.high) - x(row.low) - 0.6), height: y(0) - y(density(row)) });
-  const drawn = diagnostic(h);
+  const drawn = diagnostic(level);
   const marks = [drawn?.acceptance_counts ? line(x(data.accepted), 6, x(data.accepted), y(0), "limit") : null,
     (drawn?.reference_median_distance ?? null) === null ? null
       : line(x(drawn.reference_median_distance), 6, x(drawn.reference_median_distance), y(0), "median")];
-  return picture(width, height, `Distances at ${chosen.site}, h = ${h}`,
+  return picture(width, height, `Distances at ${chosen.site}, ${levelWords(level)}`,
     draws.filter((row) => row.share > 0).map(bin), shape("polyline", { points: path(outline), class: "outline" }),
     marks, line(4, y(0), width - 6, y(0), "base"),
     ticks(0, farthest).map((value) => text(x(value), height - 6, value, "tick")),

@@ -21,7 +21,7 @@ function drawDisentangle(width) {
 function causalTip(row) {
   const value = (name) => `${CAUSAL[name]} ${row[name] === null ? DASH : interval(row, name)}`;
   return [`${row.method} at ${row.site}`, row.attribute ?? ALL, ...Object.keys(CAUSAL).map(value),
-    `n = ${row.targets} targets, ${row.pairs} answers; h = ${row.bandwidth}`];
+    `n = ${row.targets} targets, ${row.pairs} answers; ${atLevel(row)}`];
 }
 
 function causalTile(rows, sites, methods, measure, width) {

@@ -19,7 +19,7 @@ const [scores, diagnostics, distances, quality, byDistance] =
   [data.scores, data.diagnostics, data.distances, data.quality, data.byDistance].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
 const ALL = "all attributes";
-const UNCONDITIONED = ["nearest", "no condition"]; // methods without a bandwidth
+const UNCONDITIONED = ["nearest", "no condition"]; // methods without a level
 const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));
 const heads = 1 + Math.max(-1, ...Object.values(data.places).map(([, , head]) => head ?? -1));
 const layerSites = Object.entries(data.places).filter(([, [, , head]]) => head === null);
@@ -33,10 +33,16 @@ function unpack(table) {
   return columns[0].map((_, i) => Object.fromEntries(names.map((name, j) => [name, columns[j][i]])));
 }
 
+// A level is one number at every site: the resolution, or the bandwidth where that was set itself.
+const levelOf = (row) => row.resolution ?? row.bandwidth;
+const levelWords = (level) => (data.byResolution ? `1 in ${level}` : `h = ${level}`);
+const levelShort = (level) => (data.byResolution ? `1/${level}` : `${level}`);
+// The level of a row with its bandwidth, which differs from site to site.
+const atLevel = ({ resolution, bandwidth }) => (resolution === null ? `h = ${bandwidth}` : `1 in ${resolution} (h = ${Number(bandwidth.toPrecision(3))})`);
 const place = (...parts) => parts.join("\u0001");
-const index = new Map(scores.map((row) => [place(row.method, row.site, row.feature, row.bandwidth), row]));
-const score = (method, site, feature, h) =>
-  index.get(place(method, site, feature, UNCONDITIONED.includes(method) ? null : h)) ?? null;
+const index = new Map(scores.map((row) => [place(row.method, row.site, row.feature, levelOf(row)), row]));
+const score = (method, site, feature, level) =>
+  index.get(place(method, site, feature, UNCONDITIONED.includes(method) ? null : level)) ?? null;
 
 // The value and the interval of the measure at pixel x, or null where it is undefined.
 function point(row, measure, x, y) {
@@ -50,7 +56,7 @@ const points = [...new Set(layerSites.map(([, [name]]) => name))];
 const mapped = new Set(scores.filter((row) => data.places[row.site][2] !== null).map((row) => row.method));
 const CHOICES = {
   feature: { words: "feature", options: data.features },
-  bandwidth: { words: "h", options: data.bandwidths },
+  level: { words: data.byResolution ? "resolution" : "h", options: data.levels, names: Object.fromEntries(data.levels.map((level) => [level, data.byResolution ? levelWords(level) : `${level}`])) },
   measure: { words: "score", options: Object.keys(MEASURES), names: MEASURES },
   point: { words: "curve", options: points, optional: true },
   heads: { words: "map", options: Object.keys(data.methods).filter((method) => mapped.has(method)), optional: true },
@@ -63,7 +69,7 @@ const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options 
 
 // Tooltips
 function scoreTip(row) {
-  const h = row.bandwidth === null ? "" : `, h = ${row.bandwidth}`;
+  const h = row.bandwidth === null ? "" : `, ${atLevel(row)}`;
   const value = (name) => (row[name] === null ? null : `${MEASURES[name]} ${interval(row, name)}`);
   return [
     `${row.site}, ${row.feature}${h}`, data.methods[row.method],

@@ -8,7 +8,7 @@ function drawOverview(width) {
   if (points.length === 0) return [notice("This run has no sites of whole layers.")];
   const sites = layerSites.filter(([, [name]]) => name === chosen.point);
   const method = ["reference", "weighted"].find((name) => scores.some((row) => row.method === name));
-  const rows = (feature) => sites.map(([site]) => score(method, site, feature, chosen.bandwidth));
+  const rows = (feature) => sites.map(([site]) => score(method, site, feature, chosen.level));
   const shown = data.features.filter((feature) => rows(feature).some((row) => row !== null && row[chosen.measure] !== null));
   const height = 300;
   const right = width - Math.min(LABELS, width / 4);
@@ -21,9 +21,9 @@ function drawOverview(width) {
     return { feature, all, defined: all.filter((p) => p !== null) };
   });
   const names = apart(drawn.map(({ feature, defined }) => ({ feature, end: defined.at(-1) })));
-  return [picture(width, height, `${MEASURES[chosen.measure]} of every feature over layers, ${chosen.point}, h = ${chosen.bandwidth}`,
+  return [picture(width, height, `${MEASURES[chosen.measure]} of every feature over layers, ${chosen.point}, ${levelWords(chosen.level)}`,
     text(LEFT, 8, `${MEASURES[chosen.measure]}, ${chosen.point}, ${data.methods[method]}`, "title", "start"),
-    strips(sites.filter(([site]) => shown.some((feature) => nullPasses(site, feature, chosen.bandwidth)))
+    strips(sites.filter(([site]) => shown.some((feature) => nullPasses(site, feature, chosen.level)))
       .map(([, [, layer]]) => x(layer)), x(1) - x(0), 18, height - 26),
     verticalAxis(y, ticks(low, high), LEFT, right, chosen.measure === "bits" ? 1 : 2),
     chosen.measure === "fcr" ? null : line(LEFT, y(0), right, y(0), "line chance"),
@@ -34,7 +34,7 @@ function drawOverview(width) {
     names.map(({ feature, end, place }) => [line(end.x + 5, end.y, right + 6, place, `line lead ${hue(feature)}`),
       text(right + 10, place + 3.5, feature, `name ${hue(feature)}`, "start")]),
     layerTicks(x, height - 6),
-    shown.length ? null : text(width / 2, height / 2, `${DASH} undefined at this bandwidth`, "title"))];
+    shown.length ? null : text(width / 2, height / 2, `${DASH} undefined at this level`, "title"))];
 }
 
 const checked = (p, feature) => tests.find((row) => row.site === p.row.site && row.feature === feature);

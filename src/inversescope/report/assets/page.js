@@ -1,17 +1,17 @@
 // The page: its controls, what is drawn again when one of them changes, the theme.
 
 const SECTIONS = {
-  overview: { uses: ["bandwidth", "measure", "point"], draw: drawOverview },
-  features: { uses: ["bandwidth", "measure", "point", "heads"], draw: drawFeatures },
-  bandwidths: { uses: [], draw: drawBandwidths },
+  overview: { uses: ["level", "measure", "point"], draw: drawOverview },
+  features: { uses: ["level", "measure", "point", "heads"], draw: drawFeatures },
+  levels: { uses: [], draw: drawLevels },
   calibration: { uses: [], draw: drawCalibration },
-  hypotheses: { uses: ["site", "bandwidth"], draw: drawHypotheses },
-  targets: { uses: ["site", "bandwidth", "feature"], draw: drawTargets },
+  hypotheses: { uses: ["site", "level"], draw: drawHypotheses },
+  targets: { uses: ["site", "level", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
   quality: { uses: ["site"], draw: drawQuality },
   used: { uses: [], draw: drawUsed },
   disentangle: { uses: ["attribute"], draw: drawDisentangle },
-  controls: { uses: ["bandwidth", "measure"], draw: drawControls },
+  controls: { uses: ["level", "measure"], draw: drawControls },
   "by-distance": { uses: ["site"], draw: drawByDistance },
 };
 const all = (selector) => document.querySelectorAll(selector);

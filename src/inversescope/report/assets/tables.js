@@ -8,22 +8,22 @@ const rowHead = (words) => element("th", { scope: "row" }, words);
 function drawCalibration() {
   if (data.features.length === 0) return [noFeatures()];
   if (data.generatorSites.length === 0) return [noGenerator()];
-  const columns = data.features.flatMap((feature) => data.bandwidths.map((h, i) => [feature, h, i ? "" : "first"]));
-  const span = { colspan: data.bandwidths.length, class: "first" };
+  const columns = data.features.flatMap((feature) => data.levels.map((level, i) => [feature, level, i ? "" : "first"]));
+  const span = { colspan: data.levels.length, class: "first" };
   const names = data.features.map((feature) => element("th", span, feature));
   const head = [
     element("tr", {}, element("th", { rowspan: 2 }, "site"), names),
-    element("tr", {}, columns.map(([, h, kind]) => element("th", { class: kind }, `${h}`))),
+    element("tr", {}, columns.map(([, level, kind]) => element("th", { class: kind }, levelShort(level)))),
   ];
   const rows = data.generatorSites.map((site) =>
-    element("tr", {}, rowHead(site), columns.map(([feature, h, kind]) => gapCell(site, feature, h, kind))));
+    element("tr", {}, rowHead(site), columns.map(([feature, level, kind]) => gapCell(site, feature, level, kind))));
   const scale = element("div", { class: "scale" }, "−0.5", element("i", { class: "diverging" }), "+0.5");
   return [table("gaps", head, rows), scale, ...calibrationWords()];
 }
 
-function gapCell(site, feature, h, kind) {
-  const row = score("generator", site, feature, h);
-  const reference = score("reference", site, feature, h);
+function gapCell(site, feature, level, kind) {
+  const row = score("generator", site, feature, level);
+  const reference = score("reference", site, feature, level);
   if (row === null || row.gap === null || !reference?.trusted) {
     return element("td", { class: `${kind} undefined`, title: whyNoGap(row, reference) }, DASH);
   }
@@ -40,29 +40,29 @@ function whyNoGap(row, reference) {
 }
 
 function calibrationWords() {
-  const groups = (name) => [...Map.groupBy(scores.filter((row) => row.method === "generator"), (row) => row[name])];
+  const groups = (by) => [...Map.groupBy(scores.filter((row) => row.method === "generator"), by)];
   const checked = (rows) => rows.filter((row) => row.verdict !== "unchecked").length;
   const failed = ["copies", "undertrained"];
   const bad = (rows) => rows.filter((row) => failed.includes(row.verdict)).length;
-  const failing = groups("site").filter(([, rows]) => bad(rows))
+  const failing = groups((row) => row.site).filter(([, rows]) => bad(rows))
     .map(([site, rows]) => `${site} (${bad(rows)} of ${checked(rows)})`);
-  const blind = groups("bandwidth").filter(([, rows]) => checked(rows) === 0).map(([h]) => h);
+  const blind = groups(levelOf).filter(([, rows]) => checked(rows) === 0).map(([level]) => levelWords(level));
   const words = [];
   if (failing.length) {
     const found = failed.filter((word) => scores.some((row) => row.verdict === word));
     words.push(`${found.map((word) => capital(data.meanings[word])).join(". ")}. Comparisons beyond ±${data.small}: ${failing.join(", ")}.`);
-  } else if (blind.length < data.bandwidths.length) words.push("On these targets the generator fails nowhere. That alone does not make it calibrated: see the verdicts above.");
+  } else if (blind.length < data.levels.length) words.push("On these targets the generator fails nowhere. That alone does not make it calibrated: see the verdicts above.");
   if (blind.length) {
-    words.push(`Unchecked at every site: h = ${blind.join(", ")}. A reference from the pool needs an effective sample size ` +
+    words.push(`Unchecked at every site: ${blind.join(", ")}. A reference from the pool needs an effective sample size ` +
       `of ${data.enough}.`);
   }
   return words.map((sentence) => element("p", { class: "lead" }, sentence));
 }
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 
-// Hypotheses: found by the miner at the chosen site and bandwidth.
+// Hypotheses: found by the miner at the chosen site and level.
 function drawHypotheses() {
-  const found = data.hypotheses.filter((row) => row.site === chosen.site && row.bandwidth === chosen.bandwidth);
+  const found = data.hypotheses.filter((row) => row.site === chosen.site && levelOf(row) === chosen.level);
   if (found.length === 0) return [notice("Nothing was found here: no candidate was above chance on the discovery targets.")];
   const head = element("tr", {}, ["hypothesis", "corrected score", "bits", "chance", "q", "targets", "necessity", "encoded and used?", "equal or contained"]
     .map((words) => element("th", {}, words)));
@@ -91,7 +91,7 @@ function hypothesisRow(row) {
 const NEAR = 8; // rows of samples shown at once
 
 function drawTargets() {
-  const [i, j] = [data.shownSites.indexOf(chosen.site), data.bandwidths.indexOf(chosen.bandwidth)];
+  const [i, j] = [data.shownSites.indexOf(chosen.site), data.levels.indexOf(chosen.level)];
   if (i < 0 || data.targets.length === 0) return [noGenerator()];
   const farthest = Math.max(1, ...data.samples[i].flat(2).flatMap(({ shown }) => shown.map((sample) => sample.distance ?? 0)));
   const words = `${data.targets.length} of ${data.targets[0].of} targets, the first ${data.shownDraws} draws of each. ` +
@@ -102,9 +102,9 @@ function drawTargets() {
 
 // The distances of samples mean something only beside those of the reference and of the prior.
 function typicalDistances() {
-  const row = diagnostic(chosen.bandwidth);
+  const row = diagnostic(chosen.level);
   if (!row) return "";
-  return `At h = ${chosen.bandwidth} the median δ of the samples is ${number(row.median_distance)}; ` +
+  return `At ${atLevel(row)} the median δ of the samples is ${number(row.median_distance)}; ` +
     (row.reference_median_distance === null ? "" : `that of the reference is ${number(row.reference_median_distance)}, `) +
     `that of the prior ${number(row.prior_median_distance)}.`;
 }
@@ -119,7 +119,7 @@ function targetCard(target, samples, farthest) {
     element("p", { class: "input", dir: "auto" }, target.text),
     target.outside.includes(chosen.site) ? element("p", { class: "outside" }, "outside of the prior: farther from every stored input than those are from each other") : null,
     label === null ? null : element("p", { class: "given", dir: "auto" }, label),
-    samples.left_out === null ? null : notice(`Counts in no mean at h = ${chosen.bandwidth}: ${samples.left_out}.`),
+    samples.left_out === null ? null : notice(`Counts in no mean at ${levelWords(chosen.level)}: ${samples.left_out}.`),
     samples.unreliable ? notice("Unreliable: the weights have a heavy tail for so few inputs.") : null,
     rows.length === 0 ? notice("No sample was drawn here.")
       : element("div", { class: "samples" }, sampleHead(), rows.slice(0, NEAR)),
@@ -132,7 +132,7 @@ function sampleHead() {
 }
 function farther(samples, rows) {
   const draws = (state) => samples.reduce((sum, sample) => sum + (sample.state === state ? sample.n : 0), 0);
-  const words = diagnostic(chosen.bandwidth)?.acceptance_counts
+  const words = diagnostic(chosen.level)?.acceptance_counts
     ? `${draws("accepted")} accepted, ${draws("verified")} not accepted, ${draws("unverified")} unverified`
     : `${draws("accepted") + draws("verified")} verified, ${draws("unverified")} unverified`;
   return element("details", { class: "rest" }, element("summary", {}, `${samples.length} more rows; draws: ${words}`),
@@ -153,7 +153,7 @@ function sampleRow(sample, target, f, farthest) {
 }
 function stateWords(state) {
   if (state === "unverified") return state;
-  if (!diagnostic(chosen.bandwidth)?.acceptance_counts) return "";
+  if (!diagnostic(chosen.level)?.acceptance_counts) return "";
   return state === "verified" ? "not accepted" : state;
 }
 // Every second piece differs from the source input; an empty one marks where words of it are missing.
@@ -171,7 +171,7 @@ function meter(kind, value, full, why) {
 }
 
 // Diagnostics of the chosen site, and the quality of its samples: name in the records, words, digits.
-const COUNTS = true; // shown only at bandwidths where acceptance has a meaning
+const COUNTS = true; // shown only at levels where acceptance has a meaning
 const DIAGNOSTICS = [
   ["draws", "draws", 0], ["unverified", "unverified", 0], ["source_draws", "source, share of draws", 2],
   ["source_weight", "source, share of weight", 2], ["acceptance", "accepted, share", 2, COUNTS],
@@ -192,26 +192,26 @@ const QUALITY = [
   ["nearest_train", "to nearest training input", 2], ["pool_nearest_train", "real: to nearest training input", 2],
   ["compared", "targets compared", 0], ["auc", "classifier, AUC", 2], ["p_value", "p", 3],
 ];
-const diagnostic = (h) => diagnostics.find((row) => row.site === chosen.site && row.bandwidth === h);
-const diagnosticTable = () => byBandwidth("diagnostics", diagnostics, DIAGNOSTICS, "there was nothing to measure it on");
-function byBandwidth(kind, records, columns, nothing) {
-  const head = element("tr", {}, element("th", {}, "h"), columns.map(([, words]) => element("th", {}, words)));
-  const rows = data.bandwidths.map((h) => {
-    const found = records.find((row) => row.site === chosen.site && row.bandwidth === h);
-    const why = found ? nothing : "no draws at this bandwidth";
+const diagnostic = (level) => diagnostics.find((row) => row.site === chosen.site && levelOf(row) === level);
+const diagnosticTable = () => byLevel("diagnostics", diagnostics, DIAGNOSTICS, "there was nothing to measure it on");
+function byLevel(kind, records, columns, nothing) {
+  const head = element("tr", {}, element("th", {}, data.byResolution ? "resolution" : "h"), columns.map(([, words]) => element("th", {}, words)));
+  const rows = data.levels.map((level) => {
+    const found = records.find((row) => row.site === chosen.site && levelOf(row) === level);
+    const why = found ? nothing : "no draws at this level";
     const limits = (name) => (found[`${name}_low`] == null ? null : element("span", { class: "range" }, ` ${range(found, name)}`));
     const entry = ([name, , digits, counts]) => (counts && found && !found.acceptance_counts
-      ? element("td", {}, undefinedMark(`at this bandwidth hardly any input of the reference has δ ≤ ${data.accepted}`))
+      ? element("td", {}, undefinedMark(`at this level hardly any input of the reference has δ ≤ ${data.accepted}`))
       : (found?.[name] ?? null) === null ? element("td", {}, undefinedMark(why))
       : element("td", {}, number(found[name], digits), limits(name)));
     const below = found?.below_noise ? element("span", { class: "range" }, ` ${data.belowNoise}`) : null;
-    return element("tr", {}, element("th", { scope: "row" }, `${h}`, below), columns.map(entry));
+    return element("tr", {}, element("th", { scope: "row" }, found ? atLevel(found) : levelWords(level), below), columns.map(entry));
   });
   return table(kind, head, rows);
 }
 function drawQuality() {
   if (chosen.site === null) return [noGenerator()];
-  return [byBandwidth("quality", quality, QUALITY, "the pool has too few inputs near the targets, or all samples are training inputs")];
+  return [byLevel("quality", quality, QUALITY, "the pool has too few inputs near the targets, or all samples are training inputs")];
 }
 
 // Controls: one row per site, one column per method.
@@ -225,7 +225,7 @@ function drawControls() {
   return panels((feature) => table("by-method", head.cloneNode(true), rows(feature)));
 }
 function controlCell(method, site, feature) {
-  const row = score(method, site, feature, chosen.bandwidth);
+  const row = score(method, site, feature, chosen.level);
   if (row === null) return element("td", {}, undefinedMark(`no ${method} was computed here`));
   if (row[chosen.measure] === null) return element("td", {}, undefinedMark(row.reason ?? "undefined"));
   return element("td", { class: row.null_passes ? "null-passes" : "", tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,

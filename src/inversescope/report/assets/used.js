@@ -18,9 +18,9 @@ function usedTip(row) {
   return [
     `${row.site}, ${row.feature}: ${row.verdict}`, row.reason,
     value("corrected", "corrected score"),
-    row.method === null ? null : `${data.methods[row.method]}, h = ${row.score_bandwidth}`,
+    row.method === null ? null : `${data.methods[row.method]}, ${atLevel({ resolution: row.score_resolution, bandwidth: row.score_bandwidth })}`,
     value("necessity", "necessity"), value("sufficiency", "sufficiency"),
-    `activations of ${KINDS.join(" / ")}, samples at h = ${row.donor_bandwidth}:`,
+    `activations of ${KINDS.join(" / ")}, samples at ${atLevel({ resolution: row.donor_resolution, bandwidth: row.donor_bandwidth })}:`,
     row.continuation === null ? null : `compared behind a continuation: ${row.continuation}`,
     `KL ${kinds("kl")} nats; its own ${number(row.kl_own, 4)}`,
     row.kept_same === null ? null : `logit difference kept ${kinds("kept")}`, `δ ${kinds("distance")}`,
@@ -48,7 +48,7 @@ function usedScatter(rows, feature, width) {
     region(width - RIGHT, "encoded and used", "end", 26), region(width - RIGHT, "encoded, unused", "end", limitY + 14),
     region(limitX - 4, "neither", "end", bottom - 4),
     text(LEFT, 8, "necessity", "title", "start"), text(LEFT - 6, strip + 4, "none", "tick", "end"),
-    text((LEFT + width) / 2, height - 6, "corrected score, at the smallest h at which it is reliable", "title"),
+    text((LEFT + width) / 2, height - 6, "corrected score, at the finest resolution at which it is reliable", "title"),
     known.map((row) => usedPoint(row, x, y, strip)),
     known.length ? null : text(width / 2, height / 2, `${DASH} undefined: no score is reliable here`, "title"));
 }

@@ -1,0 +1,163 @@
+"""Bandwidth of a site at a resolution, found on the pool.
+
+The share of the prior that remains at a bandwidth is E[k]² / E[k²], with k the kernel weight of an input drawn from the
+prior. For weights of 0 and 1 it is the probability of what is left; for a pool that is the whole prior, all inputs
+equally likely, it is the posterior's effective number of inputs over the prior's.
+
+Dimensions: `targets` stand-ins for targets, `pool` inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.optimize import root_scalar
+
+from inversescope.collect.posterior import distances, stand_ins
+from inversescope.collect.store import Store
+from inversescope.errors import UserError
+from inversescope.levels import Level
+from inversescope.sites import Site
+from inversescope.stats.weights import effective_sample_size, log_kernel, posterior
+from inversescope.tasks import Task
+from inversescope.verdicts import MEASURABLE
+
+STAND_INS = 64  # inputs of the pool in place of targets
+RANGE = (1e-4, 100.0)  # radii in δ; unrelated inputs are about √2 apart
+PRECISION = 1e-3  # of ln h
+ENUMERATED = 200_000  # inputs of a prior that are counted at most
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Stand-ins for targets at one site, and the part of the prior that remains around them at a bandwidth.
+
+    Attributes:
+        distances: δ to the pool; infinite to the stand-in itself, where the pool is draws.
+        probability: P of the pool's inputs; all alike where they are draws.
+        own: P of each stand-in, where the pool is draws; 0 where that is not known.
+        exact: the pool is the whole prior, and holds the stand-ins.
+    """
+
+    distances: Float[ndarray, "targets pool"]
+    probability: Float[ndarray, " pool"]
+    own: Float[ndarray, " targets"]
+    exact: bool
+
+    @classmethod
+    def of(cls, store: Store, task: Task, site: Site, seed: int) -> Remaining:
+        """At inputs of the pool, the same at every site."""
+        chosen, pool = stand_ins(store, STAND_INS, seed), store.inputs("pool")
+        logs = [task.log_prior(pool.tokens[row]) for row in chosen]
+        own = np.exp([-np.inf if log is None else log for log in logs])
+        from_chosen = distances(store, site, chosen, store.activations("pool", site)[chosen])
+        return cls(from_chosen, pool.probability, own, pool.exact)
+
+    def share(self, bandwidth: float) -> float:
+        """Share of the prior that remains at a bandwidth, median over the stand-ins; 0 where the pool shows nothing."""
+        kernel = np.exp(log_kernel(self.distances, bandwidth))
+        if self.exact:
+            return float(np.median((kernel @ self.probability) ** 2 / (kernel**2 @ self.probability)))
+        return float(np.median(from_draws(kernel, np.isfinite(self.distances).sum(1), self.own)))
+
+    def pool_inputs(self, bandwidth: float) -> float:
+        """Effective number of inputs of the pool that remain at a bandwidth, median over the stand-ins."""
+        return float(np.median(effective_sample_size(posterior(self.distances, bandwidth, np.log(self.probability)))))
+
+    def bandwidth(self, resolution: float) -> float | None:
+        """The bandwidth at which one input in `resolution` remains; None where the pool is too small to measure it, or
+        holds no posterior so fine.
+        """
+
+        def excess(log_h: float) -> float:
+            return float(np.log(max(self.share(np.exp(log_h)), np.finfo(float).tiny) * resolution))
+
+        low, high = np.log(RANGE)
+        unmeasured = not self.exact and len(self.probability) < MEASURABLE * resolution
+        if unmeasured or excess(low) > 0 or excess(high) < 0:
+            return None
+        return float(np.exp(root_scalar(excess, bracket=(low, high), xtol=PRECISION).root))
+
+
+def from_draws(
+    kernel: Float[ndarray, "targets pool"], count: Int[ndarray, " targets"], own: Float[ndarray, " targets"]
+) -> Float[ndarray, " targets"]:
+    """E[k]² / E[k²] around each target, from kernel weights of `count` draws (0 for an input that is left out).
+
+    The target's source has k = 1 with its own probability. Of the others, the square of the mean is estimated from
+    pairs of different draws: the square of the estimated mean is too large by its variance.
+    """
+    mean, square = kernel.sum(1) / count, (kernel**2).sum(1) / count
+    pairs = np.maximum(count * mean**2 - square, 0) / (count - 1)
+    first, second = own**2 + 2 * own * (1 - own) * mean + (1 - own) ** 2 * pairs, own + (1 - own) * square
+    return np.divide(first, second, out=np.zeros_like(first), where=second > 0)
+
+
+def bandwidth_at(remaining: Remaining, site: Site, resolution: float) -> float:
+    """The bandwidth of a site at a resolution.
+
+    Raises:
+        UserError: the pool cannot measure it.
+    """
+    found = remaining.bandwidth(resolution)
+    if found is None:
+        finest = 1 / remaining.share(RANGE[0]) if remaining.exact else len(remaining.probability) / MEASURABLE
+        raise UserError(
+            f"the pool does not reach this resolution at {site}",
+            given=f"{resolution:g}, with a pool of {len(remaining.probability)} inputs",
+            allowed=f"up to {finest:.4g}",
+            remedy="a coarser resolution, or a larger pool (collect.pool)",
+        )
+    return found
+
+
+def site_rows(
+    remaining: Remaining, site: Site, resolutions: Sequence[float], bandwidths: Sequence[float], prior: float | None
+) -> list[dict[str, Any]]:
+    """Rows of `reference/bandwidths.parquet` for a site, at resolutions and at bandwidths that are set.
+
+    Args:
+        prior: effective number of inputs of the whole prior; None where that is not known.
+
+    Raises:
+        UserError: the pool cannot measure a resolution.
+    """
+    levels = [
+        *(Level(None, h) for h in bandwidths),
+        *(Level(resolution, bandwidth_at(remaining, site, resolution)) for resolution in resolutions),
+    ]
+    return [_row(remaining, site, level, prior) for level in sorted(levels, key=lambda level: level.bandwidth)]
+
+
+def _row(remaining: Remaining, site: Site, level: Level, prior: float | None) -> dict[str, Any]:
+    share = 1 / level.resolution if level.resolution else remaining.share(level.bandwidth)
+    return {
+        "site": str(site),
+        **level._asdict(),
+        "bits": float(-np.log2(share)) if share > 0 else None,
+        "pool_inputs": remaining.pool_inputs(level.bandwidth),
+        "prior_inputs": prior * share if prior and share > 0 else None,
+    }
+
+
+def prior_inputs(store: Store, task: Task) -> float | None:
+    """Effective number of inputs of the whole prior, 1 / ΣP²; None where it is too large to be enumerated."""
+    pool = store.inputs("pool")
+    if pool.enumerated is not None:
+        return float(1 / (pool.enumerated**2).sum())
+    try:
+        counted = [share for _, share in islice(task.enumerate(), ENUMERATED + 1)]
+    except UserError:
+        return None
+    return None if len(counted) > ENUMERATED else float(1 / np.square(counted).sum())
+
+
+def at_sites(levels: Mapping[Site, Sequence[Level]]) -> dict[Site, list[float]]:
+    """The bandwidths of each site."""
+    return {site: [level.bandwidth for level in of_site] for site, of_site in levels.items()}

@@ -1,0 +1,79 @@
+"""Levels of a run: the resolutions or bandwidths at which samples are drawn and features are scored. Free of torch.
+
+A resolution N leaves one input in N of the prior, the same at every site; the bandwidth h that gives it differs from
+site to site. A bandwidth that the config sets itself is the same number at every site, and has no resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from inversescope import records
+from inversescope.errors import UserError
+from inversescope.sites import Site
+
+
+class Level(NamedTuple):
+    """One level at one site.
+
+    Attributes:
+        resolution: N; None where the bandwidth was set itself.
+        bandwidth: h.
+    """
+
+    resolution: float | None
+    bandwidth: float
+
+
+Levels = Mapping[Site, list[Level]]  # of each site, the finest first
+
+
+def read_levels(run: Path) -> dict[Site, list[Level]]:
+    """The levels of every site, the finest first, as the step `reference` wrote them."""
+    levels: dict[Site, list[Level]] = {}
+    for row in pq.read_table(run / records.collect.BANDWIDTHS.path).sort_by("bandwidth").to_pylist():
+        levels.setdefault(Site.parse(row["site"]), []).append(Level(row["resolution"], row["bandwidth"]))
+    return levels
+
+
+def level(row: Mapping[str, Any]) -> float | None:
+    """Number that names the level of a row at every site alike: N, else h; None for a method that has neither."""
+    return row["bandwidth"] if row["resolution"] is None else row["resolution"]
+
+
+def finest_first(rows: Iterable[Mapping[str, Any]]) -> list[float]:
+    """The levels of these rows by their number (`level`): the largest N, or the smallest h, first."""
+    signs = {level(row): 1 if row["resolution"] is None else -1 for row in rows}
+    return sorted((number for number in signs if number is not None), key=lambda number: signs[number] * number)
+
+
+def resolutions(levels: Iterable[Level]) -> dict[float | None, float | None]:
+    """The resolution of each bandwidth of a site; None for rows that have no bandwidth."""
+    return {None: None} | {level.bandwidth: level.resolution for level in levels}
+
+
+def pick(levels: Sequence[Level], resolution: float | None, bandwidth: float | None) -> Level:
+    """The level of a site with this resolution, or with this bandwidth; the coarsest where neither is given.
+
+    Raises:
+        UserError: the run has no such level, or both are given.
+    """
+    if resolution is not None and bandwidth is not None:
+        raise UserError("a resolution or a bandwidth is chosen", given="both", allowed="one of them")
+    if resolution is None and bandwidth is None:
+        return levels[-1]
+    name, value = ("resolution", resolution) if bandwidth is None else ("bandwidth", bandwidth)
+    for each in levels:
+        if getattr(each, name) == value:
+            return each
+    known = [f"{getattr(each, name):g}" for each in levels if getattr(each, name) is not None]
+    other = "bandwidth" if name == "resolution" else "resolution"
+    raise UserError(
+        f"the run has no samples at this {name}",
+        given=f"{value:g}",
+        allowed=", ".join(known) or f"none: the run was made at {other}s",
+    )
