@@ -20,6 +20,7 @@ from inversescope.collect.posterior import Typical
 from inversescope.explain import Finding, explain
 from inversescope.explain.explain import _finding, _score, _with_q_values, rank
 from inversescope.explain.facts import Fact, correlation, facts
+from inversescope.explain.null_score import NullScore
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
@@ -61,6 +62,11 @@ def drawn(
     )  # fmt: skip
 
 
+def scored_finding(fact: Fact, inversion: Inversion, *effects: Estimate, **others: bool) -> Finding:
+    """The finding beside a null feature of four labels."""
+    return _finding(fact, inversion, NullScore(inversion, 4, 100), *effects, **others)
+
+
 def hypothesis(labels: Sequence[str | None], value: str = "a", chance: float = 0.25) -> Hypothesis:
     """The first token says which label an input has."""
     shares = {"a": chance, "b": 1 - chance}
@@ -98,11 +104,11 @@ def test_undecided_draws_do_not_count():
 def test_collapsed_weights_say_nothing():
     labels = ["a"] * 20
     weights = [1.0] + [0.0] * 19
-    one = _finding(Fact(hypothesis(labels)), drawn(labels, weights, MISSED), UNDEFINED, UNDEFINED)
+    one = scored_finding(Fact(hypothesis(labels)), drawn(labels, weights, MISSED), UNDEFINED, UNDEFINED)
     assert isnan(one.share.value) and isnan(one.corrected.low) and isnan(one.p_value) and isnan(one.bits)
     assert not one.above_chance
     assert _score(hypothesis(labels), drawn(labels, weights)).share.value == 1
-    surest = _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
+    surest = scored_finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
     assert sorted([one, surest], key=rank) == [surest, one]
 
 
@@ -124,7 +130,7 @@ def test_an_input_that_was_drawn_many_times_is_one_input():
 def test_samples_for_and_against():
     labels = ["b", "a", "a", None, "a", "a", "b"]
     weights = [0.1, 0.2, 0.1, 0.2, 0.1, 0.1, 0.2]
-    found = _finding(Fact(hypothesis(labels)), drawn(labels, weights), UNDEFINED, UNDEFINED)
+    found = scored_finding(Fact(hypothesis(labels)), drawn(labels, weights), UNDEFINED, UNDEFINED)
     assert [sample.tokens for sample in found.supporting] == [(1,), (2,), (4,)]
     assert found.against is not None and found.against.tokens == (6,)
 
@@ -135,10 +141,10 @@ USED, UNUSED, OPEN = Estimate(0.6, 0.5, 0.7), Estimate(0.0, -0.05, 0.05), Estima
 def test_what_is_used_comes_before_what_is_surer():
     sure, less = ["a"] * 40, ["a"] * 30 + ["b"] * 10
     found = [
-        _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, necessity)
+        scored_finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, necessity)
         for labels, necessity in ((sure, UNUSED), (less, OPEN), (less, USED))
     ]
-    found.append(_finding(Fact(hypothesis(sure)), drawn(sure), UNDEFINED, UNDEFINED, nothing=True))
+    found.append(scored_finding(Fact(hypothesis(sure)), drawn(sure), UNDEFINED, UNDEFINED, nothing=True))
     assert [each.use for each in found] == ["encoded, unused", "cannot tell", "encoded and used", "encoded, unused"]
     assert sorted(found, key=rank) == [found[2], found[1], found[0], found[3]]
 
@@ -151,7 +157,7 @@ def test_bits_that_contradict_the_score_are_noted():
 
     def found(labels: list[str], shares: dict[str, float]) -> Finding:
         rare = Hypothesis("letter", "", lambda tokens: labels[tokens[0]], "a", shares, 1_000_000, np.array([True]))
-        return _finding(Fact(rare), drawn(labels), UNDEFINED, UNDEFINED)
+        return scored_finding(Fact(rare), drawn(labels), UNDEFINED, UNDEFINED)
 
     spread = found(["a"] * 20 + ["b"] * 20, shares)
     assert spread.corrected.low > 0 > spread.bits and spread.note is not None
@@ -218,8 +224,8 @@ def test_rare_labels_that_exclude_each_other_are_not_one():
 
 def test_q_counts_every_site():
     labels = ["a"] * 15 + ["b"] * 5
-    one = _finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
-    none = _finding(Fact(hypothesis(["b"] * 20)), drawn(["b"] * 20), UNDEFINED, UNDEFINED)
+    one = scored_finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, UNDEFINED)
+    none = scored_finding(Fact(hypothesis(["b"] * 20)), drawn(["b"] * 20), UNDEFINED, UNDEFINED)
     (first,), (second, third) = _with_q_values([[one], [none, none]])
     assert first.q_value == pytest.approx(3 * first.p_value)
     assert second.q_value == third.q_value == 1

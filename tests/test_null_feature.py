@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from score_fixture import Draws, scored, write_records
+from small_subject import World
 
+from inversescope.collect.posterior import Typical
+from inversescope.explain import explain
+from inversescope.explain.null_score import NullScore, features_level
+from inversescope.inverter import Inversion, InvertedSample, Inverter
+from inversescope.report.explanation import render
 from inversescope.score.feature import PriorLabels
 from inversescope.score.null_feature import classes, label
-from inversescope.verdicts import NULL_FEATURE
+from inversescope.verdicts import NULL_FEATURE, NULL_PASSES, Outside
 
 FINE, COARSE, TARGETS, N = 0.01, 1.0, 24, 16
 
@@ -67,3 +73,51 @@ def test_it_is_no_hypothesis(run: Path):
     assert {row["p_value"] for row in rows.values()} == {row["q_value"] for row in rows.values()} == {None}
     assert rows.keys() == scored(run).keys()
     assert scored(run)["weighted", FINE]["q_value"] is not None
+
+
+def inversion_of(*samples: tuple[int, float]) -> Inversion:
+    """Samples of one token each, with their weights; the source is token 0."""
+    made = tuple(InvertedSample("", (token,), 0.1, weight, False, -1.0, {}) for token, weight in samples)
+    return Inversion(
+        "", (0,), 0, "resid_post.0", 0.1, {}, made, 0.0, 1.0, None, -1.0, -1.0, "known", None,
+        Typical(0.4, 0.4, 1.4, True), 0.0, Outside(False, 0.2, 0.5, 0.4),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "others", "passes"),
+    [
+        (0.5, 60, True),  # half of the weight is the source
+        (0.0, 60, False),
+        (1 / 60, 59, False),  # one input among sixty
+    ],
+)
+def test_a_hash_passes_for_one_activation_where_the_source_has_the_weight(source: float, others: int, passes: bool):
+    spread = [(token, (1 - source) / others) for token in range(1, 1 + others)]
+    null = NullScore(inversion_of((0, source), *spread), 6, 1000)
+    assert null.passes(chance=0.05) is passes
+    assert abs(null.score.corrected.value - source) < 0.15
+
+
+def test_a_rare_hypothesis_is_compared_with_a_hash_as_rare():
+    """The source alone: the interval of one input holds the chance of a common label, not that of a rare one."""
+    alone = NullScore(inversion_of((0, 1.0), (1, 0.0)), 2, 1000)
+    assert not alone.passes() and not alone.passes(chance=0.5) and alone.passes(chance=0.01)
+
+
+def test_the_chance_level_is_that_of_the_pools_labels():
+    labels = {"a": ["x", "y"] * 50, "b": [str(i % 10) for i in range(100)], "c": [None] * 100}
+    assert features_level(labels, np.full(100, 0.01)) == 6  # between 2 and 10
+    assert features_level({}, np.full(100, 0.01)) == 2
+
+
+def test_nothing_is_above_chance_at_a_site_where_the_hash_is(world: World, monkeypatch: pytest.MonkeyPatch):
+    inverter = Inverter.load(world.run)
+    text = inverter.run.store.inputs("target").texts[0]
+    monkeypatch.setattr(NullScore, "passes", lambda self, chance=None: self._inversion.site == "resid_post.0")
+    explanation = explain(inverter, text, sites=["resid_post.0", "resid_post.1"], n=64, bandwidth=0.5)
+    first, second = explanation.sites
+    assert first.null_passes and not second.null_passes
+    assert first.findings and not any(finding.above_chance for finding in first.findings)
+    assert all(finding.use == "cannot tell" for finding in first.findings)
+    assert NULL_PASSES in render(explanation.record())

@@ -17,6 +17,7 @@ from inversescope import records
 from inversescope.errors import UserError
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
+from inversescope.explain.null_score import NullScore, features_level
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, Inverter
@@ -75,13 +76,16 @@ def explain(
             proposing.append(propose)
         confirming.append(confirm)
         progress(done, 2 * len(chosen))
+    pool = inverter.run.store.inputs("pool")
+    level = features_level(pool.labels, pool.probability)
+    nulls = [NullScore(confirm, level, len(pool)) for confirm in confirming]
     distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
-    for done, (site, confirm) in enumerate(zip(chosen, confirming, strict=True), start=1):
+    for done, (site, confirm, null) in enumerate(zip(chosen, confirming, nulls, strict=True), start=1):
         findings.append([])  # of an activation outside of the prior there are none
         if not confirm.outside.outside:
             effects = Replaced(inverter.run, site, confirm, seed)
             for fact in distinct:
-                findings[-1].append(_finding(fact, confirm, *effects.of(fact.hypothesis), effects.nothing))
+                findings[-1].append(_finding(fact, confirm, null, *effects.of(fact.hypothesis), effects.nothing))
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
@@ -91,9 +95,11 @@ def explain(
                 str(site),
                 None if confirm.outside.outside else verdicts.get(str(site)),
                 confirm,
+                null.score.corrected,
+                null.passes(),
                 tuple(sorted(of_site, key=rank)),
             )
-            for site, confirm, of_site in zip(chosen, confirming, _with_q_values(findings), strict=True)
+            for site, confirm, null, of_site in zip(chosen, confirming, nulls, _with_q_values(findings), strict=True)
         ),
     )
 
@@ -128,12 +134,18 @@ def _proposed(prior: Prior, propose: Inversion) -> list[Fact]:
 
 
 def _finding(
-    fact: Fact, confirm: Inversion, sufficiency: Estimate, necessity: Estimate, nothing: bool = False
+    fact: Fact,
+    confirm: Inversion,
+    null: NullScore,
+    sufficiency: Estimate,
+    necessity: Estimate,
+    nothing: bool = False,
 ) -> Finding:
     """The finding of a fact; `nothing`: even a random input's activation has no effect."""
     hypothesis = fact.hypothesis
     score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
-    use, reason = _use(score.corrected, necessity, nothing)
+    passes = null.passes(hypothesis.chance)
+    use, reason = _use(score.corrected, necessity, nothing, passes)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
@@ -148,6 +160,7 @@ def _finding(
         score.bits,
         score.p_value,
         nan,
+        passes,
         False,
         disagreement(score.corrected.low, score.bits, score.most_bits),
         sufficiency,
@@ -159,10 +172,10 @@ def _finding(
     )
 
 
-def _use(corrected: Estimate, necessity: Estimate, nothing: bool) -> tuple[str, str]:
+def _use(corrected: Estimate, necessity: Estimate, nothing: bool, passes: bool) -> tuple[str, str]:
     """The verdict on this activation: encoded and used, encoded and unused, neither, or cannot tell; and its reason."""
     effect = {"reason": NOTHING if nothing else None} | intervals.fields("necessity", necessity)
-    return encoded_and_used({"null_passes": False} | intervals.fields("corrected", corrected), effect)
+    return encoded_and_used({"null_passes": passes} | intervals.fields("corrected", corrected), effect)
 
 
 def _labels(hypothesis: Hypothesis, inversion: Inversion) -> list[str | None]:
@@ -190,7 +203,8 @@ def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]
 
 
 def _judged(finding: Finding, q_value: float) -> Finding:
-    return replace(finding, q_value=q_value, above_chance=above_chance(finding.corrected.low, q_value))
+    sure = above_chance(finding.corrected.low, q_value) and not finding.null_passes
+    return replace(finding, q_value=q_value, above_chance=sure)
 
 
 def rank(finding: Finding) -> tuple[bool, int, float, float, int]:

@@ -27,7 +27,8 @@ class Finding:
         bits: drop in the entropy of the label, from the prior to the draws.
         p_value: probability that chance alone gives as many draws with the label.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
-        above_chance: the interval lies above chance, and the q-value is small enough.
+        null_passes: a hash of the input with the same chance level, or the features', is above chance on these draws.
+        above_chance: the null feature is not, the interval lies above chance, and the q-value is small enough.
         note: contradiction of score and bits; None where there is none.
         sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
             with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
@@ -48,6 +49,7 @@ class Finding:
     bits: float
     p_value: float
     q_value: float
+    null_passes: bool
     above_chance: bool
     note: str | None
     sufficiency: Estimate
@@ -69,6 +71,8 @@ class SiteExplained:
     site: str
     verdict: str | None
     inversion: Inversion
+    null: Estimate
+    null_passes: bool
     findings: tuple[Finding, ...]
 
 

@@ -11,14 +11,14 @@ from rich.table import Table
 
 from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
-from inversescope.verdicts import BELOW_NOISE
+from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES
 from inversescope.verdicts.used import BOTH
 from inversescope.verdicts.wording import number, short
 
 SYNONYMS = 3  # other names of a fact that are shown
 
 if TYPE_CHECKING:
-    from inversescope.explain import Explanation, Finding
+    from inversescope.explain import Explanation, Finding, SiteExplained
     from inversescope.inverter import Inversion
 
 
@@ -75,8 +75,10 @@ def explanation_table(explanation: Explanation) -> Group:
         verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
         none = only.inversion.left_out
         nothing = "no hypothesis is above chance" if none is None else f"cannot tell: {none}"
+        nothing = f"nothing is claimed: {NULL_PASSES}" if only.null_passes else nothing
         notes = "\n".join(_notes(only.inversion))
-        return Group(f"{head}\n{only.site}{verdict}\n{notes}", *(blocks or [nothing]), foot)
+        null = f"{NULL_FEATURE} (a hash of the input): corrected {interval(only.null)}"
+        return Group(f"{head}\n{only.site}{verdict}\n{notes}\n{null}", *(blocks or [nothing]), foot)
     series = {Site.parse(of_site.site).series for of_site in explanation.sites}
     table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
     for of_site in explanation.sites:
@@ -95,11 +97,22 @@ def explanation_table(explanation: Explanation) -> Group:
             for of_site in explanation.sites
         )  # fmt: skip
         table.add_row(escape(name), *cells)
+    hashed = [_null(of_site) for of_site in explanation.sites]
+    table.add_row(f"[dim]{NULL_FEATURE}[/]", *hashed)
+    foot = [f"[dim]*: nothing is claimed there, {NULL_PASSES}[/]"] if any("*" in cell for cell in hashed) else []
     return Group(
         head,
         table,
         "[dim]corrected score; bold: used; dim: not above chance; –: cannot tell, the weights have collapsed[/]",
+        *foot,
     )
+
+
+def _null(of_site: SiteExplained) -> str:
+    """The null feature's score at a site, with a mark where it is above chance."""
+    if of_site.inversion.outside.outside or math.isnan(of_site.null.value):
+        return "–"
+    return short(max(0.0, of_site.null.value)) + "*" * of_site.null_passes
 
 
 def _finding_block(text: str, finding: Finding) -> str:

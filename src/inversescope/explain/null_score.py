@@ -1,0 +1,66 @@
+"""Score of the null feature for one activation: where a hash of the input is above chance, so is every hypothesis.
+
+Over many targets one hash is enough. For one activation it may be luck: another heavy input shares the source's label
+once in as many times as there are labels. So the score is the middle one of several hashes.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from inversescope.inverter import Inversion
+from inversescope.score.feature import PriorLabels
+from inversescope.score.null_feature import classes, label
+from inversescope.score.one_activation import ActivationScore, score_activation
+from inversescope.stats.labels import encode
+
+HASHES = 15
+
+
+class NullScore:
+    """The null feature on the draws of one inversion, whose prior has the labels of `pool`.
+
+    A hypothesis is compared with a hash of its own chance level, and with one of the features' level in the median.
+    """
+
+    def __init__(self, inversion: Inversion, features: int, pool: int):
+        self._inversion = inversion
+        self._features = features
+        self._pool = pool
+        self._found: dict[int, ActivationScore] = {}
+
+    @cached_property
+    def score(self) -> ActivationScore:
+        """The score at the chance level of the features."""
+        return self._of(self._features)
+
+    def passes(self, chance: float | None = None) -> bool:
+        """True where the null feature is above chance: at the features' level, or at this one."""
+        counts = [self._features, *([] if not chance else [max(2, round(1 / chance))])]
+        return any(self._of(count).corrected.low > 0 for count in counts)
+
+    def _of(self, count: int) -> ActivationScore:
+        if count not in self._found:
+            scores = [self._hashed(count, salt) for salt in range(HASHES)]
+            self._found[count] = sorted(scores, key=lambda score: score.corrected.low)[HASHES // 2]
+        return self._found[count]
+
+    def _hashed(self, count: int, salt: int) -> ActivationScore:
+        inversion, prior = self._inversion, PriorLabels(np.full(count, 1 / count), float(self._pool))
+        labels = [None if x.tokens is None else label(x.tokens, count, salt) for x in inversion.samples]
+        codes = encode(labels, [str(number) for number in range(count)])
+        weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
+        own = int(label(inversion.tokens, count, salt))
+        return score_activation(codes, weights, own, prior, inversion.left_out is None)
+
+
+def features_level(labels: dict[str, list[str | None]], probability: np.ndarray) -> int:
+    """Labels of a hash with the chance level of the median feature, from the labels of the pool."""
+    priors = []
+    for of_feature in labels.values():
+        values = sorted({value for value in of_feature if value is not None})
+        if values:
+            priors.append(PriorLabels.of(encode(of_feature, values), probability, len(values)))
+    return classes(priors)
