@@ -2,8 +2,9 @@
 
 Σ over them of mass · k estimates the normaliser of P(x; ẑ, s, h). A training input stands for itself, with its own
 P(x); the other inputs of the pool together stand for the rest of the prior. Where the pool is the whole prior, every
-one stands for itself, and sums are exact. Where P is not known, the share of the prior that the training inputs hold is
-the Good-Turing estimate (Good 1953): 1 minus the share of the training draws that occur once.
+one stands for itself, and sums are exact. Where P is not known, the inputs that
+were drawn together hold the Good-Turing estimate of the prior (Good 1953), 1 minus the share of draws that occur once:
+the training inputs as much of it as they are of the draws, a source as much as any one of them.
 
 Dimensions: `inputs` distinct ones, `targets` stand-ins for targets, `d` coordinates of a site.
 """
@@ -105,14 +106,20 @@ class Strata:
                 p = np.clip(mass[rest] / (1 - held), 0, 1 - np.finfo(float).eps)
                 mass[rest] = p / -np.expm1(drawn[rest].sum() * np.log1p(-p))
         else:
-            mass = drawn
-            held = 1 - (drawn[self.trained] == 1).sum() / max(1.0, drawn[self.trained].sum())
+            mass = drawn.copy()
+            held = self._coverage(drawn) * drawn[self.trained].sum() / drawn.sum()
         for stratum, share in ((self.trained, held), (rest, 1 - held)):
             mass[stratum] *= share / max(mass[stratum].sum(), np.finfo(float).tiny)
         return mass
 
+    def _coverage(self, drawn: Float[ndarray, " inputs"]) -> float:
+        """Good-Turing estimate of the probability of all inputs that were drawn; sets that of one of them."""
+        coverage = float(1 - (drawn == 1).sum() / drawn.sum())
+        self.of_one = coverage / len(drawn)
+        return coverage
+
     def posterior(self, site: Site, bandwidth: float, noised: Float[Tensor, "targets d"] | None = None) -> Posterior:
-        """P(x; ẑ, s, h) of every target. Its source counts with its own P, or is left out where that is not known.
+        """P(x; ẑ, s, h) of every target. Its source counts with its own P, or as any input that was drawn.
 
         Args:
             noised: activations in place of the sources' own.
@@ -138,7 +145,7 @@ class Strata:
         mass = np.tile(self.mass, (len(self.targets), 1))
         if self.exact:
             return mass
-        own = np.exp(self.log_prior[self.targets]) if self.known else np.zeros(len(self.targets))
+        own = np.exp(self.log_prior[self.targets]) if self.known else np.full(len(self.targets), self.of_one)
         rest, places = ~self.trained, (np.arange(len(mass)), self.targets)
         mass[places] = 0
         left = self.mass[rest].sum() - own
