@@ -400,7 +400,7 @@ def _sample(shape: Shape, rng: random.Random, site: Site, h: float, target: dict
         **{"tokens": other["tokens"], "text": " ".join(mixed), "log_q": -9.5, "log_prior": -13.9, "in_train": False},
         **{"verified": verified, "distance": distance if verified else None, "weight": None, "pareto_k": None},
         **{"times": 1, "unreliable": target["row"] == 0, "log_normaliser": -13.0, "log_floor": -13.9},
-        **{"left_out": MISSED if target["row"] == 1 else None, "source": changed == 0},
+        **{"left_out": MISSED if target["row"] == 1 else None, "source": changed == 0 and number % 2 == 0},
         **{"accepted": verified and distance <= 0.1},
         **{name: value if rng.random() > 0.03 else None for name, value in labels.items()},
     }

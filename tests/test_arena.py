@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from inversescope.arena.cost import Cost, Memory
 from inversescope.arena.decoding import PROMPT, WRITINGS, WRITTEN, _continuations, _named, _read_out
 from inversescope.arena.latents import best, trained
 from inversescope.arena.measure import calibration_error, causal_agreement, chosen, results
+from inversescope.arena.method import counted
 from inversescope.arena.methods import METHODS
 from inversescope.arena.methods import chosen as named
 from inversescope.arena.pairs import pairs, sign_flips
@@ -27,7 +29,7 @@ from inversescope.arena.record import Answered, Question, read, rows
 from inversescope.arena.supervised import Labelled
 from inversescope.progress import silent
 from inversescope.records.arena import ANSWERS
-from inversescope.score.methods_and_controls import Feature
+from inversescope.score.methods_and_controls import Feature, WeightedInputs
 from inversescope.sites import Site
 from inversescope.subject import Subject
 
@@ -167,6 +169,31 @@ def test_the_label_named_first_counts():
 
 def feature() -> Feature:
     return Feature("colour", list(COLOURS), np.array([0, 1, 2, -1]), np.array([0, 0, 0, 1, 1, 2]), np.full(6, 1 / 6))
+
+
+@pytest.mark.parametrize("own", [0.0, 0.6])
+def test_no_method_answers_with_the_target_itself(own: float):
+    """Inputs of the other label weigh the same, however much of the weight the source has."""
+    feature = Feature("f", ["a", "b"], np.array([0]), np.array([0, 1]), np.full(2, 0.5))
+    weights = np.array([[own, *[(1 - own) / 8] * 8]])
+    codes, source = np.array([[0, 0, 0, *[1] * 6]]), np.eye(1, 9) == 1
+    cost, inputs = Cost(), WeightedInputs("any", PRESENT, 0.1, {"f": codes}, weights, source=source)
+    (answer,) = counted(inputs, [feature], cost)
+    assert answer.shares[0] == pytest.approx([0.25, 0.75])
+    assert answer.sizes[0] == pytest.approx(8)
+    assert list(cost.diagnostics.values()) == [[pytest.approx(own)]]
+
+
+def test_a_method_that_finds_nothing_but_the_target_gives_no_answer():
+    feature = Feature("f", ["a", "b"], np.array([0]), np.array([0, 1]), np.full(2, 0.5))
+    codes, weights = np.array([[0, 1, 1, 1, 1, 1]]), np.array([[0.9, 0.1, 0, 0, 0, 0]])
+    only = WeightedInputs("any", PRESENT, 0.1, {"f": codes}, weights, kept=np.array([True]), source=np.eye(1, 6) == 1)
+    cost = Cost()
+    (answer,) = counted(only, [feature], cost)
+    assert np.isnan(answer.shares).all()
+    assert list(cost.diagnostics.values()) == [[pytest.approx(0.9)]]
+    (with_it,) = counted(replace(only, source=None), [feature], Cost())
+    assert with_it.shares[0] == pytest.approx([0.9, 0.1])
 
 
 def test_ties_are_split_and_silence_falls_back_on_the_prior():

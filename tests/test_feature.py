@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy import ndarray
 
 from inversescope import files, records
+from inversescope.arena.cost import Cost
 from inversescope.arena.method import counted
 from inversescope.arena.record import read, rows
 from inversescope.collect.posterior import Typical
@@ -155,7 +156,7 @@ def test_the_score_step_and_the_arena_give_the_same(inputs: tuple[ndarray, ndarr
     assert np.array_equal(found.consistency, expected.consistency, equal_nan=True)
     for name in ("fcr", "corrected", "bits"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name))
-    (answer,) = counted(weighted, [feature])
+    (answer,) = counted(weighted, [feature], Cost())
     table = records.arena.ANSWERS.of(list(rows(feature, str(SITE), 0.1, answer.shares, answer.sizes)))
     (answered,) = read(table, TARGETS).values()
     assert not answered.silent[own >= 0].any()

@@ -28,7 +28,7 @@ def test_key_figures_of_the_records(records: Records):
     assert figures["targets"] == "7"
     assert figures["draws"] == str(2 * 4 * 7 * 5)
     rows = [row for row in records.diagnostics if row["bandwidth"] == 0.03]
-    assert figures["accepted"] == f"{sum(row['acceptance'] for row in rows) / len(rows):.0%}"
+    assert figures["accepted"] == f"{sum(row['others_acceptance'] for row in rows) / len(rows):.0%}"
 
 
 def test_failures_count_what_the_records_count(records: Records):
@@ -39,10 +39,11 @@ def test_failures_count_what_the_records_count(records: Records):
         assert failure.unverified == sum(row["unverified"] for row in drawn)
         assert failure.collapsed == [row["collapsed"] for row in drawn]
         samples = [each for each in records.samples.to_pylist() if each["site"] == site and each["bandwidth"] <= 0.1]
-        shares = {
-            target: sum(sample["accepted"] for sample in samples if sample["target"] == target) / (2 * 5)
+        others = {
+            target: [each["accepted"] for each in samples if each["target"] == target and not each["source"]]
             for target in range(7)
         }
+        shares = {target: sum(accepted) / len(accepted) for target, accepted in others.items() if accepted}
         assert failure.worst_acceptance == pytest.approx(min(shares.values()))
         assert failure.worst_target is not None
         assert shares[failure.worst_target] == min(shares.values())

@@ -24,7 +24,8 @@ class Cost:
         training, answering: seconds.
         memory: the most that was in use beyond what was at the start, bytes; on a GPU what torch had allocated there,
             else the resident memory of the process, seen every 20 ms.
-        verified: distinct inputs a second with δ at most 0.1, over the targets and sites, of drawing and verifying.
+        verified: distinct inputs other than the source a second with δ at most 0.1, over the targets and sites, of
+            drawing and verifying.
         notes: remarks in words.
         diagnostics: one number a site, by name.
         measured: the work was done in this process, so that its memory could be measured.

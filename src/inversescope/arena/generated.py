@@ -67,7 +67,7 @@ class Generated:
         for site in study.sites:
             for inputs in from_draws(site, of_site[site], widths[site], features):
                 if inputs.method == self.source:
-                    for answer in counted(inputs, features):
+                    for answer in counted(inputs, features, cost):
                         yield answer if self.bandwidths else replace(answer, bandwidth=None)
 
     def _draws(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> pa.Table:
@@ -113,8 +113,10 @@ class Free:
         """The labels of the run's draws without a condition, the same for every target and site."""
         cost.spent_by_run(study.spent("train"), study.spent("sample"))
         table = study.samples.filter(pc.field("method") == "no condition")
+        tokens = [None if row is None else tuple(row) for row in table["tokens"].to_pylist()]
         for site in study.sites:
-            yield from counted(without_condition(site, table, study.features), study.features)
+            inputs = replace(without_condition(site, table, study.features), source=study.are_sources(tokens))
+            yield from counted(inputs, study.features, cost)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Edited:
         for site in study.sites:
             edits = table.filter(pc.field("site") == str(site))
             for inputs in from_edits(site, edits, study.bandwidths(site), study.features):
-                yield from counted(inputs, study.features)
+                yield from counted(inputs, study.features, cost)
 
 
 def _changed(study: Study, settings: tuple[tuple[str, Any], ...]) -> RunConfig:
@@ -194,10 +196,12 @@ def _levels(study: Study, config: RunConfig) -> Levels:
 
 
 def _rate(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:
-    """Distinct inputs a second with δ at most 0.1, over targets and sites, if each draw took equally long."""
+    """Distinct inputs other than the source a second with δ at most 0.1, over targets and sites, if each draw took
+    equally long.
+    """
     if not seconds or not len(samples):
         return None
-    accepted = samples.filter(samples["accepted"])
+    accepted = samples.filter(pc.and_(samples["accepted"], pc.invert(samples["source"])))
     rows = zip(
         *(accepted[name].to_pylist() for name in ("site", "target")),
         map(tuple, accepted["tokens"].to_pylist()),

@@ -79,11 +79,18 @@ class Method(Protocol):
         ...
 
 
-def counted(inputs: WeightedInputs, features: Sequence[Feature]) -> Iterator[Answer]:
-    """Weighted inputs as answers: the share of each label among those of a target; NaN where a target is left out."""
+def counted(inputs: WeightedInputs, features: Sequence[Feature], cost: Cost) -> Iterator[Answer]:
+    """Weighted inputs as answers: the share of each label among those of a target; NaN where a target is left out.
+
+    The target's own source input is no answer, for any method: its share of the weight is noted, and the others answer.
+    """
+    if not np.isnan(share := inputs.source_share):
+        at = "" if inputs.bandwidth is None else f" at h = {inputs.bandwidth:g}"
+        cost.diagnostics.setdefault(f"left out: the source itself, share of the weight{at}", []).append(share)
+    others = inputs.without_source()
     for feature in features:
-        shares = shares_of_kept(inputs.labels[feature.name], inputs.weights, len(feature.values), inputs.counting)
-        yield Answer(feature, inputs.site, inputs.bandwidth, shares, inputs.sizes)
+        shares = shares_of_kept(others.labels[feature.name], others.weights, len(feature.values), others.counting)
+        yield Answer(feature, others.site, others.bandwidth, shares, others.sizes)
 
 
 def classified(feature: Feature, site: Site, shares: Float[ndarray, "targets labels"]) -> Answer:

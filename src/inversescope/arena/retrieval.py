@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inversescope.arena.cost import Cost
@@ -29,8 +29,10 @@ class Retrieved:
         """The labels of the pool's inputs, from the distances that the run measured."""
         cost.spent_by_run(0.0, study.spent("reference"))
         store, features = study.run.store, study.features
+        sources = study.are_sources(store.inputs("pool").tokens)
         for site in study.sites:
             pool = SitePool.of(study.distances[site], study.probability, store.exact, study.bandwidths(site))
             for inputs in from_pool(site, pool, features):
                 if inputs.method == self.name:
-                    yield from counted(inputs, features)
+                    all_of_pool = inputs.weights.shape == sources.shape
+                    yield from counted(replace(inputs, source=sources) if all_of_pool else inputs, features, cost)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from safetensors.numpy import load_file
 from torch import Tensor
@@ -123,6 +125,12 @@ class Study:
         """δ of every input of the pool to every target."""
         distances = load_file(self.run.folder / "reference" / DISTANCES)
         return {site: distances[str(site)] for site in self.sites}
+
+    def are_sources(self, inputs: Sequence[Tokens | None]) -> Bool[ndarray, "targets inputs"]:
+        """True where an input is the source of a target."""
+        number = {tokens: at for at, tokens in enumerate(self.run.store.inputs("target").tokens)}
+        own = np.array([-1 if tokens is None else number.get(tokens, -1) for tokens in inputs], dtype=int)
+        return own[None] == np.arange(len(number))[:, None]
 
     @property
     def train(self) -> list[Tokens]:

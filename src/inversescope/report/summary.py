@@ -124,15 +124,17 @@ def key_figures(records: Records) -> list[Figure]:
 
 
 def _accepted(records: Records) -> Figure:
-    """The share of accepted draws at the finest level at which acceptance counts."""
-    rows = [row for row in records.diagnostics if row["acceptance_counts"] and row["acceptance"] is not None]
+    """The share of draws other than the source that are accepted, at the finest level at which acceptance counts."""
+    rows = [row for row in records.diagnostics if row["acceptance_counts"] and row["others_acceptance"] is not None]
     finest = next(iter(finest_first(rows)), None)
     rows = [row for row in rows if number_of(row) == finest]
-    accepted = share(sum(row["acceptance"] * row["draws"] for row in rows), sum(row["draws"] for row in rows))
+    others = [round((1 - row["source_draws"]) * row["draws"]) for row in rows]
+    accepted = share(sum(row["others_acceptance"] * n for row, n in zip(rows, others, strict=True)), sum(others))
     if accepted is None:
-        why = f"at no resolution of the run is δ{SPACE}≤{SPACE}{ACCEPTED} to be expected"
+        why = f"at no resolution of the run is δ{SPACE}≤{SPACE}{ACCEPTED} to be expected of other inputs"
         return Figure("accepted", None, why)
-    return Figure("accepted", f"{accepted:.0%}", f"of the draws at {_common(rows)}: δ{SPACE}≤{SPACE}{ACCEPTED}")
+    words = f"of the draws other than the source at {_common(rows)}: δ{SPACE}≤{SPACE}{ACCEPTED}"
+    return Figure("accepted", f"{accepted:.0%}", words)
 
 
 def _common(rows: Sequence[Row]) -> str:

@@ -37,12 +37,16 @@ def share(count: float | int, whole: int) -> float | None:
 
 
 def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
-    """Share of draws accepted per group, keyed by the values of `by`; None where no draw of the group was verified."""
+    """Share of draws other than the source that are accepted, keyed by the values of `by`; None where none of a group
+    was verified.
+    """
+    every = {tuple(row.values()) if len(by) > 1 else row[by[0]]: None for row in samples.select(by).to_pylist()}
+    samples = samples.filter(pc.invert(samples["source"]))
     counted = samples.select(by).append_column("accepted", samples["accepted"].cast(pa.int64()))
     counted = counted.append_column("verified", samples["verified"].cast(pa.int64()))
     groups = counted.group_by(by, use_threads=False)
     rows = groups.aggregate([("accepted", "sum"), ("verified", "sum"), ("verified", "count")]).to_pylist()
-    return {
+    return every | {
         tuple(row[name] for name in by) if len(by) > 1 else row[by[0]]:
         row["accepted_sum"] / row["verified_count"] if row["verified_sum"] else None
         for row in rows

@@ -40,6 +40,7 @@ class WeightedInputs:
         draws: number of draws behind each weight; None for one each.
         distinct: weights with equal draws as one; None where no input comes twice.
         kept: targets that count; None where only the effective sample size of the weights decides.
+        source: inputs that are the target's own source input; None where that is not looked at.
         unverified: draws that could not be run back.
     """
 
@@ -51,6 +52,7 @@ class WeightedInputs:
     draws: Float[ndarray, "targets n"] | None = None
     distinct: Float[ndarray, "targets n"] | None = None
     kept: Bool[ndarray, " targets"] | None = None
+    source: Bool[ndarray, "targets n"] | None = None
     unverified: int = 0
 
     @cached_property
@@ -62,6 +64,24 @@ class WeightedInputs:
     def counting(self) -> Bool[ndarray, " targets"]:
         """Targets that count."""
         return has_enough(self.weights) if self.kept is None else self.kept
+
+    @property
+    def source_share(self) -> float:
+        """Share of the weight that the source input itself has, mean over the targets that are not left out."""
+        total = self.weights.sum(1)
+        used = total > 0 if self.kept is None else (total > 0) & self.kept
+        if self.source is None or not used.any():
+            return np.nan
+        return float(((self.weights * self.source).sum(1)[used] / total[used]).mean())
+
+    def without_source(self) -> Self:
+        """The same among inputs other than the source, for the targets where these are worth enough."""
+        if self.source is None:
+            return self
+        weights = np.where(self.source, 0.0, self.weights)
+        distinct = None if self.distinct is None else np.where(self.source, 0.0, self.distinct)
+        kept = has_enough(weights) if self.kept is None else self.kept & has_enough(weights)
+        return replace(self, weights=weights, distinct=distinct, kept=kept, source=None)
 
     @cached_property
     def weighing(self) -> Float[ndarray, "targets n"]:
@@ -235,15 +255,31 @@ class _ByTarget:
         verified = self.numbers("verified")
         distinct = verified * self.numbers("times")
         return WeightedInputs(
-            method, site, bandwidth, self.labels, verified, distinct=distinct, unverified=self.unverified
+            method,
+            site,
+            bandwidth,
+            self.labels,
+            verified,
+            distinct=distinct,
+            source=self.numbers("source") == 1,
+            unverified=self.unverified,
         )
 
     def weighted(self, method: str, site: Site, bandwidth: float) -> WeightedInputs:
         """Draws with importance weights, without the targets that are left out."""
         weights, times = np.nan_to_num(self.numbers("weight")), self.numbers("times")
         kept = self.table["left_out"].is_null().to_numpy(zero_copy_only=False).reshape(self.targets, -1)[:, 0]
+        source = self.numbers("source") == 1
         return WeightedInputs(
-            method, site, bandwidth, self.labels, weights, times, kept=kept, unverified=self.unverified
+            method,
+            site,
+            bandwidth,
+            self.labels,
+            weights,
+            times,
+            kept=kept,
+            source=source,
+            unverified=self.unverified,
         )
 
     @property

@@ -115,7 +115,7 @@ function targetCard(target, samples, farthest) {
   const rows = samples.shown.map((sample) => sampleRow(sample, target, f, farthest));
   return element("article", { class: "target" },
     element("header", {}, element("span", {}, `source input of target ${target.row}`),
-      element("span", {}, `${target.acceptance === null ? "" : `accepted in all ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
+      element("span", {}, `${target.acceptance === null ? "" : `other inputs accepted ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
     element("p", { class: "input", dir: "auto" }, target.text),
     target.outside.includes(chosen.site) ? element("p", { class: "outside" }, "outside of the prior: farther from every stored input than those are from each other") : null,
     label === null ? null : element("p", { class: "given", dir: "auto" }, label),
