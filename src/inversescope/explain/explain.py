@@ -212,6 +212,7 @@ def rank(finding: Finding) -> tuple[bool, int, float, float, int]:
     the shorter hypothesis.
     """
     low, undefined = finding.corrected.low, bool(np.isnan(finding.corrected.low))
-    sure = (0.0, 0.0) if undefined else (-low, -np.nan_to_num(finding.bits))
+    bits = float(np.nan_to_num(finding.bits))
+    sure: tuple[float, float] = (0.0, 0.0) if undefined else (-low, -bits)
     use = 0 if finding.use == BOTH else 1 if finding.use == CANNOT_TELL else 2
     return undefined, use, *sure, len(finding.hypothesis)
