@@ -170,7 +170,6 @@ def test_records_keep_the_contract_and_count_the_questions(finished: Path):
     counts = files.read_json(finished / "disentangle" / "questions.json")
     each = {"questions": 16, "right": 16}
     assert counts["attributes"] == {"colour": each, "size": each} and counts["left_out"] == {}
-    assert counts["bandwidth"] == 0.5
     files.check(finished / "disentangle")
 
 

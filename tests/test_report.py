@@ -144,10 +144,10 @@ def test_shows_the_worst_targets_with_their_reasons(run: Path, page: Path):
 def test_carries_the_samples_of_the_records(run: Path, page: Path):
     data = embedded(page)
     assert data["shownDraws"] == SMALL.samples
-    assert min(map(len, (data["shownSites"], data["bandwidths"], data["targets"]))) >= 2
+    assert min(map(len, (data["shownSites"], data["levels"], data["targets"]))) >= 2
     samples = pq.read_table(run / "verify" / "samples.parquet").to_pylist()
     for i, site in enumerate(data["shownSites"]):
-        for j, h in enumerate(data["bandwidths"]):
+        for j, h in enumerate(data["levels"]):
             for k, target in enumerate(data["targets"]):
                 mine = [s for s in samples if (s["site"], s["bandwidth"], s["target"]) == (site, h, target["row"])]
                 card = data["samples"][i][j][k]
