@@ -168,7 +168,9 @@ class Planted(Generator):
         """A tensor on its device."""
         yield torch.zeros(1)
 
-    def condition(self, site: Site, activations: Tensor, bandwidths: Tensor) -> Tensor:
+    def condition(  # pyright: ignore[reportIncompatibleMethodOverride] - it has no stored inputs to be weighted
+        self, site: Site, activations: Tensor, bandwidths: Tensor
+    ) -> Tensor:
         """Numbers of new rows of q."""
         q, prior = self.world.posterior(site, activations, float(bandwidths[0])), self.world.prior
         if self.kind == "copying":
@@ -190,7 +192,9 @@ class Planted(Generator):
         """−ln q."""
         return torch.from_numpy(-np.log(self.q[condition[:, 0].long().numpy(), rows[:, 0].numpy()]))
 
-    def draw(self, condition: Tensor, rng: torch.Generator, samples: int) -> tuple[list[Tokens | None], Tensor]:
+    def draw(  # pyright: ignore[reportIncompatibleMethodOverride] - the number of samples is always given
+        self, condition: Tensor, rng: torch.Generator, samples: int
+    ) -> tuple[list[Tokens | None], Tensor]:
         """Draws for each condition, and their −ln q."""
         q = torch.from_numpy(self.q[condition[:, 0].long().numpy()])
         places = torch.multinomial(q, samples, replacement=True, generator=rng)

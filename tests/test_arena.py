@@ -48,6 +48,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return found
 
 
+LEVELS: defaultdict[str, dict[float | None, float | None]] = defaultdict(dict)  # bandwidths alone, no resolutions
+
+
 def table(records: list[dict]):
 
     return ANSWERS.of(records)
@@ -55,7 +58,9 @@ def table(records: list[dict]):
 
 @pytest.mark.parametrize("name", INFORMED)
 def test_what_is_there_is_found_and_what_is_not_is_at_chance(answers: dict, name: str):
-    found = {row["site"]: row for row in results({name: answers[name]}, {}, 0) if row["site"] and not row["feature"]}
+    found = {
+        row["site"]: row for row in results({name: answers[name]}, {}, LEVELS, 0) if row["site"] and not row["feature"]
+    }
     there, absent = found[str(PRESENT)], found[str(ABSENT)]
     assert there["accuracy"] > 0.9 and there["corrected_low"] > 0.5, there
     assert absent["accuracy_low"] < 0.42 and absent["corrected_low"] < 0.05 and absent["corrected"] < 0.2, absent
@@ -74,9 +79,9 @@ def test_a_probe_is_ahead_of_a_guess_where_there_is_something_to_know(answers: d
 
 
 def test_comparison_is_deterministic_for_a_seed(answers: dict):
-    assert list(results(answers, {}, 3)) == list(results(answers, {}, 3))
+    assert list(results(answers, {}, LEVELS, 3)) == list(results(answers, {}, LEVELS, 3))
     assert pairs(answers, 3) == pairs(answers, 3)
-    assert list(results(answers, {}, 3)) != list(results(answers, {}, 4))
+    assert list(results(answers, {}, LEVELS, 3)) != list(results(answers, {}, LEVELS, 4))
 
 
 def labelled(y: list[int], held: list[int], count: int) -> Labelled:

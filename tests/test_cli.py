@@ -208,7 +208,9 @@ def test_two_sites_are_compared_on_the_same_targets(world: World, capsys: pytest
     first, second = (scored["generator", f"resid_post.{layer}", "subject", 0.5] for layer in (0, 1))
     for line, value in zip(lines[2:5], (first, second, first - second), strict=True):
         assert f"  {value:.2f} [" in line and line.split()[-1] == "4"
-    one, other = (consistency(world.run, "generator", f"resid_post.{layer}", "subject", 0.5).rates for layer in (0, 1))
+    one, other = (
+        consistency(world.run, "generator", f"resid_post.{layer}", "subject", None, 0.5).rates for layer in (0, 1)
+    )
     p = sign_test(one - other, np.random.default_rng(0))
     assert not re.search(r"\d", lines[5]) if np.isnan(p) else f"p = {p:.3g}" in lines[5]
 

@@ -146,7 +146,9 @@ def quality_of(corrupt: float) -> dict:
 def table_of(rows: list[dict]):
     import pyarrow as pa
 
-    return pa.Table.from_pylist([row | {"tokens": list(row["tokens"])} for row in rows])
+    return pa.Table.from_pylist([row | {"tokens": list(row["tokens"])} for row in rows]).append_column(
+        "left_out", pa.nulls(len(rows), pa.string())
+    )
 
 
 def test_draws_from_the_posterior_are_like_the_real_inputs_near_the_target():
@@ -188,7 +190,7 @@ def test_where_the_pool_has_no_neighbours_nothing_is_compared():
 
 ROW = {
     **{"draws": 24, "unverified": 0, "acceptance": 0.0, "nearest": 0.3, "pool_nearest": 0.05, "copied": 0.2},
-    **{"ess": 10.0, "pareto_k": 0.1},
+    **{"ess": 10.0, "pareto_k": 0.1, "unreliable": False, "left_out": None},
 }
 
 
@@ -199,22 +201,22 @@ ROW = {
         ({}, "gap -0.2", ["gap -0.2"]),
         ({"pool_nearest": 0.31}, None, ["δ = 0.31"]),
         ({"copied": 0.75}, None, ["75%"]),
-        ({"ess": 1.5}, None, ["1.5"]),
-        ({"pareto_k": 0.9}, None, ["k̂ = 0.90"]),
-        ({"pool_nearest": 0.31, "ess": 1.5}, None, ["δ = 0.31", "1.5"]),
+        ({"ess": 1.5, "left_out": "too few"}, None, ["1.5"]),
+        ({"pareto_k": 0.9, "unreliable": True}, None, ["k̂ = 0.90"]),
+        ({"pool_nearest": 0.31, "ess": 1.5, "left_out": "too few"}, None, ["δ = 0.31", "1.5"]),
         ({}, None, ["no rule applies"]),
         ({"copied": None}, None, ["no rule applies"]),
         ({"copied": 0.75, "nearest": 0.02, "acceptance": 0.1}, None, ["no rule applies"]),
     ],
 )
 def test_each_reason_is_given_by_its_rule(values: dict, undertrained: str | None, words: list[str]):
-    found = reasons(ROW | values, undertrained, 0.7)
+    found = reasons(ROW | values, undertrained)
     assert len(found) == len(words)
     assert all(part in reason for reason, part in zip(found, words, strict=True))
 
 
 def test_what_did_not_fail_needs_no_reason():
-    assert reasons(ROW | {"acceptance": 0.5, "ess": 1.0}, "gap", 0.7) == []
+    assert reasons(ROW | {"acceptance": 0.5, "left_out": "too few"}, "gap") == []
 
 
 def test_the_worst_targets_are_told_with_their_nearest_sample(tmp_path: Path):

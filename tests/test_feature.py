@@ -213,7 +213,7 @@ def test_the_comparison_of_two_sides_of_a_run_gives_the_same(
     )
     files.finish(tmp_path / "verify", [tmp_path / "verify" / "samples.parquet"])
     for method in ("generator", "weighted"):  # all weights are alike
-        found = of_run(tmp_path, method, str(SITE), "f", 0.1)
+        found = of_run(tmp_path, method, str(SITE), "f", None, 0.1)
         assert found.rates == pytest.approx(expected.consistency, nan_ok=True)
         assert found.sizes == pytest.approx(np.full(TARGETS, N))
 

@@ -10,6 +10,7 @@ from toy_world import ToyTask
 
 from inversescope.sample.one_target import KNOWN, TYPICAL, log_floor, weigh
 from inversescope.stats.weights import weighted_medians
+from inversescope.tasks import Tokens
 from inversescope.verdicts import FAR, MISSED, NO_WEIGHT, TOO_FEW, mostly_left_out, why_left_out
 
 INPUTS = [(i,) for i in range(400)]
@@ -100,7 +101,8 @@ class Known(ToyTask):
     """A prior that knows some inputs."""
 
     def log_prior(self, tokens: Sequence[int]) -> float | None:
-        return {(0,): -1.0, (1,): -3.0, (2,): None}.get(tuple(tokens), -np.inf)
+        known: dict[Tokens, float | None] = {(0,): -1.0, (1,): -3.0, (2,): None}
+        return known.get(tuple(tokens), -np.inf)
 
 
 def test_the_sources_term_is_known_typical_or_neither():

@@ -201,7 +201,7 @@ def _rate(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:
     """
     if not seconds or not len(samples):
         return None
-    accepted = samples.filter(pc.and_(samples["accepted"], pc.invert(samples["source"])))
+    accepted = samples.filter(pc.field("accepted") & ~pc.field("source"))
     rows = zip(
         *(accepted[name].to_pylist() for name in ("site", "target")),
         map(tuple, accepted["tokens"].to_pylist()),

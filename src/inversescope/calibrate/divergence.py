@@ -186,7 +186,8 @@ class Comparison:
                     index, share = sample_points(within / weight, self.points, rng)
                     same = np.full(len(index), 1)
                     parts.append((target * same, stratum * same, index, share, share * weight))
-        return _Points(*(np.concatenate(column) for column in zip(*parts, strict=True)), len(self.targets))
+        target, stratum, index, share, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return _Points(target, stratum, index, share, weight, len(self.targets))
 
     def _nats(
         self, generator: Generator, condition: Tensor, target: Int[ndarray, " points"], index: Int[ndarray, " points"]

@@ -1,8 +1,8 @@
 """Inputs that were read, in strata: training inputs, other inputs of the pool, and a target's own source.
 
 Σ over them of mass · k estimates the normaliser of P(x; ẑ, s, h). A training input stands for itself, with its own
-P(x); the other inputs of the pool together stand for the rest of the prior. Where the pool is the whole prior, every
-one stands for itself, and sums are exact. Where P is not known, the inputs that
+P(x); the other inputs of the pool together stand for the rest of the prior. In a pool that is the whole prior every
+one stands for itself, and sums are exact. If P is not known, the inputs that
 were drawn together hold the Good-Turing estimate of the prior (Good 1953), 1 minus the share of draws that occur once:
 the training inputs as much of it as they are of the draws, a source as much as any one of them.
 

@@ -90,7 +90,7 @@ def from_draws(
 ) -> Float[ndarray, " targets"]:
     """E[k]² / E[k²] around each target, from kernel weights of `count` draws (0 for an input that is left out).
 
-    The target's source has k = 1 with its own probability. Of the others, the square of the mean is estimated from
+    The target's source has k = 1 with its own probability. The square of the mean over the others is estimated from
     pairs of different draws: the square of the estimated mean is too large by its variance.
     """
     mean, square = kernel.sum(1) / count, (kernel**2).sum(1) / count

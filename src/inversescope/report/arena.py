@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from inversescope import files, records
 from inversescope.report.records import Row
 from inversescope.verdicts import MARGIN
-from inversescope.verdicts.comparison import LEVEL, UNTOLD
+from inversescope.verdicts.comparison import LEVEL, NOT_APART
 from inversescope.verdicts.wording import MINUS, level, number, of_row
 
 OURS = ("ours", "ours weighted")
@@ -115,7 +115,8 @@ def headline(arena: ArenaRecords) -> tuple[str, str]:
             continue
         row = arena.against(own, other)
         words = {own: "ahead of", other: "behind", LEVEL: level}
-        verdicts[words.get(row["ahead"] if row and row["ahead"] else UNTOLD, "not to be told apart from")].append(other)
+        ahead = row["ahead"] if row and row["ahead"] else NOT_APART
+        verdicts[words.get(ahead, "not to be told apart from")].append(other)
     parts = [f"{words} {_listed(of_verdict)}" for words, of_verdict in verdicts.items() if of_verdict]
     shown = [own, *_best_others(arena)]
     return f"{own.capitalize()} is {'; '.join(parts)}", "; ".join(f"{name} {estimate(arena, name)}" for name in shown)

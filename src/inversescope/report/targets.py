@@ -41,7 +41,7 @@ def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
     was verified.
     """
     every = {tuple(row.values()) if len(by) > 1 else row[by[0]]: None for row in samples.select(by).to_pylist()}
-    samples = samples.filter(pc.invert(samples["source"]))
+    samples = samples.filter(~pc.field("source"))
     counted = samples.select(by).append_column("accepted", samples["accepted"].cast(pa.int64()))
     counted = counted.append_column("verified", samples["verified"].cast(pa.int64()))
     groups = counted.group_by(by, use_threads=False)

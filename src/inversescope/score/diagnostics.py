@@ -64,7 +64,7 @@ def diagnostics(
             "acceptance": len(accepted) / len(draws),
             **_others(draws, accepted, targets),
             "distinct": _distinct(verified),
-            "distinct_accepted": _distinct(accepted.filter(pc.invert(accepted["source"]))),
+            "distinct_accepted": _distinct(accepted.filter(~pc.field("source"))),
             "novel": None if not len(copied) else float((~copied).mean()),
             "ess": float(np.median([row["ess"] for row in targets])),
             "collapsed": sum(reason is not None for reason in reasons_found),
@@ -117,8 +117,8 @@ _KINDS = {"missed": MISSED, "few": TOO_FEW, "far": FAR}  # columns of the reason
 
 def _others(draws: pa.Table, accepted: pa.Table, targets: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """The source's share of draws and of weight, and the acceptance of other inputs."""
-    sources = int(pc.sum(draws["source"]).as_py())
-    others = accepted.filter(pc.invert(accepted["source"]))
+    sources = sum(draws["source"].to_pylist())
+    others = accepted.filter(~pc.field("source"))
     weights = [row["source_weight"] for row in targets if row["left_out"] is None]
     return {
         "source_draws": sources / len(draws),

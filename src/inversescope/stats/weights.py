@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy import special, stats
+from scipy import stats
 
 RARE = -60.0  # ln q below which no number of draws is large
 TAIL = 5  # weights that the fit of a tail needs (Vehtari et al.)
@@ -74,7 +74,7 @@ def importance_weights(
     each = inclusion * raw + (1 - inclusion) * smoothed
     weights = np.zeros(len(log_q))
     weights[first] = each / (each.sum() or 1)
-    return Importance(weights, shape, float(special.logsumexp(logs)))
+    return Importance(weights, shape, float(np.logaddexp.reduce(logs)))
 
 
 def repeats(inputs: Sequence[Hashable]) -> Int[ndarray, " n"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inversescope.verdicts.thresholds import MARGIN
 
-LEVEL, UNTOLD = "level", "cannot be told apart"
+LEVEL, NOT_APART = "level", "cannot be told apart"
 
 
 def which_ahead(low: float, high: float, one: str, other: str) -> str | None:
@@ -17,4 +17,4 @@ def which_ahead(low: float, high: float, one: str, other: str) -> str | None:
         return None
     if low > 0 or high < 0:
         return one if low > 0 else other
-    return LEVEL if low >= -MARGIN and high <= MARGIN else UNTOLD
+    return LEVEL if low >= -MARGIN and high <= MARGIN else NOT_APART

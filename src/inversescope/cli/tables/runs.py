@@ -18,7 +18,7 @@ from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.sites import Site
 from inversescope.stats import design
 from inversescope.verdicts import BELOW_NOISE, MARGIN, NULL_FEATURE, NULL_PASSES, SIGNIFICANT
-from inversescope.verdicts.comparison import LEVEL, UNTOLD
+from inversescope.verdicts.comparison import LEVEL, NOT_APART
 from inversescope.verdicts.wording import level, number, short, short_level, small
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def comparison_table(feature: str, names: Sequence[str], found: Compared) -> Gro
     table.add_row("difference", interval(found.difference), str(found.shared))
     undecided = math.isnan(found.p_value)
     tested = "equal on every target" if undecided else f"sign test p = {found.p_value:.3g}"
-    words = {LEVEL: f"level: the whole interval lies within ± {MARGIN:g}", UNTOLD: "the two cannot be told apart"}
+    words = {LEVEL: f"level: the whole interval lies within ± {MARGIN:g}", NOT_APART: "the two cannot be told apart"}
     words |= {side: f"{escape(name)} is ahead" for side, name in zip(("first", "second"), names, strict=True)}
     verdict = words.get(found.verdict or "", "")
     return Group(f"{escape(feature)}: feature consistency rate \\[95% interval over targets]", table, tested, verdict)
