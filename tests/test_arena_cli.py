@@ -17,7 +17,7 @@ from inversescope import files, records
 from inversescope.arena import run as arena_run
 from inversescope.arena.methods import METHODS
 from inversescope.verdicts import MARGIN
-from inversescope.verdicts.comparison import LEVEL, UNTOLD
+from inversescope.verdicts.comparison import LEVEL, NOT_APART
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFi
     for row in compared:
         ends = row["difference_low"], row["difference_high"]
         level = max(map(abs, ends)) <= MARGIN
-        words = [LEVEL if level else UNTOLD] if ends[0] <= 0 <= ends[1] else [row["one"], row["other"]]
+        words = [LEVEL if level else NOT_APART] if ends[0] <= 0 <= ends[1] else [row["one"], row["other"]]
         assert row["ahead"] in words
     # A budget that is not the run's own means a generator of its own.
     ours = next(each for each in study["methods"] if each["name"] == "ours")
