@@ -192,7 +192,7 @@ def test_the_tail_of_a_targets_weights_is_stored_with_each_of_its_samples():
     log_posterior = np.r_[rng.normal(0, 3, n), np.zeros(n)]  # the second target's weights have no tail
     table = pa.table({
         "method": ["generator"] * 2 * n, "log_q": np.full(2 * n, -30.0), "site": ["resid_post.0"] * 2 * n,
-        "resolution": None, "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
+        "resolution": pa.nulls(2 * n, pa.float64()), "bandwidth": np.full(2 * n, 0.1), "target": np.repeat([0, 1], n),
     })  # fmt: skip
     inputs = [(i,) for i in range(2 * n)]
     columns = verify._weight_columns(table, inputs, np.zeros(2 * n), log_posterior, OneSource())

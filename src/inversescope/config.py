@@ -304,7 +304,7 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _pool_measures_resolutions(self) -> Self:
-        finest, pool = max(self.sample.resolutions, default=1), self.collect.pool
+        finest, pool = max(self.sample.resolutions, default=0), self.collect.pool
         if pool != "all" and pool < MEASURABLE * finest:
             raise ValueError(
                 f"sample.resolutions {finest:g} is finer than collect.pool {pool} can measure: at least "
