@@ -21,6 +21,7 @@ from inversescope import files
 from inversescope.disentangle import disentangle as step
 from inversescope.disentangle.interventions import class_means
 from inversescope.disentangle.metric import MATCHED, MEANS, METHODS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED, results
+from inversescope.levels import Level
 from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sites import Site
@@ -48,14 +49,15 @@ def test_the_metric_of_a_table_counted_by_hand():
         run_row("country", "continent", 0, 0.0, 1.0),  # with target 1 no source differs in its continent
         run_row("language", "language", 1, 0.0, 1.0, pairs=4),
     ]  # fmt: skip
-    table, isolation = results(runs, ["country", "continent", "language"], 0.5)
+    table, isolation = results(runs, ["country", "continent", "language"], {Site("resid_post", 3): Level(20, 0.5)})
     found = {row["attribute"]: row for row in table.to_pylist()}
     country = found["country"]
     assert (country["cause"], country["targets"], country["pairs"]) == (0.75, 2, 4)
     assert country["isolate"] == pytest.approx((0.75 + 0.0) / 2)
     assert country["disentangle"] == pytest.approx(((1 + 0.75) / 2 + (0.5 + 0) / 2) / 2)
     assert 0 <= country["cause_low"] < 0.75 < country["cause_high"] <= 1
-    assert (country["point"], country["layer"], country["bandwidth"]) == ("resid_post", 3, 0.5)
+    assert (country["point"], country["layer"]) == ("resid_post", 3)
+    assert (country["resolution"], country["bandwidth"]) == (20, 0.5)
     assert (found["continent"]["cause"], found["continent"]["targets"]) == (None, 0)
     assert found["language"]["cause"] == 0 and found["language"]["isolate"] is None
     assert found["language"]["disentangle"] is None and found["language"]["cause_low"] is None  # one target
@@ -69,7 +71,7 @@ def test_the_metric_of_a_table_counted_by_hand():
 
 
 def test_no_runs_make_empty_tables():
-    assert [table.num_rows for table in results([], ["country"], 0.5)] == [0, 0]
+    assert [table.num_rows for table in results([], ["country"], {})] == [0, 0]
 
 
 def test_means_are_weighted_and_leave_out_the_undecided():

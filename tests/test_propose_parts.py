@@ -25,6 +25,7 @@ from inversescope.propose.prompts import GUIDE, LONGEST, judge_request, propose_
 from inversescope.propose.scoring import score
 from inversescope.propose.split import HeldOut
 from inversescope.stats import intervals
+from inversescope.verdicts import MISSED
 
 HOSTILE = [
     "[]", "null", "{", '{"hypotheses": {}}', '{"hypotheses": [[], null, 3, "a"]}', "[" * 50_000, '{"a":' * 50_000,
@@ -166,7 +167,7 @@ def test_probes_ask_for_words_that_some_have_and_some_have_not():
 
 
 def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
-    """Records for `read_split`: two bandwidths, at the smaller of which all weight is on one sample."""
+    """Records for `read_split`: two bandwidths, at the smaller of which the targets are left out."""
     rng = np.random.default_rng(0)
     places = [*(("pool", row) for row in range(20)), *(("target", row) for row in range(targets))]
     inputs = [
@@ -175,7 +176,7 @@ def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
     ]
     rows = [
         {"method": "generator", "site": "resid_post.1", "bandwidth": h, "target": t, "text": text, "verified": True,
-         "weight": weight if h == 0.5 else float(i == 0)}
+         "weight": weight if h == 0.5 else float(i == 0), "left_out": None if h == 0.5 else MISSED}
         for h in (0.1, 0.5) for t in range(targets) for i, text in enumerate(texts(4, rng))
     ]  # fmt: skip
     files.write_json(run / "resolved.json", {"seed": 3})

@@ -240,7 +240,7 @@ def test_draws_the_numbers_of_the_records(run: Path, page: Path, tmp_path: Path)
     rows = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in read_scores(run)}
     panel = rendered[rendered.rindex(f'data-feature="{chosen["feature"]}"') :]
     for site in data["generatorSites"]:
-        row = rows["weighted", site, chosen["feature"], chosen["bandwidth"]]
+        row = rows["weighted", site, chosen["feature"], chosen["level"]]
         cells = re.search(rf'<th scope="row">{re.escape(site)}</th>(.*?)</tr>', panel, re.S)
         assert cells is not None
         expected = [f"{row[name]:.2f}".replace("-", "\N{MINUS SIGN}") for name in ("corrected", "corrected_low")]
@@ -334,4 +334,4 @@ def test_imports_no_step_and_no_torch():
     loaded = set(json.loads(done.stdout))
     assert "torch" not in loaded
     ours = {name.split(".")[1] for name in loaded if name.startswith("inversescope.")}
-    assert ours <= {"report", "errors", "files", "sites", "stats", "verdicts", "records", "progress"}
+    assert ours <= {"report", "errors", "files", "levels", "sites", "stats", "verdicts", "records", "progress"}

@@ -62,7 +62,7 @@ def test_distances_stand_beside_what_is_typical(records: Records):
 def test_acceptance_is_shown_only_where_it_counts(records: Records):
     rows = [row for row in records.diagnostics if row["bandwidth"] == 0.03]
     shown = {figure.name: figure for figure in key_figures(records)}["accepted"]
-    assert shown.value == f"{sum(row['acceptance'] for row in rows) / len(rows):.0%}"
+    assert shown.value == f"{sum(row['others_acceptance'] for row in rows) / len(rows):.0%}"
     wide = [row | {"acceptance_counts": False} for row in records.diagnostics]
     nowhere = changed(records, diagnostics=wide)
     assert {figure.name: figure for figure in key_figures(nowhere)}["accepted"].value is None

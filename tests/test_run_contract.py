@@ -34,7 +34,8 @@ def test_every_kind_of_difference_is_seen(tmp_path: Path):
     path = run / "score" / "worst_targets.parquet"
     table = pq.read_table(path)
     table = table.set_column(0, "site", pa.nulls(len(table), pa.string()))
-    pq.write_table(table.set_column(2, "target", table["target"].cast(pa.int64())), path)
+    place = table.column_names.index("target")
+    pq.write_table(table.set_column(place, "target", table["target"].cast(pa.int64())), path)
     (run / "score" / "surplus.json").write_text("{}")
     (run / "task" / "accuracy.json").write_text("{}")
     (run / "verify" / "samples.parquet").unlink()

@@ -111,11 +111,11 @@ def _limit(samples: pa.Table) -> int:
 
 
 def _group(samples: list[Row], source: str, features: list[str]) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, str], dict[str, Any]] = {}  # equal draws differ in distance by rounding at most
+    groups: dict[tuple[str, str, bool], dict[str, Any]] = {}  # equal draws differ in distance by rounding at most
     for sample in samples:
         state = "accepted" if sample["accepted"] else "verified" if sample["verified"] else "unverified"
         text = UNENDED if sample["text"] is None else sample["text"]
-        group = groups.setdefault((text, state), {
+        group = groups.setdefault((text, state, sample["source"]), {
             "n": 0, "distance": sample["distance"], "weight": None, "state": state,
             "text": _pieces(source, text), "labels": _labels(sample, features),
             "source": sample["source"]})  # fmt: skip
