@@ -6,6 +6,7 @@ site to site. A bandwidth that the config sets itself is the same number at ever
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,10 +34,12 @@ Levels = Mapping[Site, list[Level]]  # of each site, the finest first
 
 
 def read_levels(run: Path) -> dict[Site, list[Level]]:
-    """The levels of every site, the finest first, as the step `reference` wrote them."""
-    levels: dict[Site, list[Level]] = {}
+    """The levels of every site, the finest first, as the step `reference` wrote them; none at a site that reaches no
+    resolution.
+    """
+    levels: defaultdict[Site, list[Level]] = defaultdict(list)
     for row in pq.read_table(run / records.collect.BANDWIDTHS.path).sort_by("bandwidth").to_pylist():
-        levels.setdefault(Site.parse(row["site"]), []).append(Level(row["resolution"], row["bandwidth"]))
+        levels[Site.parse(row["site"])].append(Level(row["resolution"], row["bandwidth"]))
     return levels
 
 

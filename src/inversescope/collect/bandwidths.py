@@ -125,16 +125,12 @@ def site_rows(
     Args:
         prior: effective number of inputs of the whole prior; None where that is not known.
 
-    A resolution that the pool does not reach at this site is left out, as at a head that tells few inputs apart.
-
-    Raises:
-        UserError: the pool reaches none of them.
+    A resolution that the pool does not reach at this site is left out: at a head where an eighth of the inputs has one
+    and the same activation, no bandwidth leaves fewer of them.
     """
     found = {resolution: remaining.bandwidth(resolution) for resolution in resolutions}
     levels = [Level(None, h) for h in bandwidths]
     levels += [Level(resolution, h) for resolution, h in found.items() if h is not None]
-    if not levels:
-        bandwidth_at(remaining, site, min(resolutions))
     return [_row(remaining, site, level, prior) for level in sorted(levels, key=lambda level: level.bandwidth)]
 
 

@@ -16,7 +16,7 @@ from numpy import ndarray
 from safetensors.numpy import load_file
 
 from inversescope import files, records
-from inversescope.collect.bandwidths import Remaining, prior_inputs, site_rows
+from inversescope.collect.bandwidths import Remaining, bandwidth_at, prior_inputs, site_rows
 from inversescope.collect.outside import write_nearest
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
@@ -84,7 +84,10 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     prior, rows = prior_inputs(run.store, run.task), []
     for done, site in enumerate(sites, start=1):
         remaining = Remaining.of(run.store, run.task, site, run.seed)
-        rows += site_rows(remaining, site, config.resolutions, config.bandwidths, prior)
+        found = site_rows(remaining, site, config.resolutions, config.bandwidths, prior)
+        if site in run.sites["train"] and not found:
+            bandwidth_at(remaining, site, min(config.resolutions))  # the generator cannot serve such a site
+        rows += found
         progress(done, len(sites), "bandwidths of sites")
     record = records.collect.BANDWIDTHS
     files.write_table(folder / record.name, record.of(rows))

@@ -190,7 +190,10 @@ def from_another_site(
     site: Site, table: pa.Table, levels: Sequence[Level], other: Sequence[Level], features: Sequence[Feature]
 ) -> Iterator[WeightedInputs]:
     """The generator's draws for the same targets at another site, which `table` holds, level by level of the two."""
-    for (_, h), (_, at_other) in zip(levels, other, strict=True):
+    at_level = {level.resolution or level.bandwidth: level.bandwidth for level in other}
+    for resolution, h in levels:
+        if (at_other := at_level.get(resolution or h)) is None:
+            continue  # the other site does not reach this resolution
         drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == at_other), features)
         yield drawn.as_they_come("wrong site", site, h)
 
