@@ -19,6 +19,7 @@ from planted_worlds import World
 from inversescope import files
 from inversescope.features.language import parse
 from inversescope.progress import silent
+from inversescope.records import collect, score, verify
 from inversescope.score.mine import mine
 
 Place = tuple[str, int, str, float]  # world, seed, site, bandwidth
@@ -47,7 +48,8 @@ def is_planted(world: World, site: str, hypothesis: str) -> bool:
 
 def _mined(run: Path, copy: Path, seed: int) -> list[dict]:
     """The miner's list from the run's inputs and samples without their labels."""
-    for name in ("collect/inputs.parquet", "verify/samples.parquet", "score/results.parquet"):
+    for record in (collect.BANDWIDTHS, collect.INPUTS, verify.SAMPLES, score.RESULTS):
+        name = record.path
         table = pq.read_table(run / name)
         (copy / name).parent.mkdir()
         files.write_table(copy / name, table.drop([name for name in table.column_names if name.startswith("label.")]))
