@@ -428,7 +428,9 @@ def test_samples_that_a_run_does_not_have(world: World, refused: Refused, argume
 
 
 def test_what_is_planned_from_a_run_needs_a_place_in_it(world: World, refused: Refused, tmp_path: Path):
-    refused("power", world.run, "--site", "resid_post.1", allowed=("--feature", "--site", "--bandwidth"))
+    refused(
+        "power", world.run, "--site", "resid_post.1", allowed=("--feature", "--site", "--resolution", "--bandwidth")
+    )
     place = ("--site", "z.1.0", "--feature", "subject", "--bandwidth", "0.5")
     refused("power", tmp_path, *place, given=tmp_path, remedy=f"inversescope step {tmp_path} verify")
     three = ("--site", "z.1.0") * 2

@@ -26,6 +26,7 @@ from inversescope.config import RunConfig
 from inversescope.score.compare import consistency
 from inversescope.stats.design import targets_needed
 from inversescope.stats.resampling import sign_test
+from inversescope.verdicts import NULL_FEATURE
 
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
 
@@ -111,7 +112,8 @@ def test_invert_reads_where_it_is_told_to(world: World, capsys: pytest.CaptureFi
     for arguments in (("Then, Michael",), (TEXT, "--position", "Then, Michael"), (TEXT, "--position", "2")):
         assert call("invert", *arguments, *options) == 0
         shown.append(capsys.readouterr().out)
-    assert shown[0].startswith("Then, Michael\n") and len(set(shown)) == 1
+    warning, told, rest = shown[0].partition("\nThen, Michael\n")  # the run reads at END: this is far from all it read
+    assert warning.startswith("outside of the prior: ") and told and "outside" not in rest and len(set(shown)) == 1
 
 
 def test_invert_reads_a_conversation_at_a_turn(
@@ -126,7 +128,8 @@ def test_invert_reads_a_conversation_at_a_turn(
     options = ("--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3", "-n", "2")
     for position, shown in (("last", "user: Who went?‹/s›assistant: Mary‹/s›"), ("user:-1", "user: Who went?")):
         assert call("invert", "--messages", tmp_path / "talk.json", "--position", position, *options) == 0
-        assert capsys.readouterr().out.startswith(f"{shown}\n")
+        warning, told, _ = capsys.readouterr().out.partition(f"\n{shown}\n")
+        assert warning.startswith("outside of the prior: ") and told  # the prior has no conversations
     assert call("invert", "--messages", tmp_path / "talk.json", "--position", "tool:0", *options) == 2
     check(printed(capsys.readouterr().err), given="tool:0", allowed="user, assistant")
 
@@ -148,7 +151,7 @@ def test_the_summary_fits_a_terminal(world: World):
         lines = screen.file.getvalue().splitlines()
         assert "…" not in screen.file.getvalue() and max(map(len, lines)) <= 80
         assert lines[0].startswith("resid_post.1:") and "95%" in lines[0]
-        assert lines[1].split() == ["feature", "h", "generator", "q", "reference", "nearest", "chance"]
+        assert lines[1].split() == ["feature", "level", "generator", "q", "reference", "nearest", "chance"]
         assert len(lines) == 3 + len({row["feature"] for row in scores(world.run)})  # one line a feature: no wrapping
 
 
@@ -163,7 +166,10 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
             "method": method,
             "site": site,
             "feature": "f",
+            "resolution": None,
             "bandwidth": h,
+            "null_passes": False,
+            "below_noise": False,
             "fcr": fcr,
             "chance": 0.25,
             "q_value": fcr and 0.004 / h if h else None,
@@ -171,7 +177,7 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
             "trusted": ess >= 30 if method == "reference" else None,
         } | ends
 
-    rows = [row("generator", h, 0.5 + h, 8) for h in (0.3, 0.05, 0.1)]
+    rows = [row(method, h, 0.5 + h, 8) for h in (0.3, 0.05, 0.1) for method in ("generator", "weighted")]
     rows += [row("reference", 0.05, None, 2), row("reference", 0.1, 0.7, 30), row("reference", 0.3, 0.8, 300)]
     rows += [row("nearest", None, 0.996, 8), row("generator", 0.05, 0.11, 8, site="resid_post.2")]
     files.write_json(tmp_path / "score" / "results.json", {"scores": rows})
@@ -216,14 +222,15 @@ def test_two_sites_are_compared_on_the_same_targets(world: World, capsys: pytest
 
 
 def test_the_summary_of_texts_without_labels(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Nothing to score is nothing to fail at."""
+    """Nothing to score but the null feature is nothing to fail at."""
     (tmp_path / "texts.txt").write_text("".join(f"{a} gave {b} a ring\n" for a in "abcdefgh" for b in "ijklmnop"))
     text = config_text(world.model, steps=6)
     start, end = text.index("[task]"), text.index("[collect]")
     task = f'[task]\nname = "texts"\npath = "{tmp_path / "texts.txt"}"\n'
     (tmp_path / "run.toml").write_text(text[:start] + task + text[end:])
     assert call("run", tmp_path / "run.toml", "--out", tmp_path / "run") == 0
-    assert scores(tmp_path / "run") == [] and capsys.readouterr().out.strip()
+    assert {row["feature"] for row in scores(tmp_path / "run")} == {NULL_FEATURE}
+    assert "no feature was scored" in capsys.readouterr().out
 
 
 # Progress

@@ -151,6 +151,7 @@ def test_a_preset_is_planned_where_there_is_neither_gpu_nor_weights(
     folder = save_shapes(tmp_path / "model", preset, words)
     config = planned(preset, folder).replace("ravel/data", str(fruit))
     config = re.sub(r"(train|pool) = \d+", r"\1 = 20", config).replace("targets = 50", "targets = 5")
+    config = re.sub(r"resolutions = .*", "resolutions = [5, 3, 2]", config)  # 20 inputs measure no finer ones
     found = needs(config, preset)
     assert found.device == "cuda" and found.parameters == PUBLISHED[preset].parameters
     assert found.memory["subject"] == found.parameters * (4 if found.dtype == "float32" else 2)

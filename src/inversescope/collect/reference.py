@@ -43,8 +43,8 @@ def known_inputs(folder: Path, store: Store, sites: Sequence[Site], task: Task) 
     """Write the inputs of the other splits with their probability, and δ between them and every target at the sites
     where they were read. Nothing where the pool is the whole prior, or P is not known, or they are too little of it.
     """
-    rows = [] if store.exact else _known(store, task)
-    if sum(row["probability"] for row in rows) < FEW:
+    rows = known_rows(store, task)
+    if not rows:
         return
     places = {split: [row["row"] for row in rows if row["split"] == split] for split in ("train", "target")}
     tensors = {}
@@ -56,8 +56,12 @@ def known_inputs(folder: Path, store: Store, sites: Sequence[Site], task: Task) 
     files.write_tensors(folder / records.collect.KNOWN_DISTANCES.name, tensors)
 
 
-def _known(store: Store, task: Task) -> list[dict]:
-    """The distinct inputs of train and targets that the pool lacks; none where a probability is not known."""
+def known_rows(store: Store, task: Task) -> list[dict]:
+    """The distinct inputs of train and targets that the pool lacks, with their probability; none where the pool is the
+    whole prior, or a probability is not known, or they are too little of the prior.
+    """
+    if store.exact:
+        return []
     seen, rows = set(store.inputs("pool").tokens), []
     for split in ("train", "target"):
         for row, tokens in enumerate(store.inputs(split).tokens):
@@ -67,7 +71,7 @@ def _known(store: Store, task: Task) -> list[dict]:
                 if log_prior is None:
                     return []
                 rows.append({"split": split, "row": row, "probability": exp(log_prior)})
-    return rows
+    return rows if sum(row["probability"] for row in rows) >= FEW else []
 
 
 def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:

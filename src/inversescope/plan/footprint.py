@@ -11,6 +11,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from inversescope.collect.collect import FLOAT
+from inversescope.collect.outside import MEASURED
+from inversescope.collect.reference import known_rows
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.generator.neighbour_lm import NEIGHBOURS
@@ -24,6 +26,7 @@ from inversescope.train.train import SCRATCH, untrained
 from inversescope.train.training_inputs import training_inputs
 
 LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/lab/reading.md)
+DOUBLE = 8  # bytes of a number that is kept in float64
 A_SAMPLE = 200  # on the disk, of a sample at a site, in the records from `sample` to `report`
 PAGE = 800_000  # on the disk, of what the report's page is without its numbers
 OPTIMIZED = 4  # times a weight that learns: its gradient, running mean and two moments
@@ -58,8 +61,8 @@ class Footprint:
         self.rows = {split: len(store.inputs(split)) for split in sites}
         self.coordinates = {split: sum(map(whole.dimension, of)) for split, of in sites.items()}
         self.weights = weights_bytes(whole.model, config.subject.bits)
-        split = {name: set(store.inputs(name).tokens) for name in sites}
-        self._known = 0 if store.exact else len((split["train"] | split["target"]) - split["pool"])  # where P is known
+        self._known = len(known_rows(store, prior))
+        self._nearest = MEASURED if store.exact else min(MEASURED, self.rows["pool"])
         inputs, shape = store.inputs("train"), config.generator
         others = prior if config.train.emulate else None
         vocabulary, known = training_inputs(inputs, others, shape.stored, config.seed, merge=shape.backbone == SCRATCH)
@@ -97,7 +100,8 @@ class Footprint:
             "activations": self.activations,
             "inputs": inputs + 2 * FLOAT * self.coordinates["pool"],
             "generator": self.generator,
-            "distances": FLOAT * self.rows["target"] * self._compared,
+            "distances": FLOAT * self.rows["target"] * self._compared
+            + DOUBLE * self._nearest * len(self._sites["pool"]),
             "records": A_SAMPLE * rows + PAGE,
         }
 
