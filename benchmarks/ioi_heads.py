@@ -34,8 +34,8 @@ from inversescope import files
 from inversescope.causal.causal import causal
 from inversescope.causal.donors import CausalData
 from inversescope.causal.effects import EQUAL, OTHER, SAME
-from inversescope.levels import Level, pick
 from inversescope.progress import silent
+from inversescope.records.levels import Level, pick
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats.weights import log_kernel, normalise

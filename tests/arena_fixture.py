@@ -12,8 +12,8 @@ from inversescope import files, records
 from inversescope.arena.study import Study
 from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
-from inversescope.levels import Level
 from inversescope.progress import silent
+from inversescope.records.levels import Level
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
 from inversescope.sites import Site

@@ -24,8 +24,8 @@ from inversescope.causal.donors import CausalData
 from inversescope.causal.minimal_pairs import MinimalPairs
 from inversescope.causal.used import used
 from inversescope.collect.reference import reference
-from inversescope.levels import Level
 from inversescope.progress import silent
+from inversescope.records.levels import Level
 from inversescope.score.methods_and_controls import Feature, from_pool
 from inversescope.score.pool import SitePool
 from inversescope.sites import Site

@@ -21,8 +21,8 @@ from inversescope import files
 from inversescope.disentangle import disentangle as step
 from inversescope.disentangle.interventions import class_means
 from inversescope.disentangle.metric import MATCHED, MEANS, METHODS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED, results
-from inversescope.levels import Level
 from inversescope.progress import silent
+from inversescope.records.levels import Level
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.subject import Subject

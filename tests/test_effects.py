@@ -15,7 +15,7 @@ from scipy.stats import ttest_ind
 from inversescope import files, records
 from inversescope.causal.effects import effects
 from inversescope.causal.used import confirmed, used
-from inversescope.levels import Level
+from inversescope.records.levels import Level
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio

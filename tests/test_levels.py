@@ -12,7 +12,7 @@ from score_fixture import write_levels
 
 from inversescope.collect.bandwidths import Remaining, bandwidth_at, from_draws, site_rows
 from inversescope.config import RunConfig, SampleConfig
-from inversescope.levels import Level, finest_first, level, pick, read_levels, resolutions
+from inversescope.records.levels import Level, finest_first, level, pick, read_levels, resolutions
 from inversescope.sites import Site
 
 SITE = Site("resid_post", 3)

@@ -18,8 +18,8 @@ from toy_world import INPUTS, PRIOR, ToyTask, rows, write_store
 from inversescope import files, records
 from inversescope.collect.store import Store
 from inversescope.generator import Generator, InputPCA, Vocabulary
-from inversescope.levels import Level
 from inversescope.progress import silent
+from inversescope.records.levels import Level
 from inversescope.sample import verify
 from inversescope.sample.one_target import Source
 from inversescope.sample.sample import sample

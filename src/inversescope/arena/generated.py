@@ -21,8 +21,8 @@ from inversescope.collect.bandwidths import at_sites
 from inversescope.collect.reference import read_distances
 from inversescope.config import RunConfig
 from inversescope.generator import Generator
-from inversescope.levels import Level, Levels
 from inversescope.progress import Progress
+from inversescope.records.levels import Level, Levels
 from inversescope.sample.sample import draw, table
 from inversescope.sample.verify import verify
 from inversescope.score.methods_and_controls import from_draws, from_edits, without_condition

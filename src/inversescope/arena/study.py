@@ -18,7 +18,7 @@ from torch import Tensor
 from inversescope import files
 from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
-from inversescope.levels import resolutions
+from inversescope.records.levels import resolutions
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
 from inversescope.score.methods_and_controls import Feature, read_features

@@ -17,8 +17,8 @@ from inversescope.calibrate.divergence import Comparison, Divergences
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
-from inversescope.levels import Level, Levels
 from inversescope.progress import Progress
+from inversescope.records.levels import Level, Levels
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import fields

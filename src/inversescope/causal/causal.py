@@ -29,8 +29,8 @@ from inversescope.causal.next_token import divergences
 from inversescope.causal.used import confirmed, used
 from inversescope.collect.store import OpenRun
 from inversescope.features import parse
-from inversescope.levels import Level, pick
 from inversescope.progress import Progress
+from inversescope.records.levels import Level, pick
 from inversescope.sites import Site
 from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens

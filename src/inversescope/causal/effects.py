@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope import records
-from inversescope.levels import Level
+from inversescope.records.levels import Level
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import UNDEFINED, Estimate

@@ -22,7 +22,7 @@ from scipy.optimize import root_scalar
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.collect.store import Store
 from inversescope.errors import UserError
-from inversescope.levels import Level
+from inversescope.records.levels import Level
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, log_kernel, posterior
 from inversescope.tasks import Task

@@ -18,7 +18,7 @@ from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs, re
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
-from inversescope.levels import Levels
+from inversescope.records.levels import Levels
 from inversescope.sites import Site
 from inversescope.subject import Subject
 from inversescope.tasks import Task

@@ -21,8 +21,8 @@ from inversescope.disentangle.interventions import Change, Intervention, Interve
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
 from inversescope.disentangle.questions import Query, Questions
 from inversescope.errors import UserError
-from inversescope.levels import pick
 from inversescope.progress import Progress
+from inversescope.records.levels import pick
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.subject.patching import unsettable

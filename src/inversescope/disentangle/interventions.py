@@ -17,7 +17,7 @@ from torch import Tensor
 from inversescope.causal.causal import activations
 from inversescope.causal.donors import DONORS, CausalData
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
-from inversescope.levels import Level
+from inversescope.records.levels import Level
 from inversescope.sites import Site
 from inversescope.streams import Stream
 from inversescope.tasks import Tokens

@@ -21,7 +21,7 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.errors import UserError
-from inversescope.levels import pick, read_levels
+from inversescope.records.levels import pick, read_levels
 from inversescope.sites import Site
 from inversescope.stats.weights import systematic
 from inversescope.streams import Stream

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from inversescope.levels import level
+from inversescope.records.levels import level
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import acceptance
 from inversescope.verdicts.scores import FAILING

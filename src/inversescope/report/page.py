@@ -16,8 +16,8 @@ import jinja2
 
 from inversescope import files
 from inversescope.files import RunFolder
-from inversescope.levels import level
 from inversescope.progress import Progress
+from inversescope.records.levels import level
 from inversescope.report.failures import failures, proposals
 from inversescope.report.records import RESULTS, Records, Row, load
 from inversescope.report.summary import key_figures, summary

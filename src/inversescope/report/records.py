@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.errors import UserError
-from inversescope.levels import finest_first, level
+from inversescope.records.levels import finest_first, level
 from inversescope.sites import Site
 from inversescope.verdicts import NULL_FEATURE
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inversescope.levels import finest_first
-from inversescope.levels import level as number_of
+from inversescope.records.levels import finest_first
+from inversescope.records.levels import level as number_of
 from inversescope.report.records import Records, Row
 from inversescope.report.targets import share
 from inversescope.verdicts import ACCEPTED, beside_calibration

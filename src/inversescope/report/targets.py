@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inversescope.levels import level
 from inversescope.records import LABEL
+from inversescope.records.levels import level
 from inversescope.report.records import Records, Row
 from inversescope.verdicts.wording import pieces
 

@@ -13,8 +13,8 @@ from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.features.feature_config import fingerprint
 from inversescope.features.on_task import add_features
-from inversescope.levels import Levels, read_levels
 from inversescope.progress import Progress, silent
+from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline
 from inversescope.run.provenance import PROVENANCE, provenance
 from inversescope.sites import Site

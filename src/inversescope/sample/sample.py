@@ -17,8 +17,8 @@ from torch import Tensor
 from inversescope import files, records
 from inversescope.collect.store import OpenRun, Store
 from inversescope.generator import Generator
-from inversescope.levels import Level, Levels
 from inversescope.progress import Progress
+from inversescope.records.levels import Level, Levels
 from inversescope.sample.edits import edits_of
 from inversescope.sites import Site
 from inversescope.streams import Stream, TorchStream

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from inversescope import files
 from inversescope.errors import UserError
-from inversescope.levels import pick, read_levels
+from inversescope.records.levels import pick, read_levels
 from inversescope.score.feature import has_enough, own_share, shares_of_kept
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling

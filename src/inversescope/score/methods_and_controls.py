@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from inversescope.collect.inputs import KnownInputs
-from inversescope.levels import Level
+from inversescope.records.levels import Level
 from inversescope.score.feature import FeatureScore, PriorLabels, has_enough, score_feature
 from inversescope.score.pool import SitePool, with_known
 from inversescope.sites import Site

@@ -26,8 +26,8 @@ from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.features import annotators
 from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.files import RunFolder
-from inversescope.levels import read_levels, resolutions
 from inversescope.progress import Progress
+from inversescope.records.levels import read_levels, resolutions
 from inversescope.score.feature import PriorLabels, consistency, score_feature
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling

@@ -20,8 +20,8 @@ from safetensors.numpy import load_file
 from inversescope import files, records
 from inversescope.collect.inputs import INPUTS, KnownInputs, read_inputs, read_known, read_noise_floor
 from inversescope.files import RunFolder
-from inversescope.levels import Levels, read_levels, resolutions
 from inversescope.progress import Progress
+from inversescope.records.levels import Levels, read_levels, resolutions
 from inversescope.score.by_distance import by_distance
 from inversescope.score.diagnostics import diagnostics, histogram, of_targets, worst_targets
 from inversescope.score.feature import FeatureScore

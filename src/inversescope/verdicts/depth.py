@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inversescope.levels import level
+from inversescope.records.levels import level
 from inversescope.verdicts.scores import beyond
 from inversescope.verdicts.thresholds import ENCODED
 
