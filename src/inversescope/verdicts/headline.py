@@ -3,7 +3,8 @@
 Candidates are scores that count (a trusted reference, or weighted samples where the generator agrees with it), above
 chance by interval and q-value where the null feature is not, and above every control that excludes. First come those
 that pass all controls; then features that are used, then those whose use is not excluded; then those with all controls
-at hand; then the change over depth, in the order of `depth.CHANGES`; then the highest lower limit of the score.
+at hand; then the change over depth, in the order of `depth.CHANGES`; then the highest lower limit of the bits,
+and of the score.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
     "agrees with it, where a hash of the input is not above chance too, and above the control without a condition. "
     "Among these come first: above the control of the wrong site; used; appearing over depth "
-    "rather than present at every layer; the highest lower limit of the score."
+    "rather than present at every layer; the highest lower limit of the bits."
 )
 
 
@@ -153,8 +154,10 @@ def _finest(candidates: Iterable[_Candidate], chosen: _Candidate) -> _Candidate:
     return min(same, key=lambda candidate: candidate.row["bandwidth"])
 
 
-def _sure(candidate: _Candidate) -> tuple[float, float]:
-    return candidate.row["corrected_low"], candidate.row["bandwidth"]
+def _sure(candidate: _Candidate) -> tuple[float, float, float]:
+    """Bits first: one of sixteen labels identified says more than one of two."""
+    bits = candidate.row["bits_low"]
+    return float("-inf") if bits is None else bits, candidate.row["corrected_low"], candidate.row["bandwidth"]
 
 
 def _places(scores: Sequence[Row]) -> list[Place]:
