@@ -12,22 +12,26 @@ from rich.console import Console
 from inversescope.cli.shared import MessagesFile, PositionOption, app, screen
 from inversescope.errors import UserError
 
+TextArgument = Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)]
+TrainedRun = Annotated[Path, typer.Option("--run", help="Folder of a trained run.")]
+Bandwidth = Annotated[
+    float,
+    typer.Option(
+        "--bandwidth", "-h", help="Bandwidth h, a radius in δ: the smaller, the more similar the activations."
+    ),
+]
+
 
 @app.command()
 def invert(
     site: Annotated[
         str, typer.Option("--site", help="Site that the run's generator is trained for, such as resid_post.29.")
     ],
-    text: Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)] = None,
+    text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
-    run: Annotated[Path, typer.Option("--run", help="Folder of a trained run.")] = Path("runs/demo"),
-    bandwidth: Annotated[
-        float,
-        typer.Option(
-            "--bandwidth", "-h", help="Bandwidth h, a radius in δ: the smaller, the more similar the activations."
-        ),
-    ] = 0.1,
+    run: TrainedRun = Path("runs/demo"),
+    bandwidth: Bandwidth = 0.1,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
 ) -> None:
@@ -49,16 +53,11 @@ def explain(
         list[str],
         typer.Option("--site", help="Sites, one or several; `*` is every number: `--site 'resid_post.*'`."),
     ],
-    text: Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)] = None,
+    text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
-    run: Annotated[Path, typer.Option("--run", help="Folder of a trained run.")] = Path("runs/demo"),
-    bandwidth: Annotated[
-        float,
-        typer.Option(
-            "--bandwidth", "-h", help="Bandwidth h, a radius in δ: the smaller, the more similar the activations."
-        ),
-    ] = 0.1,
+    run: TrainedRun = Path("runs/demo"),
+    bandwidth: Bandwidth = 0.1,
     n: Annotated[int, typer.Option("-n", min=2, help="Number of samples at each site.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of the samples.")] = 0,
     html: Annotated[
