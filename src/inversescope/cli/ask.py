@@ -14,11 +14,18 @@ from inversescope.errors import UserError
 
 TextArgument = Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)]
 TrainedRun = Annotated[Path, typer.Option("--run", help="Folder of a trained run.")]
-Bandwidth = Annotated[
-    float,
+Resolution = Annotated[
+    float | None,
     typer.Option(
-        "--bandwidth", "-h", help="Bandwidth h, a radius in δ: the smaller, the more similar the activations."
+        "--resolution",
+        "-N",
+        help="Resolution N of the run: one input in N of the prior remains. Default: the finest at which inputs other "
+        "than the text itself answer.",
     ),
+]
+Bandwidth = Annotated[
+    float | None,
+    typer.Option("--bandwidth", "-h", help="Bandwidth h in place of a resolution: a radius in δ."),
 ]
 
 
@@ -31,7 +38,8 @@ def invert(
     messages: MessagesFile = None,
     position: PositionOption = "last",
     run: TrainedRun = Path("runs/demo"),
-    bandwidth: Bandwidth = 0.1,
+    resolution: Resolution = None,
+    bandwidth: Bandwidth = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
 ) -> None:
@@ -43,7 +51,9 @@ def invert(
     from inversescope.inverter import Inverter
 
     source, where = _source(text, messages), _position(position)
-    inversion = Inverter.load(run).invert(source, site=site, position=where, n=n, bandwidth=bandwidth, seed=seed)
+    inversion = Inverter.load(run).invert(
+        source, site=site, position=where, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed
+    )
     Console(highlight=False).print(inversion_table(inversion))
 
 
@@ -57,7 +67,8 @@ def explain(
     messages: MessagesFile = None,
     position: PositionOption = "last",
     run: TrainedRun = Path("runs/demo"),
-    bandwidth: Bandwidth = 0.1,
+    resolution: Resolution = None,
+    bandwidth: Bandwidth = None,
     n: Annotated[int, typer.Option("-n", min=2, help="Number of samples at each site.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of the samples.")] = 0,
     html: Annotated[
@@ -86,6 +97,7 @@ def explain(
             sites=[address for addresses in site for address in addresses.split(",")],
             position=where,
             n=n,
+            resolution=resolution,
             bandwidth=bandwidth,
             seed=seed,
             progress=progress,

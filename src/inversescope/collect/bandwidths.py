@@ -12,21 +12,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.optimize import root_scalar
 
+from inversescope import records
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.collect.store import Store
 from inversescope.errors import UserError
-from inversescope.records.levels import Level
+from inversescope.records.levels import Level, pick
 from inversescope.sites import Site
 from inversescope.stats.weights import effective_sample_size, log_kernel, posterior
 from inversescope.tasks import Task
-from inversescope.verdicts import MEASURABLE
+from inversescope.verdicts import MEASURABLE, TRUSTED
 
 STAND_INS = 64  # inputs of the pool in place of targets
 RANGE = (1e-4, 100.0)  # radii in δ; unrelated inputs are about √2 apart
@@ -115,6 +118,25 @@ def bandwidth_at(remaining: Remaining, site: Site, resolution: float) -> float:
             remedy="a coarser resolution, or a larger pool (collect.pool)",
         )
     return found
+
+
+def chosen(run: Path, site: Site, resolution: float | None, bandwidth: float | None) -> Level:
+    """The level of a site at which one activation is inverted: this resolution of the run, or any bandwidth. With
+    neither, the finest level of the run at which inputs other than the source answer and can be checked: so many of the
+    pool remain that the reference is trusted; else the coarsest.
+
+    Raises:
+        UserError: the run has no such resolution, or both are given.
+    """
+    rows = pq.read_table(run / records.collect.BANDWIDTHS.path, filters=[("site", "=", str(site))])
+    known = rows.sort_by("bandwidth").to_pylist()
+    levels = [Level(row["resolution"], row["bandwidth"]) for row in known]
+    if bandwidth is not None and resolution is None:
+        return next((level for level in levels if level.bandwidth == bandwidth), Level(None, bandwidth))
+    if resolution is None and bandwidth is None:
+        answering = [level for level, row in zip(levels, known, strict=True) if row["pool_inputs"] >= TRUSTED]
+        return (answering or levels[-1:])[0]
+    return pick(levels, resolution, bandwidth)
 
 
 def site_rows(

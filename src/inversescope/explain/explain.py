@@ -44,7 +44,8 @@ def explain(
     sites: Sequence[str],
     position: Position = LAST,
     n: int = 128,
-    bandwidth: float = 0.1,
+    resolution: float | None = None,
+    bandwidth: float | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Explanation:
@@ -56,7 +57,7 @@ def explain(
         sites: addresses, wildcards allowed; of what they name, those that the generator serves.
         position: where it is read.
         n: draws at each site; half of them propose, half confirm.
-        bandwidth: h, the radius in δ.
+        resolution, bandwidth: as for `Inverter.invert`.
         seed: decides the draws.
         progress: called as sites are done.
 
@@ -65,12 +66,22 @@ def explain(
     """
     if n < 2:
         raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed="2 or more")
-    chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run, bandwidth)
+    chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run)
     proposed: dict[str, Fact] = {}
     proposing, confirming = [], []
     for done, site in enumerate(chosen, start=1):
-        ask = {"site": str(site), "position": position, "n": n // 2, "bandwidth": bandwidth}
-        propose, confirm = (inverter.invert(text, **ask, seed=2 * seed + half) for half in range(2))
+        propose, confirm = (
+            inverter.invert(
+                text,
+                site=str(site),
+                position=position,
+                n=n // 2,
+                resolution=resolution,
+                bandwidth=bandwidth,
+                seed=2 * seed + half,
+            )
+            for half in range(2)
+        )
         if not propose.outside.outside:
             proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
             proposing.append(propose)
@@ -89,11 +100,10 @@ def explain(
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
-        bandwidth,
         tuple(
             SiteExplained(
                 str(site),
-                None if confirm.outside.outside else verdicts.get(str(site)),
+                None if confirm.outside.outside else verdicts.get((str(site), confirm.bandwidth)),
                 confirm,
                 null.score.corrected,
                 null.passes(),
@@ -116,12 +126,12 @@ def _served(inverter: Inverter, addresses: Sequence[str]) -> list[Site]:
     return served
 
 
-def _verdicts(run: Run, bandwidth: float) -> dict[str, str]:
-    """The verdict of the calibration on clean targets at each site and this bandwidth; empty where it has none."""
+def _verdicts(run: Run) -> dict[tuple[str, float], str]:
+    """The verdict of the calibration on clean targets, by site and bandwidth; empty where there is none."""
     if not run.finished("calibrate"):
         return {}
     rows = pq.read_table(run.folder / records.calibrate.CALIBRATION.path).to_pylist()
-    return {row["site"]: row["verdict"] for row in rows if row["query"] == "clean" and row["bandwidth"] == bandwidth}
+    return {(row["site"], row["bandwidth"]): row["verdict"] for row in rows if row["query"] == "clean"}
 
 
 def _proposed(prior: Prior, propose: Inversion) -> list[Fact]:

@@ -80,11 +80,10 @@ class SiteExplained:
 class Explanation:
     """Findings about the activations of one text at one position, site by site in order of depth.
 
-    `text` is the source input, up to the position that was read; `bandwidth` is h.
+    `text` is the source input, up to the position that was read.
     """
 
     text: str
-    bandwidth: float
     sites: tuple[SiteExplained, ...]
 
     def table(self) -> dict[str, dict[str, Finding]]:
@@ -106,6 +105,7 @@ class Explanation:
                 "source_share": inversion.source_share._asdict(),
                 "others_acceptance": inversion.others_acceptance,
                 "notes": inversion.notes,
+                "level": inversion.level,
             }
         return record
 

@@ -26,7 +26,7 @@ def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
         f"{_outside(inversion)}[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n"
-        f"{inversion.site}, h = {inversion.bandwidth:g}: "
+        f"{inversion.site}, {inversion.level}: "
         f"{len(inversion.samples)} samples, {len(inversion.distinct)} distinct, "
         f"{inversion.distances}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {number(inversion.pareto_k)}"
@@ -62,9 +62,8 @@ def _outside(inversion: Inversion) -> str:
 
 def explanation_table(explanation: Explanation) -> Group:
     """The hypotheses of one site with their samples; of several, where each is above chance."""
-    head = (
-        f"[bold]{escape(explanation.text)}[/]\nh = {explanation.bandwidth:g}; half of the draws proposed, half confirm"
-    )
+    levels = ", ".join(dict.fromkeys(of_site.inversion.level for of_site in explanation.sites))
+    head = f"[bold]{escape(explanation.text)}[/]\n{levels}; half of the draws proposed, half confirm"
     if len(explanation.sites) == 1:
         (only,) = explanation.sites
         if only.inversion.outside.outside:

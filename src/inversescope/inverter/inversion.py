@@ -1,35 +1,24 @@
-"""Invert one activation with a trained run: `Inverter.load(run).invert(text, site=..., n=..., bandwidth=...)`."""
+"""Result of inverting one activation: the samples, and how good they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
-from inversescope import files
-from inversescope.collect.outside import read_outside
-from inversescope.collect.posterior import Typical, typical
+from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
-from inversescope.features.feature_config import reader
-from inversescope.features.on_task import with_readers
-from inversescope.position import LAST, Messages, Position, cut, keep_last
-from inversescope.run.run import Run
-from inversescope.sample.one_target import TYPICAL, Source, invert, log_floor
+from inversescope.sample.one_target import TYPICAL
 from inversescope.score.feature import own_share, shares_of_kept
-from inversescope.sites import Site
 from inversescope.stats.intervals import defined
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import largest_reliable_shape, systematic
-from inversescope.streams import Stream, TorchStream
+from inversescope.streams import Stream
 from inversescope.tasks import Labels, Tokens
-from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED, BELOW_NOISE, Outside, wording
+from inversescope.verdicts import BELOW_NOISE, Outside, wording
 
 if TYPE_CHECKING:
     import pandas
@@ -84,6 +73,7 @@ class Inversion:
         outside: the distance to the nearest stored input, and whether the activation is outside of the prior: then the
             samples answer for no input like it, and nothing may be concluded from them.
         noise_floor: δ between two readings of one input at this site; no smaller distance means anything.
+        resolution: N, where h is that of a resolution of the run.
     """
 
     text: str
@@ -103,6 +93,12 @@ class Inversion:
     typical: Typical
     noise_floor: float
     outside: Outside
+    resolution: float | None = None
+
+    @property
+    def level(self) -> str:
+        """The resolution and the bandwidth, in words."""
+        return wording.level(vars(self))
 
     @property
     def cut_off(self) -> str:
@@ -215,138 +211,12 @@ class Inversion:
         return (
             f"<p>{f'<b>{self.outside.words}</b><br>' if self.outside.outside else ''}"
             f"<bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
-            f"{self.site}, h = {self.bandwidth:g}; {len(self.samples)} samples, {len(self.distinct)} distinct, "
+            f"{self.site}, {self.level}; {len(self.samples)} samples, {len(self.distinct)} distinct, "
             f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
             f"Pareto k̂ {wording.number(self.pareto_k)}{f'; h is {BELOW_NOISE}' if self.below_noise else ''}<br>"
             f"{escape('; '.join(self.notes))}{'' if self.outside.outside else shared}</p>"
             f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
-
-
-class Inverter:
-    """A trained run, ready to invert activations of its subject.
-
-    `features` are labels to be given beside the task's own: an expression in the language of features, or a function
-    from a text to a label (None is undecided).
-    """
-
-    def __init__(self, run: Run, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})):
-        self.run = run
-        readers = {name: reader(name, each) for name, each in features.items()}
-        self.task = with_readers(run.task, readers, run.subject)
-        files.check(run.folder / "collect")
-        files.check(run.folder / "reference")
-        files.check(run.folder / "train")
-        self.generator = load_generator(run.folder / "train", run.subject.device)
-
-    @classmethod
-    def load(
-        cls, folder: Path | str, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})
-    ) -> Self:
-        """Open a run directory whose step `train` is done.
-
-        Raises:
-            UserError: it is not a run directory, is not trained yet, or belongs to another subject or version.
-        """
-        run = Run.open(Path(folder))
-        if not run.finished("train"):
-            raise UserError(
-                "this run has no trained generator yet",
-                given=folder,
-                remedy="inversescope run CONFIG --out RUN --resume",
-            )
-        return cls(run, features)
-
-    def invert(
-        self,
-        text: str | Messages,
-        *,
-        site: str,
-        position: Position = LAST,
-        n: int = 32,
-        bandwidth: float = 0.1,
-        seed: int = 0,
-    ) -> Inversion:
-        """Draw `n` inputs for the activation of `text` at a position, and verify each.
-
-        If the text is too long for the subject, the tokens nearest to the position are kept.
-
-        Args:
-            text: a text, or a conversation: `[{"role": "user", "content": "..."}, ...]`.
-            site: where it is read.
-            position: "last", the index of a token, a piece of the text, or a role and its turn such as "user:-1"; see
-                `inversescope.position.cut`.
-            n: how many.
-            bandwidth: h, the radius in δ.
-            seed: decides the draws.
-
-        Raises:
-            UserError: the generator does not serve the site or the bandwidth, or the text has no such position.
-        """
-        where = self._site(site)
-        low, high = self.generator.bandwidths[where]
-        if not self.generator.serves(where, bandwidth):
-            raise UserError(
-                f"the generator was not trained for this bandwidth at {where}",
-                given=f"{bandwidth:g}",
-                allowed=f"{low:g} to {high:g}",
-            )
-        if n < 1:
-            raise UserError("at least one sample must be drawn", given=n)
-        subject, task = self.run.subject, self.task
-        whole = cut(subject, text, position)
-        source = keep_last(whole, subject.prefix, subject.longest)
-        target = subject.capture([source], [where]).activations[where]
-        rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
-        units = self.run.store.units(where)
-        known = typical(self.run.store, where, target, bandwidth)
-        floor, origin = log_floor(task, tuple(source), self.run.store.inputs("pool").tokens)
-        of_source = Source(tuple(source), floor, known.near)
-        draws = invert(self.generator, subject, task, units, where, target, of_source, bandwidth, n, rng)
-        weighed = draws.weighed
-        undecided = dict.fromkeys(task.labels(source))
-        samples = [
-            InvertedSample(None, None, None, None, False, log_q, undecided, times)
-            if row is None
-            else InvertedSample(
-                subject.show(row), row, distance, weight, distance <= ACCEPTED, log_q, task.labels(row), times
-            )
-            for row, distance, weight, times, log_q in zip(
-                draws.tokens,
-                draws.distance.tolist(),
-                weighed.weight.tolist(),
-                weighed.times.tolist(),
-                draws.log_q.tolist(),
-                strict=True,
-            )
-        ]
-        return Inversion(
-            subject.show(source),
-            tuple(source),
-            len(whole) - len(source),
-            str(where),
-            bandwidth,
-            task.labels(source),
-            tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
-            sum(sample.accepted for sample in samples) / n,
-            weighed.size,
-            defined(weighed.pareto_k),
-            weighed.log_normaliser if np.isfinite(weighed.log_normaliser) else None,
-            defined(floor),
-            origin,
-            weighed.left_out,
-            known,
-            self.run.store.noise_floor(where),
-            read_outside(self.run.folder, self.run.store, where, target),
-        )
-
-    def _site(self, address: str) -> Site:
-        site = Site.parse(address)
-        if site not in self.generator.sites:
-            served = [str(site) for site in self.generator.sites]
-            shown = ", ".join(served[:12]) + (f" and {len(served) - 12} more" if len(served) > 12 else "")
-            raise UserError("the run's generator does not serve this site", given=address, allowed=shown)
-        return site
 
 
 def marked(source: str, sample: str | None) -> str:
