@@ -1,0 +1,27 @@
+"""Config of a run: one TOML file."""
+
+from inversescope.config.run_config import RunConfig, keys, sections
+from inversescope.config.schema import (
+    CalibrateConfig,
+    CausalConfig,
+    CollectConfig,
+    GeneratorConfig,
+    Query,
+    SampleConfig,
+    SubjectConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "CalibrateConfig",
+    "CausalConfig",
+    "CollectConfig",
+    "GeneratorConfig",
+    "Query",
+    "RunConfig",
+    "SampleConfig",
+    "SubjectConfig",
+    "TrainConfig",
+    "keys",
+    "sections",
+]

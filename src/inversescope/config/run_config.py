@@ -1,0 +1,149 @@
+"""Config of a run: one TOML file, read, checked as a whole, and listed key by key."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from inversescope.config.schema import (
+    CalibrateConfig,
+    CausalConfig,
+    CollectConfig,
+    GeneratorConfig,
+    SampleConfig,
+    Section,
+    SubjectConfig,
+    TrainConfig,
+)
+from inversescope.errors import UserError
+from inversescope.features.feature_config import FeatureConfig
+from inversescope.tasks import IOIConfig, TaskSection, config_of
+from inversescope.verdicts import MEASURABLE
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of all random numbers of the run, 0 to 2³² − 1")
+    subject: SubjectConfig = SubjectConfig()
+    task: TaskSection = IOIConfig()
+    features: dict[str, FeatureConfig] = Field(
+        default={}, description="features in addition to those of the task, by name"
+    )
+    collect: CollectConfig = CollectConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    train: TrainConfig = TrainConfig()
+    calibrate: CalibrateConfig = CalibrateConfig()
+    sample: SampleConfig = SampleConfig()
+    causal: CausalConfig = CausalConfig()
+
+    @model_validator(mode="after")
+    def _donors_are_sampled(self) -> Self:
+        for name in ("resolution", "bandwidth"):
+            chosen, sampled = getattr(self.causal, name), getattr(self.sample, f"{name}s")
+            if chosen not in (None, *sampled):
+                raise ValueError(f"causal.{name} {chosen:g} is not among sample.{name}s {list(sampled)}")
+        return self
+
+    @model_validator(mode="after")
+    def _pool_measures_resolutions(self) -> Self:
+        finest, pool = max(self.sample.resolutions, default=0), self.collect.pool
+        if pool != "all" and pool < MEASURABLE * finest:
+            raise ValueError(
+                f"sample.resolutions {finest:g} is finer than collect.pool {pool} can measure: at least "
+                f"{MEASURABLE:g} inputs of the pool must remain (allowed: up to {pool / MEASURABLE:g})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bandwidths_are_trained(self) -> Self:
+        if self.train.bandwidths == "range":
+            return self
+        low, high = self.train.bandwidths
+        outside = [h for h in self.sample.bandwidths if not low <= h <= high]
+        if outside:
+            raise ValueError(f"sample.bandwidths {outside} lie outside train.bandwidths {low} to {high}")
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_has_learned(self) -> Self:
+        if (self.generator.backbone, self.generator.tuning, self.train.pretrain) == ("scratch", "frozen", 0):
+            raise ValueError("a backbone from scratch must learn before it is frozen: train.pretrain must be above 0")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The config in a TOML file.
+
+        Raises:
+            UserError: there is no such file, it is not TOML, or it has an unknown, wrong or contradictory key.
+        """
+        try:
+            return cls.parse(path.read_bytes().decode("utf-8"), str(path))
+        except OSError as error:
+            remedy = "inversescope demo --print-config > my.toml"
+            raise UserError("the config cannot be read", given=f"{path}: {error.strerror}", remedy=remedy) from error
+        except UnicodeDecodeError as error:
+            raise UserError("the config is not UTF-8 text", given=f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """The config in TOML text; `name` is used in messages."""
+        settings: dict[str, Any] = {}
+        try:
+            settings = tomllib.loads(text)
+            return cls.model_validate(settings)
+        except tomllib.TOMLDecodeError as error:
+            raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
+        except ValidationError as error:
+            problems = "; ".join(_problem(**problem) for problem in error.errors(include_url=False))
+            raise UserError(
+                f"the config {name} cannot be used", given=problems, allowed=_keys(error, settings)
+            ) from error
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """The sections of a config by name, but for `task`, whose keys depend on the task; `seed` stands outside."""
+    annotations = {name: field.annotation for name, field in RunConfig.model_fields.items() if name != "task"}
+    models = {
+        name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, BaseModel)
+    }
+    return {**models, "features.NAME": FeatureConfig}
+
+
+def keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Keys of a section, each with its default and its meaning."""
+    for key, field in section.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        written = "not set" if default is None else json.dumps(default, default=str, ensure_ascii=False)
+        yield key, "(needed)" if field.is_required() else written, field.description or ""
+
+
+def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
+    """One wrong key, what is wrong about it, and its value where that is short and not in the message."""
+    where = ".".join(map(str, loc)) or "config"
+    message = "there is no such key" if type == "extra_forbidden" else msg.removeprefix("Value error, ")
+    shown = type not in ("missing", "extra_forbidden", "value_error") and len(repr(input)) <= 80
+    return f"{where}: {message}" + (f" (given {input!r})" if shown else "")
+
+
+def _keys(error: ValidationError, settings: dict[str, Any]) -> str | None:
+    """The keys of the sections in which unknown ones were found."""
+    unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
+    names = dict.fromkeys(loc[-2] if len(loc) > 1 else "config" for loc in unknown)
+    sections: dict[str | int, Any] = {name: field.annotation for name, field in RunConfig.model_fields.items()}
+    sections["config"] = RunConfig
+    sections |= {loc[1]: FeatureConfig for loc in unknown if loc[0] == "features"}
+    if "task" in names:
+        sections["task"] = config_of(settings["task"])
+    return "; ".join(f"in {name}: {', '.join(sections[name].model_fields)}" for name in names) or None
