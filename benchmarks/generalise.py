@@ -1,12 +1,12 @@
-"""Exact divergence of generators that were trained on a part of an enumerable prior, beside two estimates that need no
-training.
+"""Exact divergence of generators that were trained on a part of an enumerable prior, beside estimates that need no
+training. Only the units of a site are of the whole prior, for all of them.
 
     inversescope run benchmarks/demo_prior.toml --out runs/demo-prior --until collect
     python benchmarks/generalise.py runs/demo-prior --shares 0.05,0.2 [--sites resid_post.8] [--rival] [train.steps=400]
 
 The run has read every input of its prior, so the posterior of every target is a sum. For each share, inputs are drawn
-from the prior until so many distinct ones are there; the generator is trained on them alone. Columns, each a mean over
-targets and sites (worst site in brackets):
+from the prior until so many distinct ones are there; the generator is trained on them alone, and the targets are
+inputs that are not among them. Columns, each a mean over targets and sites (worst site in brackets):
 
 KL            nats, from the exact posterior to the method
 TV            total variation, 0 to 1
@@ -21,7 +21,7 @@ over the training inputs; `emulator`: kernel weights over the whole prior, by th
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,6 @@ from settings import configured
 from inversescope.arena.methods import INVERSIONVIEW
 from inversescope.calibrate.divergence import sample_points
 from inversescope.collect.inputs import Inputs
-from inversescope.collect.posterior import stand_ins
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.generator import Generator, Vocabulary
@@ -212,9 +211,9 @@ def evaluate(
     generators: Mapping[str, Generator], store: PartStore, sites: Sequence[Site], bandwidths: Sequence[float], seed: int
 ) -> dict[str, dict[float, dict[Site, list[float]]]]:
     """Measures by method, bandwidth and site."""
-    targets = stand_ins(store, TARGETS, seed + 29)
     trained = np.zeros(len(store.inputs("pool")), dtype=bool)
     trained[store.rows] = True
+    targets = unread(store, trained, seed)
     number = {tokens: i for i, tokens in enumerate(store.inputs("pool").tokens)}
     found: dict[str, dict[float, dict[Site, list[float]]]] = {}
     for site in sites:
@@ -233,6 +232,12 @@ def evaluate(
             for name, row in rows.items():
                 found.setdefault(name, {}).setdefault(h, {})[site] = row
     return found
+
+
+def unread(store: PartStore, trained: ndarray, seed: int) -> list[int]:
+    """Targets drawn from the inputs of the prior that were not trained on; from all where none is left."""
+    probability = store.inputs("pool").probability * (~trained if (~trained).any() else 1)
+    return np.random.default_rng([seed, 29]).choice(len(trained), TARGETS, p=probability / probability.sum()).tolist()
 
 
 def report(console: Console, title: str, found: dict[str, dict[float, dict[Site, list[float]]]]) -> None:
@@ -282,30 +287,25 @@ def inversionview(config: RunConfig) -> RunConfig:
 
 
 def main() -> None:
-    folder, *arguments = sys.argv[1:]
-    shares, chosen, rival, settings = [0.2], None, False, []
-    while arguments:
-        word = arguments.pop(0)
-        if word == "--shares":
-            shares = [float(share) for share in arguments.pop(0).split(",")]
-        elif word == "--rival":
-            rival = True
-        elif word == "--sites":
-            chosen = arguments.pop(0).split(",")
-        else:
-            settings.append(word)
-    run = Run.open(folder)
-    config = configured(run.config, settings)
-    sites = [Site.parse(site) for site in chosen or config.generator.sites]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="a run of which every input of the prior is collected")
+    parser.add_argument("settings", nargs="*", help="changes of its config: section.key=value")
+    parser.add_argument("--shares", default="0.2", help="shares of the prior that are trained on, between commas")
+    parser.add_argument("--sites", help="sites, between commas; default: those of the config")
+    parser.add_argument("--rival", action="store_true", help="InversionView's generator too")
+    asked = parser.parse_intermixed_args()
+    run = Run.open(asked.run)
+    config = configured(run.config, asked.settings)
+    sites = [Site.parse(site) for site in (asked.sites.split(",") if asked.sites else config.generator.sites)]
     console = Console(width=110)
-    for share in shares:
+    for share in map(float, asked.shares.split(",")):
         rows = drawn_rows(run.store.inputs("pool").probability, share, config.seed)
         store = PartStore(run.folder / "collect", rows)
         generator, seconds = trained_on(store, config, sites, run.task)
         generators = {"generator": generator}
-        if rival:
+        if asked.rival:
             generators["InversionView"] = trained_for(seconds, store, inversionview(config), sites, run.task)
-        title = f"{share:.0%} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(settings)}"
+        title = f"{share:.0%} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(asked.settings)}"
         report(console, title, evaluate(generators, store, sites, config.sample.bandwidths, config.seed))
 
 
