@@ -43,7 +43,7 @@ docs/run-directory.md: $(wildcard src/inversescope/records/*.py) docs/make_run_d
 docs/cli.md: $(wildcard src/inversescope/cli/*.py) docs/make_cli_page.py .venv/.installed ## the CLI page, from the CLI
 	@$(BIN)/python docs/make_cli_page.py
 
-docs/config.md: src/inversescope/config.py $(wildcard src/inversescope/tasks/*.py) docs/make_config_page.py .venv/.installed ## the config page, from the config
+docs/config.md: $(wildcard src/inversescope/config/*.py) $(wildcard src/inversescope/tasks/*.py) docs/make_config_page.py .venv/.installed ## the config page, from the config
 	@$(BIN)/python docs/make_config_page.py
 
 .venv/bin/python:
