@@ -24,7 +24,8 @@ from safetensors.numpy import load_file
 
 from inversescope.collect.reference import DISTANCES
 from inversescope.stats import intervals
-from inversescope.stats.weights import effective_sample_size, log_kernel
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import effective_sample_size
 
 NEEDED = 10.0  # effective sample size, of the inputs that differ in GIVEN
 
@@ -42,7 +43,7 @@ def main() -> None:
     table = Table("site", "inputs", "targets", f"{feature} where {given} differs", "chance")
     found = load_file(run / "reference" / DISTANCES)
     for site, distances in sorted(found.items(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])]):
-        weights = prior * np.exp(log_kernel(distances, bandwidth)) * apart
+        weights = prior * np.exp(Kernel.GAUSSIAN.log(distances, bandwidth)) * apart
         sizes = effective_sample_size(weights.T)
         rates = np.where(sizes >= NEEDED, share(weights, same), np.nan)
         used = ~np.isnan(rates) & ~np.isnan(chance)

@@ -20,7 +20,8 @@ from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate
-from inversescope.stats.weights import log_kernel, normalise
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import normalise
 
 STAND_INS = 40
 
@@ -45,9 +46,9 @@ def score(store: Store, site: Site, pool: ndarray, label: str, bandwidth: float)
     """Over the inputs of one label, none of which counts as its own neighbour."""
     places = np.flatnonzero(pool == label)[:STAND_INS]
     activations = store.activations("pool", site)
-    distances = store.units(site).distances(activations[places], activations).numpy()
+    distances = store.distance(site).between(activations, activations[places]).T.numpy()
     distances[np.arange(len(places)), places] = np.inf
-    weights = normalise(np.where(pool == None, -np.inf, log_kernel(distances, bandwidth)))  # noqa: E711 - elementwise
+    weights = normalise(np.where(pool == None, -np.inf, Kernel.GAUSSIAN.log(distances, bandwidth)))  # noqa: E711 - elementwise
     consistency = (weights * (pool == label)).sum(1)
     chance = ((pool == label).sum() - 1) / ((pool != None).sum() - 1)  # noqa: E711
     return intervals.corrected(consistency, np.full(len(places), chance))

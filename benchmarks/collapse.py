@@ -27,8 +27,9 @@ from rich.table import Table
 from inversescope.collect.store import Store
 from inversescope.sample.one_target import Weighed, weigh
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.labels import encode
-from inversescope.stats.weights import effective_sample_size, posterior, weighted_medians
+from inversescope.stats.weights import effective_sample_size, weighted_medians
 from inversescope.verdicts import COLLAPSED, FAR
 
 
@@ -80,10 +81,10 @@ def _targets(samples: pa.Table, own: Store, world: Store) -> Iterator[Target]:
     labels = np.array([encode(values, sorted({*values} - {None})) for values in prior.labels.values()])
     for site in sorted(samples["site"].unique().to_pylist()):
         where = Site.parse(site)
-        distances = own.units(where).distances(world.activations("pool", where), own.activations("target", where))
+        distances = own.distance(where).between(world.activations("pool", where), own.activations("target", where))
         by_target = distances.double().numpy().T
         for h in samples.filter(pc.field("site") == site)["bandwidth"].unique().to_pylist():
-            exact = posterior(by_target, h, prior.log_prior)
+            exact = Kernel.GAUSSIAN.posterior(by_target, h, prior.log_prior)
             near = weighted_medians(by_target, exact)
             cell = samples.filter((pc.field("site") == site) & (pc.field("bandwidth") == h))
             for target, row in enumerate(of_source):
@@ -108,7 +109,7 @@ def _target(
         name: draws[name].to_numpy(zero_copy_only=False).astype(float) for name in ("distance", "log_prior", "log_q")
     }
     log_prior = np.nan_to_num(numbers["log_prior"], nan=-np.inf)
-    found = weigh(tokens, numbers["distance"], h, log_prior, numbers["log_q"], floor, near)
+    found = weigh(tokens, numbers["distance"], Kernel.GAUSSIAN, h, log_prior, numbers["log_q"], floor, near)
     alike = np.where(at >= 0, same[:, at], False)
     first = {tokens: i for i, tokens in reversed(list(enumerate(tokens)))}
     shared = found.weight[[first[x] for x in tokens]] / found.times[[first[x] for x in tokens]]

@@ -119,7 +119,7 @@ def accepted(run: Run, generator: Generator, limit: float) -> Accepted:
         drawn, _ = draw_from(generator, condition, DRAWS, rng)
         seconds += time.monotonic() - started
         drawn_at_all.update(tokens for tokens in drawn if tokens)
-        for t, near in enumerate(distances(store, site, targets, activations)):
+        for t, near in enumerate(distances(store, store.channel(site), site, targets, activations)):
             inputs = {place[x] for x in drawn[t * DRAWS : (t + 1) * DRAWS] if x in place}
             found[i, t] = sum(near[x] <= limit for x in inputs)
             possible[i, t] = (near <= limit).sum()

@@ -27,7 +27,8 @@ from inversescope.generator.generator import IncrementalDecoder
 from inversescope.generator.vocabulary import BOUNDARY
 from inversescope.run.run import Run
 from inversescope.sites import Site
-from inversescope.stats.weights import importance_weights, log_posterior, normalise, pareto_smoothed, systematic
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import importance_weights, normalise, pareto_smoothed, systematic
 from inversescope.subject import Subject
 from inversescope.subject.batches import batches
 from inversescope.tasks import Tokens
@@ -56,14 +57,14 @@ class World:
         self.seconds_a_token = (time.monotonic() - started) / _tokens(run.subject, unread)
         self.distances: dict[Site, Float[ndarray, "inputs targets"]] = {}
         for site in sites:
-            targets, units = store.activations("target", site)[:TARGETS], store.units(site)
+            targets, delta = store.activations("target", site)[:TARGETS], store.distance(site)
             self.distances[site] = np.empty((len(self.inputs), TARGETS))
             for rows, z in (
                 (unread, read[site]),
                 *((store.inputs(split).tokens, store.activations(split, site)) for split in ("train", "pool")),
             ):
                 at = np.array([self.place.get(tokens, -1) for tokens in rows])
-                self.distances[site][at[at >= 0]] = units.distances(z, targets).double().numpy()[at >= 0]
+                self.distances[site][at[at >= 0]] = delta.between(z, targets).double().numpy()[at >= 0]
         labels = [run.task.labels(tokens) for tokens in self.inputs]
         values = [(name, x) for name in run.task.features for x in sorted({row[name] for row in labels} - {None})]
         self.labels = np.array([[row[name] == value for name, value in values] for row in labels], dtype=float)
@@ -112,7 +113,9 @@ class Question:
         if new:
             self.read |= set(new)
             self.tokens += _tokens(self.subject, sorted(self.world.inputs[place] for place in new))
-        logs = log_posterior(self.world.distances[self.site][places, target], h, self.world.log_prior[places])
+        logs = Kernel.GAUSSIAN.log_posterior(
+            self.world.distances[self.site][places, target], h, self.world.log_prior[places]
+        )
         return np.where(places >= 0, logs, -np.inf)
 
     def shares(self, target: Places, places: Places, weights: Float[ndarray, " rows"]) -> Shares:
@@ -124,7 +127,9 @@ class Question:
     @property
     def exact(self) -> Shares:
         """The answer."""
-        logs = log_posterior(self.world.distances[self.site].T, self.h, np.tile(self.world.log_prior, (TARGETS, 1)))
+        logs = Kernel.GAUSSIAN.log_posterior(
+            self.world.distances[self.site].T, self.h, np.tile(self.world.log_prior, (TARGETS, 1))
+        )
         return normalise(logs) @ self.world.labels
 
 

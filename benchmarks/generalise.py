@@ -45,7 +45,8 @@ from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.sites import Site
-from inversescope.stats.weights import effective_sample_size, posterior
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import effective_sample_size
 from inversescope.tasks import Task
 from inversescope.train.emulator import Emulator
 from inversescope.train.train import train
@@ -94,16 +95,16 @@ class Truth:
     """Exact posteriors of a site, at stand-ins for targets."""
 
     def __init__(self, store: Store, site: Site, targets: Sequence[int]):
-        units, self.pool = store.units(site), store.inputs("pool")
-        read = units.standardize(store.activations("pool", site)).double()
+        channel, self.pool = store.channel(site), store.inputs("pool")
+        read = channel.coordinates(store.activations("pool", site)).double()
         own = read[list(targets)]
         squares = (own**2).sum(1)[:, None] + (read**2).sum(1) - 2 * own @ read.T
-        self.distances = (squares.clamp_min(0) / units.dimension).sqrt().numpy()
+        self.distances = (squares.clamp_min(0) / channel.units.dimension).sqrt().numpy()
         self.distances[np.arange(len(own)), list(targets)] = 0
 
     def at(self, bandwidth: float) -> Float[ndarray, "targets prior"]:
         """P(x; ẑ, s, h)."""
-        return posterior(self.distances, bandwidth, self.pool.log_prior)
+        return Kernel.GAUSSIAN.posterior(self.distances, bandwidth, self.pool.log_prior)
 
 
 def slots(
@@ -133,7 +134,7 @@ def slot_columns(pool: Inputs) -> list[Int[ndarray, " prior"]]:
 def baselines(truth: Truth, rows: Sequence[int], bandwidth: float) -> dict[str, Float[ndarray, "targets prior"]]:
     """Probabilities of both, over the whole prior."""
     index, prior = np.array(rows), truth.pool.probability
-    weights = posterior(truth.distances[:, index], bandwidth, np.zeros(len(index)))
+    weights = Kernel.GAUSSIAN.posterior(truth.distances[:, index], bandwidth, np.zeros(len(index)))
     size = effective_sample_size(weights)
     kernel = np.zeros_like(truth.distances)
     for target, row in enumerate(weights):
@@ -146,14 +147,14 @@ def predicted_distances(
     store: PartStore, site: Site, targets: Float[torch.Tensor, "targets d"]
 ) -> Float[ndarray, "targets prior"]:
     """δ of every input of the prior to the targets: as read in training, else as predicted."""
-    pool, units, read = store.inputs("pool"), store.units(site), sorted(set(store.rows))
+    pool, channel, read = store.inputs("pool"), store.channel(site), sorted(set(store.rows))
     rows = Vocabulary.of(pool.tokens).encode(pool.tokens)
     order = np.random.default_rng(0).permutation(read)
     known = store.activations("pool", site)
-    emulator = Emulator.of(rows[order], {site: known[order]}, {site: units})
-    activations = torch.cat([emulator.predict(site, part, units) for part in rows.split(1024)])
+    emulator = Emulator.of(rows[order], {site: known[order]}, {site: channel.units})
+    activations = torch.cat([emulator.predict(site, part, channel.units) for part in rows.split(1024)])
     activations[read] = known[read]
-    return units.distances(targets, activations).double().numpy()
+    return channel.between(activations, targets).T.double().numpy()
 
 
 def measure_table(
@@ -227,7 +228,8 @@ def evaluate(
                 name: measure_generator(generator, site, activations, h, p, truth, trained, number)
                 for name, generator in generators.items()
             }
-            tables = baselines(truth, store.rows, h) | {"emulator": posterior(predicted, h, truth.pool.log_prior)}
+            emulated = Kernel.GAUSSIAN.posterior(predicted, h, truth.pool.log_prior)
+            tables = baselines(truth, store.rows, h) | {"emulator": emulated}
             rows |= {name: measure_table(q, p, trained, near) for name, q in tables.items()}
             for name, row in rows.items():
                 found.setdefault(name, {}).setdefault(h, {})[site] = row

@@ -38,7 +38,8 @@ from inversescope.progress import silent
 from inversescope.records.levels import Level, pick
 from inversescope.run.run import Run
 from inversescope.sites import Site
-from inversescope.stats.weights import log_kernel, normalise
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import normalise
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
 from inversescope.verdicts.wording import level
@@ -61,7 +62,7 @@ def main() -> None:
     console.print(f"patching: {len(heads)} heads, {PROMPTS} prompts, {time.monotonic() - started:.0f} s")
     started, levels = time.monotonic(), {site: pick(run.levels[site], None, None) for site in heads}
     scored, moved = scores(run, heads, levels), effects(run, subject, heads, levels)
-    at, seconds = level(levels[heads[0]]._asdict()), time.monotonic() - started
+    at, seconds = level(levels[heads[0]].columns), time.monotonic() - started
     console.print(f"ours: {at} at {heads[0]}, {scored.shape[2]} targets, {seconds:.0f} s")
     report(console, heads, patched, scored, moved)
 
@@ -126,7 +127,8 @@ def _codes(run: Run, feature: str) -> tuple[ndarray, ndarray]:
 def _weights(run: Run, heads: list[Site], levels: dict[Site, Level]) -> dict[Site, ndarray]:
     """Weights of the pool's inputs for each target, [targets, pool]."""
     distances = load_file(run.folder / "reference" / "distances.safetensors")
-    return {site: normalise(log_kernel(distances[str(site)].T.astype(float), levels[site].bandwidth)) for site in heads}
+    by_target = {site: distances[str(site)].T.astype(float) for site in heads}
+    return {site: normalise(Kernel.GAUSSIAN.log(by_target[site], levels[site].bandwidth)) for site in heads}
 
 
 def scores(run: Run, heads: list[Site], levels: dict[Site, Level]) -> ndarray:

@@ -17,6 +17,7 @@ import torch
 from inversescope.collect.bandwidths import STAND_INS, Remaining, bandwidth_at
 from inversescope.collect.store import Store
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 
 RESOLUTIONS = (512, 64, 8)
 POOLS, SIZE = 3, 2500
@@ -28,7 +29,8 @@ def main() -> None:
         units = store.units(site)
         z = units.standardize(store.activations("pool", site)) / units.dimension**0.5
         chosen = np.random.default_rng(POOLS).permutation(len(z))[: 2 * STAND_INS]
-        whole = Remaining(distances(z[chosen], z), store.inputs("pool").probability, np.zeros(len(chosen)), exact=True)
+        probability, own = store.inputs("pool").probability, np.zeros(len(chosen))
+        whole = Remaining(distances(z[chosen], z), probability, own, True, Kernel.GAUSSIAN)
         for resolution in RESOLUTIONS:
             found = [bandwidth_at(pool(z, seed), site, resolution) for seed in range(POOLS)]
             reached = np.mean([1 / whole.share(h) for h in found])
@@ -41,7 +43,7 @@ def pool(z: torch.Tensor, seed: int) -> Remaining:
     drawn = z[np.random.default_rng(seed).permutation(len(z))[:SIZE]]
     from_drawn = distances(drawn[:STAND_INS], drawn)
     from_drawn[np.arange(STAND_INS), np.arange(STAND_INS)] = np.inf
-    return Remaining(from_drawn, np.full(SIZE, 1 / SIZE), np.full(STAND_INS, 1 / len(z)), exact=False)
+    return Remaining(from_drawn, np.full(SIZE, 1 / SIZE), np.full(STAND_INS, 1 / len(z)), False, Kernel.GAUSSIAN)
 
 
 def distances(some: torch.Tensor, others: torch.Tensor) -> np.ndarray:

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -38,7 +39,8 @@ from inversescope.collect.inputs import Inputs
 from inversescope.collect.store import Store
 from inversescope.generator import Generator
 from inversescope.sites import Site
-from inversescope.stats.weights import effective_sample_size, posterior
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import effective_sample_size
 from inversescope.tasks import Task, Tokens
 from inversescope.units import Units
 from inversescope.verdicts import of_question
@@ -56,6 +58,7 @@ class World(Store):
     name, cut, rows, features = "planted", "end", None, ("first", "second", "third")
 
     def __init__(self, seed: int, known: bool):
+        super().__init__(Path())
         rng = np.random.default_rng([seed, 97])
         self.known = known
         self.tokens: list[Tokens] = [(a, WORDS + b, 2 * WORDS + c) for a, b, c in product(range(WORDS), repeat=3)]
@@ -84,8 +87,8 @@ class World(Store):
 
     def posterior(self, site: Site, activations: Float[Tensor, "n d"], bandwidth: float) -> Float[ndarray, "n inputs"]:
         """P(x; ẑ, s, h) over all inputs."""
-        distances = self.units(site).distances(self.read[site], activations).T.double().numpy()
-        return posterior(distances, bandwidth, np.log(self.prior))
+        distances = self.distance(site).between(self.read[site], activations).T.double().numpy()
+        return Kernel.GAUSSIAN.posterior(distances, bandwidth, np.log(self.prior))
 
     def _bandwidth(self, site: Site, share: float) -> float:
         """The bandwidth at which so large a share of the inputs remains, by bisection of ln h."""

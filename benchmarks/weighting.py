@@ -14,10 +14,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from inversescope.collect.posterior import distances, posterior, stand_ins
+from inversescope.collect.posterior import distances, stand_ins
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
-from inversescope.stats.weights import importance_weights, log_posterior
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import importance_weights
 from inversescope.train.checkpoint import load_generator
 
 TARGETS = 32
@@ -34,16 +35,17 @@ def main() -> None:
     found = []
     for site in generator.sites:
         activations = store.activations("pool", site)[targets]
-        near = distances(store, site, targets, activations)
+        near = distances(store, store.channel(site), site, targets, activations)
         for h in np.geomspace(*generator.bandwidths[site], BANDWIDTHS):
             with torch.inference_mode():
                 condition = generator.condition(site, activations, torch.full((TARGETS,), float(h)))
             drawn, log_q = draw_from(generator, condition, draws, rng)
             at = np.array([place.get(tokens or (), -1) for tokens in drawn]).reshape(TARGETS, draws)
-            logs = np.where(at >= 0, log_posterior(np.take_along_axis(near, at, 1), float(h), prior[at]), -np.inf)
+            logs = Kernel.GAUSSIAN.log_posterior(np.take_along_axis(near, at, 1), float(h), prior[at])
+            logs = np.where(at >= 0, logs, -np.inf)
             q = np.array(log_q).reshape(TARGETS, draws)
             weights = np.array([importance_weights(*row)[0] for row in zip(logs, q, at.tolist(), strict=True)])
-            exact = posterior(store, near, float(h))
+            exact = Kernel.GAUSSIAN.posterior(near, float(h), prior)
             found.append([_errors(values, targets, at, weights, exact) for values in labels.values()])
     errors = np.array(found)  # [question, feature, as they come or weighted]
     table = Table("feature", "as they come: largest", "mean", "weighted: largest", "mean")

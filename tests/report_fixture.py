@@ -75,7 +75,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
     scores, diagnostics = (_leveled(shape, rows) for rows in (_scores(shape, rng), _diagnostics(shape, rng)))
     files.write_json(run / "task" / "accuracy.json", accuracy)
     files.write_table(run / records.collect.INPUTS.path, records.collect.INPUTS.of(inputs))
-    scores = judged(scores, _write_calibration(run, shape), exact=False)
+    scores = judged(scores, _write_calibration(run, shape), False, "generator")
     _write_hypotheses(run, shape, rng)
     files.write_table(run / "verify" / "samples.parquet", _samples(shape, rng, targets))
     for record, rows in (

@@ -15,6 +15,7 @@ from inversescope.progress import silent
 from inversescope.score.score import score
 from inversescope.sites import Site
 from inversescope.stats.intervals import defined
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import effective_sample_size, largest_reliable_shape, pareto_smoothed
 from inversescope.verdicts import TOO_FEW
 
@@ -92,14 +93,14 @@ def write_records(
 
 def write_levels(run: Path, bandwidths: Mapping[Site, Sequence[float]]) -> None:
     """Bandwidths that were set themselves, of each site."""
-    found = {"resolution": None, "bits": None, "pool_inputs": 1.0, "prior_inputs": None}
+    found = {"resolution": None, "channel": None, "bits": None, "pool_inputs": 1.0, "prior_inputs": None}
     rows = [found | {"site": str(site), "bandwidth": h} for site, of_site in bandwidths.items() for h in of_site]
     files.write_table(run / records.collect.BANDWIDTHS.path, records.collect.BANDWIDTHS.of(rows))
 
 
 def scored(run: Path, site: Site = SITE, feature: str = "f") -> dict[tuple[str, float | None], Mapping]:
     """Score the records; the rows of the results by source and bandwidth."""
-    score(run, 0, silent)
+    score(run, Kernel.GAUSSIAN, 0, silent)
     rows = files.read_json(run / "score" / "results.json")["scores"]
     of_feature = [row for row in rows if row["site"] == str(site) and row["feature"] == feature]
     return {(row["method"], row["bandwidth"]): row for row in of_feature}

@@ -83,7 +83,7 @@ def comparison(store: Store) -> Comparison:
 def test_the_exact_posterior_is_the_formula(whole: Store, site, h: float):
     targets = stand_ins(whole, 20, 0)
     activations = whole.activations("pool", site)[targets]
-    found = over_pool(whole, distances(whole, site, targets, activations), h)
+    found = over_pool(whole, distances(whole, whole.distance(site), site, targets, activations), h)
     expected = [[*_posterior(z, site, h)] for z in activations.double().numpy()]
     assert found == pytest.approx(np.array(expected), abs=1e-6)
 
@@ -101,7 +101,7 @@ def test_stand_ins_are_drawn_from_the_prior(whole: Store):
 def test_a_draw_is_not_its_own_neighbour(drawn: Store):
     targets = stand_ins(drawn, 10, 0)
     tokens = drawn.inputs("pool").tokens
-    found = distances(drawn, LAST, targets, drawn.activations("pool", LAST)[targets])
+    found = distances(drawn, drawn.distance(LAST), LAST, targets, drawn.activations("pool", LAST)[targets])
     for target, row in zip(targets, found, strict=True):
         assert {tokens[i] for i in np.flatnonzero(np.isinf(row))} == {tokens[target]}
 

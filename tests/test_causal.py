@@ -30,6 +30,7 @@ from inversescope.score.methods_and_controls import Feature, from_pool
 from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats.intervals import fields
+from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
 from inversescope.tasks import Labels, Tokens
 from inversescope.verdicts import NOTHING
@@ -242,7 +243,7 @@ def test_where_no_sample_has_another_label_the_nearest_of_the_pool_do(world: Cau
         for group in donors.Donors(world, BANDWIDTHS, 0).of(PASSES, 0)
         if (group.feature, group.kind) == ("first", "other")
     ]
-    distances = world.store.units(PASSES).distances(
+    distances = world.store.distance(PASSES).between(
         world.store.activations("pool", PASSES), world.store.activations("target", PASSES)[:1]
     )[:, 0]
     nearest = sorted(float(distances[i]) for i, x in enumerate(INPUTS) if x[0] != TARGETS[0][0])[:4]
@@ -310,11 +311,11 @@ def graded(tmp_path: Path) -> CausalData:
     prior = dict.fromkeys(inputs, 1 / GRADES)
     store = write_store(run / "collect", {"pool": inputs, "target": targets}, at.__getitem__, tens, prior)
     reference(run / "reference", store, [site], silent)
-    distances = store.units(site).distances(store.activations("pool", site), store.activations("target", site)).numpy()
+    distances = store.distance(site).between(store.activations("pool", site), store.activations("target", site)).numpy()
     rng, rows = np.random.default_rng(0), []
     scores = []
     for h in (FINE, WIDE):
-        pool = SitePool.of(distances, store.inputs("pool").probability, True, [h])
+        pool = SitePool.of(distances, store.inputs("pool").probability, True, [h], Kernel.GAUSSIAN)
         codes, own = (np.array([int(tens(x)["tens"] or 0) for x in part]) for part in (inputs, targets))
         feature = Feature("tens", [str(i) for i in range(6)], own, codes, pool.probability)
         (weighted, _) = from_pool(site, pool, [feature])

@@ -16,7 +16,8 @@ from inversescope.score.methods_and_controls import Feature, wrong_sites
 from inversescope.score.pool import SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
-from inversescope.stats.weights import log_kernel, normalise
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import normalise
 from inversescope.tasks import Tokens
 from inversescope.verdicts import reasons
 
@@ -67,7 +68,7 @@ def test_edits_are_weighted_by_the_kernel_and_stand_beside_the_draws(tmp_path: P
 def test_near_edits_weigh_more():
     """Half of the edits change the label and go far: the nearer half decides at a small bandwidth, not at a large."""
     distances = np.array([[0.1, 0.1, 0.5, 0.5]])
-    small, large = (normalise(log_kernel(distances, h)) for h in (0.1, 10.0))
+    small, large = (normalise(Kernel.GAUSSIAN.log(distances, h)) for h in (0.1, 10.0))
     assert small[0, :2].sum() > 0.999
     assert large[0, :2].sum() == pytest.approx(0.5, abs=0.001)
 
@@ -84,7 +85,7 @@ def planted(encoded: bool, rng: np.random.Generator) -> tuple[Feature, np.ndarra
 
 def test_what_a_site_encodes_falls_from_one_to_below_chance_with_distance():
     feature, distances, share = planted(True, np.random.default_rng(0))
-    rows = list(by_distance(SITE, SitePool.of(distances, share, False, []), [feature]))
+    rows = list(by_distance(SITE, SitePool.of(distances, share, False, [], Kernel.GAUSSIAN), [feature]))
     near, far = rows[1], rows[-2]
     assert near["fcr"] > 0.95
     assert far["fcr_high"] < far["chance"] < near["fcr_low"]
@@ -97,7 +98,9 @@ def test_what_a_site_encodes_falls_from_one_to_below_chance_with_distance():
 def test_what_a_site_does_not_encode_is_at_chance_at_every_distance():
     feature, distances, share = planted(False, np.random.default_rng(1))
     rows = [
-        row for row in by_distance(SITE, SitePool.of(distances, share, False, []), [feature]) if row["targets"] == 40
+        row
+        for row in by_distance(SITE, SitePool.of(distances, share, False, [], Kernel.GAUSSIAN), [feature])
+        if row["targets"] == 40
     ]
     assert len(rows) > 5
     assert np.mean([row["fcr_low"] <= row["chance"] <= row["fcr_high"] for row in rows]) >= 0.8
@@ -108,14 +111,14 @@ def test_consistency_by_distance_is_what_counting_gives_and_a_whole_prior_leaves
     pool, share = np.array([0, 0, 1, -1, 0]), np.array([0.1, 0.2, 0.3, 0.2, 0.2])
     distances = np.array([[0.0], [0.05], [0.07], [0.08], [5.0]])
     feature = Feature("f", ["a", "b"], np.array([0]), pool, share)
-    near, far = by_distance(SITE, SitePool.of(distances, share, True, []), [feature])
+    near, far = by_distance(SITE, SitePool.of(distances, share, True, [], Kernel.GAUSSIAN), [feature])
     assert near["fcr"] == pytest.approx(0.2 / 0.5)  # the first is the target, the fourth undecided
     assert (near["pairs"], near["targets"], near["fcr_low"]) == (2, 1, None)
     assert (far["low"], far["high"], far["fcr"]) == (pytest.approx(WIDTH * (BINS - 1)), None, 1)
-    near, _ = by_distance(SITE, SitePool.of(distances, share, False, []), [feature])
+    near, _ = by_distance(SITE, SitePool.of(distances, share, False, [], Kernel.GAUSSIAN), [feature])
     assert near["fcr"] == pytest.approx(0.3 / 0.6)
     undecided = Feature("f", ["a", "b"], np.array([-1]), pool, share)
-    assert list(by_distance(SITE, SitePool.of(distances, share, False, []), [undecided])) == []
+    assert list(by_distance(SITE, SitePool.of(distances, share, False, [], Kernel.GAUSSIAN), [undecided])) == []
 
 
 def world(rng: np.random.Generator) -> tuple[list[Tokens], np.ndarray, np.ndarray]:
@@ -131,14 +134,15 @@ def quality_of(corrupt: float) -> dict:
     rng = np.random.default_rng(4)
     pool, distances, _ = world(rng)
     probability = np.full(len(pool), 1 / len(pool))
-    weights = normalise(log_kernel(distances.T, 0.5))
+    weights = normalise(Kernel.GAUSSIAN.log(distances.T, 0.5))
     rows = []
     for target, each in enumerate(weights):
         for sample, place in enumerate(rng.choice(len(pool), 16, p=each).tolist()):
             tokens = (*pool[place][:2], 9 if rng.random() < corrupt else pool[place][2])
             rows.append({"bandwidth": 0.5, "target": target, "sample": sample, "tokens": tokens, "weight": 1 / 16})
     train = [(0, *tokens[1:]) for tokens in pool]
-    (row,) = Quality(pool, train, 0).rows(SITE, table_of(rows), SitePool.of(distances, probability, False, [0.5]))
+    around = SitePool.of(distances, probability, False, [0.5], Kernel.GAUSSIAN)
+    (row,) = Quality(pool, train, 0).rows(SITE, table_of(rows), around)
     assert {"resolution", *row} == set(records.score.QUALITY.names)
     return row
 
@@ -178,7 +182,7 @@ def test_where_the_pool_has_no_neighbours_nothing_is_compared():
         for t in range(12)
         for i in range(6)
     ]
-    around = SitePool.of(distances, np.full(40, 1 / 40), False, [0.1])
+    around = SitePool.of(distances, np.full(40, 1 / 40), False, [0.1], Kernel.GAUSSIAN)
     (row,) = Quality(pool, [(99, 1)], 0).rows(SITE, table_of(rows), around)
     assert row["compared"] == 0
     undefined = ("auc", "auc_low", "p_value", "pool_similarity", "pool_distinct", "pool_nearest_train")

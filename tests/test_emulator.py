@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from inversescope.collect.distance import Distance
 from inversescope.generator import Vocabulary
 from inversescope.sites import Site
 from inversescope.tasks import Tokens
@@ -52,7 +53,8 @@ def errors(emulator: Emulator, site: Site, at: list[int], read: list[int]) -> Te
     """δ between predicted and real activations."""
     z = activations()[site]
     units = Units.of(z[read])
-    return units.distance(emulator.predict(site, rows([INPUTS[i] for i in at]), units), z[at])
+    predicted = emulator.predict(site, rows([INPUTS[i] for i in at]), units)
+    return Distance.of("standardized", units).paired(predicted, z[at])
 
 
 def test_activations_that_are_sums_over_pairs_are_predicted(emulator: Emulator, split: tuple[list[int], list[int]]):

@@ -84,6 +84,8 @@ def test_an_extension_that_was_interrupted_can_be_asked_for_again(
         (("names = 3", "names = 4"), {"names": ("task",), "given": 4, "allowed": 3, "remedy": True}),
         (("dtype = \"float32\"", "dtype = \"bfloat16\""),
          {"names": ("subject",), "given": "bfloat16", "allowed": "float32", "remedy": True}),
+        (("[sample]", '[neighbourhood]\ndistance = "cosine"\n\n[sample]'),
+         {"names": ("neighbourhood",), "given": "cosine", "allowed": "standardized", "remedy": True}),
         (("train = 30", "train = 29"), {"given": "collect.train = 29", "allowed": 30}),
         (("pool = 24", 'pool = "all"'), {"given": "collect.pool = all", "allowed": 24}),
         ((', "z.1.*"]\ntrain', "]\ntrain"), {"given": "z.1.0", "allowed": "resid_post.*"}),

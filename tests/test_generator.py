@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from inversescope.collect.distance import Distance
 from inversescope.generator import IGNORED, Generator, InputPCA, Vocabulary
 from inversescope.generator.encoding.regression import SiteRegression
 from inversescope.generator.site_channel import SiteChannel
@@ -238,7 +239,7 @@ def test_the_kernel_estimate_is_the_weighted_mean_of_the_other_stored_inputs_com
         activations[[599, 11, 300]],
         torch.tensor([0.1, 0.5, 1.0]),
     )  # first and last stored, and one not stored
-    squares = units.distances(z, activations[stored]).numpy() ** 2
+    squares = Distance.of("standardized", units).between(z, activations[stored]).numpy() ** 2
     for exclude, left_out in ((torch.tensor([0, 49, -1]), [0, 49]), (None, [])):
         with torch.no_grad():
             _, kernel, size = encoder(channel, z, h, channel.weights(z, h, exclude))

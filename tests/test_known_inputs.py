@@ -21,7 +21,7 @@ from inversescope.collect.store import Store
 from inversescope.progress import silent
 from inversescope.score.methods_and_controls import from_pool, read_features
 from inversescope.score.pool import Known, SitePool, with_known
-from inversescope.stats import weights
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import effective_sample_size
 
 SIZE, TARGETS, H = 400, 12, 0.4
@@ -47,12 +47,13 @@ def errors(world: tuple[ndarray, ndarray, ndarray], train: Int[ndarray, " train"
         known = np.union1d(train, targets)
         rest = np.setdiff1d(np.arange(SIZE), known)
         pool = rng.choice(rest, 150, p=prior[rest] / prior[rest].sum())
-        exact = (weights.posterior(distances[targets], H, np.log(prior)) * label).sum(1)
+        exact = (Kernel.GAUSSIAN.posterior(distances[targets], H, np.log(prior)) * label).sum(1)
         uniform = np.full(len(pool), 1 / len(pool))
         beside = Known(distances[np.ix_(known, targets)], prior[known])
         estimates = []
         for inputs, stratum in ((pool, None), (np.concatenate((pool, known)), beside)):
-            at = SitePool.of(distances[np.ix_(pool, targets)], uniform, False, [H], stratum).posterior[H]
+            of_pool = distances[np.ix_(pool, targets)]
+            at = SitePool.of(of_pool, uniform, False, [H], Kernel.GAUSSIAN, stratum).posterior[H]
             estimates.append([((at * label[inputs]).sum(1) - exact).mean(), effective_sample_size(at).mean()])
         found.append(estimates)
     return np.array(found).transpose(1, 2, 0)
@@ -122,7 +123,8 @@ def test_where_pool_and_known_inputs_are_the_whole_prior_the_reference_is_exact(
         load_file(tmp_path / path)[str(LAST)]
         for path in (records.collect.DISTANCES.path, records.collect.KNOWN_DISTANCES.path)
     )
-    around = SitePool.of(distances, store.inputs("pool").probability, False, [h], Known(beside, known.probability))
+    stratum = Known(beside, known.probability)
+    around = SitePool.of(distances, store.inputs("pool").probability, False, [h], Kernel.GAUSSIAN, stratum)
     inputs = pq.read_table(tmp_path / records.collect.INPUTS.path)
     samples = pa.table({"label.last": pa.array([], pa.string())})
     (feature,) = read_features(inputs, samples, store.inputs("pool").probability, known=known)
@@ -130,8 +132,8 @@ def test_where_pool_and_known_inputs_are_the_whole_prior_the_reference_is_exact(
     share = (weighted.weights * (weighted.labels["last"] == feature.targets[:, None])).sum()
     # The store's units are those of its pool, not of the prior: the exact posterior in the same units.
     read_again = (torch.tensor([read(x)[LAST] for x in part]) for part in (INPUTS, splits()["target"]))
-    apart = store.units(LAST).distances(*read_again).numpy()
-    exact = weights.posterior(apart.T.astype(float), h, np.log(list(PRIOR.values())))[0]
+    apart = store.distance(LAST).between(*read_again).numpy()
+    exact = Kernel.GAUSSIAN.posterior(apart.T.astype(float), h, np.log(list(PRIOR.values())))[0]
     prior = np.array(list(PRIOR.values()))
     own = np.array([ToyTask().labels(x)["last"] == "three" for x in INPUTS])
     decided = np.array([ToyTask().labels(x)["last"] is not None for x in INPUTS])

@@ -9,6 +9,7 @@ import pytest
 from toy_world import ToyTask
 
 from inversescope.sample.one_target import KNOWN, TYPICAL, log_floor, weigh
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import weighted_medians
 from inversescope.tasks import Tokens
 from inversescope.verdicts import FAR, MISSED, NO_WEIGHT, TOO_FEW, mostly_left_out, why_left_out
@@ -20,7 +21,7 @@ LOG_PRIOR = np.full(400, -np.log(400))
 def weighed(drawn: list[int], distances: np.ndarray, h: float, log_q: np.ndarray, near: float = np.inf):
     """Draws from a prior of 400 equally likely inputs; the source is input 0."""
     tokens = [INPUTS[i] for i in drawn]
-    return weigh(tokens, distances[drawn], h, LOG_PRIOR[drawn], log_q[drawn], LOG_PRIOR[0], near)
+    return weigh(tokens, distances[drawn], Kernel.GAUSSIAN, h, LOG_PRIOR[drawn], log_q[drawn], LOG_PRIOR[0], near)
 
 
 FINE = np.r_[0.0, np.full(399, 1.0)]  # at h = 0.1 the posterior is the source alone
@@ -64,7 +65,7 @@ def test_a_draw_farther_than_what_is_typical_is_no_finding():
 
 
 def test_what_is_outside_of_the_prior_has_no_weight():
-    found = weigh(INPUTS[:4], np.zeros(4), 0.1, np.full(4, -np.inf), np.zeros(4), 0.0, 1.0)
+    found = weigh(INPUTS[:4], np.zeros(4), Kernel.GAUSSIAN, 0.1, np.full(4, -np.inf), np.zeros(4), 0.0, 1.0)
     assert (found.left_out, found.size, found.log_normaliser) == (NO_WEIGHT, 0, -np.inf)
 
 

@@ -16,6 +16,7 @@ from inversescope.config import RunConfig, SampleConfig
 from inversescope.errors import UserError
 from inversescope.records.levels import Level, finest_first, level, pick, read_levels, resolutions
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 
 SITE = Site("resid_post", 3)
 WIDTH = 3
@@ -33,7 +34,7 @@ def whole(n: int = 4000, targets: int = 64) -> Remaining:
     """A prior of `n` inputs, all of them in the pool."""
     distances = drawn(n, targets=targets)
     distances[np.isinf(distances)] = 0.0
-    return Remaining(distances, np.full(n, 1 / n), np.zeros(targets), exact=True)
+    return Remaining(distances, np.full(n, 1 / n), np.zeros(targets), True, Kernel.GAUSSIAN)
 
 
 def part(n: int, seed: int, own: float) -> Remaining:
@@ -43,7 +44,7 @@ def part(n: int, seed: int, own: float) -> Remaining:
     z = np.random.default_rng(0).normal(size=(4000, WIDTH))[rows]
     distances = np.sqrt(((z[:targets, None] - z[None]) ** 2).mean(2))
     distances[np.arange(targets), np.arange(targets)] = np.inf
-    return Remaining(distances, np.full(n, 1 / n), np.full(targets, own), exact=False)
+    return Remaining(distances, np.full(n, 1 / n), np.full(targets, own), False, Kernel.GAUSSIAN)
 
 
 def test_of_a_whole_prior_one_input_in_n_remains():
@@ -73,7 +74,7 @@ def test_without_a_neighbour_the_source_alone_remains():
 
 def test_what_the_pool_does_not_reach_is_refused():
     with refuses(given=("64", "pool of 100"), allowed="25"):
-        bandwidth_at(Remaining(drawn(100), np.full(100, 0.01), np.zeros(64), False), SITE, 64)
+        bandwidth_at(Remaining(drawn(100), np.full(100, 0.01), np.zeros(64), False, Kernel.GAUSSIAN), SITE, 64)
     with refuses(allowed="4000"):
         bandwidth_at(whole(), SITE, 5000)
 

@@ -60,9 +60,9 @@ def test_the_nearest_other_input_is_that_of_a_search(tmp_path: Path, exact: bool
     splits = {"train": pool[:1], "pool": pool, "target": INPUTS[:2]}
     store = write_store(tmp_path, splits, read, lambda x: {}, PRIOR if exact else None)
     for site in (COUNTS, LAST):
-        units, stored = store.units(site), store.activations("pool", site)
+        delta, stored = store.distance(site), store.activations("pool", site)
         found = nearest(store, site, pool, stored)
-        distances = units.distances(stored, stored).numpy()
+        distances = delta.between(stored, stored).numpy()
         for row, tokens in enumerate(pool):
             others = [column for column, other in enumerate(pool) if other != tokens]
             assert found[row] == pytest.approx(distances[row, others].min(), abs=1e-5)

@@ -21,6 +21,7 @@ from planted_truth import (
 )
 from planted_worlds import BITS, DRAWN, SENTENCES, VOWELS, WORLDS, World, write_world
 
+from inversescope.collect.distance import Distance
 from inversescope.sites import every
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
@@ -42,7 +43,8 @@ def distances(world: World, subject: Subject) -> dict[str, torch.Tensor]:
     inputs = [subject.encode(row["text"]) for row in world.rows]
     activations = subject.capture(inputs, subject.sites(world.sites)).activations
     uniform = torch.full((len(inputs),), 1 / len(inputs))
-    return {str(site): Units.of(read, uniform).distances(read, read) for site, read in activations.items()}
+    by_site = {site: Distance.of("standardized", Units.of(read, uniform)) for site, read in activations.items()}
+    return {str(site): by_site[site].between(read, read) for site, read in activations.items()}
 
 
 @ALL

@@ -24,6 +24,7 @@ from inversescope.sample import verify
 from inversescope.sample.one_target import Source
 from inversescope.sample.sample import sample
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import importance_weights, largest_reliable_shape
 from inversescope.subject import Subject
 from inversescope.tasks import Tokens
@@ -102,8 +103,8 @@ def write_draws(folder: Path) -> list[Path]:
 def from_pool(store: Store) -> dict[str, np.ndarray]:
     """The distances that the step `reference` writes."""
     return {
-        str(site): store.units(site)
-        .distances(store.activations("pool", site), store.activations("target", site))
+        str(site): store.distance(site)
+        .between(store.activations("pool", site), store.activations("target", site))
         .numpy()
         for site in SITES
     }
@@ -179,6 +180,8 @@ def test_equal_draws_stand_at_the_first_with_their_number(verified: list[dict]):
 
 class OneSource(verify._Targets):
     """Targets of which nothing but the source's term is known."""
+
+    kernel = Kernel.GAUSSIAN
 
     def __init__(self) -> None:
         pass

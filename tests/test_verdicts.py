@@ -155,18 +155,18 @@ ASKED = {"site": "resid_post.3", "bandwidth": 0.3, "query": "clean"}
 def test_the_calibration_counts_beside_the_gap_on_the_targets(ess: float, asked: str | None, verdict: str):
     scores = [row("generator", **GAP), row("weighted"), row("reference", ess=ess), row("shuffled")]
     calibration = [ASKED | {"verdict": asked}, ASKED | {"query": "noisy", "verdict": "undertrained"}]
-    found = judged(scores, calibration if asked else calibration[1:], exact=False)
+    found = judged(scores, calibration if asked else calibration[1:], False, "generator")
     assert [each["verdict"] for each in found] == [verdict, verdict, None, None]
     assert all(each["reason"] for each in found)  # no score is defined
     assert [each["trusted"] for each in found] == [None, None, ess == 60, None]
-    assert [each["trusted"] for each in judged(scores, [], exact=True)] == [None, None, True, None]
+    assert [each["trusted"] for each in judged(scores, [], True, "generator")] == [None, None, True, None]
 
 
 @pytest.mark.parametrize(("low", "passes"), [(0.01, True), (0.0, False), (-0.2, False), (None, None)])
 def test_every_score_of_a_cell_is_marked_where_the_null_feature_is_above_chance(low: float | None, passes: bool | None):
     null = row("weighted", feature=NULL_FEATURE, corrected_low=low)
     scores = [row("weighted"), null, row("reference"), row("weighted", bandwidth=1.0)]
-    assert [each["null_passes"] for each in judged(scores, [], exact=False)] == [passes, passes, None, None]
+    assert [each["null_passes"] for each in judged(scores, [], False, "generator")] == [passes, passes, None, None]
 
 
 def test_a_generator_that_agrees_is_calibrated_only_where_the_calibration_finds_it():

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, posterior, read, rows
 
+from inversescope.collect.distance import Distance
 from inversescope.sites import Site
 from inversescope.stats import weights as module
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import (
     effective_sample_size,
     importance_weights,
     largest_reliable_shape,
-    log_kernel,
-    log_posterior,
     normalise,
     pareto_smoothed,
     systematic,
@@ -30,20 +30,20 @@ positive = arrays.arrays(float, st.integers(1, 12), elements=st.floats(0.01, 100
 
 
 def test_the_kernel_is_gaussian_in_distance_over_bandwidth():
-    assert np.exp(log_kernel(np.array([0.0, 0.2, 0.4]), 0.2)) == pytest.approx([1, np.exp(-0.5), np.exp(-2)])
-    assert log_kernel(np.array([0.3, 0.3]), np.array([0.1, 0.3])) == pytest.approx([-4.5, -0.5])
+    assert np.exp(Kernel.GAUSSIAN.log(np.array([0.0, 0.2, 0.4]), 0.2)) == pytest.approx([1, np.exp(-0.5), np.exp(-2)])
+    assert Kernel.GAUSSIAN.log(np.array([0.3, 0.3]), np.array([0.1, 0.3])) == pytest.approx([-4.5, -0.5])
 
 
 def test_importance_is_prior_times_kernel_over_the_chance_of_being_drawn():
     prior, q, distances = np.array([0.5, 0.25, 0.25]), np.array([0.1, 0.6, 0.3]), np.array([0.1, 0.0, 0.5])
-    weights, *_ = importance_weights(log_posterior(distances, 0.25, np.log(prior)), np.log(q), "abc")
+    weights, *_ = importance_weights(Kernel.GAUSSIAN.log_posterior(distances, 0.25, np.log(prior)), np.log(q), "abc")
     products = prior * np.exp(-((distances / 0.25) ** 2) / 2) / (1 - (1 - q) ** 3)
     assert weights == pytest.approx(products / products.sum())
 
 
 def test_the_posterior_is_prior_times_kernel_and_sums_to_one():
     prior, distances = np.array([0.5, 0.25, 0.25]), np.array([[0.1, 0.0, np.inf], [np.inf] * 3])
-    found = module.posterior(distances, 0.1, np.log(prior))
+    found = Kernel.GAUSSIAN.posterior(distances, 0.1, np.log(prior))
     products = np.array([0.5 * np.exp(-0.5), 0.25, 0])
     assert found[0] == pytest.approx(products / products.sum())
     assert found[1].tolist() == [0, 0, 0]
@@ -57,7 +57,7 @@ def test_an_input_that_was_drawn_twice_counts_once():
 
 
 def test_what_the_prior_does_not_have_and_what_was_not_verified_weighs_nothing():
-    logs = log_posterior(np.array([0.0, 0.0, np.nan]), 0.1, np.array([-1.0, -np.inf, -1.0]))
+    logs = Kernel.GAUSSIAN.log_posterior(np.array([0.0, 0.0, np.nan]), 0.1, np.array([-1.0, -np.inf, -1.0]))
     assert importance_weights(logs, np.full(3, -1.0), "abc")[0].tolist() == [1, 0, 0]
     assert importance_weights(logs[1:], np.full(2, -1.0), "bc")[0].tolist() == [0, 0]
 
@@ -233,12 +233,12 @@ def test_a_wrong_generator_is_corrected_and_counting_each_input_once_comes_neare
 def test_where_all_inputs_are_found_the_answer_is_exact(site: Site, h: float):
     """In a world that can be enumerated, from a generator that knows nothing of the target."""
     z = torch.tensor([read(x)[site] for x in INPUTS])
-    units = Units.of(torch.tensor([read(x)[site] for x in rows()]))
+    delta = Distance.of("standardized", Units.of(torch.tensor([read(x)[site] for x in rows()])))
     q = np.array([1, 2, 3, 4, 5, 6, 7, 8]) / 36
     drawn = np.random.default_rng(0).choice(8, 2000, p=q)
     for target in range(8):
-        distances = units.distances(z, z[target : target + 1])[:, 0].double().numpy()[drawn]
-        logs = log_posterior(distances, h, np.log(list(PRIOR.values()))[drawn])
+        distances = delta.between(z, z[target : target + 1])[:, 0].double().numpy()[drawn]
+        logs = Kernel.GAUSSIAN.log_posterior(distances, h, np.log(list(PRIOR.values()))[drawn])
         weights, *_ = importance_weights(logs, np.log(q)[drawn], drawn.tolist())
         assert np.bincount(drawn, weights) == pytest.approx(posterior(z[target].numpy(), site, h), abs=1e-4)
 

@@ -1,6 +1,6 @@
-"""Units of a site: mean and standard deviation of its coordinates over the prior, and the distance δ in these units.
+"""Units of a site: mean and standard deviation of its coordinates over the prior.
 
-Dimensions: `d` coordinates of a site, `n` inputs, `m` other inputs.
+Dimensions: `d` coordinates of a site, `n` inputs.
 """
 
 from __future__ import annotations
@@ -51,16 +51,10 @@ class Units:
         """Each coordinate minus its mean, divided by its standard deviation."""
         return (activations - self.mean) * self.inverse
 
-    def distances(self, activations: Float[Tensor, "n d"], targets: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-        """δ: root mean square of the differences of standardized coordinates; about √2 between unrelated inputs."""
-        left, right = self.standardize(activations), self.standardize(targets)
-        # The matrix-product mode of cdist is faster, but gives equal activations a distance slightly above 0.
-        return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / self.dimension**0.5
-
-    def distance(self, activations: Float[Tensor, "n d"], targets: Float[Tensor, "#n d"]) -> Float[Tensor, " n"]:
-        """δ of each activation to the target in its own row, or to the only one."""
-        gap = self.standardize(activations) - self.standardize(targets)
-        return ((gap**2).sum(1) / self.dimension).sqrt()
+    def isotropic(self) -> Units:
+        """The same with one scale for the whole site, the root mean square of the standard deviations."""
+        scale = (self.deviation.double() ** 2).mean().sqrt().float()
+        return Units(self.mean, torch.full_like(self.deviation, float(scale)), self.count)
 
 
 class Moments:

@@ -138,7 +138,7 @@ class Edited:
         cost.verified = _rate(table, len(study.samples), cost.answering)
         for site in study.sites:
             edits = table.filter(pc.field("site") == str(site))
-            for inputs in from_edits(site, edits, study.bandwidths(site), study.features):
+            for inputs in from_edits(site, edits, study.bandwidths(site), study.features, study.run.store.kernel):
                 yield from counted(inputs, study.features, cost)
 
 
@@ -182,7 +182,7 @@ def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bo
     for site in generator.sites:
         activations = study.run.store.activations("target", site)
         for level in levels[site] if bandwidths else [Level(None, generator.bandwidths[site][0])]:
-            drawn = draw(generator, site, activations, level.bandwidth, n, rng)
+            drawn = draw(generator, site, activations, level.drawn, n, rng)
             parts.append(table("generator", site, level, targets, n, *drawn))
     return pa.concat_tables(parts)
 

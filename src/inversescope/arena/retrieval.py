@@ -31,7 +31,8 @@ class Retrieved:
         store, features = study.run.store, study.features
         sources = study.are_sources(store.inputs("pool").tokens)
         for site in study.sites:
-            pool = SitePool.of(study.distances[site], study.probability, store.exact, study.bandwidths(site))
+            bandwidths = study.bandwidths(site)
+            pool = SitePool.of(study.distances[site], study.probability, store.exact, bandwidths, store.kernel)
             for inputs in from_pool(site, pool, features):
                 if inputs.method == self.name:
                     all_of_pool = inputs.weights.shape == sources.shape

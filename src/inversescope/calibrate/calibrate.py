@@ -54,8 +54,8 @@ def calibrate(
     for done, site in enumerate(generator.sites, start=1):
         for query in config.queries:
             for level in _levels(config, sampled, generator, site):
-                divergences = comparison.compare(generator, site, level.bandwidth, query)
-                measured = divergences.measured(outside=not generator.serves(site, level.bandwidth))
+                divergences = comparison.compare(generator, site, level.drawn, query)
+                measured = divergences.measured(outside=not generator.serves(site, level.drawn))
                 rows.append(_row(divergences, measured, level))
                 gaps += _gap_rows(divergences, measured, level)
         progress(done, len(generator.sites), "sites")
@@ -73,7 +73,7 @@ def check(store: Store, task: Task, config: CalibrateConfig, sampled: Levels, se
     def measure(generator: Generator) -> dict[Site, SiteStatus]:
         status = {}
         for site in generator.sites:
-            bandwidths = [level.bandwidth for level in _levels(config, sampled, generator, site)]
+            bandwidths = [level.drawn for level in _levels(config, sampled, generator, site)]
             by_query = {
                 query: [comparison.compare(generator, site, h, query, draw=not store.exact) for h in bandwidths]
                 for query in config.queries
@@ -151,7 +151,7 @@ def _gap_rows(divergences: Divergences, measured: Measured, level: Level) -> Ite
 
 def _address(divergences: Divergences, level: Level) -> dict[str, Any]:
     """Site, level and kind of query of a row."""
-    return {"site": str(divergences.site), **level._asdict(), "query": divergences.query}
+    return {"site": str(divergences.site), **level.columns, "query": divergences.query}
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from inversescope.collect.store import Store
 from inversescope.sites import Site
-from inversescope.stats.weights import log_kernel, normalise
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import normalise
 from inversescope.tasks import Task, Tokens
 
 SOURCE, TRAINED, UNSEEN = range(3)  # strata of the inputs, as a target sees them
@@ -124,7 +125,8 @@ class Strata:
         Args:
             noised: activations in place of the sources' own.
         """
-        logs = log_kernel(self._from_sources(site) if noised is None else self._distances(site, noised), bandwidth)
+        distances = self._from_sources(site) if noised is None else self._distances(site, noised)
+        logs = Kernel.GAUSSIAN.log(distances, bandwidth)
         with np.errstate(divide="ignore"):
             joint = np.log(self._masses()) + logs
         highest = joint.max(1, keepdims=True)
@@ -166,11 +168,8 @@ class Strata:
         return self._own[1]
 
     def _distances(self, site: Site, activations: Float[Tensor, "targets d"]) -> Float[ndarray, "targets inputs"]:
-        """δ of activations to every input, by matrix products: off by less than a thousandth of any bandwidth."""
-        units = self.store.units(site)
-        one, other = units.standardize(activations), units.standardize(self._activations(site))
-        squares = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
-        return (squares.clamp_min(0).double() / units.dimension).sqrt().numpy()
+        """δ of every input from activations, as the noise channel has it."""
+        return self.store.channel(site).by_products(self._activations(site), activations)
 
     def _activations(self, site: Site) -> Float[Tensor, "inputs d"]:
         in_train, in_pool = self._rows

@@ -116,7 +116,7 @@ def _placed(
     unknown = list({donor.tokens: None for group in groups for donor in group.donors if isnan(donor.distance)})
     if not unknown:
         return list(groups)
-    distances = data.store.units(site).distances(torch.stack([values[x] for x in unknown]), own[None])[:, 0].tolist()
+    distances = data.store.distance(site).between(torch.stack([values[x] for x in unknown]), own[None])[:, 0].tolist()
     known = dict(zip(unknown, distances, strict=True))
     return [
         group._replace(donors=[Donor(x, known[x] if isnan(distance) else distance) for x, distance in group.donors])

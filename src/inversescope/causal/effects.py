@@ -51,7 +51,7 @@ def effects(
     rows = [
         {
             **{"site": str(site), "point": site.series, "layer": site.layer, "head": site.head},
-            **{f"donor_{name}": value for name, value in levels[site]._asdict().items()},
+            **{f"donor_{name}": value for name, value in levels[site].columns.items()},
             **{"feature": feature, "continuation": continuation},
             **_Compared(of_site[str(site)], feature).record(unsettable, seed),
         }

@@ -22,12 +22,14 @@ from numpy import ndarray
 from scipy.optimize import root_scalar
 
 from inversescope import records
+from inversescope.collect.distance import Distance
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.collect.store import Store
 from inversescope.errors import UserError
-from inversescope.records.levels import Level, pick
+from inversescope.records.levels import Level, of_row, pick
 from inversescope.sites import Site
-from inversescope.stats.weights import effective_sample_size, log_kernel, posterior
+from inversescope.stats.kernel import Kernel
+from inversescope.stats.weights import effective_sample_size
 from inversescope.tasks import Task
 from inversescope.verdicts import MEASURABLE, TRUSTED
 
@@ -46,32 +48,46 @@ class Remaining:
         probability: P of the pool's inputs; all alike where they are draws.
         own: P of each stand-in, where the pool is draws; 0 where that is not known.
         exact: the pool is the whole prior, and holds the stand-ins.
+        kernel: gives the weights.
     """
 
     distances: Float[ndarray, "targets pool"]
     probability: Float[ndarray, " pool"]
     own: Float[ndarray, " targets"]
     exact: bool
+    kernel: Kernel
 
     @classmethod
     def of(cls, store: Store, task: Task, site: Site, seed: int) -> Remaining:
-        """At inputs of the pool, the same at every site."""
+        """By the run's distance and kernel, at inputs of the pool, the same at every site."""
+        return cls._by(store, task, site, seed, store.distance(site), store.kernel)
+
+    @classmethod
+    def of_channel(cls, store: Store, task: Task, site: Site, seed: int) -> Remaining:
+        """The same by the generator's noise channel."""
+        return cls._by(store, task, site, seed, store.channel(site), Kernel.GAUSSIAN)
+
+    @classmethod
+    def _by(cls, store: Store, task: Task, site: Site, seed: int, distance: Distance, kernel: Kernel) -> Remaining:
         chosen, pool = stand_ins(store, STAND_INS, seed), store.inputs("pool")
         logs = [task.log_prior(pool.tokens[row]) for row in chosen]
         own = np.exp([-np.inf if log is None else log for log in logs])
-        from_chosen = distances(store, site, chosen, store.activations("pool", site)[chosen])
-        return cls(from_chosen, pool.probability, own, pool.exact)
+        from_chosen = distances(store, distance, site, chosen, store.activations("pool", site)[chosen])
+        if pool.exact and kernel is Kernel.BALL:  # rounding would leave its own ball without it
+            from_chosen[np.arange(len(chosen)), chosen] = 0
+        return cls(from_chosen, pool.probability, own, pool.exact, kernel)
 
     def share(self, bandwidth: float) -> float:
         """Share of the prior that remains at a bandwidth, median over the stand-ins; 0 where the pool shows nothing."""
-        kernel = np.exp(log_kernel(self.distances, bandwidth))
+        kernel = np.exp(self.kernel.log(self.distances, bandwidth))
         if self.exact:
             return float(np.median((kernel @ self.probability) ** 2 / (kernel**2 @ self.probability)))
         return float(np.median(from_draws(kernel, np.isfinite(self.distances).sum(1), self.own)))
 
     def pool_inputs(self, bandwidth: float) -> float:
         """Effective number of inputs of the pool that remain at a bandwidth, median over the stand-ins."""
-        return float(np.median(effective_sample_size(posterior(self.distances, bandwidth, np.log(self.probability)))))
+        posterior = self.kernel.posterior(self.distances, bandwidth, np.log(self.probability))
+        return float(np.median(effective_sample_size(posterior)))
 
     def bandwidth(self, resolution: float) -> float | None:
         """The bandwidth at which one input in `resolution` remains; None where the pool is too small to measure it, or
@@ -86,6 +102,16 @@ class Remaining:
         if unmeasured or excess(low) > 0 or excess(high) < 0:
             return None
         return float(np.exp(root_scalar(excess, bracket=(low, high), xtol=PRECISION).root))
+
+    @property
+    def finest(self) -> float:
+        """The finest resolution that the pool can measure."""
+        return 1 / self.share(RANGE[0]) if self.exact else len(self.probability) / MEASURABLE
+
+    def nearest(self, share: float) -> float:
+        """The bandwidth at which this share of the prior remains, or the nearest that the pool can measure."""
+        finest = self.finest * (1 - PRECISION)
+        return self.bandwidth(finest if share * finest < 1 else 1 / share) or RANGE[0]
 
 
 def from_draws(
@@ -110,11 +136,10 @@ def bandwidth_at(remaining: Remaining, site: Site, resolution: float) -> float:
     """
     found = remaining.bandwidth(resolution)
     if found is None:
-        finest = 1 / remaining.share(RANGE[0]) if remaining.exact else len(remaining.probability) / MEASURABLE
         raise UserError(
             f"the pool does not reach this resolution at {site}",
             given=f"{resolution:g}, with a pool of {len(remaining.probability)} inputs",
-            allowed=f"up to {finest:.4g}",
+            allowed=f"up to {remaining.finest:.4g}",
             remedy="a coarser resolution, or a larger pool (collect.pool)",
         )
     return found
@@ -130,7 +155,7 @@ def chosen(run: Path, site: Site, resolution: float | None, bandwidth: float | N
     """
     rows = pq.read_table(run / records.collect.BANDWIDTHS.path, filters=[("site", "=", str(site))])
     known = rows.sort_by("bandwidth").to_pylist()
-    levels = [Level(row["resolution"], row["bandwidth"]) for row in known]
+    levels = [of_row(row) for row in known]
     if bandwidth is not None and resolution is None:
         return next((level for level in levels if level.bandwidth == bandwidth), Level(None, bandwidth))
     if resolution is None and bandwidth is None:
@@ -140,12 +165,18 @@ def chosen(run: Path, site: Site, resolution: float | None, bandwidth: float | N
 
 
 def site_rows(
-    remaining: Remaining, site: Site, resolutions: Sequence[float], bandwidths: Sequence[float], prior: float | None
+    remaining: Remaining,
+    site: Site,
+    resolutions: Sequence[float],
+    bandwidths: Sequence[float],
+    prior: float | None,
+    channel: Remaining | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `reference/bandwidths.parquet` for a site, at resolutions and at bandwidths that are set.
 
     Args:
         prior: effective number of inputs of the whole prior; None where that is not known.
+        channel: the same by the generator's noise channel, where that is not of the run's distance and kernel.
 
     A resolution that the pool does not reach at this site is left out: at a head where an eighth of the inputs has one
     and the same activation, no bandwidth leaves fewer of them.
@@ -153,14 +184,17 @@ def site_rows(
     found = {resolution: remaining.bandwidth(resolution) for resolution in resolutions}
     levels = [Level(None, h) for h in bandwidths]
     levels += [Level(resolution, h) for resolution, h in found.items() if h is not None]
-    return [_row(remaining, site, level, prior) for level in sorted(levels, key=lambda level: level.bandwidth)]
+    return [_row(remaining, site, level, prior, channel) for level in sorted(levels, key=lambda level: level.bandwidth)]
 
 
-def _row(remaining: Remaining, site: Site, level: Level, prior: float | None) -> dict[str, Any]:
+def _row(
+    remaining: Remaining, site: Site, level: Level, prior: float | None, channel: Remaining | None
+) -> dict[str, Any]:
     share = 1 / level.resolution if level.resolution else remaining.share(level.bandwidth)
     return {
         "site": str(site),
-        **level._asdict(),
+        **level.columns,
+        "channel": channel and channel.nearest(share),
         "bits": float(-np.log2(share)) if share > 0 else None,
         "pool_inputs": remaining.pool_inputs(level.bandwidth),
         "prior_inputs": prior * share if prior and share > 0 else None,
@@ -180,5 +214,5 @@ def prior_inputs(store: Store, task: Task) -> float | None:
 
 
 def at_sites(levels: Mapping[Site, Sequence[Level]]) -> dict[Site, list[float]]:
-    """The bandwidths of each site."""
-    return {site: [level.bandwidth for level in of_site] for site, of_site in levels.items()}
+    """The bandwidths of each site at which the generator draws."""
+    return {site: [level.drawn for level in of_site] for site, of_site in levels.items()}

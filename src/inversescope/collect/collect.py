@@ -17,11 +17,12 @@ import torch
 from safetensors import safe_open
 
 from inversescope import files
+from inversescope.collect.distance import Distance
 from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS
 from inversescope.collect.noise_floor import write_noise_floor
-from inversescope.collect.store import SHARDS, OpenRun, Store
-from inversescope.config import CollectConfig
+from inversescope.collect.store import DEFAULT, SHARDS, OpenRun, Store
+from inversescope.config import CollectConfig, NeighbourhoodConfig
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.sites import Site
@@ -40,19 +41,21 @@ def collect(
     sites: Mapping[str, Sequence[Site]],
     seed: int,
     progress: Progress,
+    neighbourhood: NeighbourhoodConfig = DEFAULT,
 ) -> None:
     """Draw the inputs that are missing, then read what no shard holds.
 
     Args:
         sites: for each split, where it is read.
         seed: decides the inputs.
+        neighbourhood: gives the distance in which the noise floor is measured.
 
     Raises:
         UserError: the prior has too few inputs, the activations do not fit on the disk, or a shard is not what was
             written.
     """
     write_inputs(folder / INPUTS, config, task, subject, seed)
-    store = Store(folder)
+    store = Store(folder, neighbourhood)
     for shard in store.all_shards():
         files.check_hash(folder / shard["file"], shard["sha256"])
     blocks = [block for split in sizes(folder / INPUTS) for block in _parts(store, split, sites[split], config.shard)]
@@ -65,7 +68,9 @@ def collect(
         done += block.rows
         progress(done, total, note)
     units = _write_statistics(store, sites["pool"])
-    write_noise_floor(store, subject, units, config.shard, seed)
+    distances = {site: Distance.of(neighbourhood.distance, of_site) for site, of_site in units.items()}
+    count = sizes(folder / INPUTS)["pool"]
+    write_noise_floor(store, subject, distances, count, config.shard, seed)
 
 
 @dataclass(frozen=True)
@@ -144,4 +149,5 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> dict[Site, Units]:
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `collect`."""
-    collect(folder, run.config.collect, run.task, run.subject, run.sites, run.seed, progress)
+    config = run.config
+    collect(folder, config.collect, run.task, run.subject, run.sites, run.seed, progress, config.neighbourhood)

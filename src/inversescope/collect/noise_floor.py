@@ -15,30 +15,33 @@ from safetensors import safe_open
 from torch import Tensor
 
 from inversescope import files, records
+from inversescope.collect.distance import Distance
 from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.streams import Stream
 from inversescope.subject import Subject
-from inversescope.units import Units
 from inversescope.verdicts import NOISE_QUANTILE
 
 READ_AGAIN = 64  # inputs of the pool; half of it at most, so that their batch is another one
 
 
-def write_noise_floor(store: Store, subject: Subject, units: Mapping[Site, Units], most: int, seed: int) -> None:
+def write_noise_floor(
+    store: Store, subject: Subject, distances: Mapping[Site, Distance], count: int, most: int, seed: int
+) -> None:
     """Read some inputs of the pool again, by themselves, and write δ to what was stored of them.
 
     Args:
-        units: of each site.
+        distances: of each site.
+        count: inputs of the pool.
         most: inputs that may be read at once.
     """
-    sites, count = list(units), next(iter(units.values())).count
+    sites = list(distances)
     rows = Stream.READ_AGAIN.rng(seed).permutation(count)[: min(READ_AGAIN, most, max(1, count // 2))].tolist()
     inputs = [tuple(store.column("tokens", "pool", row, 1)[0]) for row in rows]
     again = subject.capture(inputs, sites).activations
     stored, table = _stored(store, sites, rows), []
     for site in sites:
-        distance = units[site].distance(stored[site], again[site]).double()
+        distance = distances[site].paired(again[site], stored[site]).double()
         quantiles = torch.quantile(distance, torch.tensor([0.5, NOISE_QUANTILE], dtype=torch.float64)).tolist()
         table.append({"site": str(site), "inputs": len(rows), "median": quantiles[0], "floor": quantiles[1]})
     record = records.collect.NOISE_FLOOR

@@ -49,19 +49,19 @@ def nearest(
     store: Store, site: Site, inputs: Sequence[Tokens], activations: Float[Tensor, "n d"]
 ) -> Float[ndarray, " n"]:
     """δ of activations to the nearest input of the pool other than their own input; infinite where there is none."""
-    pool, units = store.activations("pool", site), store.units(site)
+    pool, delta = store.activations("pool", site), store.distance(site)
     number = {tokens: row for row, tokens in enumerate(store.inputs("pool").tokens)}
     same = torch.tensor([number[tokens] for tokens in store.inputs("pool").tokens])
     own = torch.tensor([number.get(tokens, -1) for tokens in inputs])
-    other, found = units.standardize(pool), []
+    other, found = delta.coordinates(pool), []
     squares = (other**2).sum(1)
     for start in range(0, len(inputs), max(1, BLOCK // len(pool))):
         part = slice(start, start + max(1, BLOCK // len(pool)))
         # By matrix products, but for the constant of each row; the distance itself is computed without them.
-        ranks = squares - 2 * units.standardize(activations[part]) @ other.T
+        ranks = squares - 2 * delta.coordinates(activations[part]) @ other.T
         ranks[own[part, None] == same] = torch.inf
         least = ranks.min(1)
-        distance = units.distance(activations[part], pool[least.indices])
+        distance = delta.paired(pool[least.indices], activations[part])
         found.append(distance.masked_fill(least.values.isinf(), torch.inf))
     return torch.cat(found).double().numpy()
 
@@ -69,5 +69,5 @@ def nearest(
 def read_outside(run: Path, store: Store, site: Site, activation: Float[Tensor, "1 d"]) -> Outside:
     """The verdict on any activation; one of an input of the pool is inside, as its own input is the nearest."""
     stored = load_file(run / records.collect.NEAREST.path)[str(site)]
-    distance = store.units(site).distances(store.activations("pool", site), activation).min()
+    distance = store.distance(site).between(store.activations("pool", site), activation).min()
     return outside(float(distance), stored, store.noise_floor(site))

@@ -32,7 +32,7 @@ def reference(folder: Path, store: Store, sites: Sequence[Site], progress: Progr
     tensors = {}
     for done, site in enumerate(sites, start=1):
         pool, targets = store.activations("pool", site), store.activations("target", site)
-        tensors[str(site)] = store.units(site).distances(pool, targets)
+        tensors[str(site)] = store.distance(site).between(pool, targets)
         progress(done, len(sites), "sites")
     path = folder / DISTANCES
     files.write_tensors(path, tensors)
@@ -51,7 +51,7 @@ def known_inputs(folder: Path, store: Store, sites: Sequence[Site], task: Task) 
     for site in sites:
         targets, train = store.activations("target", site), store.activations("train", site)
         known = torch.cat((train[places["train"]], targets[places["target"]]))
-        tensors[str(site)] = store.units(site).distances(known, targets)
+        tensors[str(site)] = store.distance(site).between(known, targets)
     files.write_table(folder / records.collect.KNOWN.name, records.collect.KNOWN.of(rows))
     files.write_tensors(folder / records.collect.KNOWN_DISTANCES.name, tensors)
 
@@ -88,7 +88,9 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     prior, rows = prior_inputs(run.store, run.task), []
     for done, site in enumerate(sites, start=1):
         remaining = Remaining.of(run.store, run.task, site, run.seed)
-        found = site_rows(remaining, site, config.resolutions, config.bandwidths, prior)
+        proposes = site in run.sites["train"] and not run.config.neighbourhood.has_channel
+        channel = Remaining.of_channel(run.store, run.task, site, run.seed) if proposes else None
+        found = site_rows(remaining, site, config.resolutions, config.bandwidths, prior, channel)
         if site in run.sites["train"] and not found:
             bandwidth_at(remaining, site, min(config.resolutions))  # the generator cannot serve such a site
         rows += found

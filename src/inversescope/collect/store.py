@@ -14,24 +14,34 @@ from safetensors import safe_open
 from torch import Tensor
 
 from inversescope import files
+from inversescope.collect.distance import Distance
 from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs, read_noise_floor
-from inversescope.config import RunConfig
+from inversescope.config import NeighbourhoodConfig, RunConfig
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
 from inversescope.records.levels import Levels
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
 from inversescope.tasks import Task
 from inversescope.units import Units
 
 SHARDS = "shards.json"
+DEFAULT = NeighbourhoodConfig()
 
 
 class Store:
-    """Reads what `collect` wrote. `folder` is the step's folder."""
+    """Reads what `collect` wrote.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: the step's.
+        neighbourhood: distance and kernel of the run.
+    """
+
+    def __init__(self, folder: Path, neighbourhood: NeighbourhoodConfig = DEFAULT):
         self.folder = folder
+        self.neighbourhood = neighbourhood
+        self.kernel = neighbourhood.kernel
 
     @lru_cache(maxsize=4)  # noqa: B019 - as many as there are splits
     def inputs(self, split: str) -> Inputs:
@@ -78,6 +88,15 @@ class Store:
             mean, deviation = (tensors.get_tensor(f"{site}.{name}") for name in ("mean", "deviation"))
         return Units(mean, deviation, len(self.inputs("pool")))
 
+    def distance(self, site: Site) -> Distance:
+        """The run's distance at a site."""
+        return Distance.of(self.neighbourhood.distance, self.units(site))
+
+    def channel(self, site: Site) -> Distance:
+        """The distance of the generator's noise channel: the run's, or where that has no channel, `standardized`."""
+        euclidean = self.neighbourhood.distance == "euclidean"
+        return Distance.of("euclidean" if euclidean else "standardized", self.units(site))
+
     def noise_floor(self, site: Site) -> float:
         """δ below which two activations cannot be told apart from two readings of one input (see `noise_floor`)."""
         return read_noise_floor(self.folder)[str(site)]
@@ -102,6 +121,8 @@ class OpenRun(RunFolder, Protocol):
 
     @property
     def config(self) -> RunConfig: ...
+    @property
+    def kernel(self) -> Kernel: ...
     @cached_property
     def subject(self) -> Subject: ...
     @cached_property

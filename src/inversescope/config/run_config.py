@@ -20,6 +20,7 @@ from inversescope.config.schema import (
     CausalConfig,
     CollectConfig,
     GeneratorConfig,
+    NeighbourhoodConfig,
     SampleConfig,
     Section,
     SubjectConfig,
@@ -41,6 +42,7 @@ class RunConfig(Section):
         default={}, description="features in addition to those of the task, by name"
     )
     collect: CollectConfig = CollectConfig()
+    neighbourhood: NeighbourhoodConfig = NeighbourhoodConfig()
     generator: GeneratorConfig = GeneratorConfig()
     train: TrainConfig = TrainConfig()
     calibrate: CalibrateConfig = CalibrateConfig()
@@ -67,7 +69,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _bandwidths_are_trained(self) -> Self:
-        if self.train.bandwidths == "range":
+        if self.train.bandwidths == "range" or not self.neighbourhood.has_channel:
             return self
         low, high = self.train.bandwidths
         outside = [h for h in self.sample.bandwidths if not low <= h <= high]

@@ -15,7 +15,11 @@ from pydantic import (
     model_validator,
 )
 
+from inversescope.stats.kernel import Kernel
+from inversescope.verdicts import has_channel
+
 Query = Literal["clean", "noisy"]
+DistanceName = Literal["standardized", "euclidean", "cosine", "relative"]
 
 
 class Section(BaseModel):
@@ -87,6 +91,27 @@ class CollectConfig(Section):
         if self.train == "all" and self.pool != "all":
             raise ValueError('train = "all" needs pool = "all": the inputs are read once, for both')
         return self
+
+
+class NeighbourhoodConfig(Section):
+    """Neighbourhood of an activation, for the whole run: the distance δ and the kernel by which inputs count."""
+
+    distance: DistanceName = Field(
+        default="standardized",
+        description="distance of two activations. `standardized`: root mean square of the differences, each coordinate "
+        "over its standard deviation; `euclidean`: one scale for the whole site; `cosine`: √(2 (1 − cos)) of the "
+        "activations less their mean; `relative`: ‖z − ẑ‖ / ‖ẑ‖, as in InversionView",
+    )
+    kernel: Kernel = Field(
+        default=Kernel.GAUSSIAN,
+        description="weight of an input by its distance. `gaussian`: exp(−(δ/h)²/2); `ball`: 1 up to δ = h, 0 beyond "
+        "(with the bandwidth h for ε, InversionView's ε-preimage)",
+    )
+
+    @property
+    def has_channel(self) -> bool:
+        """True where the generator has a noise channel of this distance and kernel."""
+        return has_channel(self.distance, self.kernel)
 
 
 class GeneratorConfig(Section):
@@ -167,8 +192,8 @@ class TrainConfig(Section):
     )
     bandwidths: tuple[PositiveFloat, PositiveFloat] | Literal["range"] = Field(
         default="range",
-        description="lowest and highest bandwidth h that is trained, as radii in δ; `range`: found on the pool for "
-        "each site, from one neighbour to the whole prior",
+        description="lowest and highest bandwidth h of the noise in training, as radii in δ; `range`: found on the "
+        "pool for each site, from one neighbour to the whole prior",
     )
     unconditional: float = Field(
         default=0.1,
@@ -247,8 +272,8 @@ class CalibrateConfig(Section):
     )
     bandwidths: tuple[PositiveFloat, ...] | Literal["range"] = Field(
         default=(),
-        description="bandwidths h that are compared; `[]`: those of the samples; `range`: five for each site, over "
-        "the range that it is trained for",
+        description="bandwidths h of the noise that are compared; `[]`: those of the samples; `range`: five for each "
+        "site, over the range that it is trained for",
     )
 
 

@@ -45,7 +45,7 @@ def results(runs: Sequence[Run], attributes: Sequence[str], levels: Mapping[Site
         site = Site.parse(name)
         cell = {"site": name, "method": method}
         address = {"point": site.series, "layer": site.layer, "head": site.head}
-        address |= levels[site]._asdict()
+        address |= levels[site].columns
         by_attribute = {
             attribute: _Measured([run for run in here if run["attribute"] == attribute]) for attribute in attributes
         }

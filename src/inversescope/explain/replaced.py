@@ -44,7 +44,7 @@ class Replaced:
         activations = run.subject.capture([inversion.tokens, *self._samples], [site]).activations[site]
         pool = run.store.activations("pool", site)
         self._pool = pool
-        self._nearest = run.store.units(site).distances(pool, activations[:1])[:, 0].argsort().tolist()
+        self._nearest = run.store.distance(site).between(pool, activations[:1])[:, 0].argsort().tolist()
         self._measure(self._samples, activations[1:])
         others = [row for row, tokens in enumerate(run.store.inputs("pool").tokens) if tokens != inversion.tokens]
         shares = run.store.inputs("pool").shares(others)

@@ -74,6 +74,7 @@ class Inversion:
             samples answer for no input like it, and nothing may be concluded from them.
         noise_floor: δ between two readings of one input at this site; no smaller distance means anything.
         resolution: N, where h is that of a resolution of the run.
+        proposal: note where the generator draws for another posterior, which the weights mend; else None.
     """
 
     text: str
@@ -94,6 +95,7 @@ class Inversion:
     noise_floor: float
     outside: Outside
     resolution: float | None = None
+    proposal: str | None = None
 
     @property
     def level(self) -> str:
@@ -151,6 +153,8 @@ class Inversion:
         share, notes = self.source_share, []
         weight = "" if share.weight is None else f" and {share.weight:.0%} of the weight"
         notes.append(f"the source itself is {share.draws:.0%} of the draws{weight}")
+        if self.proposal is not None:
+            notes.append(self.proposal)
         if self.left_out is not None:
             notes.append(f"no finding: {self.left_out}")
         if self.floor == TYPICAL:

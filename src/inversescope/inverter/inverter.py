@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from inversescope import files
-from inversescope.collect.bandwidths import chosen
+from inversescope.collect.bandwidths import Remaining, chosen
 from inversescope.collect.outside import read_outside
 from inversescope.collect.posterior import typical
 from inversescope.errors import UserError
@@ -19,13 +19,14 @@ from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
 from inversescope.inverter.inversion import Inversion, InvertedSample
 from inversescope.position import LAST, Messages, Position, cut, keep_last
+from inversescope.records.levels import Level
 from inversescope.run.run import Run
 from inversescope.sample.one_target import Source, invert, log_floor
 from inversescope.sites import Site
 from inversescope.stats.intervals import defined
 from inversescope.streams import TorchStream
 from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED
+from inversescope.verdicts import ACCEPTED, proposal
 
 
 class Inverter:
@@ -93,14 +94,7 @@ class Inverter:
                 text has no such position.
         """
         where = self._site(site)
-        level = chosen(self.run.folder, where, resolution, bandwidth)
-        bandwidth, (low, high) = level.bandwidth, self.generator.bandwidths[where]
-        if not self.generator.serves(where, bandwidth):
-            raise UserError(
-                f"the generator was not trained for this bandwidth at {where}",
-                given=f"{bandwidth:g}",
-                allowed=f"{low:g} to {high:g}",
-            )
+        level = self._level(where, resolution, bandwidth)
         if n < 1:
             raise UserError("at least one sample must be drawn", given=n)
         subject, task = self.run.subject, self.task
@@ -108,11 +102,12 @@ class Inverter:
         source = keep_last(whole, subject.prefix, subject.longest)
         target = subject.capture([source], [where]).activations[where]
         rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
-        units = self.run.store.units(where)
-        known = typical(self.run.store, where, target, bandwidth)
-        floor, origin = log_floor(task, tuple(source), self.run.store.inputs("pool").tokens)
+        store = self.run.store
+        known = typical(store, where, target, level.bandwidth)
+        floor, origin = log_floor(task, tuple(source), store.inputs("pool").tokens)
         of_source = Source(tuple(source), floor, known.near)
-        draws = invert(self.generator, subject, task, units, where, target, of_source, bandwidth, n, rng)
+        distance, kernel = store.distance(where), store.kernel
+        draws = invert(self.generator, subject, task, distance, kernel, where, target, of_source, level, n, rng)
         weighed = draws.weighed
         undecided = dict.fromkeys(task.labels(source))
         samples = [
@@ -135,7 +130,7 @@ class Inverter:
             tuple(source),
             len(whole) - len(source),
             str(where),
-            bandwidth,
+            level.bandwidth,
             task.labels(source),
             tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
             sum(sample.accepted for sample in samples) / n,
@@ -146,10 +141,28 @@ class Inverter:
             origin,
             weighed.left_out,
             known,
-            self.run.store.noise_floor(where),
-            read_outside(self.run.folder, self.run.store, where, target),
+            store.noise_floor(where),
+            read_outside(self.run.folder, store, where, target),
             level.resolution,
+            proposal(store.neighbourhood.distance, kernel),
         )
+
+    def _level(self, site: Site, resolution: float | None, bandwidth: float | None) -> Level:
+        """The level that is asked for, which the generator must serve."""
+        run, level = self.run, chosen(self.run.folder, site, resolution, bandwidth)
+        if level.channel is None and not run.config.neighbourhood.has_channel:
+            share = Remaining.of(run.store, run.task, site, run.seed).share(level.bandwidth)
+            by_channel = Remaining.of_channel(run.store, run.task, site, run.seed)
+            level = level._replace(channel=by_channel.nearest(share))
+        low, high = self.generator.bandwidths[site]
+        if not self.generator.serves(site, level.drawn):
+            channel = "" if level.channel is None else f", for which it would draw at h = {level.channel:.3g}"
+            raise UserError(
+                f"the generator was not trained for this bandwidth at {site}",
+                given=f"{level.bandwidth:g}{channel}",
+                allowed=f"{low:g} to {high:g}",
+            )
+        return level
 
     def _site(self, address: str) -> Site:
         site = Site.parse(address)

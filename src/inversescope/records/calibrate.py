@@ -66,6 +66,8 @@ VERDICTS = document(
 CALIBRATE = Room(
     "calibrate",
     """The generator beside the posterior, for inputs of the pool that stand in for targets. Where the pool is the whole
-prior the posterior is a sum; else it is estimated from the training inputs and the rest of the pool.""",
+prior the posterior is a sum; else it is estimated from the training inputs and the rest of the pool. Where the
+generator has no noise channel of the run's distance and kernel, the posterior is the one that it draws for
+([which](statistics.md#distances-and-kernels)); `bandwidth` is that of the level all the same.""",
     (CALIBRATION, GAPS, VERDICTS),
 )

@@ -85,6 +85,12 @@ BANDWIDTHS = table(
     column("resolution", "float64?", "N: one input in N of the prior remains; null where the bandwidth was set itself"),
     column("bandwidth", "float64", "h"),
     column(
+        "channel",
+        "float64?",
+        "bandwidth of the generator's noise channel that leaves as many inputs, at which it draws; null where the "
+        "channel is of the run's distance and kernel, so that it draws at h, and at sites that it does not serve",
+    ),
+    column(
         "bits",
         "float64?",
         "log₂ of one over the share of the prior that remains, log₂ N at a resolution; null where too little remains "

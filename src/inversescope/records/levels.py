@@ -24,10 +24,23 @@ class Level(NamedTuple):
     Attributes:
         resolution: N; None where the bandwidth was set itself.
         bandwidth: h.
+        channel: bandwidth of the generator's noise channel that leaves as many inputs, where that channel is not of the
+            run's distance and kernel; else None.
     """
 
     resolution: float | None
     bandwidth: float
+    channel: float | None = None
+
+    @property
+    def drawn(self) -> float:
+        """The bandwidth at which the generator draws."""
+        return self.bandwidth if self.channel is None else self.channel
+
+    @property
+    def columns(self) -> dict[str, float | None]:
+        """Columns that name the level in a table."""
+        return {"resolution": self.resolution, "bandwidth": self.bandwidth}
 
 
 Levels = Mapping[Site, list[Level]]  # of each site, the finest first
@@ -39,8 +52,13 @@ def read_levels(run: Path) -> dict[Site, list[Level]]:
     """
     levels: defaultdict[Site, list[Level]] = defaultdict(list)
     for row in pq.read_table(run / records.collect.BANDWIDTHS.path).sort_by("bandwidth").to_pylist():
-        levels[Site.parse(row["site"])].append(Level(row["resolution"], row["bandwidth"]))
+        levels[Site.parse(row["site"])].append(of_row(row))
     return levels
+
+
+def of_row(row: Mapping[str, Any]) -> Level:
+    """The level of a row of `reference/bandwidths.parquet`."""
+    return Level(row["resolution"], row["bandwidth"], row.get("channel"))
 
 
 def level(row: Mapping[str, Any]) -> float | None:

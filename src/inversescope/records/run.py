@@ -8,7 +8,8 @@ RESOLVED = document(
     "resolved.json",
     "The whole config with every default filled in.",
     key(
-        "seed, subject, task, features, collect, generator, train, calibrate, sample, causal", "sections of the config"
+        "seed, subject, task, features, collect, neighbourhood, generator, train, calibrate, sample, causal",
+        "sections of the config",
     ),
 )
 PROVENANCE = document(

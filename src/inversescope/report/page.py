@@ -35,6 +35,7 @@ from inversescope.verdicts import (
     SMALLEST_Q,
     TRUSTED,
     USED,
+    proposal,
     wording,
 )
 from inversescope.verdicts.scores import UNDERTRAINED
@@ -100,6 +101,8 @@ def render(records: Records) -> str:
         undertrained=MEANINGS[UNDERTRAINED],
         accepted_shown=_smallest_counts(records),
         task=records.config.get("task", {}),
+        neighbourhood=records.neighbourhood,
+        proposal=proposal(**records.neighbourhood),
         provenance=_flat(records.provenance),
         config=json.dumps(records.config, indent=2, ensure_ascii=False),
         style=_asset("report.css"),

@@ -95,6 +95,11 @@ class Records:
         return self.verdicts["truth"] == "exact"
 
     @property
+    def neighbourhood(self) -> dict[str, str]:
+        """Distance and kernel of the run."""
+        return {"distance": "standardized", "kernel": "gaussian"} | self.config.get("neighbourhood", {})
+
+    @property
     def generator_sites(self) -> list[str]:
         """The sites for which the generator was sampled, in order of depth."""
         sites = {Site.parse(row["site"]) for row in self.diagnostics}

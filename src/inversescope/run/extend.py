@@ -43,7 +43,7 @@ def _nothing_stands_on_it(run: Run) -> None:
 
 
 def _asks_for_more(run: Run, grown: Run) -> None:
-    for name in ("seed", "subject", "task", "features"):
+    for name in ("seed", "subject", "task", "features", "neighbourhood"):
         old, new = getattr(run.config, name), getattr(grown.config, name)
         if old != new:
             raise UserError(f"an extended run keeps its {name}", given=new, allowed=old, remedy="start a new run")

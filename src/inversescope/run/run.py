@@ -18,6 +18,7 @@ from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline
 from inversescope.run.provenance import PROVENANCE, provenance
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
 from inversescope.subject.site_checks import require as require_site_checks
@@ -187,7 +188,12 @@ class Run:
     @cached_property
     def store(self) -> Store:
         """Records of `collect`."""
-        return Store(self.folder / "collect")
+        return Store(self.folder / "collect", self.config.neighbourhood)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel that weighs inputs."""
+        return self.config.neighbourhood.kernel
 
     @cached_property
     def levels(self) -> Levels:

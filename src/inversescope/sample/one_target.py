@@ -11,20 +11,21 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from inversescope.collect.distance import Distance
 from inversescope.generator import Generator
+from inversescope.records.levels import Level
 from inversescope.sample.sample import draw
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import (
     effective_sample_size,
     importance_weights,
     largest_reliable_shape,
-    log_posterior,
     normalise,
     repeats,
 )
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
-from inversescope.units import Units
 from inversescope.verdicts import why_left_out
 
 KNOWN, TYPICAL = "known", "typical"  # origins of the source's probability
@@ -89,19 +90,21 @@ def invert(
     generator: Generator,
     subject: Subject,
     task: Task,
-    units: Units,
+    distance: Distance,
+    kernel: Kernel,
     site: Site,
     target: Float[Tensor, "1 d"],
     source: Source,
-    bandwidth: float,
+    level: Level,
     n: int,
     rng: torch.Generator,
 ) -> WeightedDraws:
     """Draw `n` inputs for the activation of a site, run them through the subject, and weigh them."""
-    tokens, nats = draw(generator, site, target, bandwidth, n, rng)
+    tokens, nats = draw(generator, site, target, level.drawn, n, rng)
     log_q = np.array(nats)
-    distances = _distances(subject, units, site, tokens, target, source.tokens)
-    weighed = weigh(tokens, distances, bandwidth, log_prior(task, tokens), log_q, source.log_floor, source.near)
+    distances = _distances(subject, distance, site, tokens, target, source.tokens)
+    prior = log_prior(task, tokens)
+    weighed = weigh(tokens, distances, kernel, level.bandwidth, prior, log_q, source.log_floor, source.near)
     return WeightedDraws(tokens, log_q, distances, weighed)
 
 
@@ -126,6 +129,7 @@ def log_floor(task: Task, source: Tokens, pool: Sequence[Tokens]) -> tuple[float
 def weigh(
     tokens: Sequence[Tokens | None],
     distances: Float[ndarray, " n"],
+    kernel: Kernel,
     bandwidth: float,
     log_prior: Float[ndarray, " n"],
     log_q: Float[ndarray, " n"],
@@ -137,13 +141,13 @@ def weigh(
     Args:
         tokens: the draws; None where one never ended.
         distances: δ of each to the target.
-        bandwidth: h.
+        kernel, bandwidth: k and h.
         log_prior: ln P of each.
         log_q: ln of the probability of drawing each.
         log_floor: ln P(x̂)·k(0) of the source, NaN where it is not known.
         near: distance up to which a draw is near.
     """
-    terms = log_posterior(distances, bandwidth, log_prior)
+    terms = kernel.log_posterior(distances, bandwidth, log_prior)
     weights, shape, log_normaliser = importance_weights(terms, log_q, tokens)
     times, size = repeats(tokens), float(effective_sample_size(weights))
     spread = float(effective_sample_size(normalise(np.where(times > 0, terms, -np.inf))))
@@ -155,7 +159,7 @@ def weigh(
 
 def _distances(
     subject: Subject,
-    units: Units,
+    distance: Distance,
     site: Site,
     tokens: Sequence[Tokens | None],
     target: Float[Tensor, "1 d"],
@@ -163,8 +167,8 @@ def _distances(
 ) -> Float[ndarray, " n"]:
     """δ of every draw. The source is not read again: in another batch it would be off by the subject's rounding."""
     distinct = sorted({row for row in tokens if row is not None and row != source})
-    distance = dict.fromkeys(distinct, np.nan) | {source: 0.0}
+    known = dict.fromkeys(distinct, np.nan) | {source: 0.0}
     if distinct:
         read = subject.capture(distinct, [site]).activations[site]
-        distance |= dict(zip(distinct, units.distance(read, target).double().tolist(), strict=True))
-    return np.array([np.nan if row is None else distance[row] for row in tokens])
+        known |= dict(zip(distinct, distance.paired(read, target).double().tolist(), strict=True))
+    return np.array([np.nan if row is None else known[row] for row in tokens])

@@ -100,7 +100,7 @@ def _draw_site(
     return pa.concat_tables(
         table(
             *("generator", site, level, targets, samples),
-            *draw(generator, site, activations, level.bandwidth, samples, rng),
+            *draw(generator, site, activations, level.drawn, samples, rng),
         )
         for level in levels[site]
     )

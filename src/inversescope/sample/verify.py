@@ -102,7 +102,7 @@ class _Unmeasured:
             if site is not None and tokens is not None:
                 self.unread.setdefault(tuple(tokens), []).append(row)
         self.sites = [Site.parse(site) for site in sorted({site for site in self.rows["site"] if site is not None})]
-        self.units = {site: store.units(site) for site in self.sites}
+        self.delta = {site: store.distance(site) for site in self.sites}
         self.targets = {site: store.activations("target", site) for site in self.sites}
 
     def measure(
@@ -116,7 +116,7 @@ class _Unmeasured:
             if at:
                 read = activations(site)[[drew[index][0] for index in at]]
                 of_target = self.targets[site][[self.rows["target"][drew[index][1]] for index in at]]
-                distances[at] = self.units[site].distance(read, of_target).double().numpy()
+                distances[at] = self.delta[site].paired(read, of_target).double().numpy()
         return np.array([row for _, row in drew], dtype=int), distances
 
 
@@ -164,7 +164,7 @@ class _Targets:
 
     def __init__(self, store: Store, task: Task, from_pool: Mapping[str, Float[ndarray, "pool targets"]]):
         self._store, self._from_pool, self.tokens = store, from_pool, store.inputs("target").tokens
-        pool = store.inputs("pool").tokens
+        pool, self.kernel = store.inputs("pool").tokens, store.kernel
         self._floors = [log_floor(task, x, pool)[0] for x in self.tokens]
 
     @lru_cache(maxsize=4)  # noqa: B019 - the targets of a site and bandwidth follow each other
@@ -199,7 +199,16 @@ def _weight_columns(
             times[rows] = repeats(tokens[rows])
             continue
         source = targets.source(site, bandwidth, target)
-        found = weigh(tokens[rows], distances[rows], bandwidth, prior[rows], log_q[rows], source.log_floor, source.near)
+        found = weigh(
+            tokens[rows],
+            distances[rows],
+            targets.kernel,
+            bandwidth,
+            prior[rows],
+            log_q[rows],
+            source.log_floor,
+            source.near,
+        )
         weight[rows], times[rows], shape[rows], floor[rows] = (
             found.weight,
             found.times,

@@ -21,8 +21,9 @@ from inversescope.records.levels import Level
 from inversescope.score.feature import FeatureScore, PriorLabels, has_enough, score_feature
 from inversescope.score.pool import SitePool, with_known
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.labels import encode
-from inversescope.stats.weights import effective_sample_size, log_kernel, normalise, repeats
+from inversescope.stats.weights import effective_sample_size, normalise, repeats
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
 
@@ -191,7 +192,7 @@ def from_another_site(
 ) -> Iterator[WeightedInputs]:
     """The generator's draws for the same targets at another site, which `table` holds, level by level of the two."""
     at_level = {level.resolution or level.bandwidth: level.bandwidth for level in other}
-    for resolution, h in levels:
+    for resolution, h, _ in levels:
         if (at_other := at_level.get(resolution or h)) is None:
             continue  # the other site does not reach this resolution
         drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == at_other), features)
@@ -199,13 +200,13 @@ def from_another_site(
 
 
 def from_edits(
-    site: Site, table: pa.Table, bandwidths: Sequence[float], features: Sequence[Feature]
+    site: Site, table: pa.Table, bandwidths: Sequence[float], features: Sequence[Feature], kernel: Kernel
 ) -> Iterator[WeightedInputs]:
     """Edits of the source inputs, weighted by the kernel alone: the probability of making one is not known."""
     edits = _ByTarget.of(table, features)
     distances, times = np.nan_to_num(edits.numbers("distance"), nan=np.inf), edits.numbers("times")
     for h in bandwidths:
-        weights = times * normalise(log_kernel(distances, h))
+        weights = times * normalise(kernel.log(distances, h))
         yield WeightedInputs("edits", site, h, edits.labels, weights, times, unverified=edits.unverified)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope.stats.weights import posterior
+from inversescope.stats.kernel import Kernel
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class SitePool:
         probability: Float[ndarray, " pool"],
         exact: bool,
         bandwidths: Sequence[float],
+        kernel: Kernel,
         known: Known | None = None,
     ) -> Self:
         """The pool with the posterior at each of the bandwidths; `known` inputs are a stratum of their own."""
@@ -49,7 +50,7 @@ class SitePool:
             by_target = np.concatenate((by_target, known.distances.T), axis=1)
             shares = with_known(probability, known.probability)
         by_target = by_target.astype(float)
-        weights = {h: posterior(by_target, h, np.log(shares)) for h in bandwidths}
+        weights = {h: kernel.posterior(by_target, h, np.log(shares)) for h in bandwidths}
         return cls(distances, probability, exact, by_target, weights)
 
 

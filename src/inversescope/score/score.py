@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +42,7 @@ from inversescope.score.quality import Quality
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
+from inversescope.stats.kernel import Kernel
 from inversescope.streams import Stream
 from inversescope.verdicts import NULL_FEATURE, judged
 from inversescope.verdicts.scores import FAILING
@@ -51,7 +52,7 @@ TESTED = ("generator", "weighted", "reference")  # methods tested against their 
 _TABLES = tuple(record for record in records.score.SCORE.records if isinstance(record, records.Table))
 
 
-def score(run: Path, seed: int, progress: Progress) -> None:
+def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     """Write the step's records in the folder `score`: its tables, and `results.json`."""
     inputs = pq.read_table(run / "collect" / "inputs.parquet")
     samples = pq.read_table(run / "verify" / "samples.parquet")
@@ -66,6 +67,8 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     inputs, samples = (with_null_feature(table, count, seed) for table in (inputs, samples))
     features += read_features(inputs, samples, probability, [NULL_FEATURE], known)
     levels = read_levels(run)
+    proposed = any(level.channel is not None for of_site in levels.values() for level in of_site)
+    compared = "weighted" if proposed else "generator"  # with the reference
     generated, edited = (_by_site(samples, method) for method in ("generator", "edits"))
     free = samples.filter(pc.field("method") == "no condition")
     wrong = wrong_sites(list(generated))
@@ -75,13 +78,13 @@ def score(run: Path, seed: int, progress: Progress) -> None:
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
         bandwidths = [level.bandwidth for level in levels[site]]
-        around = SitePool.of(distances[site], probability, exact, bandwidths, _known(run, site, known))
+        around = SitePool.of(distances[site], probability, exact, bandwidths, kernel, _known(run, site, known))
         methods = [*from_pool(site, around, features)]
         if site in generated:
             drawn, edits = generated[site], edited[site]
             methods += from_draws(site, drawn, bandwidths, features)
             methods.append(without_condition(site, free, features))
-            methods += from_edits(site, edits, bandwidths, features)
+            methods += from_edits(site, edits, bandwidths, features, kernel)
             by_target = list(of_targets(site, drawn))
             tables["targets"] += by_target
             tables["diagnostics"] += diagnostics(site, drawn, edits, around, by_target, floors[str(site)])
@@ -91,12 +94,12 @@ def score(run: Path, seed: int, progress: Progress) -> None:
         if site in wrong:
             methods += from_another_site(site, generated[wrong[site]], levels[site], levels[wrong[site]], features)
         for feature in features:
-            tables["results"] += _rows(feature, methods, seed, floors[str(site)])
+            tables["results"] += _rows(feature, methods, compared, seed, floors[str(site)])
         tables["by_distance"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
     _add_resolutions(tables.values(), levels)
     _add_q_values(tables["results"])
-    tables["results"] = judged(tables["results"], calibration, exact)
+    tables["results"] = judged(tables["results"], calibration, exact, compared)
     _write(run, tables)
 
 
@@ -139,9 +142,9 @@ def _by_site(samples: pa.Table, method: str) -> dict[Site, pa.Table]:
 
 
 def _rows(
-    feature: Feature, methods: Sequence[WeightedInputs], seed: int, noise_floor: float
+    feature: Feature, methods: Sequence[WeightedInputs], compared: str, seed: int, noise_floor: float
 ) -> Iterator[dict[str, Any]]:
-    """One row for each method and bandwidth of a site."""
+    """One row for each method and bandwidth of a site; the method `compared` is compared with the reference."""
     scores = {(item.method, item.bandwidth): item.score(feature) for item in methods}
     for item in methods:
         scored = scores[item.method, item.bandwidth]
@@ -165,15 +168,15 @@ def _rows(
             **fields("bits", scored.bits),
             "p_value": _shuffle_test(item, feature, scored, seed),
             "ess": defined(float(np.median(item.sizes))),
-            **fields("gap", _gap(item, scores)),
+            **fields("gap", _gap(item, scores, compared)),
         }
 
 
-def _gap(item: WeightedInputs, scores: Mapping[tuple[str, float | None], FeatureScore]) -> Estimate:
+def _gap(item: WeightedInputs, scores: Mapping[tuple[str, float | None], FeatureScore], compared: str) -> Estimate:
     """The calibration gap: the generator's draws minus the reference, over the targets where both are defined."""
-    if item.method != "generator":
+    if item.method != compared:
         return intervals.UNDEFINED
-    own, reference = (scores[method, item.bandwidth].consistency for method in ("generator", "reference"))
+    own, reference = (scores[method, item.bandwidth].consistency for method in (compared, "reference"))
     return intervals.paired(own, reference)
 
 
@@ -204,6 +207,13 @@ def _add_q_values(results: Sequence[dict[str, Any]]) -> None:
             row["q_value"] = defined(value)
 
 
-def step(run: RunFolder, folder: Path, progress: Progress) -> None:
+class ScoredRun(RunFolder, Protocol):
+    """A run as the step sees it."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+
+
+def step(run: ScoredRun, folder: Path, progress: Progress) -> None:
     """The step `score`."""
-    score(run.folder, run.seed, progress)
+    score(run.folder, run.kernel, run.seed, progress)

@@ -1,4 +1,4 @@
-"""Weights over samples: kernel, posterior, importance weights, smoothing, effective sample size, resampling."""
+"""Weights over samples: importance weights, smoothing, effective sample size, resampling."""
 
 from __future__ import annotations
 
@@ -15,30 +15,6 @@ from scipy import stats
 RARE = -60.0  # ln q below which no number of draws is large
 TAIL = 5  # weights that the fit of a tail needs (Vehtari et al.)
 RESOLUTION = 1e-4  # weights that differ by a smaller share are equal: their logs come from single precision
-
-
-def log_kernel(
-    distances: Float[ndarray, "*shape"], bandwidth: float | Float[ndarray, "*#shape"]
-) -> Float[ndarray, "*shape"]:
-    """ln k(δ/h) of the Gaussian kernel k(u) = exp(−u²/2)."""
-    return -0.5 * (distances / bandwidth) ** 2
-
-
-def log_posterior(
-    distances: Float[ndarray, "*shape"],
-    bandwidth: float | Float[ndarray, "*#shape"],
-    log_prior: Float[ndarray, "*shape"],
-) -> Float[ndarray, "*shape"]:
-    """ln of P(x) k(δ/h), not normalised; −inf where the distance is not known (NaN): what was not verified has none."""
-    logs = log_prior + log_kernel(distances, bandwidth)
-    return np.where(np.isnan(logs), -np.inf, logs)
-
-
-def posterior(
-    distances: Float[ndarray, "targets inputs"], bandwidth: float, log_prior: Float[ndarray, " inputs"]
-) -> Float[ndarray, "targets inputs"]:
-    """P(x; ẑ, s, h) over inputs that stand for the prior, such as a pool: exact where they are the whole prior."""
-    return normalise(log_posterior(distances, bandwidth, np.broadcast_to(log_prior, distances.shape)))
 
 
 class Importance(NamedTuple):

@@ -106,7 +106,7 @@ def prepare(
     known = store.inputs("train")
     vocabulary, inputs = training_inputs(known, prior, shape.stored, seed, merge=shape.backbone == SCRATCH)
     torch.manual_seed(TorchStream.WEIGHTS.seed(seed))
-    units = {site: store.units(site) for site in sites}
+    units = {site: store.channel(site).units for site in sites}
     read = {site: store.activations("train", site) for site in sites}
     emulator = _emulator(inputs, read, units) if len(inputs.others) and not known.exact else None
     bandwidths = {site: _range(store, site, config, seed, sampled) for site in sites}

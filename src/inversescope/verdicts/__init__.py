@@ -3,6 +3,7 @@
 from inversescope.verdicts.accepted import BELOW_NOISE, acceptance_counts, reasons
 from inversescope.verdicts.left_out import FAR, MISSED, NO_WEIGHT, REASONS, TOO_FEW, mostly_left_out, why_left_out
 from inversescope.verdicts.outside import Outside, outside
+from inversescope.verdicts.proposal import has_channel, proposal
 from inversescope.verdicts.scores import (
     MEANINGS,
     NULL_FEATURE,
@@ -90,6 +91,7 @@ __all__ = [
     "disagreement",
     "encoded_and_used",
     "finest_reliable",
+    "has_channel",
     "is_reliable",
     "judged",
     "mostly_left_out",
@@ -97,6 +99,7 @@ __all__ = [
     "of_question",
     "of_site",
     "outside",
+    "proposal",
     "reasons",
     "significant",
     "trusted",

@@ -104,26 +104,30 @@ def beside_calibration(verdict: str, calibration: str | None) -> str:
     return f"generator and reference agree on these targets; the calibration {others}"
 
 
-def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool) -> list[dict[str, Any]]:
+def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool, compared: str) -> list[dict[str, Any]]:
     """The rows of `score/results.parquet` with four columns more: `verdict` on the generator, `reason`, `trusted`, and
     `null_passes`, by the null feature's row of the same method, site and bandwidth.
 
     Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
+
+    Args:
+        compared: method whose gap counts: `generator`, or `weighted` where the generator has no noise channel for the
+            run's posterior; there its unweighted draws have no verdict, and the calibration is about other posteriors.
     """
     by_cell = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in scores}
     on_stand_ins = {(row["site"], row["bandwidth"]): row["verdict"] for row in calibration if row["query"] == "clean"}
 
     def verdict(row: Row) -> str | None:
-        if row["method"] not in ("generator", "weighted"):
+        if row["method"] not in (compared, "weighted"):
             return None
         cell = (row["site"], row["feature"], row["bandwidth"])
-        generator, on_others = by_cell.get(("generator", *cell)), on_stand_ins.get((row["site"], row["bandwidth"]))
+        generator, on_others = by_cell.get((compared, *cell)), on_stand_ins.get((row["site"], row["bandwidth"]))
         gap = UNCHECKED if generator is None else agreement(generator, by_cell.get(("reference", *cell)), exact)
         if on_others == COPIES:
             return COPIES
         if UNDERTRAINED in (gap, on_others):
             return UNDERTRAINED
-        return AGREES if on_others == "calibrated" and gap == UNCHECKED else gap
+        return AGREES if on_others == "calibrated" and gap == UNCHECKED and compared == "generator" else gap
 
     def counts(row: Row) -> bool | None:
         return trusted(row, exact) if row["method"] == "reference" else None
