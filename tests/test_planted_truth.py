@@ -27,7 +27,8 @@ from inversescope.subject import Subject
 from inversescope.subject.projections import load_projection
 from inversescope.units import Units
 
-pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
+# Slow: whichever test is first makes the runs that all share.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ALL = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 
 

@@ -80,10 +80,8 @@ def causal(
 def _runs(data: CausalData, donors: Donors, sites: Sequence[Site]) -> Iterator[list[dict[str, Any]]]:
     """For each target, the rows of `runs.parquet` at these sites."""
     groups = {site: [donors.of(site, target) for target in range(donors.targets)] for site in sites}
-    values = {
-        site: activations(data, site, {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)})
-        for site in sites
-    }
+    wanted = {site: {donor.tokens for of_target in groups[site] for donor in _distinct(of_target)} for site in sites}
+    values = activations(data, wanted)
     own = {site: data.store.activations("target", site) for site in sites}
     groups = {
         site: [_placed(data, site, of_target, values[site], own[site][i]) for i, of_target in enumerate(groups[site])]
@@ -128,20 +126,33 @@ def _distinct(groups: Sequence[Group]) -> list[Donor]:
     return list({donor.tokens: donor for group in groups for donor in group.donors}.values())
 
 
-def activations(data: CausalData, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
-    """Activations of the inputs at the site. Inputs that were run when collecting are not run again; the others are,
-    each once.
+def activations(
+    data: CausalData, wanted: Mapping[Site, Collection[Tokens]]
+) -> dict[Site, dict[Tokens, Float[Tensor, " d"]]]:
+    """Activations of the inputs wanted at each site. Inputs that were run when collecting are not run again; each of
+    the others is run once, up to the deepest of its sites.
     """
-    unread = set(inputs)
+    read: dict[Site, dict[Tokens, Tensor]] = {site: _stored(data, site, inputs) for site, inputs in wanted.items()}
+    left = {site: set(inputs) - read[site].keys() for site, inputs in wanted.items()}
+    for deepest in sorted(left, key=lambda site: site.depth, reverse=True):
+        inputs = sorted(left[deepest])  # inputs that share their beginnings stand together
+        sites = [site for site in left if not left[site].isdisjoint(inputs)]
+        captured = data.subject.capture(inputs, sites).activations
+        for site in sites:
+            read[site] |= {x: row for x, row in zip(inputs, captured[site], strict=True) if x in left[site]}
+            left[site].difference_update(inputs)
+    return read
+
+
+def _stored(data: CausalData, site: Site, inputs: Collection[Tokens]) -> dict[Tokens, Float[Tensor, " d"]]:
+    """Activations of those inputs that were run when collecting."""
     read: dict[Tokens, Tensor] = {}
     for split, rows in data.rows.items():
-        stored = [x for x in unread if x in rows]
+        stored = [x for x in inputs if x in rows and x not in read]
         if stored:
             of_split = data.store.activations(split, site)
             read |= {x: of_split[rows[x]] for x in stored}
-            unread -= read.keys()
-    others = sorted(unread)  # inputs that share their beginnings stand together
-    return read | dict(zip(others, data.subject.capture(others, [site]).activations[site], strict=True))
+    return read
 
 
 def _measure(

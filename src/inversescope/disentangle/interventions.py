@@ -129,7 +129,7 @@ class Interventions:
     @lru_cache(maxsize=1)  # noqa: B019 - many calls in a row for one site
     def _activations(self, site: Site) -> dict[Tokens, Float[Tensor, " d"]]:
         inputs = {*self._inputs(site, SAMPLES), *self._pool.tokens, *self._targets}
-        return activations(self._data, site, inputs)
+        return activations(self._data, {site: inputs})[site]
 
 
 def class_means(
