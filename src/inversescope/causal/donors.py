@@ -100,9 +100,12 @@ class Donors:
                 self._drawn[row["site"], row["target"]][tuple(row["tokens"])] = row["distance"]
 
     def of(self, site: Site, target: int) -> list[Group]:
-        """The groups that there are. The source itself is no donor but its own."""
+        """The groups that there are. The source itself is no donor but its own. Draws that were collected, a random
+        part of all, come first: they are not run again.
+        """
         source = self._targets[target]
         drawn = [Donor(x, distance) for x, distance in self._drawn[str(site), target].items() if x != source]
+        drawn.sort(key=lambda donor: not any(donor.tokens in rows for rows in self._data.rows.values()))
         distances = self._distances(site)[:, target]
         groups = [Group(None, RANDOM, "pool", [self._of_pool(row, distances) for row in self._random(target)])]
         for feature, label in self._data.at(site).items():

@@ -37,9 +37,9 @@ def write_nearest(folder: Path, store: Store, sites: Sequence[Site], seed: int) 
         measured = [pool.tokens[row] for row in drawn]
         own = nearest(store, site, measured, store.activations("pool", site)[drawn])
         own = np.sort(own[np.isfinite(own)])
-        tensors[str(site)] = torch.from_numpy(own)
+        tensors[str(site)], floor = torch.from_numpy(own), store.noise_floor(site)
         for target, distance in enumerate(nearest(store, site, targets, store.activations("target", site)).tolist()):
-            verdict = outside(distance, own, store.noise_floor(site))
+            verdict = outside(distance, own, floor)
             rows.append({"site": str(site), "target": target, **vars(verdict)})
     files.write_tensors(folder / records.collect.NEAREST.name, tensors)
     files.write_table(folder / records.collect.TARGETS.name, records.collect.TARGETS.of(rows))
