@@ -1,4 +1,4 @@
-"""Train every choice of encoder, conditioning and backbone for the same time on a run, and measure each alike.
+"""Train every choice of encoder and conditioning for the same time on a run, and measure each alike.
 
     python benchmarks/compare.py runs/enumerable 60              # one table
     python benchmarks/compare.py runs/enumerable 30,60,120 ours,inversionview    # over training time
@@ -32,18 +32,7 @@ from inversescope.tasks import Tokens
 # a width too small to matter), by the optimizers that ours has, which are faster than its AdamW.
 CHOICES = {
     "ours": [],
-    "control layers": ["generator.conditioning=control"],
     "slot": ["generator.conditioning=slot"],
-    "prefix": ["generator.conditioning=prefix"],
-    "control layers on frozen": [
-        "generator.conditioning=control", "generator.tuning=frozen", "train.pretrain=100",
-    ],
-    "the subject": ["generator.backbone=subject", "train.batch=64"],
-    "the subject with LoRA": ["generator.backbone=subject", "generator.tuning=lora", "train.batch=64"],
-    "the subject frozen": [
-        "generator.backbone=subject", "generator.tuning=frozen", "train.batch=64", "train.pretrain=10",
-    ],
-    "identity encoder": ["generator.encoder=identity"],
     "residual encoder": ["generator.encoder=residual"],
     "inversionview": [
         "generator.encoder=residual", "generator.conditioning=slot", "train.clean=0", "train.bandwidths=0.001,0.0011",

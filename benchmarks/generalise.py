@@ -265,7 +265,7 @@ def trained_on(store: PartStore, config: RunConfig, sites: Sequence[Site], prior
     with tempfile.TemporaryDirectory() as folder:
         generator = train(
             Path(folder), store, sites, config.generator, config.train, config.seed, torch.device("cpu"),
-            silent, None, None, dict.fromkeys(sites, config.sample.bandwidths), prior if config.train.emulate else None,
+            silent, None, dict.fromkeys(sites, config.sample.bandwidths), prior if config.train.emulate else None,
         )  # fmt: skip
     return generator.eval(), time.process_time() - started
 

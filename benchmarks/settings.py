@@ -46,7 +46,7 @@ def trained(
     """
     if seconds is not None:
         _, each = _train(run, config, sites, TRIED)
-        steps = max(TRIED, round(seconds / each) - config.train.pretrain)
+        steps = max(TRIED, round(seconds / each))
         config = configured(config, [f"train.steps={steps}"])
     started = time.monotonic()
     generator, each = _train(run, config, sites, config.train.steps)
@@ -60,12 +60,9 @@ def _train(run: Run, config: RunConfig, sites: Sequence[Site], steps: int) -> tu
     def tick(done: int, total: int, note: str = "") -> None:
         times.append(time.monotonic())
 
-    backbone = None if config.generator.backbone == "scratch" else run.subject
     with tempfile.TemporaryDirectory() as folder:
         few = config.train.model_copy(update={"steps": steps})
-        generator = train(
-            Path(folder), run.store, sites, config.generator, few, config.seed, torch.device("cpu"), tick, backbone
-        )
+        generator = train(Path(folder), run.store, sites, config.generator, few, config.seed, torch.device("cpu"), tick)
     return generator, float(np.median(np.diff(times)))
 
 

@@ -1,8 +1,8 @@
-"""Speed of the generator in training and drawing, beside its own backbone without conditions, and InversionView's.
+"""Speed of the generator in training and drawing, beside its own decoder without conditions, and InversionView's.
 
     python benchmarks/speed.py runs/enumerable [generator.width=256 ...]
 
-The bare backbone is the same decoder with the same optimizers, trained on the inputs alone: what a condition costs is
+The bare decoder is the same with the same optimizers, trained on the inputs alone: what a condition costs is
 the rest. All are timed in turn, round by round, so that a busy machine slows all of them; medians of the rounds.
 """
 
@@ -32,11 +32,19 @@ DRAWS = 2048  # in a round, for 32 targets
 TARGETS = 32
 
 
+class BareTrainer(Trainer):
+    """Every step without conditions."""
+
+    def _batch(self, rng: torch.Generator):
+        inputs = self.pairs[0].draw_prior(self.config.batch, rng)
+        return self.generator.no_condition(self.config.batch), inputs
+
+
 def main() -> None:
     run = Run.open(sys.argv[1])
     config = configured(run.config, sys.argv[2:])
     jobs: dict[str, dict[str, Callable[[], float]]] = {
-        "bare backbone": _jobs(run, config, bare=True),
+        "bare decoder": _jobs(run, config, bare=True),
         "ours": _jobs(run, config),
         "InversionView's way": _jobs(run, configured(config, CHOICES["inversionview"])),
     }
@@ -48,7 +56,7 @@ def main() -> None:
                 done = job()
                 times[name][kind].append(done / (time.monotonic() - started))
     table = Table("", "training examples/s", "of bare", "draws/s", "of bare")
-    bare = {kind: float(np.median(rates)) for kind, rates in times["bare backbone"].items()}
+    bare = {kind: float(np.median(rates)) for kind, rates in times["bare decoder"].items()}
     for name, kinds in times.items():
         cells = []
         for kind, rates in kinds.items():
@@ -61,12 +69,12 @@ def main() -> None:
 def _jobs(run: Run, config: RunConfig, bare: bool = False) -> dict[str, Callable[[], float]]:
     """A round of training, and a round of drawing; each gives how many."""
     sites = run.subject.sites(config.generator.sites)
-    if bare:  # every step without conditions, and without what an encoder expects
-        config = configured(config, ["generator.encoder=identity", f"train.pretrain={10**6}"])
-    data = prepare(run.store, sites, config.generator, config.train, config.seed, None, ())
+    if bare:  # without what the encoder "regression" adds to the logits
+        config = configured(config, ["generator.encoder=residual"])
+    data = prepare(run.store, sites, config.generator, config.train, config.seed, {})
     if bare:
-        data.generator.conditioning = Conditioning(data.generator.backbone.shape)
-    trainer = Trainer(data, config.generator, config.train, config.seed, torch.device("cpu"))
+        data.generator.conditioning = Conditioning(data.generator.decoder.shape)
+    trainer = (BareTrainer if bare else Trainer)(data, config.train, config.seed, torch.device("cpu"))
     site, rng = sites[0], torch.Generator().manual_seed(0)
     asked = run.store.activations("target", site)[:TARGETS]
 

@@ -40,7 +40,7 @@ def generator(seed: int = 0) -> Generator:
         "indicators": pca.sizes,
         "encoder": "regression",
         "conditioning": "adaln",
-        "backbone": (16, 2, 2),
+        "decoder": (16, 2, 2),
     }
     made = Generator(vocabulary, LONGEST + 2, DIMENSIONS, BANDWIDTHS, **shape)
     activations = {site: torch.randn(20, d) for site, d in DIMENSIONS.items()}
@@ -123,7 +123,7 @@ def test_a_later_token_does_not_change_earlier_logits():
     with torch.no_grad():
         prepared = made.prepare(condition)
         given = prepared.bias, made.conditioning, prepared.conditioning
-        first, second = (made.backbone(rows, *given)[0] for rows in (one, two))
+        first, second = (made.decoder(rows, *given)[0] for rows in (one, two))
     assert torch.allclose(first[:2], second[:2], atol=1e-6)
     assert not torch.allclose(first[2], second[2], atol=1e-2)
 

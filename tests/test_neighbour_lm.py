@@ -44,7 +44,7 @@ def test_matches_token_by_token_are_those_of_all_tokens_at_once():
 
 
 @pytest.mark.parametrize("log_weight", [-3.0, 0.0, 2.0])
-def test_counts_of_matches_are_added_to_the_backbone_as_to_a_dirichlet_prior(log_weight: float):
+def test_counts_of_matches_are_added_to_the_decoder_as_to_a_dirichlet_prior(log_weight: float):
     lm, tokens = NeighbourLM(INPUTS, torch.tensor([log_weight]), ROW), torch.tensor([[0, 1, 1]])
     q = torch.rand(1, 3, 3).softmax(2)
     found = lm.mix(q.log(), lm.matches(tokens)).exp()
@@ -54,7 +54,7 @@ def test_counts_of_matches_are_added_to_the_backbone_as_to_a_dirichlet_prior(log
     assert found[0].numpy() == pytest.approx(expected, abs=1e-6)
 
 
-def test_without_a_match_the_distribution_is_the_backbones():
+def test_without_a_match_the_distribution_is_the_decoders():
     lm = NeighbourLM(INPUTS, torch.tensor([5.0]), ROW)
     log_q = torch.rand(1, 2, 3).log_softmax(2)
     mixed = lm.mix(log_q, lm.matches(torch.tensor([[0, 0]])))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from refusals import check, printed, refuses
+from refusals import refuses
 from small_subject import call, config_text, save_subject
 from subject_fixture import tiny_model
 from transformers import AutoModelForCausalLM
@@ -58,15 +58,6 @@ def test_a_run_on_a_rounded_subject(folder: Path, tmp_path: Path):
     config.write_text(config_text(folder, steps=4).replace('dtype = "float32"', 'dtype = "float32"\nbits = 8'))
     assert call("run", config, "--out", tmp_path / "run") == 0
     assert read_json(tmp_path / "run" / "resolved.json")["subject"]["bits"] == 8
-
-
-def test_a_rounded_subject_is_no_backbone(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    pytest.importorskip("bitsandbytes")
-    config, text = tmp_path / "rounded.toml", config_text(folder, steps=4)
-    text = text.replace('dtype = "float32"', 'dtype = "float32"\nbits = 8')
-    config.write_text(text.replace("[generator]", '[generator]\nbackbone = "subject"'))
-    assert call("run", config, "--out", tmp_path / "run") == 2
-    check(printed(capsys.readouterr().err), given="generator.backbone = 'subject'", allowed="scratch")
 
 
 def test_kernels_of_attention_agree(folder: Path):

@@ -276,7 +276,7 @@ def generator(store: Store) -> Generator:
     made = Generator(
         vocabulary, encoded.shape[1],
         {site: z.shape[1] for site, z in activations.items()}, dict.fromkeys(SITES, (0.02, 2.0)),
-        stored=len(encoded), indicators=pca.sizes, encoder="regression", conditioning="adaln", backbone=(16, 1, 2),
+        stored=len(encoded), indicators=pca.sizes, encoder="regression", conditioning="adaln", decoder=(16, 1, 2),
     )  # fmt: skip
     units = {site: Units.of(z) for site, z in activations.items()}
     made.fit(activations, units, pca, dict.fromkeys(SITES, torch.zeros(len(encoded))))

@@ -45,7 +45,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_small_prior_is_stored_whole_with_its_probability():
     inputs = read(2, 30)
-    vocabulary, known = training_inputs(inputs, prior(2), 200, 0, merge=True)
+    vocabulary, known = training_inputs(inputs, prior(2), 200, 0)
     assert known.stored == len(known.rows) == 100
     assert known.probability is not None and known.probability.tolist() == pytest.approx([0.01] * 100)
     assert vocabulary.decode(known.rows[:, 1:]) == sorted(tokens for tokens, _ in Digits(2).enumerate())
@@ -54,7 +54,7 @@ def test_a_small_prior_is_stored_whole_with_its_probability():
 
 def test_of_a_large_prior_the_answers_are_drawn_apart_from_what_is_stored():
     inputs = read(3, 50)
-    vocabulary, known = training_inputs(inputs, prior(3), 200, 0, merge=True)
+    vocabulary, known = training_inputs(inputs, prior(3), 200, 0)
     assert known.probability is None and known.stored == 200
     assert vocabulary.decode(known.rows[known.read][:, 1:]) == inputs.tokens
     assert known.read.max() < 50 and known.others.tolist() == list(range(200, 4050))
@@ -68,12 +68,12 @@ def test_of_a_large_prior_the_answers_are_drawn_apart_from_what_is_stored():
 @pytest.mark.parametrize(("others", "size"), [(None, 40), (prior(3, rows=5000), 40), (None, 500)])
 def test_without_others_only_what_was_read_is_used(others: Task | None, size: int):
     inputs = read(3, 50)
-    vocabulary, known = training_inputs(inputs, others, size, 0, merge=True)
+    vocabulary, known = training_inputs(inputs, others, size, 0)
     assert known.stored == min(size, 50) and not len(known.others)
     assert vocabulary.decode(known.rows[known.read][:, 1:]) == inputs.tokens
     assert Counter(vocabulary.decode(known.rows[:, 1:])) == Counter(inputs.tokens)
 
 
 def test_the_seed_decides_the_inputs():
-    sets = [training_inputs(read(3, 50), prior(3), 200, seed, merge=True)[1].rows.tolist() for seed in (0, 0, 1)]
+    sets = [training_inputs(read(3, 50), prior(3), 200, seed)[1].rows.tolist() for seed in (0, 0, 1)]
     assert sets[0] == sets[1] != sets[2]

@@ -155,11 +155,10 @@ def _changed(study: Study, settings: tuple[tuple[str, Any], ...]) -> RunConfig:
 def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) -> Generator:
     """A generator trained for as long as the budget, preparation included; or until calibrated."""
     started, run = time.monotonic(), study.run
-    subject = None if config.generator.backbone == "scratch" else run.subject
     levels, prior = _levels(study, config), run.task if config.train.emulate else None
     sampled = at_sites(levels)
-    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, subject, sampled, prior)
-    trainer = Trainer(data, config.generator, config.train, config.seed, run.subject.device)
+    data = prepare(run.store, study.sites, config.generator, config.train, config.seed, sampled, prior)
+    trainer = Trainer(data, config.train, config.seed, run.subject.device)
     checked = check(run.store, run.task, config.calibrate, levels, config.seed)
     begun = time.monotonic()
     while not trainer.ended:

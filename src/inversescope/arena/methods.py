@@ -18,8 +18,6 @@ LINEAR = "linear probe"
 INVERSIONVIEW = (
     ("generator.encoder", "residual"),
     ("generator.conditioning", "slot"),
-    ("generator.backbone", "scratch"),
-    ("generator.tuning", "full"),
     ("train.clean", 0.0),
     ("train.emulate", False),
     ("train.bandwidths", (0.001, 0.0011)),

@@ -77,12 +77,6 @@ class RunConfig(Section):
             raise ValueError(f"sample.bandwidths {outside} lie outside train.bandwidths {low} to {high}")
         return self
 
-    @model_validator(mode="after")
-    def _frozen_has_learned(self) -> Self:
-        if (self.generator.backbone, self.generator.tuning, self.train.pretrain) == ("scratch", "frozen", 0):
-            raise ValueError("a backbone from scratch must learn before it is frozen: train.pretrain must be above 0")
-        return self
-
     @classmethod
     def read(cls, path: Path) -> Self:
         """The config in a TOML file.

@@ -127,42 +127,25 @@ class GeneratorConfig(Section):
         description="number of inputs whose activations the generator keeps, read or predicted; all of them if "
         "`collect.train` is `all`; a prior that has no more is kept whole",
     )
-    encoder: Literal["regression", "residual", "identity"] = Field(
+    encoder: Literal["regression", "residual"] = Field(
         default="regression",
         description="map from an activation to the condition. `regression`: linear (Wiener) and kernel "
         "(Nadaraya-Watson) regression of the input's principal components, fitted in closed form; `residual`: a "
-        "learned residual network; `identity`: a learned linear map",
+        "learned residual network, as in InversionView",
     )
-    conditioning: Literal["adaln", "control", "slot", "prefix"] = Field(
+    conditioning: Literal["adaln", "slot"] = Field(
         default="adaln",
-        description="way of the condition into the backbone. `adaln`: scale, shift and gate of every sublayer; "
-        "`control`: cross-attention after every block; `slot`: a key and a value in every attention; `prefix`: "
-        "embeddings before the first token",
+        description="way of the condition into the decoder. `adaln`: scale, shift and gate of every sublayer; "
+        "`slot`: a key and a value in every attention, as in InversionView",
     )
-    backbone: str = Field(
-        default="scratch",
-        description="transformer that writes the input: `scratch` (a new one), `subject` (the subject's first "
-        "blocks), or another model with the subject's tokenizer (Hugging Face name or folder)",
-    )
-    tuning: Literal["full", "frozen", "lora"] = Field(
-        default="full",
-        description="trained part of the backbone. `full`: all weights; `frozen`: none after `train.pretrain`; "
-        "`lora`: low-rank adapters of a pretrained backbone",
-    )
-    width: PositiveInt = Field(
-        default=128, description="size of the hidden state of a backbone from scratch; a multiple of `heads`"
-    )
-    layers: PositiveInt = Field(
-        default=2, description="number of transformer blocks; of a pretrained backbone, the first ones are taken"
-    )
-    heads: PositiveInt = Field(default=4, description="number of attention heads of a backbone from scratch")
+    width: PositiveInt = Field(default=128, description="size of the decoder's hidden state; a multiple of `heads`")
+    layers: PositiveInt = Field(default=2, description="number of the decoder's transformer blocks")
+    heads: PositiveInt = Field(default=4, description="number of its attention heads")
 
     @model_validator(mode="after")
-    def _scratch_has_a_shape(self) -> Self:
-        if self.backbone == "scratch" and self.width % self.heads:
+    def _heads_divide_the_width(self) -> Self:
+        if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        if self.backbone == "scratch" and self.tuning == "lora":
-            raise ValueError("tuning 'lora' needs a pretrained backbone, and it is 'scratch' (allowed: full, frozen)")
         return self
 
 
@@ -176,11 +159,6 @@ class TrainConfig(Section):
         default=200,
         description="steps from one check of the calibration to the next; after a check, sites with a larger error are "
         "trained more often",
-    )
-    pretrain: int = Field(
-        default=0,
-        ge=0,
-        description="steps before all others that train the backbone alone, on inputs without activations",
     )
     batch: PositiveInt = Field(default=256, description="training pairs in a step, divided evenly among its sites")
     inputs_per_condition: PositiveInt = Field(

@@ -1,4 +1,4 @@
-"""The generator q(x | ẑ, s, h): one encoder for all sites, a conditioning, a backbone, a neighbour LM."""
+"""The generator q(x | ẑ, s, h): one encoder for all sites, a conditioning, a decoder, a neighbour LM."""
 
 from inversescope.generator.generator import Generator
 from inversescope.generator.input_pca import InputPCA

@@ -1,23 +1,31 @@
 """A small decoder-only transformer, trained from scratch.
 
-Dimensions: `batch` rows, `positions` tokens, `vocabulary` tokens, `width` of the hidden state, `embeddings` of the
-tokens and of the prefix that a conditioning puts before them.
+Dimensions: `batch` rows, `positions` tokens, `vocabulary` tokens, `width` of the hidden state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.backbone import Backbone, Cache
 from inversescope.generator.conditioning import Conditioning, Prepared, Shape
-from inversescope.generator.token_bias import TokenBias
+from inversescope.generator.token_bias import BiasTables, Occurrences, PreparedBias, TokenBias
 
 KeyAndValue = tuple[Tensor, Tensor]  # each [batch, heads, positions, head width]
+
+
+@dataclass
+class Cache:
+    """State of incremental decoding: number of tokens so far, their occurrences, keys and values of each block."""
+
+    start: int = 0
+    occurrences: Occurrences | None = None
+    past: dict[int, KeyAndValue] = field(default_factory=dict)
 
 
 class Block(nn.Module):
@@ -52,12 +60,16 @@ class Block(nn.Module):
         return self.down(F.relu(self.up(hidden)).square())
 
 
-class Decoder(Backbone):
-    """Pre-norm transformer of `layers` blocks; its layer norms have no parameters."""
+class Decoder(nn.Module):
+    """Pre-norm transformer of `layers` blocks over the prior's vocabulary; its layer norms have no parameters.
+
+    Rows are padded at the end, so attention needs no mask. `token_bias` is None where the encoder estimates no
+    components.
+    """
 
     def __init__(self, vocabulary: int, positions: int, width: int, layers: int, heads: int, token_bias: bool):
         super().__init__()
-        self.shape = Shape(width, layers, heads, width // heads)
+        self.shape = Shape(width, layers, heads)
         self.token = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(positions, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
@@ -68,22 +80,45 @@ class Decoder(Backbone):
 
     @property
     def embeddings(self) -> Float[Tensor, "vocabulary width"]:
+        """Token embeddings; the boundary's is the first."""
         return self.token.weight
 
-    def embed(self, tokens: Int[Tensor, "batch positions"], start: int) -> Float[Tensor, "batch positions width"]:
-        return self.token(tokens) + self.position.weight[start : start + tokens.shape[1]]
+    def prepare_bias(self, tables: BiasTables | None) -> PreparedBias | None:
+        """The token bias of a condition, computed once before the first token."""
+        return None if tables is None or self.token_bias is None else self.token_bias.prepare(tables, self.embeddings)
 
-    def run(
+    def forward(
         self,
-        hidden: Float[Tensor, "batch embeddings width"],
-        begin: int,
+        tokens: Int[Tensor, "batch positions"],
+        bias: PreparedBias | None,
+        conditioning: Conditioning,
+        prepared: Prepared,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch positions vocabulary"]:
+        """Logits after each token; with a cache, `tokens` continue its tokens, and are added to it."""
+        start, positions = 0 if cache is None else cache.start, tokens.shape[1]
+        hidden = self.token(tokens) + self.position.weight[start : start + positions]
+        if bias is not None and self.token_bias is not None:
+            hidden = hidden + self.token_bias.embed(bias, tokens, start)
+        logits = self._run(hidden, conditioning, prepared, cache)
+        if bias is not None and self.token_bias is not None:
+            before = None if cache is None else cache.occurrences
+            occurrences = Occurrences.of(tokens, len(self.embeddings), start, before)
+            logits = logits + self.token_bias.logits(bias, occurrences, start)
+            if cache is not None:
+                cache.occurrences = occurrences
+        if cache is not None:
+            cache.start += positions
+        return logits
+
+    def _run(
+        self,
+        hidden: Float[Tensor, "batch positions width"],
         conditioning: Conditioning,
         prepared: Prepared,
         cache: Cache | None,
-    ) -> Float[Tensor, "batch embeddings vocabulary"]:
-        assert begin == 0 or hidden.shape[1] == 1
-        if cache is not None and cache.past is None:
-            cache.past = {}
+    ) -> Float[Tensor, "batch positions vocabulary"]:
+        assert cache is None or cache.start == 0 or hidden.shape[1] == 1
         past = None if cache is None else cache.past
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
@@ -93,10 +128,10 @@ class Decoder(Backbone):
             hidden = hidden + conditioning.sublayer_output(prepared, attention, mixed)
             read = conditioning.sublayer_input(prepared, mlp, _normalised(hidden))
             hidden = hidden + conditioning.sublayer_output(prepared, mlp, block.transform(read))
-            hidden = conditioning.block_output(prepared, layer, hidden)
         return self.head(conditioning.sublayer_input(prepared, 2 * len(self.blocks), _normalised(hidden)))
 
     def hidden_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters between hidden states; Muon trains the matrices among them."""
         return self.blocks.parameters()
 
 

@@ -14,13 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inversescope.generator.backbone import Cache
 from inversescope.generator.conditioning import CONDITIONINGS, Prepared
-from inversescope.generator.decoder import Decoder
-from inversescope.generator.encoding import Encoder, IdentityEncoder, RegressionEncoder, ResidualEncoder
+from inversescope.generator.decoder import Cache, Decoder
+from inversescope.generator.encoding import Encoder, RegressionEncoder, ResidualEncoder
 from inversescope.generator.input_pca import InputPCA
 from inversescope.generator.neighbour_lm import NeighbourLM
-from inversescope.generator.pretrained import Pretrained, TrimmedModel
 from inversescope.generator.site_channel import SiteChannel
 from inversescope.generator.token_bias import PreparedBias
 from inversescope.generator.vocabulary import BOUNDARY, IGNORED, Vocabulary
@@ -41,9 +39,9 @@ class Generator(nn.Module):
         bandwidths: the range, lowest and highest, that each site is trained for.
         stored: number of inputs whose activations are stored for each site.
         indicators: number of indicators of each kind (`InputPCA.sizes`).
-        encoder: "regression", "residual" or "identity": from an activation to a condition.
-        conditioning: a name in `CONDITIONINGS`: how the condition enters the backbone.
-        backbone: a pretrained model, or the width, layers and heads of a decoder from scratch.
+        encoder: "regression" or "residual": from an activation to a condition.
+        conditioning: a name in `CONDITIONINGS`: how the condition enters the decoder.
+        decoder: its width, layers and heads.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class Generator(nn.Module):
         indicators: tuple[int, int, int],
         encoder: str,
         conditioning: str,
-        backbone: TrimmedModel | tuple[int, int, int],
+        decoder: tuple[int, int, int],
     ):
         super().__init__()
         self.vocabulary = vocabulary
@@ -69,14 +67,10 @@ class Generator(nn.Module):
         self.bandwidths = dict(bandwidths)
         self._index = {site: index for index, site in enumerate(dimensions)}
         self.channels = nn.ModuleList(SiteChannel(d, stored) for d in dimensions.values())
-        self.width = backbone[0] if isinstance(backbone, tuple) else backbone.shape[0]
+        self.width = decoder[0]
         self.encoder = self._encoder(encoder)
-        token_bias = self.encoder.bypass_width > 0
-        if isinstance(backbone, tuple):
-            self.backbone = Decoder(len(vocabulary), positions, *backbone, token_bias)
-        else:
-            self.backbone = Pretrained(backbone, token_bias)
-        self.conditioning = CONDITIONINGS[conditioning](self.backbone.shape)
+        self.decoder = Decoder(len(vocabulary), positions, *decoder, token_bias=self.encoder.bypass_width > 0)
+        self.conditioning = CONDITIONINGS[conditioning](self.decoder.shape)
 
     def _encoder(self, name: str) -> Encoder:
         dimensions = [channel.dimension for channel in self._channels()]
@@ -89,7 +83,7 @@ class Generator(nn.Module):
                 positions=self.positions,
                 vocabulary=len(self.vocabulary),
             )
-        return {"residual": ResidualEncoder, "identity": IdentityEncoder}[name](dimensions, self.width)
+        return ResidualEncoder(dimensions, self.width)
 
     def _channels(self) -> list[SiteChannel]:
         return [channel for channel in self.channels if isinstance(channel, SiteChannel)]
@@ -105,13 +99,8 @@ class Generator(nn.Module):
 
     def hidden_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters between hidden states; Muon trains the matrices among them."""
-        yield from self.backbone.hidden_parameters()
+        yield from self.decoder.hidden_parameters()
         yield from self.encoder.hidden_parameters()
-
-    def set_trainable(self, *, backbone: bool, others: bool) -> None:
-        """Train or freeze the backbone, and everything that brings a condition to it."""
-        self.requires_grad_(others)
-        self.backbone.set_trainable(backbone)
 
     def fit(
         self,
@@ -124,7 +113,7 @@ class Generator(nn.Module):
 
         `log_prior` is ln P of each up to a constant, −∞ at a site where its activation is not known.
         """
-        self.encoder.fit(pca, self.backbone.embeddings)
+        self.encoder.fit(pca, self.decoder.embeddings)
         for index, (site, channel) in enumerate(zip(self.sites, self._channels(), strict=True)):
             channel.fit(activations[site], units[site], log_prior[site])
             self.encoder.fit_site(index, channel, activations[site], pca.components)
@@ -164,7 +153,7 @@ class Generator(nn.Module):
 
     def _nats(self, rows: Int[Tensor, "batch positions"], prepared: PreparedCondition) -> Float[Tensor, " batch"]:
         tokens, following = rows[:, :-1].clamp_min(BOUNDARY), rows[:, 1:]
-        log_q = self.backbone(tokens, prepared.bias, self.conditioning, prepared.conditioning).log_softmax(-1)
+        log_q = self.decoder(tokens, prepared.bias, self.conditioning, prepared.conditioning).log_softmax(-1)
         if prepared.neighbour_lm is not None:
             log_q = prepared.neighbour_lm.mix(log_q, prepared.neighbour_lm.matches(tokens))
         losses = F.nll_loss(log_q.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
@@ -198,7 +187,7 @@ class Generator(nn.Module):
         """The part of the computation that depends on conditions alone."""
         bypass, encoding = condition.split((self.encoder.bypass_width, self.width), dim=1)
         conditioning = self.conditioning.prepare(encoding)
-        bias = self.backbone.prepare_bias(self.encoder.bias_tables(bypass))
+        bias = self.decoder.prepare_bias(self.encoder.bias_tables(bypass))
         return PreparedCondition(bias, conditioning, self.encoder.neighbour_lm(bypass))
 
 
@@ -232,8 +221,8 @@ class IncrementalDecoder:
     def next(self, token: Int[Tensor, "batch 1"]) -> Float[Tensor, "batch vocabulary"]:
         """Append a token, the boundary first; ln of the probability of each next token."""
         start, prepared = self.cache.start, self.prepared
-        backbone, conditioning = self.generator.backbone, self.generator.conditioning
-        log_q = backbone(token, prepared.bias, conditioning, prepared.conditioning, self.cache).log_softmax(-1)
+        decoder, conditioning = self.generator.decoder, self.generator.conditioning
+        log_q = decoder(token, prepared.bias, conditioning, prepared.conditioning, self.cache).log_softmax(-1)
         if prepared.neighbour_lm is not None:
             matches = prepared.neighbour_lm.matches(token, start, self.matches)
             log_q, self.matches = prepared.neighbour_lm.mix(log_q, matches, start), matches[:, :, 0]

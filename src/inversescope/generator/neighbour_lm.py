@@ -22,7 +22,7 @@ NEIGHBOURS = 512  # per condition: more help where hundreds of inputs are likely
 class NeighbourLM:
     """Neighbours of some conditions, and the condition of each row of a batch.
 
-    `log_weight` is the natural logarithm of the weight of one matching neighbour, relative to 1 for the backbone.
+    `log_weight` is the natural logarithm of the weight of one matching neighbour, relative to 1 for the decoder.
     """
 
     neighbours: Int[Tensor, "conditions neighbours positions"]  # rows of the vocabulary, padded with the boundary
@@ -53,10 +53,10 @@ class NeighbourLM:
         matches: Bool[Tensor, "batch neighbours columns"],
         start: int = 0,
     ) -> Float[Tensor, "batch columns vocabulary"]:
-        """ln of the next-token distribution: the backbone's, mixed with the continuations of matching neighbours.
+        """ln of the next-token distribution: the decoder's, mixed with the continuations of matching neighbours.
 
         (q + w·count) / (1 + w·total), w = exp(log_weight): the posterior mean under a Dirichlet prior whose base
-        measure is the backbone's q (MacKay and Peto 1995). Without a match it is q.
+        measure is the decoder's q (MacKay and Peto 1995). Without a match it is q.
         """
         following = self.neighbours[:, :, start + 1 : start + 1 + log_q.shape[1]][self.condition].transpose(1, 2)
         count = torch.zeros_like(log_q).scatter_add_(2, following, matches.transpose(1, 2).to(log_q))

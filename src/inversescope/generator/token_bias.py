@@ -1,7 +1,7 @@
 """Estimated components read back as a bias on the next-token logits.
 
 An estimate of the input's principal components gives a probability for each indicator; its log ratio to the prior's
-probability is added to the logits. So the backbone need not learn each token anew, only how positions depend on each
+probability is added to the logits. So the decoder need not learn each token anew, only how positions depend on each
 other.
 
 Dimensions: `batch` rows, `positions` of a row, `columns` tokens, `vocabulary` tokens, `width` components, `indicators`
@@ -93,7 +93,7 @@ class PreparedBias:
 
 
 class TokenBias(nn.Module):
-    """Adds bias tables to a backbone: to its logits, and to its token embeddings.
+    """Adds bias tables to the decoder: to its logits, and to its token embeddings.
 
     Added to an embedding: the mean embedding of the tokens estimated for this position and for the next, and the log
     ratio of the token that stands here, times a learned vector.

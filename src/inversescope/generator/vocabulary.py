@@ -29,17 +29,8 @@ class Vocabulary:
     prefix: tuple[int, ...] = ()  # tokens that every input starts with; left out of rows, put back by `decode`
 
     @classmethod
-    def of(cls, inputs: Collection[Sequence[int]], merge: bool = True) -> Vocabulary:
-        """Vocabulary of these inputs (the subject's tokens).
-
-        Without merging, for a pretrained backbone, a phrase is one token. Only a first token that all inputs share is
-        left out: the boundary takes its place.
-        """
-        if not merge:
-            firsts = {tokens[0] for tokens in inputs}
-            prefix = tuple(firsts) if len(firsts) == 1 else ()
-            used = {token for tokens in inputs for token in tokens[len(prefix) :]}
-            return cls(tuple((token,) for token in sorted(used)), prefix)
+    def of(cls, inputs: Collection[Sequence[int]]) -> Vocabulary:
+        """Vocabulary of these inputs (the subject's tokens)."""
         follows: dict[int, Counter[int]] = defaultdict(Counter)
         for tokens in inputs:
             for token, following in pairwise((_EDGE, *tokens, _EDGE)):

@@ -17,7 +17,7 @@ GIGABYTE = 1e9
 # The most that the demo may take at its peak, and leave on disk with the converted subject.
 MEMORY_NEEDED = 6 * GIGABYTE
 DISK_NEEDED = 3 * GIGABYTE
-EXTRAS = ("bundled", "notebook", "lora")
+EXTRAS = ("bundled", "notebook")
 
 
 @dataclass(frozen=True)

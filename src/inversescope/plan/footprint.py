@@ -22,7 +22,7 @@ from inversescope.subject.subject import batch_tokens
 from inversescope.tasks import Task
 from inversescope.tasks.known_answers import CHUNK
 from inversescope.train.emulator import MOST
-from inversescope.train.train import SCRATCH, untrained
+from inversescope.train.train import untrained
 from inversescope.train.training_inputs import training_inputs
 
 LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/lab/reading.md)
@@ -65,14 +65,11 @@ class Footprint:
         self._nearest = MEASURED if store.exact else min(MEASURED, self.rows["pool"])
         inputs, shape = store.inputs("train"), config.generator
         others = prior if config.train.emulate else None
-        vocabulary, known = training_inputs(inputs, others, shape.stored, config.seed, merge=shape.backbone == SCRATCH)
+        vocabulary, known = training_inputs(inputs, others, shape.stored, config.seed)
         self._stored = known.stored
         dimensions = {site: whole.dimension(site) for site in sites["train"]}
         rows, ranges = known.rows[: known.stored], dict.fromkeys(dimensions, (0.1, 1.0))
-        self._generator, _ = untrained(
-            rows, vocabulary, dimensions, ranges, len(rows), shape, config.train, whole, torch.device("meta")
-        )
-        self._generator.set_trainable(backbone=shape.tuning != "frozen", others=True)
+        self._generator, _ = untrained(rows, vocabulary, dimensions, ranges, len(rows), shape, torch.device("meta"))
         self._learned = sum(weight.nbytes for weight in self._generator.parameters() if weight.requires_grad)
 
     @property
@@ -162,7 +159,7 @@ class Footprint:
     @property
     def _learning(self) -> int:
         """Bytes that the backward pass keeps of a batch: hidden states, logits and neighbours."""
-        generator, shape = self._generator, self._generator.backbone.shape
+        generator, shape = self._generator, self._generator.decoder.shape
         states = FLOAT * (GENERATED * shape.layers * shape.width + LOGITS * len(generator.vocabulary))
         neighbours = NEIGHBOUR * NEIGHBOURS if generator.encoder.bypass_width else 0
         return self._config.train.batch * generator.positions * (states + neighbours)

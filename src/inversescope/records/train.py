@@ -24,12 +24,7 @@ GENERATOR = document(
     key("stored", "number of training inputs whose activations it keeps"),
     key("indicators", "number of indicator features of each kind"),
     key("encoder, conditioning", "as in the config"),
-    key("width, layers, heads", "of the backbone; heads are those of the keys and values"),
-    key(
-        "pretrained",
-        "null, or the trimmed backbone's configuration and whether it has adapters; its weights are in "
-        "`generator.safetensors`",
-    ),
+    key("width, layers, heads", "of the decoder"),
 )
 
 TRAIN = Room(

@@ -45,19 +45,15 @@ class Architecture:
         refused: why points do not exist.
         packs: a token's activation depends on nothing but its ancestors and the `position_ids` it is given, so that
             inputs may share their prefixes in one row (`packing`).
-        trimmable: a norm stands before attention and before the MLP, one after the other, so that the first blocks can
-            serve the generator (`trimmed_copy`).
     """
 
     blocks: str
     embedding: str = ""
     last_norm: str = ""
-    attention_norm: str = ""
     attention: str = ""
     qkv: tuple[str, ...] = ()
     fused: Literal["stacked", "grouped"] | None = None
     projection: str = ""
-    mlp_norm: str = ""
     mlp: str = ""
     down: str = ""
     added_attention: str = ""
@@ -67,7 +63,6 @@ class Architecture:
     embedding_scale: float = 1.0
     refused: Mapping[str, str] = field(default_factory=dict)
     packs: bool = False
-    trimmable: bool = False
 
     def has(self, point: str) -> bool:
         """True if there is such a point, and its place is known."""

@@ -12,19 +12,14 @@ from safetensors.torch import load_file
 
 from inversescope import files, records
 from inversescope.generator import Generator, Vocabulary
-from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
-from inversescope.subject.trimmed_copy import TrimmedCopy
 
 CHECKPOINT = "checkpoint.pt"
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:
-    """Write the generator (weights and description) and the training losses, in nats per input for each step.
-
-    A pretrained backbone is written whole, as trimmed: its trained part is of no use without the rest.
-    """
-    backbone, shape = generator.backbone, generator.backbone.shape
+    """Write the generator (weights and description) and the training losses, in nats per input for each step."""
+    shape = generator.decoder.shape
     description = {
         "phrases": generator.vocabulary.phrases,
         "prefix": generator.vocabulary.prefix,
@@ -37,7 +32,6 @@ def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) 
         "width": shape.width,
         "layers": shape.layers,
         "heads": shape.heads,
-        "pretrained": backbone.trimmed.description if isinstance(backbone, Pretrained) else None,
     }
     files.write_tensors(folder / "generator.safetensors", generator.state_dict())
     files.write_json(folder / records.train.GENERATOR.name, records.train.GENERATOR.of(description))
@@ -48,7 +42,6 @@ def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) 
 def load_generator(folder: Path, device: torch.device) -> Generator:
     """Generator that `train` saved in this folder, in evaluation mode."""
     description = files.read_json(folder / "generator.json")
-    scratch, pretrained = (description["width"], description["layers"], description["heads"]), description["pretrained"]
     generator = Generator(
         Vocabulary(tuple(map(tuple, description["phrases"])), tuple(description["prefix"])),
         description["positions"],
@@ -58,7 +51,7 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
         indicators=tuple(description["indicators"]),
         encoder=description["encoder"],
         conditioning=description["conditioning"],
-        backbone=TrimmedCopy.from_description(pretrained) if pretrained else scratch,
+        decoder=(description["width"], description["layers"], description["heads"]),
     )
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
     return generator.to(device).eval()

@@ -18,15 +18,11 @@ from torch import Tensor
 from inversescope.collect.bandwidths import at_sites
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import GeneratorConfig, TrainConfig
-from inversescope.errors import UserError
 from inversescope.generator import Generator, InputPCA, Vocabulary
-from inversescope.generator.conditioning import CONDITIONINGS
 from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
-from inversescope.subject import Subject
 from inversescope.subject.capture import enough_memory
-from inversescope.subject.trimmed_copy import TrimmedCopy, original_model
 from inversescope.tasks import Task
 from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.checkpoint import CHECKPOINT, save_checkpoint, save_generator
@@ -36,7 +32,6 @@ from inversescope.train.trainer import Check, Trainer, TrainingData
 from inversescope.train.training_inputs import TrainingInputs, training_inputs
 from inversescope.units import Units
 
-SCRATCH = "scratch"
 CHECKPOINT_STEPS = 100  # from one checkpoint to the next: what an interruption can cost
 
 
@@ -49,7 +44,6 @@ def train(
     seed: int,
     device: torch.device,
     progress: Progress,
-    subject: Subject | None = None,
     check: Check | None = None,
     sampled: Mapping[Site, Sequence[float]] = MappingProxyType({}),
     prior: Task | None = None,
@@ -58,8 +52,7 @@ def train(
 
     Training ends when the check finds every site calibrated, after `config.steps` at the latest; each check sets the
     sites' training weights to their errors. The random numbers of a step depend on the seed and the step alone, so a
-    resumed training has the losses of an uninterrupted one. A pretrained backbone needs the subject, for its weights or
-    its tokens.
+    resumed training has the losses of an uninterrupted one.
 
     Args:
         check: run every `config.check` steps; None: never.
@@ -67,10 +60,10 @@ def train(
         prior: gives inputs that were not read, to be trained on with predicted activations; None: no others.
 
     Raises:
-        UserError: the loss is not a finite number, or the backbone cannot be used.
+        UserError: the loss is not a finite number.
     """
-    data = prepare(store, sites, shape, config, seed, subject, sampled, prior)
-    trainer = Trainer(data, shape, config, seed, device)
+    data = prepare(store, sites, shape, config, seed, sampled, prior)
+    trainer = Trainer(data, config, seed, device)
     trainer.load(folder)
     started, tokens = time.monotonic(), 0
     while not trainer.ended:
@@ -98,13 +91,12 @@ def prepare(
     shape: GeneratorConfig,
     config: TrainConfig,
     seed: int,
-    subject: Subject | None,
     sampled: Mapping[Site, Sequence[float]],
     prior: Task | None = None,
 ) -> TrainingData:
     """Untrained generator, with everything fitted that has a closed form, and its training data."""
     known = store.inputs("train")
-    vocabulary, inputs = training_inputs(known, prior, shape.stored, seed, merge=shape.backbone == SCRATCH)
+    vocabulary, inputs = training_inputs(known, prior, shape.stored, seed)
     torch.manual_seed(TorchStream.WEIGHTS.seed(seed))
     units = {site: store.channel(site).units for site in sites}
     read = {site: store.activations("train", site) for site in sites}
@@ -112,7 +104,7 @@ def prepare(
     bandwidths = {site: _range(store, site, config, seed, sampled) for site in sites}
     dimensions = {site: activations.shape[1] for site, activations in read.items()}
     rows = inputs.rows[: inputs.stored]
-    generator, pca = untrained(rows, vocabulary, dimensions, bandwidths, len(rows), shape, config, subject)
+    generator, pca = untrained(rows, vocabulary, dimensions, bandwidths, len(rows), shape)
     pairs = [TrainingPairs(generator, site, inputs, read[site], units[site], emulator) for site in sites]
     log_prior = {site.site: site.log_prior for site in pairs}
     generator.fit({site.site: site.stored() for site in pairs}, units, pca, log_prior)
@@ -138,8 +130,6 @@ def untrained(
     bandwidths: Mapping[Site, tuple[float, float]],
     stored: int,
     shape: GeneratorConfig,
-    config: TrainConfig,
-    subject: Subject | None,
     device: torch.device | None = None,
 ) -> tuple[Generator, InputPCA]:
     """Untrained generator, and the principal components of its training inputs (rows of the vocabulary).
@@ -147,12 +137,8 @@ def untrained(
     Args:
         stored: number of inputs whose activations it stores.
         device: where it is made; on "meta" it has its shapes and takes no memory. None: torch's default.
-
-    Raises:
-        UserError: its backbone cannot be used.
     """
-    backbone = _backbone(shape, config, vocabulary, rows.shape[1], subject)
-    pca = InputPCA.of(rows, backbone[0] if isinstance(backbone, tuple) else backbone.shape[0])
+    pca = InputPCA.of(rows, shape.width)
     with device or nullcontext():
         generator = Generator(
             vocabulary,
@@ -163,7 +149,7 @@ def untrained(
             indicators=pca.sizes,
             encoder=shape.encoder,
             conditioning=shape.conditioning,
-            backbone=backbone,
+            decoder=(shape.width, shape.layers, shape.heads),
         )
     return generator, pca
 
@@ -175,31 +161,6 @@ def _range(
     found = bandwidth_range(store, site, seed) if config.bandwidths == "range" else config.bandwidths
     ends = (*found, *sampled.get(site, ()))
     return min(ends), max(ends)
-
-
-def _backbone(
-    shape: GeneratorConfig, config: TrainConfig, vocabulary: Vocabulary, positions: int, subject: Subject | None
-) -> TrimmedCopy | tuple[int, int, int]:
-    """The backbone: a pretrained model, in which the boundary is the first token of every input, or a shape."""
-    if shape.backbone == SCRATCH:
-        return shape.width, shape.layers, shape.heads
-    assert subject is not None
-    tokens = [token for (token,) in vocabulary.phrases]
-    model = original_model(shape.backbone, subject, [*vocabulary.prefix, *tokens])
-    if shape.tuning == "frozen" and not config.pretrain and shape.layers < model.config.num_hidden_layers:
-        raise UserError(
-            "a backbone without its last blocks must learn before it is frozen",
-            given=f"generator.layers = {shape.layers}, train.pretrain = 0",
-            remedy=f"train.pretrain above 0, or generator.layers = {model.config.num_hidden_layers}",
-        )
-    return TrimmedCopy.of(
-        model,
-        tokens,
-        *vocabulary.prefix,
-        layers=shape.layers,
-        longest=positions - 1 + CONDITIONINGS[shape.conditioning].prefix_length,  # the last boundary is not read
-        adapted=shape.tuning == "lora",
-    )
 
 
 def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
@@ -215,7 +176,6 @@ def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
             run.seed,
             run.subject.device,
             progress,
-            run.subject,
             check,
             at_sites(run.levels),
             run.task if config.train.emulate else None,

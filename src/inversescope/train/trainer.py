@@ -15,10 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim import Optimizer
 
-from inversescope.config import GeneratorConfig, TrainConfig
+from inversescope.config import TrainConfig
 from inversescope.errors import UserError
 from inversescope.generator import IGNORED, Generator
-from inversescope.generator.pretrained import Pretrained
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
 from inversescope.train.checkpoint import load_checkpoint
@@ -30,7 +29,6 @@ WARM_UP = 20  # steps
 GRADIENT_NORM = 1.0  # gradients are clipped to this norm
 WEIGHT_DECAY = 0.01  # of AdamW: PyTorch's default
 MUON_RATE = 5  # Muon's learning rate over AdamW's
-PRETRAINED_RATE = 0.1  # learning rate of pretrained weights over that of new ones
 MIN_WEIGHT = 0.1  # of a site, over the largest weight
 
 
@@ -67,9 +65,6 @@ class TrainingData:
 class Trainer:
     """A generator in training, with its optimizers.
 
-    In the first `config.pretrain` steps the backbone alone is trained, on inputs without activations; after them
-    everything, or everything but a frozen backbone.
-
     Attributes:
         done: number of steps done.
         last: number of steps at most.
@@ -80,7 +75,6 @@ class Trainer:
     def __init__(
         self,
         data: TrainingData,
-        shape: GeneratorConfig,
         config: TrainConfig,
         seed: int,
         device: torch.device,
@@ -88,14 +82,14 @@ class Trainer:
         self.generator = data.generator.to(device)
         self.pairs = [pairs.to(device) for pairs in data.pairs]
         self.rows = data.rows.to(device)
-        self.shape = shape
         self.config = config
         self.seed = seed
         self.set_site_weights(data.explained_variance)
-        self.done, self.last = 0, config.pretrain + config.steps
+        self.done, self.last = 0, config.steps
         self.losses: list[float] = []
         self.calibrated: int | None = None
-        self._start_phase()
+        self.optimizers = _optimizers(self.generator, config)
+        self.average = ExponentialMovingAverage(self.generator.parameters())
 
     @property
     def ended(self) -> bool:
@@ -109,8 +103,6 @@ class Trainer:
 
     def run_check(self, check: Check) -> None:
         """Check the averaged weights, and set the site weights to the errors found."""
-        if self.done <= self.config.pretrain:
-            return
         with self.average.applied():
             self.generator.eval()
             status = check(self.generator)
@@ -123,11 +115,7 @@ class Trainer:
     def step(self) -> int:
         """One update; returns its number of tokens."""
         rng = torch.Generator().manual_seed(TorchStream.TRAINING.seed(self.seed, self.done))
-        if self.done < self.config.pretrain:
-            inputs = self.pairs[0].draw_prior(self.config.batch, rng)
-            condition = self.generator.no_condition(self.config.batch)
-        else:
-            condition, inputs = self._batch(rng)
+        condition, inputs = self._batch(rng)
         rows = self.rows[inputs]
         nats = self.generator.nats(rows, condition)
         if not nats.isfinite().all():
@@ -143,14 +131,13 @@ class Trainer:
         self._update()
         self.losses.append(float(nats.detach().mean()))
         self.done += 1
-        if self.done == self.config.pretrain:
-            self._apply_average()
-            self._start_phase()
         return tokens
 
     def finished(self) -> Generator:
         """The generator with the average of its weights. No step may follow."""
-        self._apply_average()
+        with torch.no_grad():
+            for weight, mean in zip(self.average.weights, self.average.mean, strict=True):
+                weight.copy_(mean)
         return self.generator
 
     def state(self) -> dict[str, Any]:
@@ -170,24 +157,10 @@ class Trainer:
         if state is None:
             return
         self.done, self.losses, self.site_weights = state["step"], state["losses"], state["site_weights"]
-        self._start_phase()
         self.generator.load_state_dict(state["generator"])
         self.average.load(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-
-    @torch.no_grad()
-    def _apply_average(self) -> None:
-        for weight, mean in zip(self.average.weights, self.average.mean, strict=True):
-            weight.copy_(mean)
-
-    def _start_phase(self) -> None:
-        """Make the optimizers and the average of the current phase: backbone alone, or everything."""
-        alone = self.done < self.config.pretrain
-        self.generator.set_trainable(backbone=alone or self.shape.tuning != "frozen", others=not alone)
-        self.optimizers = _optimizers(self.generator, self.config)
-        trained = (weight for weight in self.generator.parameters() if weight.requires_grad)
-        self.average = ExponentialMovingAverage(trained)
 
     def _batch(self, rng: torch.Generator) -> tuple[Float[Tensor, "conditions condition"], Int[Tensor, " batch"]]:
         """Conditions of several sites, and inputs for each; some conditions are replaced by the null condition, and
@@ -206,10 +179,8 @@ class Trainer:
         return condition, from_prior.where(dropped, inputs).flatten()
 
     def _update(self) -> None:
-        """Optimizer steps with linear warm-up and decay over the current phase."""
-        pretrain = self.config.pretrain
-        start, end = (0, pretrain) if self.done < pretrain else (pretrain, self.last)
-        scale = min(1, (self.done - start + 1) / WARM_UP, 1 - (self.done - start) / (end - start))
+        """Optimizer steps with linear warm-up and decay."""
+        scale = min(1, (self.done + 1) / WARM_UP, 1 - self.done / self.last)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = scale * group["peak"]
@@ -218,18 +189,14 @@ class Trainer:
 
 
 def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
-    """Muon for matrices between hidden states, AdamW for the rest (docs/lab/generator.md has the comparison);
-    pretrained weights have a lower learning rate.
-    """
-    backbone, rate = generator.backbone, config.learning_rate
-    model = backbone.model.parameters() if isinstance(backbone, Pretrained) else ()
-    pretrained = [weight for weight in model if weight.requires_grad]
-    matrices = [weight for weight in generator.hidden_parameters() if weight.ndim == 2 and weight.requires_grad]
-    chosen = {id(weight) for weight in (*pretrained, *matrices)}
-    others = [weight for weight in generator.parameters() if id(weight) not in chosen and weight.requires_grad]
-    muon = {"params": matrices, "peak": MUON_RATE * rate}
-    adam = [{"params": others, "peak": rate}, {"params": pretrained, "peak": PRETRAINED_RATE * rate}]
+    """Muon for matrices between hidden states, AdamW for the rest (docs/lab/generator.md has the comparison)."""
+    rate = config.learning_rate
+    matrices = [weight for weight in generator.hidden_parameters() if weight.ndim == 2]
+    chosen = set(map(id, matrices))
+    others = [weight for weight in generator.parameters() if id(weight) not in chosen]
     return [
-        Muon([muon], lr=rate),
-        torch.optim.AdamW(adam, lr=rate, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True),
+        Muon([{"params": matrices, "peak": MUON_RATE * rate}], lr=rate),
+        torch.optim.AdamW(
+            [{"params": others, "peak": rate}], lr=rate, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True
+        ),
     ]

@@ -53,20 +53,17 @@ class TrainingInputs:
         return TrainingInputs(rows, self.stored, read, others, probability)
 
 
-def training_inputs(
-    inputs: Inputs, prior: Task | None, stored: int, seed: int, merge: bool
-) -> tuple[Vocabulary, TrainingInputs]:
+def training_inputs(inputs: Inputs, prior: Task | None, stored: int, seed: int) -> tuple[Vocabulary, TrainingInputs]:
     """The inputs of the train split, with others of the prior.
 
     Args:
         inputs: those that were read.
         prior: where others come from; None for no others.
         stored: the most that the generator stores.
-        merge: see `Vocabulary.of`.
     """
     if inputs.exact:
         index = np.arange(len(inputs))
-        return _encoded(inputs.tokens, len(inputs), index, index, inputs.enumerated, merge)
+        return _encoded(inputs.tokens, len(inputs), index, index, inputs.enumerated)
     rng = Stream.TRAINING_INPUTS.rng(seed)
     order = rng.permutation(len(inputs))
     kept, read = [inputs.tokens[i] for i in order], np.argsort(order)
@@ -75,11 +72,11 @@ def training_inputs(
         place = {tokens: i for i, (tokens, _) in enumerate(whole)}
         read = np.array([place[tokens] for tokens in inputs.tokens])
         probability = np.array([chance for _, chance in whole])
-        return _encoded([tokens for tokens, _ in whole], len(whole), read, np.arange(len(whole)), probability, merge)
+        return _encoded([tokens for tokens, _ in whole], len(whole), read, np.arange(len(whole)), probability)
     if prior is None or prior.rows is not None:
-        return _encoded(kept, min(stored, len(kept)), read, read[:0], None, merge)
+        return _encoded(kept, min(stored, len(kept)), read, read[:0], None)
     rows = [*kept, *prior.draw(DRAWN, rng)]
-    return _encoded(rows, stored, read, np.arange(max(stored, len(kept)), len(rows)), None, merge)
+    return _encoded(rows, stored, read, np.arange(max(stored, len(kept)), len(rows)), None)
 
 
 def _whole(prior: Task, kept: Sequence[Tokens], stored: int, rng: np.random.Generator) -> list[tuple[Tokens, float]]:
@@ -98,9 +95,8 @@ def _encoded(
     read: np.ndarray,
     others: np.ndarray,
     probability: np.ndarray | None,
-    merge: bool,
 ) -> tuple[Vocabulary, TrainingInputs]:
-    vocabulary = Vocabulary.of(tokens, merge)
+    vocabulary = Vocabulary.of(tokens)
     exact = None if probability is None else torch.tensor(probability).float()
     index = torch.from_numpy(read), torch.from_numpy(others)
     return vocabulary, TrainingInputs(vocabulary.encode(tokens), stored, *index, exact)

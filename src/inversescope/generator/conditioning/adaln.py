@@ -11,7 +11,7 @@ from inversescope.generator.conditioning.conditioning import Conditioning, Prepa
 class AdaLN(Conditioning):
     """Scale and shift of every sublayer's input, gate of its output (adaLN, Peebles and Xie, arXiv 2212.09748).
 
-    Scale and gate are added to 1: before training, a condition of zeros leaves the backbone unchanged.
+    Scale and gate are added to 1: before training, a condition of zeros leaves the decoder unchanged.
     """
 
     def __init__(self, shape: Shape):

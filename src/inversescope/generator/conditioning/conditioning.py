@@ -1,4 +1,4 @@
-"""Interface of a conditioning: the points at which it can change a backbone. Each subclass uses one or two of them.
+"""Interface of a conditioning: the points at which it can change the decoder.
 
 Dimensions: `batch` rows, `positions` tokens, `width` of the hidden state.
 """
@@ -15,12 +15,11 @@ Prepared = tuple[Tensor, ...]  # the batch is the first dimension of each
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of a backbone; `heads` and `head_width` are those of its keys and values."""
+    """Shape of the decoder."""
 
     width: int
     layers: int
     heads: int
-    head_width: int
 
     @property
     def sublayers(self) -> int:
@@ -29,12 +28,7 @@ class Shape:
 
 
 class Conditioning(nn.Module):
-    """No conditioning: every method returns its input unchanged, or nothing. Subclasses override some of them.
-
-    `prefix_length` is the number of embeddings before the first token.
-    """
-
-    prefix_length = 0
+    """No conditioning: every method returns its input unchanged, or nothing. Subclasses override some of them."""
 
     def __init__(self, shape: Shape):
         super().__init__()
@@ -43,10 +37,6 @@ class Conditioning(nn.Module):
     def prepare(self, condition: Float[Tensor, "batch width"]) -> Prepared:
         """The part that depends on the condition alone, computed once."""
         return ()
-
-    def prefix(self, prepared: Prepared) -> Float[Tensor, "batch prefix width"] | None:
-        """Embeddings before the first token."""
-        return None
 
     def slot(
         self, prepared: Prepared, layer: int
@@ -65,9 +55,3 @@ class Conditioning(nn.Module):
     ) -> Float[Tensor, "batch positions width"]:
         """Summand for the hidden state, from a sublayer's output."""
         return output
-
-    def block_output(
-        self, prepared: Prepared, layer: int, hidden: Float[Tensor, "batch positions width"]
-    ) -> Float[Tensor, "batch positions width"]:
-        """Hidden state after a block."""
-        return hidden

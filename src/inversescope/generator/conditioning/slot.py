@@ -13,11 +13,11 @@ class Slot(Conditioning):
 
     def __init__(self, shape: Shape):
         super().__init__(shape)
-        self.read = nn.Linear(shape.width, shape.layers * 2 * shape.heads * shape.head_width)
+        self.read = nn.Linear(shape.width, shape.layers * 2 * shape.width)
 
     def prepare(self, condition: Float[Tensor, "batch width"]) -> Prepared:
         shape = self.shape
-        return self.read(condition).view(-1, shape.layers, 2, shape.heads, 1, shape.head_width).unbind(1)
+        return self.read(condition).view(-1, shape.layers, 2, shape.heads, 1, shape.width // shape.heads).unbind(1)
 
     def slot(
         self, prepared: Prepared, layer: int

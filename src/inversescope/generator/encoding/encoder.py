@@ -1,6 +1,6 @@
 """Interface of an encoder: from an activation and a bandwidth to a condition. One encoder serves all sites.
 
-A condition has two parts. The `encoding` enters the backbone through the conditioning. The `bypass` acts on the
+A condition has two parts. The `encoding` enters the decoder through the conditioning. The `bypass` acts on the
 next-token distribution directly, as token bias and neighbour LM; only the encoder "regression" has one.
 
 Dimensions: `stored` inputs, `batch` activations, `d` coordinates of a site, `width` of the hidden state,
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         self.null = nn.Parameter(torch.zeros(width))  # in place of an activation, for the prior
 
     def fit(self, pca: InputPCA, embeddings: Float[Tensor, "vocabulary width"]) -> None:
-        """Fit before training: to the stored inputs and their components, and the backbone's token embeddings."""
+        """Fit before training: to the stored inputs and their components, and the decoder's token embeddings."""
 
     def fit_site(
         self,

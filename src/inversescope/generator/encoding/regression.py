@@ -90,7 +90,7 @@ class SiteRegression(nn.Module):
         """Fit both regressions to a site's activations.
 
         With the filter's gain, the least-squares map from a noised activation is the same matrix at every bandwidth:
-        the covariance of components and whitened activation. All sites estimate the same components, so the backbone
+        the covariance of components and whitened activation. All sites estimate the same components, so the decoder
         learns to use them once.
         """
         known = channel.log_prior.isfinite()
