@@ -1,7 +1,7 @@
 """Agreement of runs of one config with different seeds: headline, verdicts on the generator, scores, causal verdicts.
 
-    for seed in 0 1 2 3 4; do sed "s/^seed = .*/seed = $seed/" my.toml > seed-$seed.toml; inversescope run seed-$seed.toml; done
-    python benchmarks/seeds.py runs/seed-*
+    for seed in 0 1 2 3 4; do sed "s/^seed = .*/seed = $seed/" my.toml > $seed.toml; inversescope run $seed.toml; done
+    python benchmarks/seeds.py runs/[0-4]
 
 Each seed has its own inputs, targets, training and draws. A verdict *holds* if no run has its opposite: "cannot tell"
 contradicts nothing. The scores are the reference's, and the generator's weighted ones; two runs disagree if their
