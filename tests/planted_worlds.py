@@ -241,7 +241,6 @@ heads = 2
 steps = 400
 check = 50
 batch = 128
-inputs_per_condition = 4
 clean = 0.8
 
 [calibrate]

@@ -16,7 +16,8 @@ from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
 from inversescope.sites import Site
 from inversescope.train.checkpoint import CHECKPOINT, load_generator
-from inversescope.train.train import train
+from inversescope.train.train import prepare, train
+from inversescope.train.trainer import Trainer
 
 SITES = (COUNTS, LAST)
 SHAPE = GeneratorConfig(sites=("resid_post.*",), width=32, layers=1, heads=2)
@@ -102,6 +103,18 @@ def test_without_a_condition_the_generator_is_the_prior(by_noise: Generator):
     with torch.no_grad():
         found = log_q(by_noise, by_noise.no_condition(1))
     assert divergence(np.array([list(PRIOR.values())]), found) < 0.05
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_pairs_share_a_condition_only_where_the_posterior_is_known(whole: bool, store: Store, tmp_path: Path):
+    if whole:
+        splits = {"pool": list(PRIOR), "target": INPUTS}
+        store = write_store(tmp_path, splits, read, ToyTask().labels, PRIOR)
+    config = TrainConfig(batch=32, sites_per_step=1, bandwidths=BANDWIDTHS, inputs_per_condition=4, unconditional=0)
+    trainer = Trainer(prepare(store, SITES, SHAPE, config, 0, {}), config, 0, CPU)
+    assert [pairs.exact for pairs in trainer.pairs] == [whole, whole]
+    condition, inputs = trainer._batch(torch.Generator().manual_seed(0))
+    assert (len(condition), len(inputs)) == (8 if whole else 32, 32)
 
 
 SHORT = TrainConfig(steps=24, batch=32, sites_per_step=1, bandwidths=BANDWIDTHS, clean=0.8)

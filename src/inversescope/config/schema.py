@@ -162,7 +162,9 @@ class TrainConfig(Section):
     )
     batch: PositiveInt = Field(default=256, description="training pairs in a step, divided evenly among its sites")
     inputs_per_condition: PositiveInt = Field(
-        default=1, description="training pairs that share a condition, each with another input near its target"
+        default=4,
+        description="training pairs that share a condition, each with another input near its target, where the "
+        "generator keeps the whole prior; 1 elsewhere",
     )
     sites_per_step: PositiveInt = Field(default=16, description="number of sites in a step, drawn anew for each step")
     learning_rate: PositiveFloat = Field(

@@ -170,13 +170,14 @@ class Trainer:
         sites = torch.multinomial(
             self.site_weights, min(config.sites_per_step, len(self.pairs)), generator=rng
         ).tolist()
-        count = max(1, config.batch // (len(sites) * config.inputs_per_condition))
-        drawn = [self.pairs[i].draw(count, config.inputs_per_condition, config.clean, rng) for i in sites]
-        condition, inputs = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        inputs = config.inputs_per_condition if all(self.pairs[i].exact for i in sites) else 1
+        count = max(1, config.batch // (len(sites) * inputs))
+        drawn = [self.pairs[i].draw(count, inputs, config.clean, rng) for i in sites]
+        condition, rows = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         dropped = (torch.rand(len(condition), generator=rng) < config.unconditional).to(condition.device)[:, None]
         condition = self.generator.no_condition(len(condition)).where(dropped, condition)
-        from_prior = self.pairs[0].draw_prior(inputs.numel(), rng).view_as(inputs)
-        return condition, from_prior.where(dropped, inputs).flatten()
+        from_prior = self.pairs[0].draw_prior(rows.numel(), rng).view_as(rows)
+        return condition, from_prior.where(dropped, rows).flatten()
 
     def _update(self) -> None:
         """Optimizer steps with linear warm-up and decay."""
