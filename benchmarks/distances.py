@@ -2,7 +2,7 @@
 
     python benchmarks/distances.py RUN SITE...
 
-RUN has read every input of its prior (`collect.pool = "all"`). Around each of 64 targets, other inputs are drawn with
+RUN has read every input of its prior (`collect.pool = "all"`). Around each of 48 targets, 8 other inputs are drawn with
 the weights of a distance and a kernel, at the bandwidth that leaves one input in N of the prior, and their activations
 are put in place of the target's own. A number is the mean KL divergence of the next token from the undisturbed run,
 over that of a random input; 0 means that neighbours are to the model what the target is. Intervals are over targets,
@@ -35,7 +35,7 @@ from inversescope.stats.kernel import Kernel
 from inversescope.stats.resampling import ratio
 from inversescope.subject.patching import Source
 
-TARGETS, DRAWS, RESOLUTIONS, SEED = 64, 16, (64, 8), 23
+TARGETS, DRAWS, RESOLUTIONS, SEED = 48, 8, (64, 8), 23
 CHOICES = [
     NeighbourhoodConfig(distance=name, kernel=kernel)
     for kernel, name in product(Kernel, ("standardized", "euclidean", "cosine", "relative"))

@@ -129,17 +129,18 @@ def test_a_resolution_that_is_too_fine_for_the_pool_is_refused():
 def test_one_activation_is_inverted_where_the_reference_is_trusted_if_nothing_is_chosen(tmp_path: Path):
     record = records.collect.BANDWIDTHS
     rows = [
-        {"site": str(SITE), "resolution": n, "bandwidth": h, "bits": None, "pool_inputs": size, "prior_inputs": None}
+        {"site": str(SITE), "resolution": n, "bandwidth": h, "pool_inputs": size}
+        | dict.fromkeys(("channel", "bits", "prior_inputs"))
         for n, h, size in ((512.0, 0.1, 5.0), (64.0, 0.2, 39.0), (8.0, 0.4, 300.0))
     ]
     (tmp_path / record.path).parent.mkdir(parents=True)
     files.write_table(tmp_path / record.path, record.of(rows))
-    assert chosen(tmp_path, SITE, None, None) == (64, 0.2)
-    assert chosen(tmp_path, SITE, 512, None) == (512, 0.1)
-    assert chosen(tmp_path, SITE, None, 0.4) == (8, 0.4)
-    assert chosen(tmp_path, SITE, None, 0.3) == (None, 0.3)
+    assert chosen(tmp_path, SITE, None, None) == Level(64, 0.2)
+    assert chosen(tmp_path, SITE, 512, None) == Level(512, 0.1)
+    assert chosen(tmp_path, SITE, None, 0.4) == Level(8, 0.4)
+    assert chosen(tmp_path, SITE, None, 0.3) == Level(None, 0.3)
     for resolution, bandwidth in ((10, None), (64, 0.2)):
         with pytest.raises(UserError):
             chosen(tmp_path, SITE, resolution, bandwidth)
     files.write_table(tmp_path / record.path, record.of([row | {"pool_inputs": 3.0} for row in rows]))
-    assert chosen(tmp_path, SITE, None, None) == (8, 0.4)
+    assert chosen(tmp_path, SITE, None, None) == Level(8, 0.4)
