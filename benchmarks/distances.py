@@ -6,7 +6,8 @@ RUN has read every input of its prior (`collect.pool = "all"`). Around each of 4
 the weights of a distance and a kernel, at the bandwidth that leaves one input in N of the prior, and their activations
 are put in place of the target's own. A number is the mean KL divergence of the next token from the undisturbed run,
 over that of a random input; 0 means that neighbours are to the model what the target is. Intervals are over targets,
-those of a difference too: of a distance from the standardized one, at the same targets.
+those of a difference too: of a distance from the standardized one, at the same targets. Beside it stands the number of
+inputs in InversionView's ε-preimage.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from inversescope.stats.resampling import ratio
 from inversescope.subject.patching import Source
 
 TARGETS, DRAWS, RESOLUTIONS, SEED = 48, 8, (64, 8), 23
+EPSILON, PREIMAGE = 0.1, NeighbourhoodConfig(distance="relative", kernel=Kernel.BALL)  # InversionView's
 CHOICES = [
     NeighbourhoodConfig(distance=name, kernel=kernel)
     for kernel, name in product(Kernel, ("standardized", "euclidean", "cosine", "relative"))
@@ -62,14 +64,16 @@ def main() -> None:
                     *(str(site), str(resolution), choice.distance, choice.kernel, f"{bandwidth:.3f}"),
                     *map(shown, (ratio(found, chance, SEED), apart)),
                 )
-        Console(width=130, stderr=True).print(f"{site} done")
+        store = Store(run.folder / "collect", PREIMAGE)
+        held = Remaining.of(store, run.task, site, SEED).pool_inputs(EPSILON)
+        print(f"{site}: {held:.0f} inputs within {EPSILON} by the relative distance, median over stand-ins", flush=True)
     Console(width=130).print(table)
 
 
 def drawn(
     run: Run, site: Site, targets: list[int], resolution: float
 ) -> Iterator[tuple[NeighbourhoodConfig, float, ndarray]]:
-    """Of each choice the bandwidth, and other inputs drawn for each target."""
+    """Bandwidth of each choice, and other inputs drawn for each target."""
     for choice in CHOICES:
         store = Store(run.folder / "collect", choice)
         bandwidth = bandwidth_at(Remaining.of(store, run.task, site, SEED), site, resolution)
