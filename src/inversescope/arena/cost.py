@@ -1,4 +1,4 @@
-"""Cost of an answer: seconds of training and of answering, memory, verified samples a second."""
+"""Cost of an answer: seconds and steps of training, seconds of answering, memory, new inputs found."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ class Cost:
         training, answering: seconds.
         memory: the most that was in use beyond what was at the start, bytes; on a GPU what torch had allocated there,
             else the resident memory of the process, seen every 20 ms.
-        verified: distinct inputs other than the source a second with δ at most 0.1, over the targets and sites, of
-            drawing and verifying.
+        steps: of training.
+        fits, cut: trainings, and how many of them the time ended before they no longer improved.
+        new: distinct inputs found, over targets and sites: verified, as near as the reference's typical one, neither
+            the source nor training inputs.
+        finding: seconds of drawing and verifying the draws among which those were counted.
         notes: remarks in words.
         diagnostics: one number a site, by name.
         measured: the work was done in this process, so that its memory could be measured.
@@ -34,7 +37,11 @@ class Cost:
     training: float | None = 0.0
     answering: float | None = 0.0
     memory: int | None = None
-    verified: float | None = None
+    steps: int = 0
+    fits: int = 0
+    cut: int = 0
+    new: int | None = None
+    finding: float | None = None
     notes: list[str] = field(default_factory=list)
     diagnostics: dict[str, list[float]] = field(default_factory=dict)
     measured: bool = True
@@ -44,6 +51,21 @@ class Cost:
         self.training, self.answering, self.measured = training, answering, False
         self.notes.append("the run's own records: seconds of the whole step, memory not measured")
 
+    def fitted(self, steps: int, cut: bool) -> None:
+        """Count a training: its steps, and whether the time ended it."""
+        self.steps, self.fits, self.cut = self.steps + steps, self.fits + 1, self.cut + cut
+
+    def found(self, new: int, share: float) -> None:
+        """Count new inputs, found by this share of all draws, each of which took equally long."""
+        self.new, self.finding = new, (self.answering or 0.0) * share
+
+    @property
+    def new_per_second(self) -> tuple[float | None, float | None]:
+        """New inputs a second: of drawing and verifying, and of training too."""
+        if self.new is None or not self.finding:
+            return None, None
+        return self.new / self.finding, self.new / (self.finding + (self.training or 0.0))
+
     def record(self) -> dict[str, float | int | list[str] | None]:
         """Entries of `methods.json`, the diagnostics as means over sites."""
         means = [
@@ -52,7 +74,9 @@ class Cost:
         ]
         return {
             **{"training": self.training, "answering": self.answering, "memory": self.memory},
-            **{"verified": self.verified, "notes": [*dict.fromkeys(self.notes), *means]},
+            **{"steps": self.steps, "fits": self.fits, "cut": self.cut, "new": self.new},
+            **dict(zip(("new_per_second", "new_per_second_with_training"), self.new_per_second, strict=True)),
+            "notes": [*dict.fromkeys(self.notes), *means],
         }
 
     @contextmanager

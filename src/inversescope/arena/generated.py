@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jaxtyping import Float
+from numpy import ndarray
 
 from inversescope import files
 from inversescope.arena.cost import Cost
@@ -26,6 +28,7 @@ from inversescope.records.levels import Level, Levels
 from inversescope.sample.sample import draw, table
 from inversescope.sample.verify import verify
 from inversescope.score.methods_and_controls import from_draws, from_edits, without_condition
+from inversescope.sites import Site
 from inversescope.train.train import prepare
 from inversescope.train.trainer import Trainer
 
@@ -61,8 +64,7 @@ class Generated:
         samples = everything.filter(pc.field("method") == "generator")
         of_site = {site: samples.filter(pc.field("site") == str(site)) for site in study.sites}
         widths = {site: sorted(table["bandwidth"].unique().to_pylist()) for site, table in of_site.items()}
-        nearest = [table.filter(pc.field("bandwidth") == widths[site][0]) for site, table in of_site.items()]
-        cost.verified = _rate(pa.concat_tables(nearest), len(everything), cost.answering)
+        _count_new(study, {site: _at_level(study, site, table) for site, table in of_site.items()}, everything, cost)
         features = study.features_with(samples)
         for site in study.sites:
             for inputs in from_draws(site, of_site[site], widths[site], features):
@@ -74,10 +76,12 @@ class Generated:
         """Its verified samples: the run's, those of the method that it shares them with, or its own."""
         if study.as_run and not self.settings:
             cost.spent_by_run(study.spent("train"), study.spent("sample", "verify"))
+            cost.fitted(*study.trained)
             return study.samples
         if self.beside and files.finished(other := folder.parent / self.beside):
             shared = files.check(other)["cost"]
             cost.training, cost.answering, cost.measured = shared["training"], shared["answering"], False
+            cost.fitted(shared["steps"], bool(shared["cut"]))
             cost.notes.append(f"the draws of {self.beside}, whose cost is this")
             return pq.read_table(other / SAMPLES)
         return self._own_draws(study, folder, cost, progress)
@@ -135,9 +139,10 @@ class Edited:
             cost.notes.append("the run has no edits of its source inputs: it was made by an older version")
             return
         cost.spent_by_run(0.0, study.spent("sample", "verify"))
-        cost.verified = _rate(table, len(study.samples), cost.answering)
+        of_site = {site: table.filter(pc.field("site") == str(site)) for site in study.sites}
+        _count_new(study, of_site, study.samples, cost)
         for site in study.sites:
-            edits = table.filter(pc.field("site") == str(site))
+            edits = of_site[site]
             for inputs in from_edits(site, edits, study.bandwidths(site), study.features, study.run.store.kernel):
                 yield from counted(inputs, study.features, cost)
 
@@ -169,7 +174,7 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
         if config.train.clean and trainer.done % config.train.check == 0 and not trainer.ended:
             trainer.run_check(checked)
         progress(trainer.done, trainer.last, f"training, loss {trainer.losses[-1]:.2f} nats")
-    cost.notes.append(f"{trainer.done} training steps")
+    cost.fitted(trainer.done, trainer.calibrated != len(study.sites))
     return trainer.finished().eval()
 
 
@@ -194,16 +199,29 @@ def _levels(study: Study, config: RunConfig) -> Levels:
     return {site: [Level(None, h) for h in sorted(set_itself)] for site in study.sites}
 
 
-def _rate(samples: pa.Table, drawn: int, seconds: float | None) -> float | None:
-    """Distinct inputs other than the source a second with δ at most 0.1, over targets and sites, if each draw took
-    equally long.
+def _at_level(study: Study, site: Site, samples: pa.Table) -> pa.Table:
+    """The draws of a site at the level at which new inputs are counted; all, of a method that has one bandwidth."""
+    if len(samples["bandwidth"].unique()) == 1:
+        return samples
+    return samples.filter(pc.field("bandwidth") == study.levels[site].bandwidth)
+
+
+def _count_new(study: Study, of_site: Mapping[Site, pa.Table], drawn: pa.Table, cost: Cost) -> None:
+    """Count the new inputs among the samples of each site, which are a part of everything that was drawn."""
+    new = sum(new_inputs(samples, study.typical(site)) for site, samples in of_site.items())
+    cost.found(new, sum(map(len, of_site.values())) / max(1, len(drawn)))
+
+
+def new_inputs(samples: pa.Table, typical: Float[ndarray, " targets"]) -> int:
+    """Distinct inputs among verified samples of a site, for each target those within its typical distance that are
+    neither its source nor training inputs.
     """
-    if not seconds or not len(samples):
-        return None
-    accepted = samples.filter(pc.field("accepted") & ~pc.field("source"))
-    rows = zip(
-        *(accepted[name].to_pylist() for name in ("site", "target")),
-        map(tuple, accepted["tokens"].to_pylist()),
-        strict=True,
+    names = ("target", "tokens", "distance", "source", "in_train")
+    rows = zip(*(samples[name].to_pylist() for name in names), strict=True)
+    return len(
+        {
+            (target, tuple(tokens))
+            for target, tokens, distance, source, in_train in rows
+            if distance is not None and distance <= typical[target] and not source and not in_train
+        }
     )
-    return len(set(rows)) / (seconds * len(samples) / drawn)

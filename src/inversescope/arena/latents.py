@@ -1,7 +1,7 @@
-"""Sparse autoencoder trained on the same activations, and its latents as classifiers.
+"""Latents of a sparse autoencoder that is trained on the same activations, as classifiers.
 
-The autoencoder is TopK with the auxiliary loss for dead latents (Gao et al. 2024, arXiv 2406.04093). Each label gets
-the latent and the threshold with the best F1 on the train split.
+`sae latents`: each label gets the latent and the threshold with the best F1 on the train split. `all latents`: a linear
+probe on all latents together. Both have the same autoencoder.
 
 Dimensions: `n` inputs, `d` coordinates of a site, `latents`, `labels` of a feature, `cuts`.
 """
@@ -10,105 +10,57 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from inversescope.arena import probes
+from inversescope.arena.autoencoder import Autoencoder, trained
 from inversescope.arena.cost import Cost
-from inversescope.arena.supervised import Classifier, SiteData
+from inversescope.arena.supervised import Classifier, SiteData, one_by_one
 
-EXPANSION = 4  # latents to a coordinate
-ACTIVE = 32  # latents of an input, at most one to four coordinates
-BATCH = 256
-EPOCHS = 200  # at most
-RATE = 2e-4  # over sqrt(latents / 2^14)
-DEAD = 1000  # steps without firing
-AUXILIARY = 1 / 32  # weight of the loss of what dead latents could explain
 CUTS = 10  # thresholds tried at each latent, evenly over its activations
 
 
-class Autoencoder(nn.Module):
-    """x ≈ D·TopK(E(x − b)) + b, decoder columns of length one."""
-
-    def __init__(self, width: int, rng: torch.Generator):
-        super().__init__()
-        latents = EXPANSION * width
-        self.active = max(1, min(ACTIVE, width // 4))
-        directions = F.normalize(torch.randn(latents, width, generator=rng), dim=1)
-        self.encoder, self.decoder = nn.Parameter(directions.clone()), nn.Parameter(directions)
-        self.shift, self.bias = nn.Parameter(torch.zeros(latents)), nn.Parameter(torch.zeros(width))
-
-    def before(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n latents"]:
-        """Latents before the choice of the largest."""
-        return (x - self.bias) @ self.encoder.T + self.shift
-
-    def encode(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n latents"]:
-        """The latents: the largest few, and no negative ones."""
-        return _largest(self.before(x), self.active)
-
-    def decode(self, latents: Float[Tensor, "n latents"]) -> Float[Tensor, "n d"]:
-        """The activation that latents stand for."""
-        return latents @ self.decoder + self.bias
-
-
-def learn(data: SiteData, cost: Cost) -> dict[str, Classifier]:
-    """Train an autoencoder of the site; classify by the latents that fit its labels best."""
-    model = trained(data.activations, data.rng, data.end)
+def single(data: SiteData, cost: Cost) -> dict[str, Classifier]:
+    """Classify by the single latents that fit the labels best."""
+    model = _autoencoder(data, cost)
     with torch.inference_mode():
         latents = model.encode(data.activations)
-        left = (data.activations - model.decode(latents)).square().sum()
-        explained = 1 - left / (data.activations - data.activations.mean(0)).square().sum()
-        cost.diagnostics.setdefault("explained variance", []).append(float(explained))
         detectors = best(latents, {name: torch.from_numpy(codes) for name, codes in data.labels.items()}, data.counts)
     return {name: _classifier(model, detector) for name, detector in detectors.items()}
 
 
-def trained(x: Float[Tensor, "n d"], rng: torch.Generator, end: float) -> Autoencoder:
-    """An autoencoder of these activations: once through them at least, until the time is up or `EPOCHS` are over."""
-    model = Autoencoder(x.shape[1], rng)
+def together(data: SiteData, cost: Cost) -> dict[str, Classifier]:
+    """Classify by a linear probe on all latents."""
+    model = _autoencoder(data, cost)
     with torch.no_grad():
-        model.bias.copy_(x.mean(0))
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE / (len(model.encoder) / 2**14) ** 0.5, betas=(0.9, 0.999))
-    silent = torch.zeros(len(model.encoder), dtype=torch.long)  # steps since each latent fired
-    size = float((x - x.mean(0)).square().sum(1).mean())
-    for epoch in range(EPOCHS):
-        for batch in torch.randperm(len(x), generator=rng).split(BATCH):
-            if epoch and time.monotonic() >= end:
-                return model
-            _step(model, optimizer, x[batch], silent, size)
+        latents = model.encode(data.activations)
+    probed = one_by_one(probes.linear)(replace(data, activations=latents), cost)
+    return {name: _of_latents(model, classify) for name, classify in probed.items()}
+
+
+def _autoencoder(data: SiteData, cost: Cost) -> Autoencoder:
+    """The autoencoder of the site, trained by the first method that needs it; its cost is counted for each."""
+    known = data.shared.get(Autoencoder)
+    if known is None:
+        started = time.monotonic()
+        model, ended = trained(data.activations, data.rng, data.end)
+        data.shared[Autoencoder] = known = (model, ended, time.monotonic() - started)
+    else:
+        cost.training = (cost.training or 0.0) + known[2]
+    model, ended, _ = known
+    cost.fitted(ended.steps, ended.cut)
+    cost.diagnostics.setdefault("explained variance", []).append(1 - model.unexplained(data.activations))
+    cost.diagnostics.setdefault("of held-out inputs", []).append(1 - ended.loss)
     return model
 
 
-def _step(
-    model: Autoencoder,
-    optimizer: torch.optim.Optimizer,
-    x: Float[Tensor, "n d"],
-    silent: Int[Tensor, " latents"],
-    size: float,
-) -> None:
-    """One update; the decoder's columns keep their length."""
-    optimizer.zero_grad()
-    before = model.before(x)
-    latents = _largest(before, model.active)
-    error = x - model.decode(latents)
-    loss = error.square().sum(1).mean() / size
-    dead = silent > DEAD
-    if dead.any():
-        count = min(int(dead.sum()), max(1, x.shape[1] // 2))
-        spare = _largest(before.masked_fill(~dead, -torch.inf), count)
-        loss = loss + AUXILIARY * (error.detach() - spare @ model.decoder).square().sum(1).mean() / size
-    loss.backward()
-    gradient = model.decoder.grad
-    assert gradient is not None
-    with torch.no_grad():
-        gradient -= (gradient * model.decoder).sum(1, keepdim=True) * model.decoder
-        optimizer.step()
-        model.decoder.copy_(F.normalize(model.decoder, dim=1))
-        silent += 1
-        silent[(latents > 0).any(0)] = 0
+def _of_latents(model: Autoencoder, classify: Classifier) -> Classifier:
+    return lambda x: classify(model.encode(x))
 
 
 @dataclass(frozen=True)
@@ -166,9 +118,3 @@ def _classifier(model: Autoencoder, detectors: Detectors) -> Classifier:
         return odds / odds.sum(1, keepdim=True)
 
     return classify
-
-
-def _largest(values: Float[Tensor, "n latents"], count: int) -> Float[Tensor, "n latents"]:
-    """The largest values of each row where they are positive; zero elsewhere."""
-    top = values.topk(count, dim=1)
-    return torch.zeros_like(values).scatter(1, top.indices, top.values.clamp_min(0))

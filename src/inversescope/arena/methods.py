@@ -12,7 +12,7 @@ from inversescope.arena.retrieval import Retrieved
 from inversescope.arena.supervised import Supervised, one_by_one
 from inversescope.errors import UserError
 
-LINEAR = "linear probe"
+LINEAR = ("linear probe", "all latents")  # by scikit-learn
 # InversionView's decoder (arXiv 2405.17653) knows no noise: it is trained on activations as they are, that is at a
 # width too small to matter, nearly always with a condition, by the optimizers that ours has: faster than its AdamW.
 INVERSIONVIEW = (
@@ -36,10 +36,11 @@ METHODS: dict[str, Method] = {
         Retrieved("nearest"),
         Free(),
         Edited(),
-        Supervised(LINEAR, one_by_one(probes.linear)),
+        Supervised("linear probe", one_by_one(probes.linear)),
         Supervised("mlp probe", one_by_one(probes.network)),
         Supervised("difference of means", one_by_one(probes.means)),
-        Supervised("sae latents", latents.learn),
+        Supervised("sae latents", latents.single),
+        Supervised("all latents", latents.together),
         LogitLens(),
         SelfDecoding(),
     )
@@ -56,6 +57,6 @@ def chosen(names: Sequence[str]) -> list[Method]:
         if name not in METHODS:
             raise UserError("there is no such method", given=name, allowed=", ".join(METHODS))
     methods = [method for name, method in METHODS.items() if not names or name in names]
-    if any(method.name == LINEAR for method in methods):
+    if any(method.name in LINEAR for method in methods):
         probes.regression()  # missing now rather than after the training of the others
     return methods

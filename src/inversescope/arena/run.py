@@ -19,6 +19,7 @@ from inversescope.arena.method import Method
 from inversescope.arena.pairs import pairs
 from inversescope.arena.record import read, rows
 from inversescope.arena.study import Study
+from inversescope.arena.supervised import BUDGETS
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.report.arena import write_arena
@@ -114,7 +115,8 @@ def _compare(folder: Path, study: Study, methods: Sequence[Method]) -> None:
         "task": study.run.task.name,
         **{"targets": targets, "sites": [str(site) for site in study.sites]},
         "features": [feature.name for feature in study.features],
-        **{"seed": study.seed, "budget": study.budget, "causal": why, "methods": described},
+        **{"seed": study.seed, "budget": study.budget, "longest": BUDGETS * study.budget},
+        **{"causal": why, "methods": described},
     }
     files.write_json(folder / records.arena.METHODS.name, records.arena.METHODS.of(description))
     written = [folder / name for name in ("results.parquet", "pairs.parquet", records.arena.METHODS.name)]

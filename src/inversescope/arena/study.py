@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,15 +16,18 @@ from numpy import ndarray
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from inversescope import files
+from inversescope import files, records
+from inversescope.collect.bandwidths import chosen
+from inversescope.collect.posterior import posterior
 from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
-from inversescope.records.levels import resolutions
+from inversescope.records.levels import Level, resolutions
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
 from inversescope.score.methods_and_controls import Feature, read_features
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
+from inversescope.stats.weights import weighted_medians
 from inversescope.streams import TorchStream
 from inversescope.tasks import Tokens
 
@@ -115,6 +119,24 @@ class Study:
         """Bandwidths of the run's samples at a site, rising."""
         return [level.bandwidth for level in self.run.levels[site]]
 
+    @cached_property
+    def levels(self) -> dict[Site, Level]:
+        """The level of each site at which new inputs are counted: the finest that the reference can check."""
+        return {site: chosen(self.run.folder, site, None, None) for site in self.sites}
+
+    def typical(self, site: Site) -> Float[ndarray, " targets"]:
+        """The distance to each target that the reference holds typical at that level; NaN where it has no weight."""
+        distances = self.distances[site].T.astype(float)
+        median = weighted_medians(distances, posterior(self.run.store, distances, self.levels[site].bandwidth))
+        return np.where(np.isfinite(median), median, np.nan)
+
+    @property
+    def trained(self) -> tuple[int, bool]:
+        """Steps of the run's own training, and True if it was not ended by being calibrated."""
+        steps = pq.read_metadata(self.run.folder / records.train.LOSSES.path).num_rows
+        config = self.run.config.train
+        return steps, steps >= config.pretrain + config.steps
+
     @property
     def resolutions(self) -> dict[str, dict[float | None, float | None]]:
         """The resolution of each bandwidth of a site."""
@@ -126,16 +148,16 @@ class Study:
         distances = load_file(self.run.folder / "reference" / DISTANCES)
         return {site: distances[str(site)] for site in self.sites}
 
+    @cached_property
+    def shared(self) -> dict[Site, dict[Any, Any]]:
+        """What methods leave for each other at a site: an autoencoder is trained once for all that need it."""
+        return {}
+
     def are_sources(self, inputs: Sequence[Tokens | None]) -> Bool[ndarray, "targets inputs"]:
         """True where an input is the source of a target."""
         number = {tokens: at for at, tokens in enumerate(self.run.store.inputs("target").tokens)}
         own = np.array([-1 if tokens is None else number.get(tokens, -1) for tokens in inputs], dtype=int)
         return own[None] == np.arange(len(number))[:, None]
-
-    @property
-    def train(self) -> list[Tokens]:
-        """The inputs of the train split."""
-        return self.run.store.inputs("train").tokens
 
     def labels(self, feature: Feature) -> Int[ndarray, " train"]:
         """The value of a feature of every input of the train split; −1 where it is undecided."""

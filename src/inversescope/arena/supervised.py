@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from inversescope.progress import Progress
 from inversescope.streams import TorchStream
 
 HELD = 0.2  # of the inputs with a label, held out to choose hyperparameters
+BUDGETS = 4  # of the study, which a method may use that ends by itself where it no longer improves
 
 # From standardized activations to the probabilities of the labels.
 Classifier = Callable[[Float[Tensor, "targets d"]], Float[Tensor, "targets labels"]]
@@ -34,6 +36,7 @@ class SiteData:
 
     Attributes:
         end: time.monotonic() by which learning must be done.
+        shared: what methods of the study leave for each other at this site.
     """
 
     activations: Float[Tensor, "n d"]
@@ -41,6 +44,15 @@ class SiteData:
     counts: Mapping[str, int]
     rng: torch.Generator
     end: float
+    shared: dict[Any, Any] = field(default_factory=dict)
+
+
+class Fitted(NamedTuple):
+    """A classifier, the number of steps it took, and whether the time was up before it no longer improved."""
+
+    classify: Classifier
+    steps: int = 0
+    cut: bool = False
 
 
 # Learns a site: a classifier for each feature.
@@ -49,7 +61,9 @@ Learn = Callable[[SiteData, Cost], Mapping[str, Classifier]]
 
 @dataclass(frozen=True)
 class Supervised:
-    """Learner of classifiers, with an equal part of the budget for each site."""
+    """Learner of classifiers, each until it no longer improves on held-out inputs; at most for `BUDGETS` times the
+    study's budget, with an equal part of what is left for each site.
+    """
 
     name: str
     learn: Learn
@@ -61,14 +75,15 @@ class Supervised:
         """The classifiers' probabilities."""
         labels = {feature.name: study.labels(feature) for feature in study.features}
         counts = {feature.name: len(feature.values) for feature in study.features}
-        left = study.budget
+        left = BUDGETS * study.budget
         for done, site in enumerate(study.sites):
             rng = torch.Generator().manual_seed(TorchStream.TRAINING.seed(study.seed, done))
             started = time.monotonic()
             with cost.train():
                 activations = study.standardized("train", site)
                 end = started + left / (len(study.sites) - done)
-                classifiers = self.learn(SiteData(activations, labels, counts, rng, end), cost)
+                data = SiteData(activations, labels, counts, rng, end, study.shared.setdefault(site, {}))
+                classifiers = self.learn(data, cost)
             left -= time.monotonic() - started
             with cost.answer(), torch.inference_mode():
                 targets = study.standardized("target", site)
@@ -90,7 +105,7 @@ class Labelled:
     count: int
 
 
-def one_by_one(fit: Callable[[Labelled, torch.Generator, float], Classifier]) -> Learn:
+def one_by_one(fit: Callable[[Labelled, torch.Generator, float], Fitted]) -> Learn:
     """Learn each feature by itself, with an equal part of the time."""
 
     def learn(data: SiteData, cost: Cost) -> dict[str, Classifier]:
@@ -99,7 +114,9 @@ def one_by_one(fit: Callable[[Labelled, torch.Generator, float], Classifier]) ->
             inputs = _labelled(data, codes, data.counts[name])
             if inputs is not None:
                 now = time.monotonic()
-                classifiers[name] = fit(inputs, data.rng, now + (data.end - now) / (len(data.labels) - done))
+                fitted = fit(inputs, data.rng, now + (data.end - now) / (len(data.labels) - done))
+                cost.fitted(fitted.steps, fitted.cut)
+                classifiers[name] = fitted.classify
         return classifiers
 
     return learn

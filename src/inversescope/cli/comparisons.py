@@ -24,7 +24,7 @@ def arena(
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option("--budget", help="Training time of each method, seconds; default: that of the run's generator."),
+        typer.Option("--budget", help="Training time of a generator, seconds; default: that of the run's generator."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -37,9 +37,10 @@ def arena(
 ) -> None:
     """Compare InverseScope with other methods: probes, autoencoder latents, lenses, retrieval, edits and more.
 
-    All methods get the same targets, sites, training inputs and training time. If STUDY is a config, it is run first. A
-    seed or budget that differs from the run's trains another generator. After an interruption, start it again: it
-    continues.
+    All methods get the same targets, sites and training inputs, and generators the same training time. Probes and
+    autoencoders are trained until they no longer improve on held-out inputs, for four times as long at most. If STUDY
+    is a config, it is run first. A seed or budget that differs from the run's trains another generator. After an
+    interruption, start it again: it continues.
     """
     from inversescope.cli.tables.requested import arena_table
 

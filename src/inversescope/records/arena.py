@@ -75,12 +75,16 @@ METHODS = document(
     "arena/methods.json",
     "The study, and each method with its cost.",
     key("subject, task, targets, sites, features, seed", "the study"),
-    key("budget", "seconds that each method might train"),
+    key("budget", "seconds that a generator might train"),
+    key("longest", "seconds that a method might train which ends by itself where it no longer improves"),
     key("causal", "where causal effects are from, or why there are none"),
     key(
         "methods",
-        "for each `name`, `kind`, `supervised`, `sees`; `training` and `answering` in seconds, `memory` in bytes, "
-        "`verified` samples a second (null: not measured, or none), `notes`",
+        "for each `name`, `kind`, `supervised`, `sees`; `training` and `answering` in seconds, `memory` in bytes; "
+        "`steps` of training, `fits` (trainings) and how many of them were `cut`: ended by the time, not where they no "
+        "longer improved; `new`: distinct verified inputs within the reference's typical distance that are neither the "
+        "source nor training inputs, `new_per_second` of drawing and verifying, and `new_per_second_with_training` "
+        "(null: it draws none, or they were not verified); `notes`",
     ),
 )
 

@@ -90,7 +90,8 @@ def page(arena: ArenaRecords) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "interval": of_row, "amount": amount, "level": level, "size": size}
+    environment.filters |= {"number": number, "interval": of_row, "amount": amount, "level": level}
+    environment.filters |= {"size": size, "cut": cut}
     return environment.from_string(_asset("arena.html.j2")).render(
         records=arena,
         study=arena.study,
@@ -136,16 +137,20 @@ def estimate(arena: ArenaRecords, name: str) -> str:
 
 def latex(arena: ArenaRecords) -> str:
     """The main table for a paper; needs the package booktabs."""
-    head = ["Method", *(words.capitalize() for words in COLUMNS.values()), "Verified/s", "Training (s)"]
+    head = ["Method", *(words.capitalize() for words in COLUMNS.values()), "New/s", "Training (s)", "Steps", "Cut"]
     lines = [r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
     for name in arena.methods:
         row, costs = arena.results[name, None, None], arena.method(name)
         label = name + (r"$^\dagger$" if costs["supervised"] else "")
-        cells = [_tex(row, column) for column in COLUMNS] + [amount(costs["verified"]), amount(costs["training"])]
+        cells = [_tex(row, column) for column in COLUMNS]
+        cells += [amount(costs["new_per_second_with_training"]), amount(costs["training"])]
+        cells += [f"{costs['steps']:,}", cut(costs)]
         lines.append(" & ".join([label, *(cell.replace("–", "--") for cell in cells)]) + r" \\")
     n, sites = arena.study["targets"], len(arena.study["sites"])
     note = rf"\multicolumn{{{len(head)}}}{{l}}{{\footnotesize $^\dagger$ Shown labels in training. "
-    note += rf"Mean over {len(arena.study['features'])} features and {sites} sites; 95\% intervals over {n} targets.}}"
+    note += rf"Mean over {len(arena.study['features'])} features and {sites} sites; 95\% intervals over {n} targets. "
+    note += "New/s: distinct verified inputs a second within the reference's typical distance, neither source nor "
+    note += "training inputs, training included. Cut: trainings that the time ended before they no longer improved.}"
     return "\n".join([*lines, r"\bottomrule", note, r"\end{tabular}"]) + "\n"
 
 
@@ -162,6 +167,11 @@ def amount(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"
+
+
+def cut(cost: Row) -> str:
+    """Number of a method's trainings that the time ended, of all."""
+    return f"{cost['cut']} of {cost['fits']}" if cost["fits"] else "–"
 
 
 def size(value: float | None) -> str:

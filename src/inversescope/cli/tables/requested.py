@@ -19,18 +19,22 @@ from inversescope.verdicts.wording import number, of_row, small
 def arena_table(folder: Path) -> Group:
     """Each method over all sites and features, best first, in 80 columns."""
     arena = load_arena(folder)
-    table = Table(box=None, pad_edge=False)
-    for column in ("method", "identified", "corrected", "train s", "samples/s"):
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("method", "identified", "corrected", "train s", "cut", "new/s"):
         table.add_column(column, no_wrap=True)
     for name in arena.methods:
         row, cost = arena.results[name, None, None], arena.method(name)
         seen = "†" if cost["supervised"] else ""
         estimates = (escape(of_row(row, measure)) for measure in ("accuracy", "corrected"))
-        table.add_row(name + seen, *estimates, amount(cost["training"]), amount(cost["verified"]))
+        costs = amount(cost["training"]), f"{cost['cut']}/{cost['fits']}", amount(cost["new_per_second_with_training"])
+        table.add_row(name + seen, *estimates, *costs)
     targets = f"{arena.study['targets']} targets, {len(arena.study['sites'])} sites"
-    return Group(
-        f"share of labels identified \\[95% interval over targets], {targets}", table, "[dim]†: was shown labels[/]"
+    foot = (
+        "[dim]†: was shown labels. cut: trainings that the time ended before they no longer\n"
+        "improved. new/s: distinct verified inputs a second within the reference's\n"
+        "typical distance, neither source nor training inputs, training included[/]"
     )
+    return Group(f"share of labels identified \\[95% interval over targets], {targets}", table, foot)
 
 
 def disentangle_table(run: Path) -> Group:
