@@ -60,7 +60,7 @@ class Way(NamedTuple):
 
 
 OWN = Way()
-WAYS = [Way(t, noise) for t in (1.0, 2.0) for noise in (0.0, 0.1, 0.3, 1.0)]
+WAYS = [*(Way(1.0, noise) for noise in (0.0, 0.1, 0.3, 1.0, 2.0)), Way(1.5, 0.0), Way(1.5, 1.0)]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def log_q(
     return torch.cat(found).double().numpy()
 
 
+@torch.inference_mode()
 def draw(
     generator: Generator, condition: Float[Tensor, "batch condition"], t: float, rng: torch.Generator
 ) -> list[Tokens | None]:
