@@ -48,7 +48,7 @@ from inversescope.tasks import Tokens
 
 RESOLUTIONS = (512.0, 64.0, 8.0)  # the demo's
 EPSILON, INSIDE = 0.1, 0.05  # InversionView's neighbourhood, and the h at which ours is asked for it
-POINTS, NOISES = 32, 8  # inputs at which a probability is computed; draws of the noise in a mixture
+POINTS, NOISES = 16, 4  # inputs at which a probability is computed; draws of the noise in a mixture
 READ = 256  # inputs that show how long reading takes
 
 
