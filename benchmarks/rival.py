@@ -43,6 +43,7 @@ from inversescope.generator.generator import CHUNK, IncrementalDecoder
 from inversescope.generator.vocabulary import BOUNDARY
 from inversescope.run.run import Run
 from inversescope.sites import Site
+from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import weighted_medians
 from inversescope.tasks import Tokens
 
@@ -78,7 +79,9 @@ def levels(truth: Truth) -> Iterator[Level]:
     inside = truth.distances <= EPSILON
     ball = inside * truth.pool.probability
     yield Level(f"δ ≤ {EPSILON:g}", INSIDE, ball / ball.sum(1, keepdims=True), inside)
-    remaining = Remaining(truth.distances, truth.pool.probability, np.zeros(len(truth.distances)), exact=True)
+    remaining = Remaining(
+        truth.distances, truth.pool.probability, np.zeros(len(truth.distances)), True, Kernel.GAUSSIAN
+    )
     for resolution in RESOLUTIONS:
         h = remaining.bandwidth(resolution)
         if h is not None:
