@@ -1,6 +1,6 @@
 """Verdicts on planted generators, in worlds small enough to enumerate; no model.
 
-    python benchmarks/verdicts.py [CASES]
+    python benchmarks/verdicts.py [CASES] [fine]
 
 Inputs are three words; at each of three sites the words are encoded with other strengths. A fifth of the inputs is
 trained on. Four kinds of generator, each with a known q, CASES of each (25 by default), every second one in a world
@@ -11,7 +11,8 @@ copying      from half to all of its draws from the training inputs, by their ke
 early        the posterior mixed with the prior, which has 40 to 90%
 broken site  perfect but for one site, where it is the prior
 
-A case is right if every one of its six questions (three sites, two bandwidths) has the right verdict.
+A case is right if every one of its six questions (three sites, two bandwidths) has the right verdict. With `fine`,
+there is one bandwidth at each site, at which little but the source remains.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from inversescope.verdicts import of_question
 WORDS, CODE = 16, 6  # words of each slot; coordinates that encode one
 TRAIN, POOL, TARGETS = 950, 800, 160  # draws of each split; stand-ins
 REMAINING = (1 / 8, 1 / 20)  # share of the prior that remains at each bandwidth
+FINE = (1.2 / WORDS**3,)  # the same where little but the source remains
 SITES = tuple(Site("resid_post", layer) for layer in range(3))
 RIGHT = {"perfect": "calibrated", "copying": "copies", "early": "undertrained", "broken site": "undertrained"}
 
@@ -57,7 +59,7 @@ class World(Store):
 
     name, cut, rows, features = "planted", "end", None, ("first", "second", "third")
 
-    def __init__(self, seed: int, known: bool):
+    def __init__(self, seed: int, known: bool, remaining: Sequence[float] = REMAINING):
         super().__init__(Path())
         rng = np.random.default_rng([seed, 97])
         self.known = known
@@ -67,7 +69,7 @@ class World(Store):
         self.prior = np.array([shares[tokens[0]] for tokens in self.tokens]) / WORDS**2
         self.read = {site: self._read(rng) for site in SITES}
         self.splits = dict(zip(("train", "pool"), self._split(rng), strict=True))
-        self.bandwidths = {site: [self._bandwidth(site, share) for share in REMAINING] for site in SITES}
+        self.bandwidths = {site: [self._bandwidth(site, share) for share in remaining] for site in SITES}
 
     def _read(self, rng: np.random.Generator) -> Float[Tensor, "inputs d"]:
         """Codes of the words, each slot with a strength of its own, and a little of the whole input."""
@@ -204,9 +206,9 @@ class Planted(Generator):
         return [self.world.tokens[place] for place in places.flatten().tolist()], -q.gather(1, places).log().flatten()
 
 
-def verdicts(kind: str, seed: int) -> list[tuple[str, str]]:
+def verdicts(kind: str, seed: int, remaining: Sequence[float] = REMAINING) -> list[tuple[str, str]]:
     """The right verdict on each question of a case, and the one given."""
-    world = World(seed, known=seed % 2 == 0)
+    world = World(seed, known=seed % 2 == 0, remaining=remaining)
     planted = Planted(world, kind, np.random.default_rng([seed, 98]))
     comparison = Comparison(world, cast(Task, world), TARGETS, DRAWS, seed)
     found = []
@@ -220,10 +222,11 @@ def verdicts(kind: str, seed: int) -> list[tuple[str, str]]:
 
 def main() -> None:
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 25
+    remaining = FINE if sys.argv[2:] == ["fine"] else REMAINING
     words = ("calibrated", "copies", "undertrained", "cannot tell")
     table = Table("generator", "right verdict", *words, "cases right")
     for kind in RIGHT:
-        found = [verdicts(kind, seed) for seed in track(range(cases), kind)]
+        found = [verdicts(kind, seed, remaining) for seed in track(range(cases), kind)]
         right = sum(all(given == expected for expected, given in case) for case in found)
         counts = Counter(question for case in found for question in case)
         for expected in dict.fromkeys(expected for case in found for expected, _ in case):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from partial_records import partial
+from score_fixture import write_levels
 
 from inversescope import files, records
 from inversescope.causal.used import used
@@ -91,6 +92,7 @@ def write_run(run: Path, shape: Shape | None = None, seed: int = 0) -> Path:
         (records.causal.EFFECTS, _leveled(shape, _effects(shape), "donor_")),
     ):
         files.write_table(run / record.path, record.of(rows))
+    write_levels(run, {site: shape.bandwidths for site in shape.generator_sites})
     used(run)
     files.write_json(
         run / "score" / "results.json", {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
@@ -228,6 +230,8 @@ def _score(shape: Shape, rng: random.Random, method: str, site: Site, feature: s
         row |= {"gap": gap, "gap_low": gap - 0.035, "gap_high": gap + 0.035}
     if method in ("generator", "weighted", "reference"):
         row["q_value"] = 0.0005 if row["corrected_low"] > 0 else 0.4
+        row |= {f"others{end}": row[f"corrected{end}"] - 0.01 for end in ("", "_low", "_high")}
+        row |= {"others_targets": row["targets"], "source_weight": 0.02}
     return dict.fromkeys(records.score.RESULTS.names) | row | {"chance": chance}
 
 
@@ -266,8 +270,8 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
         for rank, words in enumerate(("the last word", "has “ring”", f"<b>{shape.hostile}</b>"), start=1):
             value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
             numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
-            numbers |= {"significant": significant(q), "null_passes": False}
-            for name in ("corrected", "bits"):
+            numbers |= {"significant": significant(q), "null_passes": False, "source_alone": False, "collapsed": 0}
+            for name in ("corrected", "bits", "others"):
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
             rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})

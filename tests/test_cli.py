@@ -15,6 +15,7 @@ import pytest
 from refusals import check, printed
 from rich.console import Console
 from run_contract import differences
+from score_fixture import write_levels
 from small_subject import World, call, config_text
 
 from inversescope import files
@@ -151,8 +152,8 @@ def test_the_summary_fits_a_terminal(world: World):
         lines = screen.file.getvalue().splitlines()
         assert "…" not in screen.file.getvalue() and max(map(len, lines)) <= 80
         assert lines[0].startswith("resid_post.1:") and "95%" in lines[0]
-        assert lines[1].split() == ["feature", "level", "generator", "q", "reference", "nearest", "chance"]
-        assert len(lines) == 3 + len({row["feature"] for row in scores(world.run)})  # one line a feature: no wrapping
+        assert lines[1].split() == ["feature", "level", "generator", "others", "q", "reference", "nearest", "chance"]
+        assert len(lines) == 4 + len({row["feature"] for row in scores(world.run)})  # one line a feature: no wrapping
 
 
 def scores(run: Path) -> list[dict]:
@@ -169,6 +170,8 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
             "resolution": None,
             "bandwidth": h,
             "null_passes": False,
+            "source_alone": method == "generator" and h == 0.05,
+            "others": fcr and fcr - 0.3,
             "below_noise": False,
             "fcr": fcr,
             "chance": 0.25,
@@ -181,11 +184,12 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
     rows += [row("reference", 0.05, None, 2), row("reference", 0.1, 0.7, 30), row("reference", 0.3, 0.8, 300)]
     rows += [row("nearest", None, 0.996, 8), row("generator", 0.05, 0.11, 8, site="resid_post.2")]
     files.write_json(tmp_path / "score" / "results.json", {"scores": rows})
+    write_levels(tmp_path, {})
     screen = Console(file=io.StringIO(), width=80)
     screen.print(summary_table(tmp_path))
     first, second = (re.split(r"  +", line.strip()) for line in screen.file.getvalue().splitlines()[2:4])
-    assert first == ["f", "0.05", ".55 [.45 .65]", ".08", "–", "1.0 [.90 1.0]", ".25"]
-    assert second == ["f", "0.1", ".60 [.50 .70]", ".04", ".70 [.60 .80]", "1.0 [.90 1.0]", ".25"]
+    assert first == ["f", "0.05†", ".55 [.45 .65]", ".25", ".08", "–", "1.0", ".25"]
+    assert second == ["f", "0.1", ".60 [.50 .70]", ".30", ".04", ".70 [.60 .80]", "1.0", ".25"]
 
 
 def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.CaptureFixture[str]):

@@ -19,7 +19,14 @@ from inversescope.records.levels import Level
 from inversescope.sites import Site
 from inversescope.stats.intervals import FEWEST, ratio_of_means
 from inversescope.stats.resampling import ratio
-from inversescope.verdicts import NOTHING, NULL_PASSES, encoded_and_used, finest_reliable, significant
+from inversescope.verdicts import (
+    NOTHING,
+    NULL_PASSES,
+    SOURCE_ALONE,
+    encoded_and_used,
+    finest_reliable,
+    significant,
+)
 
 SITE = Site("z", 2, 1)
 KINDS = {"own": "source", "random": "pool", "same": "samples", "other": "samples"}
@@ -153,6 +160,7 @@ def test_too_few_donors_make_no_interval():
 def score(value: float, low: float | None, high: float | None) -> dict[str, Any]:
     return {"corrected": value, "corrected_low": low, "corrected_high": high} | {
         "null_passes": False,
+        "source_alone": False,
         "below_noise": False,
     }
 
@@ -178,6 +186,7 @@ HIGH, LOW, WIDE = (0.8, 0.6, 0.9), (0.02, -0.02, 0.06), (0.3, -0.1, 0.7)
         (score(0.8, None, None), necessity(*HIGH), "cannot tell", "score 0.80 (no interval)"),
         (None, necessity(*HIGH), "cannot tell", "no score"),
         (score(*HIGH) | {"null_passes": True}, necessity(*HIGH), "cannot tell", NULL_PASSES),
+        (score(*HIGH) | {"source_alone": True}, necessity(*HIGH), "cannot tell", SOURCE_ALONE),
         (score(*HIGH), necessity(None, None, None, "it cannot be set"), "cannot tell", "it cannot be set"),
     ],
 )  # fmt: skip
@@ -283,4 +292,5 @@ def test_a_score_is_not_reliable_where_the_null_feature_is_above_chance():
     coarse = fine | {"bandwidth": 0.5}
     assert finest_reliable([fine, coarse], exact=False) == fine
     assert finest_reliable([fine | {"null_passes": True}, coarse], exact=False) == coarse
+    assert finest_reliable([fine | {"source_alone": True}, coarse], exact=False) == coarse
     assert finest_reliable([fine | {"below_noise": True}, coarse], exact=False) == coarse

@@ -16,6 +16,7 @@ from small_subject import config_text, save_subject
 
 from inversescope import Inverter
 from inversescope.cli import main
+from inversescope.collect.inputs import read_known
 from inversescope.collect.posterior import Typical
 from inversescope.explain import Finding, explain
 from inversescope.explain.explain import _finding, _score, _with_q_values, rank
@@ -236,12 +237,17 @@ def test_hypotheses_are_what_samples_share_and_the_prior_does_not(run: Path):
     text, pool = inverter.run.store.inputs("target").texts[0], inverter.run.store.inputs("pool")
     inversion = inverter.invert(text, site="resid_post.1", bandwidth=0.5, n=64)
     found = {each.name: each for each in Prior(inverter.run).hypotheses(inversion.tokens, inversion)}
-    known = found.keys() & pool.labels.keys()
-    assert known
-    for name in known:
-        decided = [label for label in pool.labels[name] if label is not None]
+    beside = read_known(run)
+    behind = [] if beside is None else [inverter.run.store.inputs(split).tokens[row] for split, row in beside.rows]
+    shares = pool.probability if beside is None else beside.beside(pool.probability)
+    scored = found.keys() & pool.labels.keys()
+    assert scored and len(Prior(inverter.run).tokens) == len(shares) == len(pool) + len(behind)
+    for name in scored:
+        labels = [*pool.labels[name], *(inverter.run.task.labels(tokens)[name] for tokens in behind)]
+        decided = np.array([label is not None for label in labels])
+        own = np.array([label == found[name].value for label in labels])
         assert found[name].value == inverter.run.task.labels(inversion.tokens)[name]
-        assert found[name].chance == pytest.approx(decided.count(found[name].value) / len(decided))
+        assert found[name].chance == pytest.approx(shares[own].sum() / shares[decided].sum())
     assert not any(each.value == "no" for name, each in found.items() if name not in pool.labels)
     assert all(each.chance < 1 for each in found.values())
 

@@ -25,7 +25,16 @@ def score(method: str, feature: str, layer: int, value: float, h: float | None =
         "chance": 0.1,
         "ess": 60.0,
     }
-    return {**row, **site, **estimates, "q_value": 0.001, "verdict": None, "null_passes": False, **others}
+    return {
+        **row,
+        **site,
+        **estimates,
+        "q_value": 0.001,
+        "verdict": None,
+        "null_passes": False,
+        "source_alone": False,
+        **others,
+    }
 
 
 def planted(feature: str, values: list[float], wrong: float = 0.0, none: float = 0.0) -> list[dict]:

@@ -20,7 +20,7 @@ from inversescope.collect.reference import known_inputs, reference
 from inversescope.collect.store import Store
 from inversescope.progress import silent
 from inversescope.score.methods_and_controls import from_pool, read_features
-from inversescope.score.pool import Known, SitePool, with_known
+from inversescope.score.pool import Known, SitePool
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import effective_sample_size
 
@@ -49,7 +49,7 @@ def errors(world: tuple[ndarray, ndarray, ndarray], train: Int[ndarray, " train"
         pool = rng.choice(rest, 150, p=prior[rest] / prior[rest].sum())
         exact = (Kernel.GAUSSIAN.posterior(distances[targets], H, np.log(prior)) * label).sum(1)
         uniform = np.full(len(pool), 1 / len(pool))
-        beside = Known(distances[np.ix_(known, targets)], prior[known])
+        beside = Known(distances[np.ix_(known, targets)], KnownInputs([], prior[known]))
         estimates = []
         for inputs, stratum in ((pool, None), (np.concatenate((pool, known)), beside)):
             of_pool = distances[np.ix_(pool, targets)]
@@ -82,7 +82,7 @@ def test_known_inputs_of_one_side_leave_the_reference_unbiased(world: tuple):
 
 
 def test_shares_of_pool_and_known_inputs_are_those_of_the_prior():
-    shares = with_known(np.full(4, 1 / 4), np.array([0.1, 0.3]))
+    shares = KnownInputs([], np.array([0.1, 0.3])).beside(np.full(4, 1 / 4))
     assert shares == pytest.approx([0.15] * 4 + [0.1, 0.3])
 
 
@@ -123,7 +123,7 @@ def test_where_pool_and_known_inputs_are_the_whole_prior_the_reference_is_exact(
         load_file(tmp_path / path)[str(LAST)]
         for path in (records.collect.DISTANCES.path, records.collect.KNOWN_DISTANCES.path)
     )
-    stratum = Known(beside, known.probability)
+    stratum = Known(beside, known)
     around = SitePool.of(distances, store.inputs("pool").probability, False, [h], Kernel.GAUSSIAN, stratum)
     inputs = pq.read_table(tmp_path / records.collect.INPUTS.path)
     samples = pa.table({"label.last": pa.array([], pa.string())})

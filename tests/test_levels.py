@@ -14,7 +14,16 @@ from inversescope import files, records
 from inversescope.collect.bandwidths import Remaining, bandwidth_at, chosen, from_draws, site_rows
 from inversescope.config import RunConfig, SampleConfig
 from inversescope.errors import UserError
-from inversescope.records.levels import Level, finest_first, level, pick, read_levels, resolutions
+from inversescope.records.levels import (
+    Level,
+    finest_first,
+    level,
+    pick,
+    read_levels,
+    resolutions,
+    unreached,
+    unreached_words,
+)
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
 
@@ -87,6 +96,28 @@ def test_rows_of_a_site():
     assert [row["pool_inputs"] for row in rows] == pytest.approx([62.5, 500], rel=0.02)
     (row,) = site_rows(whole(), SITE, (), (rows[0]["bandwidth"],), None)
     assert row["resolution"] is None and row["prior_inputs"] is None and row["bits"] == pytest.approx(6, abs=0.02)
+
+
+def test_a_resolution_that_a_site_does_not_reach_is_named(tmp_path: Path):
+    """A quarter of the prior has one and the same activation at one site, three quarters have at another."""
+    record, rows = records.collect.BANDWIDTHS, []
+    for layer, same in ((0, 0), (1, 100), (2, 300)):
+        distances = drawn(400, targets=64)
+        distances[:, :same] = 0.0
+        distances[np.isinf(distances)] = 0.0
+        remaining = Remaining(distances, np.full(400, 1 / 400), np.zeros(64), exact=True)
+        rows += site_rows(remaining, Site("resid_post", layer), (64, 2), (), 400.0)
+    (tmp_path / record.path).parent.mkdir(parents=True)
+    files.write_table(tmp_path / record.path, record.of(rows))
+    reached = {site.layer: [level.resolution for level in levels] for site, levels in read_levels(tmp_path).items()}
+    assert reached == {0: [64, 2], 1: [2]}
+    assert unreached(tmp_path) == {"resid_post.1": [64], "resid_post.2": [64, 2]}
+    words = unreached_words(tmp_path)
+    assert (
+        words is not None and "no resolution of the run at resid_post.2" in words and "resid_post.1 (1 in 64)" in words
+    )
+    write_levels(tmp_path, {SITE: [0.5]})
+    assert unreached(tmp_path) == {} and unreached_words(tmp_path) is None
 
 
 def test_levels_of_a_run(tmp_path: Path):

@@ -56,10 +56,16 @@ Drawn = Sequence[Sequence[str | None]]  # the samples of each target
 
 
 def write_records(
-    run: Path, pool: Sequence[str], targets: Sequence[str], sites: Sequence[Drawn], *, passes: bool = False
+    run: Path,
+    pool: Sequence[str],
+    targets: Sequence[str],
+    sites: Sequence[Drawn],
+    *,
+    passes: bool = False,
+    own: bool = False,
 ) -> None:
     """Records for the miner: at each of several sites, samples of every target, all alike in weight. `passes`: the null
-    feature is above chance at the first site.
+    feature is above chance at the first site; `own`: samples equal to a target are marked as its source.
     """
     inputs = [
         {"split": split, "row": row, "tokens": [len(split), row], "text": text, "probability": None}
@@ -68,7 +74,7 @@ def write_records(
     ]
     rows = [
         {"method": "generator", "site": f"resid_post.{site}", "bandwidth": H, "target": target, "text": text}
-        | {"weight": None if text is None else 1 / len(drawn)}
+        | {"weight": None if text is None else 1 / len(drawn), "source": own and text == targets[target]}
         for site, of_targets in enumerate(sites)
         for target, drawn in enumerate(of_targets)
         for text in drawn
@@ -155,6 +161,25 @@ def test_what_is_found_where_the_null_feature_passes_is_no_discovery(tmp_path: P
     marked = [row for row in rows if row["site"] == "resid_post.0"]
     assert marked and all(row["null_passes"] and not row["significant"] and row["q_value"] < 0.05 for row in marked)
     assert any(row["significant"] for row in rows if row["site"] == "resid_post.1")
+
+
+def test_what_only_the_source_shares_is_no_discovery(tmp_path: Path):
+    """Half of the samples are the source; the others share its last word at the second site, nothing at the first."""
+    rng = np.random.default_rng(2)
+    pool, targets = [sentence(rng) for _ in range(200)], [sentence(rng) for _ in range(24)]
+    alike = [[text for text in pool if text.split()[-1] == target.split()[-1]] for target in targets]
+    sites = [
+        [[target] * 8 + list(rng.choice(pool, 8)) for target in targets],
+        [[target] * 8 + list(rng.choice(near, 8)) for target, near in zip(targets, alike, strict=True)],
+    ]
+    write_records(tmp_path, pool, targets, sites, own=True)
+    rows = mined(tmp_path, seed=0)
+    first, second = ([row for row in rows if row["site"] == f"resid_post.{site}"] for site in range(2))
+    assert any(row["q_value"] < 0.05 for row in first) and not any(row["significant"] for row in first)
+    assert all(row["source_alone"] for row in first if row["q_value"] < 0.05)
+    found = [row["hypothesis"] for row in second if row["significant"]]
+    assert found and parts_alike(found[0], PLANTED["last_word"])
+    assert all(row["collapsed"] == 0 for row in rows)
 
 
 def test_what_says_the_same_or_nothing_more_is_merged(tmp_path: Path):

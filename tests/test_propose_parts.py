@@ -25,7 +25,7 @@ from inversescope.propose.prompts import GUIDE, LONGEST, judge_request, propose_
 from inversescope.propose.scoring import score
 from inversescope.propose.split import HeldOut
 from inversescope.stats import intervals
-from inversescope.verdicts import MISSED
+from inversescope.verdicts import MISSED, NULL_FEATURE
 
 HOSTILE = [
     "[]", "null", "{", '{"hypotheses": {}}', '{"hypotheses": [[], null, 3, "a"]}', "[" * 50_000, '{"a":' * 50_000,
@@ -166,8 +166,10 @@ def test_probes_ask_for_words_that_some_have_and_some_have_not():
 # Split
 
 
-def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
-    """Records for `read_split`: two bandwidths, at the smaller of which the targets are left out."""
+def write_run(run: Path, targets: int = 8, weight: float = 0.25, *, fine: bool = False, sources: int = 0) -> None:
+    """Records for `read_split`: two bandwidths, at the smaller of which the targets are left out unless it is `fine`.
+    `sources`: of the eight samples of each target the first so many are its own source.
+    """
     rng = np.random.default_rng(0)
     places = [*(("pool", row) for row in range(20)), *(("target", row) for row in range(targets))]
     inputs = [
@@ -176,8 +178,9 @@ def write_run(run: Path, targets: int = 8, weight: float = 0.25) -> None:
     ]
     rows = [
         {"method": "generator", "site": "resid_post.1", "bandwidth": h, "target": t, "text": text, "verified": True,
-         "weight": weight if h == 0.5 else float(i == 0), "left_out": None if h == 0.5 else MISSED}
-        for h in (0.1, 0.5) for t in range(targets) for i, text in enumerate(texts(4, rng))
+         "weight": weight if h == 0.5 or fine else float(i == 0), "left_out": None if h == 0.5 or fine else MISSED,
+         "source": i < sources}
+        for h in (0.1, 0.5) for t in range(targets) for i, text in enumerate(texts(8, rng))
     ]  # fmt: skip
     files.write_json(run / "resolved.json", {"seed": 3})
     for record, table in (
@@ -197,6 +200,29 @@ def test_the_bandwidth_is_the_smallest_with_samples_that_weigh(tmp_path: Path):
     assert (len(shown), len(held_out)) == (4, 4) and shown | held_out == set(range(8))
     assert split.draw_held_out(3, 2, 9) == read_split(tmp_path, "resid_post.1").draw_held_out(3, 2, 9)
     assert len(split.draw_held_out(3, 2, 9).prior) == 9
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_where_the_null_feature_passes_nothing_is_proposed_by_itself_and_the_record_says_so(
+    tmp_path: Path, passes: bool
+):
+    write_run(tmp_path, fine=True)
+    null = {"method": "weighted", "feature": NULL_FEATURE, "site": "resid_post.1", "bandwidth": 0.1}
+    path = tmp_path / records.score.RESULTS.path
+    files.write_table(path, partial(records.score.RESULTS, [null | {"null_passes": passes}]))
+    files.finish(path.parent, [path])
+    found = read_split(tmp_path, "resid_post.1")
+    assert (found.bandwidth, found.null_passes) == ((0.5, None) if passes else (0.1, False))
+    assert read_split(tmp_path, "resid_post.1", 0.1).null_passes is passes
+
+
+def test_the_source_is_never_among_the_samples(tmp_path: Path):
+    write_run(tmp_path, sources=4)
+    for case in read_split(tmp_path, "resid_post.1").shown:
+        assert case.weights == pytest.approx([0] * 4 + [0.25] * 4)
+    write_run(tmp_path, sources=5)
+    with refuses(given="0 of 8"):  # three others are too few
+        read_split(tmp_path, "resid_post.1", 0.5)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def row(method: str = "generator", **values: object) -> dict:
     """A row of `score/results.parquet`."""
     place = {"method": method, "site": "resid_post.3", "feature": "subject", "bandwidth": 0.3, "targets": 20}
     counts = {"collapsed": 0, "samples": 320, "undecided": 0, "unverified": 0}
-    undefined = ("corrected", "chance", "gap", "gap_low", "gap_high", "ess")
+    undefined = ("corrected", "corrected_low", "others_low", "chance", "gap", "gap_low", "gap_high", "ess")
     return dict.fromkeys(undefined) | place | counts | values
 
 

@@ -154,7 +154,7 @@ def chosen(run: Path, site: Site, resolution: float | None, bandwidth: float | N
         UserError: the run has no such resolution, or both are given.
     """
     rows = pq.read_table(run / records.collect.BANDWIDTHS.path, filters=[("site", "=", str(site))])
-    known = rows.sort_by("bandwidth").to_pylist()
+    known = [row for row in rows.sort_by("bandwidth").to_pylist() if row["bandwidth"] is not None]
     levels = [of_row(row) for row in known]
     if bandwidth is not None and resolution is None:
         return next((level for level in levels if level.bandwidth == bandwidth), Level(None, bandwidth))
@@ -178,13 +178,16 @@ def site_rows(
         prior: effective number of inputs of the whole prior; None where that is not known.
         channel: the same by the generator's noise channel, where that is not of the run's distance and kernel.
 
-    A resolution that the pool does not reach at this site is left out: at a head where an eighth of the inputs has one
-    and the same activation, no bandwidth leaves fewer of them.
+    A resolution that the pool does not reach at this site has no bandwidth: at a head where an eighth of the inputs has
+    one and the same activation, none leaves fewer of them.
     """
     found = {resolution: remaining.bandwidth(resolution) for resolution in resolutions}
     levels = [Level(None, h) for h in bandwidths]
     levels += [Level(resolution, h) for resolution, h in found.items() if h is not None]
-    return [_row(remaining, site, level, prior, channel) for level in sorted(levels, key=lambda level: level.bandwidth)]
+    levels.sort(key=lambda level: level.bandwidth)
+    rows = [_row(remaining, site, level, prior, channel) for level in levels]
+    empty = dict.fromkeys(("bandwidth", "channel", "bits", "pool_inputs", "prior_inputs"))
+    return rows + [{"site": str(site), "resolution": n, **empty} for n, h in found.items() if h is None]
 
 
 def _row(

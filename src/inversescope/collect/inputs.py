@@ -76,6 +76,10 @@ class KnownInputs:
     rows: list[tuple[str, int]]  # split, row in it
     probability: Float[ndarray, " known"]
 
+    def beside(self, pool: Float[ndarray, " pool"]) -> Float[ndarray, " inputs"]:
+        """Shares of the prior: those of the pool have what the known inputs, behind them, leave."""
+        return np.concatenate((pool * max(1 - self.probability.sum(), 0.0), self.probability))
+
     def places(self, inputs: pa.Table) -> list[int]:
         """Rows of the whole table of inputs."""
         addresses = zip(inputs["split"].to_pylist(), inputs["row"].to_pylist(), strict=True)

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
 from inversescope.collect.distance import Distance
+from inversescope.collect.inputs import KnownInputs
 from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.stats import weights
@@ -26,8 +28,9 @@ class Typical:
     """Distances to one target that are typical at a bandwidth: medians over the reference and over the prior.
 
     Attributes:
-        reference: None where the pool is too small for a reference.
-        near: the same over the pool, however small: a draw as near as this is near.
+        reference: None where too few inputs were read for a reference.
+        near: the same over the pool alone, however small: a draw as near as this is near. Known inputs may hold the
+            source itself; where it has most of the weight, no other input would be near.
         prior: the same for any input.
         acceptance_counts: acceptance has a meaning (`verdicts.acceptance_counts`).
     """
@@ -38,19 +41,32 @@ class Typical:
     acceptance_counts: bool
 
 
-def typical(store: Store, site: Site, target: Float[Tensor, "1 d"], bandwidth: float) -> Typical:
-    """Distances of the pool to an activation, as the posterior and the prior weigh them."""
-    from_target = store.distance(site).between(store.activations("pool", site), target)[:, 0].double().numpy()
-    pool = store.inputs("pool")
-    shares = posterior(store, from_target[None], bandwidth)[0]
+def typical(
+    store: Store, known: KnownInputs | None, site: Site, target: Float[Tensor, "1 d"], bandwidth: float
+) -> Typical:
+    """Distances of the inputs of the reference to an activation, as the posterior and the prior weigh them."""
+    pool, activations = store.inputs("pool"), store.activations("pool", site)
+    probability = pool.probability
+    if known is not None:
+        activations = torch.cat((activations, known_activations(store, known, site)))
+        probability = known.beside(probability)
+    from_target = store.distance(site).between(activations, target)[:, 0].double().numpy()
+    shares = store.kernel.posterior(from_target[None], bandwidth, np.log(probability))[0]
     trusted = pool.exact or bool(weights.effective_sample_size(shares) >= TRUSTED)
-    near = float(weights.weighted_medians(from_target[None], shares[None])[0])
+    from_pool = from_target[None, : len(pool)]
+    near = weights.weighted_medians(from_pool, posterior(store, from_pool, bandwidth))
     return Typical(
-        near if trusted else None,
-        near,
-        weights.weighted_median(from_target, pool.probability),
+        weights.weighted_median(from_target, shares) if trusted else None,
+        float(near[0]),
+        weights.weighted_median(from_target, probability),
         acceptance_counts(bandwidth, float(shares[from_target <= ACCEPTED].sum()), trusted, store.noise_floor(site)),
     )
+
+
+def known_activations(store: Store, known: KnownInputs, site: Site) -> Float[Tensor, "known d"]:
+    """Activations of the known inputs, in their order."""
+    of_split = {split: store.activations(split, site) for split in dict.fromkeys(split for split, _ in known.rows)}
+    return torch.stack([of_split[split][row] for split, row in known.rows])
 
 
 def posterior(

@@ -91,7 +91,7 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
         proposes = site in run.sites["train"] and not run.config.neighbourhood.has_channel
         channel = Remaining.of_channel(run.store, run.task, site, run.seed) if proposes else None
         found = site_rows(remaining, site, config.resolutions, config.bandwidths, prior, channel)
-        if site in run.sites["train"] and not found:
+        if site in run.sites["train"] and not any(row["bandwidth"] for row in found):
             bandwidth_at(remaining, site, min(config.resolutions))  # the generator cannot serve such a site
         rows += found
         progress(done, len(sites), "bandwidths of sites")

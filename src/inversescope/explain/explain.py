@@ -30,7 +30,7 @@ from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
-from inversescope.verdicts import NOTHING, above_chance, disagreement, encoded_and_used
+from inversescope.verdicts import NOTHING, above_chance, disagreement, encoded_and_used, source_alone
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
 SUPPORT = 3  # samples shown for a hypothesis
@@ -87,9 +87,8 @@ def explain(
             proposing.append(propose)
         confirming.append(confirm)
         progress(done, 2 * len(chosen))
-    pool = inverter.run.store.inputs("pool")
-    level = features_level(pool.labels, pool.probability)
-    nulls = [NullScore(confirm, level, len(pool)) for confirm in confirming]
+    level = features_level(prior.labels, prior.probability)
+    nulls = [NullScore(confirm, level, len(prior.tokens)) for confirm in confirming]
     distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
     for done, (site, confirm, null) in enumerate(zip(chosen, confirming, nulls, strict=True), start=1):
         findings.append([])  # of an activation outside of the prior there are none
@@ -154,8 +153,10 @@ def _finding(
     """The finding of a fact; `nothing`: even a random input's activation has no effect."""
     hypothesis = fact.hypothesis
     score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
+    others = _score(hypothesis, confirm, others=True).corrected
     passes = null.passes(hypothesis.chance)
-    use, reason = _use(score.corrected, necessity, nothing, passes)
+    alone = source_alone(intervals.fields("corrected", score.corrected) | intervals.fields("others", others))
+    use, reason = _use(score.corrected, necessity, nothing, passes, alone)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
@@ -167,10 +168,12 @@ def _finding(
         hypothesis.chance,
         score.share,
         score.corrected,
+        others,
         score.bits,
         score.p_value,
         nan,
         passes,
+        alone,
         False,
         disagreement(score.corrected.low, score.bits, score.most_bits),
         sufficiency,
@@ -182,24 +185,25 @@ def _finding(
     )
 
 
-def _use(corrected: Estimate, necessity: Estimate, nothing: bool, passes: bool) -> tuple[str, str]:
+def _use(corrected: Estimate, necessity: Estimate, nothing: bool, passes: bool, alone: bool) -> tuple[str, str]:
     """The verdict on this activation: encoded and used, encoded and unused, neither, or cannot tell; and its reason."""
     effect = {"reason": NOTHING if nothing else None} | intervals.fields("necessity", necessity)
-    return encoded_and_used({"null_passes": passes} | intervals.fields("corrected", corrected), effect)
+    score = {"null_passes": passes, "source_alone": alone} | intervals.fields("corrected", corrected)
+    return encoded_and_used(score, effect)
 
 
 def _labels(hypothesis: Hypothesis, inversion: Inversion) -> list[str | None]:
     return [None if sample.tokens is None else hypothesis.label(sample.tokens) for sample in inversion.samples]
 
 
-def _score(hypothesis: Hypothesis, inversion: Inversion) -> ActivationScore:
-    """The score of a hypothesis on the draws of an inversion."""
+def _score(hypothesis: Hypothesis, inversion: Inversion, *, others: bool = False) -> ActivationScore:
+    """The score of a hypothesis on the draws of an inversion; `others`: on those other than the source itself."""
+    weights = inversion.other_weights if others else inversion.weights
     labels = _labels(hypothesis, inversion)
     values = list(
         dict.fromkeys([*hypothesis.shares, hypothesis.value, *(label for label in labels if label is not None)])
     )
     shares = np.array([hypothesis.shares.get(value, 0.0) for value in values])
-    weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
     prior = PriorLabels(shares, float(hypothesis.decided))
     kept = inversion.left_out is None
     return score_activation(encode(labels, values), weights, values.index(hypothesis.value), prior, kept)
@@ -213,7 +217,8 @@ def _with_q_values(findings: Sequence[Sequence[Finding]]) -> list[list[Finding]]
 
 
 def _judged(finding: Finding, q_value: float) -> Finding:
-    sure = above_chance(finding.corrected.low, q_value) and not finding.null_passes
+    marked = finding.null_passes or finding.source_alone
+    sure = above_chance(finding.corrected.low, q_value) and not marked
     return replace(finding, q_value=q_value, above_chance=sure)
 
 

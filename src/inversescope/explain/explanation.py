@@ -24,11 +24,14 @@ class Finding:
         chance: the prior's share of that label.
         share: the weight of the samples that have it, with its 95% interval; undefined where weights have collapsed.
         corrected: (share − chance) / (1 − chance); 0 is chance, 1 is fully determined.
+        others: the corrected score among draws other than the source itself; undefined where these have less than a
+            hundredth of the weight.
         bits: drop in the entropy of the label, from the prior to the draws.
         p_value: probability that chance alone gives as many draws with the label.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
         null_passes: a hash of the input with the same chance level, or the features', is above chance on these draws.
-        above_chance: the null feature is not, the interval lies above chance, and the q-value is small enough.
+        source_alone: the corrected score is above chance, and that of the other draws is not.
+        above_chance: neither of these two, the interval lies above chance, and the q-value is small enough.
         note: contradiction of score and bits; None where there is none.
         sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
             with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
@@ -46,10 +49,12 @@ class Finding:
     chance: float
     share: Estimate
     corrected: Estimate
+    others: Estimate
     bits: float
     p_value: float
     q_value: float
     null_passes: bool
+    source_alone: bool
     above_chance: bool
     note: str | None
     sufficiency: Estimate

@@ -36,7 +36,7 @@ class Fact:
 def facts(
     found: Sequence[Fact],
     inversions: Sequence[Inversion],
-    probability: Float[ndarray, " pool"],
+    probability: Float[ndarray, " inputs"],
     most: int | None = None,
 ) -> list[Fact]:
     """At most `most` facts in the order given; features of the task name them before expressions do.
@@ -44,7 +44,7 @@ def facts(
     Args:
         found: hypotheses, each a fact of its own or of several already.
         inversions: draws on which they must agree, of every site.
-        probability: of the pool's inputs.
+        probability: of the inputs of the reference.
     """
     groups: list[list[Fact]] = []
     holds = {id(fact): [_holds(fact.hypothesis, inversion) for inversion in inversions] for fact in found}
@@ -89,7 +89,7 @@ def _agree(
 
 
 def correlation(
-    one: Bool[ndarray, " pool"], other: Bool[ndarray, " pool"], probability: Float[ndarray, " pool"]
+    one: Bool[ndarray, " inputs"], other: Bool[ndarray, " inputs"], probability: Float[ndarray, " inputs"]
 ) -> float:
     """Correlation of two labels over the prior (φ); 1 where they are the same, 0 where one of them never varies."""
     if (one == other).all():

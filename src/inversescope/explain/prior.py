@@ -1,4 +1,6 @@
-"""Hypotheses about one input, and the prior's share of each label, counted on the pool."""
+"""Hypotheses about one input, and the prior's share of each label, counted on the inputs of the reference: the pool's,
+and those whose probability is known.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
+from inversescope.collect.inputs import read_known
 from inversescope.features import annotators
 from inversescope.features.candidates import Candidate, candidates
 from inversescope.inverter import Inversion
@@ -30,8 +33,8 @@ class Hypothesis:
     label: Label
     value: str
     shares: dict[str, float]
-    decided: int  # inputs of the pool that have a label
-    alike: Bool[ndarray, " pool"]  # inputs of the pool that have the source's label
+    decided: int  # inputs of the reference that have a label
+    alike: Bool[ndarray, " inputs"]  # inputs of the reference that have the source's label, those of the pool first
 
     @property
     def chance(self) -> float:
@@ -40,13 +43,22 @@ class Hypothesis:
 
 
 class Prior:
-    """The inputs of a run's pool, on which chance is measured."""
+    """The inputs of a run's reference, on which chance is measured: the pool's, and behind them the known ones.
+
+    Candidates come from the pool alone: they are to be features of a typical input.
+    """
 
     def __init__(self, run: Run):
         self.run = run
-        pool = run.store.inputs("pool")
-        self.tokens = pool.tokens
-        self.probability = pool.probability
+        pool, known = run.store.inputs("pool"), read_known(run.folder)
+        behind = [] if known is None else [(run.store.inputs(split), row) for split, row in known.rows]
+        self._pool = pool.tokens
+        self.tokens = [*pool.tokens, *(inputs.tokens[row] for inputs, row in behind)]
+        self.labels = {
+            name: [*of_pool, *(inputs.labels[name][row] for inputs, row in behind)]
+            for name, of_pool in pool.labels.items()
+        }
+        self.probability = pool.probability if known is None else known.beside(pool.probability)
         self._decoded = lru_cache(maxsize=None)(run.subject.decode)
 
     def hypotheses(self, source: Tokens, inversion: Inversion) -> Iterator[Hypothesis]:
@@ -72,7 +84,7 @@ class Prior:
 
     @cached_property
     def _candidates(self) -> dict[str, Candidate]:
-        texts = [self._decoded(tokens) for tokens in self.tokens]
+        texts = [self._decoded(tokens) for tokens in self._pool]
         annotators.learn(texts)
         return {candidate.source: candidate for candidate in candidates(texts)}
 

@@ -8,6 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
@@ -18,7 +20,7 @@ from inversescope.stats.labels import encode
 from inversescope.stats.weights import largest_reliable_shape, systematic
 from inversescope.streams import Stream
 from inversescope.tasks import Labels, Tokens
-from inversescope.verdicts import BELOW_NOISE, Outside, wording
+from inversescope.verdicts import BELOW_NOISE, OTHERS, Outside, wording
 
 if TYPE_CHECKING:
     import pandas
@@ -137,6 +139,17 @@ class Inversion:
         return SourceShare(len(own) / len(self.samples), weight)
 
     @property
+    def weights(self) -> Float[ndarray, " n"]:
+        """Weights of the samples; 0 for those that have none."""
+        return np.array([sample.weight or 0.0 for sample in self.samples])
+
+    @property
+    def other_weights(self) -> Float[ndarray, " n"]:
+        """The same, 0 for the source itself too; for all where the others have less than a hundredth of the weight."""
+        others = self.weights * [sample.tokens != self.tokens for sample in self.samples]
+        return others if others.sum() >= OTHERS * self.weights.sum() else np.zeros(len(others))
+
+    @property
     def others_acceptance(self) -> float | None:
         """Share of the draws other than the source with δ at most 0.1; None where there are none."""
         others = [sample.accepted for sample in self.samples if sample.tokens != self.tokens]
@@ -171,7 +184,7 @@ class Inversion:
         Raises:
             UserError: no sample has any weight.
         """
-        weights = np.array([sample.weight or 0.0 for sample in self.samples])
+        weights = self.weights
         if not weights.any():
             raise UserError("no sample has any weight", remedy="draw more, or ask at a larger bandwidth")
         return tuple(self.samples[i] for i in systematic(weights, n, Stream.RESAMPLE.rng(seed)))
@@ -183,14 +196,20 @@ class Inversion:
         rows = [{**vars(sample), **sample.labels} for sample in self.samples]
         return pandas.DataFrame(rows).drop(columns="labels")
 
-    def shared(self, feature: str) -> float | None:
+    def shared(self, feature: str, others: bool = False) -> float | None:
         """The weight, among decided samples, of those with the source's label; None where that is undecided, where no
         sample is decided, or where the samples give no finding (`left_out`).
+
+        Args:
+            feature: its name.
+            others: among samples other than the source itself; None where these have less than a hundredth of the
+                weight.
         """
+        weights = self.other_weights if others else self.weights
+        kept = np.array([self.left_out is None and bool(weights.any())])
         own, labels = self.labels[feature], [sample.labels.get(feature) for sample in self.samples]
         values = sorted({label for label in (own, *labels) if label is not None})
-        weights = np.array([[sample.weight or 0.0 for sample in self.samples]])
-        shares = shares_of_kept(encode(labels, values)[None], weights, len(values), np.array([self.left_out is None]))
+        shares = shares_of_kept(encode(labels, values)[None], weights[None], len(values), kept)
         return defined(own_share(shares, encode([own], values))[0])
 
     def _repr_html_(self) -> str:
@@ -210,8 +229,11 @@ class Inversion:
             for s in self.distinct
         ]
         head = ["δ", "weight", "draws", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
-        features = ", ".join(f"{escape(name)} {wording.number(self.shared(name))}" for name in self.labels)
-        shared = f"<br>weight that shares the source's: {features}"
+        features = ", ".join(
+            f"{escape(name)} {wording.number(self.shared(name))} ({wording.number(self.shared(name, others=True))})"
+            for name in self.labels
+        )
+        shared = f"<br>weight that shares the source's label (in brackets: without the source itself): {features}"
         return (
             f"<p>{f'<b>{self.outside.words}</b><br>' if self.outside.outside else ''}"
             f"<bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"

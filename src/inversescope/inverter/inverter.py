@@ -12,6 +12,7 @@ import torch
 
 from inversescope import files
 from inversescope.collect.bandwidths import Remaining, chosen
+from inversescope.collect.inputs import read_known
 from inversescope.collect.outside import read_outside
 from inversescope.collect.posterior import typical
 from inversescope.errors import UserError
@@ -43,6 +44,7 @@ class Inverter:
         files.check(run.folder / "collect")
         files.check(run.folder / "reference")
         files.check(run.folder / "train")
+        self.known = read_known(run.folder)
         self.generator = load_generator(run.folder / "train", run.subject.device)
 
     @classmethod
@@ -103,9 +105,9 @@ class Inverter:
         target = subject.capture([source], [where]).activations[where]
         rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
         store = self.run.store
-        known = typical(store, where, target, level.bandwidth)
+        usual = typical(store, self.known, where, target, level.bandwidth)
         floor, origin = log_floor(task, tuple(source), store.inputs("pool").tokens)
-        of_source = Source(tuple(source), floor, known.near)
+        of_source = Source(tuple(source), floor, usual.near)
         distance, kernel = store.distance(where), store.kernel
         draws = invert(self.generator, subject, task, distance, kernel, where, target, of_source, level, n, rng)
         weighed = draws.weighed
@@ -140,7 +142,7 @@ class Inverter:
             defined(floor),
             origin,
             weighed.left_out,
-            known,
+            usual,
             store.noise_floor(where),
             read_outside(self.run.folder, store, where, target),
             level.resolution,

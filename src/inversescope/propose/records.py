@@ -90,6 +90,7 @@ def _proposal(number: int, scored: Scored, plan: Plan, outcome: Outcome) -> dict
         "reason": scored.reason,
         "shown": [case.target for case in plan.split.shown],
         "collapsed": plan.split.collapsed,
+        "null_passes": plan.split.null_passes,
         "unparsed": scored.unparsed,
         "known": accuracy and accuracy.n,
         "sensitivity": accuracy and accuracy.sensitivity,

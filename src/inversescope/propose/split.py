@@ -18,22 +18,24 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.errors import UserError
 from inversescope.records.levels import pick, read_levels
+from inversescope.score.feature import without_source
 from inversescope.sites import Site
 from inversescope.stats.weights import systematic
 from inversescope.streams import Stream
+from inversescope.verdicts import NULL_FEATURE
 
 SHOWN = 6  # targets shown at most; at most half of those that have samples
-_SAMPLES = ("method", "site", "bandwidth", "target", "text", "verified", "weight", "left_out")
+_SAMPLES = ("method", "site", "bandwidth", "target", "text", "verified", "weight", "left_out", "source")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A target: its source input, and the verified samples that explain it, with weights of sum one; `kept`: their
-    weights have not collapsed.
+    """A target: its source input, and the verified samples that explain it, with weights of sum one (0 for the source
+    itself); `kept`: their weights have not collapsed, and are not the source's alone.
     """
 
     target: int
@@ -69,7 +71,9 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Split:
-    """Targets of a site and bandwidth. `collapsed` targets are left out, because their weights have collapsed."""
+    """Targets of a site and bandwidth. `collapsed` targets are left out, because their weights have collapsed;
+    `null_passes`: the null feature is above chance here, so that every hypothesis is; None where it was not scored.
+    """
 
     site: str
     bandwidth: float
@@ -79,6 +83,7 @@ class Split:
     prior: list[str]
     probability: Float[ndarray, " prior"]
     seed: int
+    null_passes: bool | None = None
 
     def draw_held_out(self, targets: int, samples: int, prior: int) -> HeldOut:
         """At most so many held-out targets, samples of each, and inputs of the prior; the same at every call."""
@@ -99,7 +104,7 @@ class Split:
 
 def read_split(run: Path, site: str, bandwidth: float | None = None, resolution: float | None = None) -> Split:
     """The split of a verified run. Without a bandwidth or a resolution: the finest at which half of the targets have
-    samples that weigh, or else the coarsest.
+    samples that weigh and the null feature is not above chance, or else the coarsest.
 
     Raises:
         UserError: the run is not verified, was not sampled there, or has too few targets that can be used.
@@ -115,7 +120,8 @@ def read_split(run: Path, site: str, bandwidth: float | None = None, resolution:
     inputs = pq.read_table(run / "collect" / "inputs.parquet", columns=["split", "row", "text", "probability"])
     sources = _of_split(inputs, "target")["text"].to_pylist()
     cases = _cases(pq.read_table(run / "verify" / "samples.parquet", columns=list(_SAMPLES)), site, bandwidth, sources)
-    h, usable = _at(cases, bandwidth, len(sources))
+    marks = _marks(run, site)
+    h, usable = _at(cases, bandwidth, len(sources), marks)
     rng = Stream.PROPOSAL_SPLIT.rng(seed)
     order = [usable[i] for i in rng.permutation(len(usable))]
     shown = min(SHOWN, len(usable) // 2)
@@ -136,7 +142,17 @@ def read_split(run: Path, site: str, bandwidth: float | None = None, resolution:
         prior=pool.texts,
         probability=pool.probability,
         seed=seed,
+        null_passes=marks.get(h),
     )
+
+
+def _marks(run: Path, site: str) -> dict[float, bool | None]:
+    """True for each bandwidth of the site at which the null feature is above chance; empty where it was not scored."""
+    if not files.finished(run / "score"):
+        return {}
+    wanted = (pc.field("method") == "weighted") & (pc.field("feature") == NULL_FEATURE) & (pc.field("site") == site)
+    rows = pq.read_table(run / records.score.RESULTS.path, filters=wanted).to_pylist()
+    return {row["bandwidth"]: row["null_passes"] for row in rows}
 
 
 def _record(folder: Path) -> tuple[Path, str]:
@@ -167,19 +183,21 @@ def _cases(samples: pa.Table, site: str, bandwidth: float | None, sources: list[
 
 
 def _case(target: int, rows: list[dict[str, Any]], sources: list[str]) -> Case:
-    weights = np.array([row["weight"] or 0.0 for row in rows])
-    total = weights.sum()
-    kept = rows[0]["left_out"] is None
+    own = np.array([row["source"] for row in rows])
+    (weights,), (enough,) = without_source(np.array([[row["weight"] or 0.0 for row in rows]]), own[None])
+    total, kept = weights.sum(), rows[0]["left_out"] is None and bool(enough)
     return Case(target, sources[target], [row["text"] for row in rows], weights / total if total > 0 else weights, kept)
 
 
-def _at(cases: dict[float, list[Case]], bandwidth: float | None, targets: int) -> tuple[float, list[Case]]:
+def _at(
+    cases: dict[float, list[Case]], bandwidth: float | None, targets: int, marks: dict[float, bool | None]
+) -> tuple[float, list[Case]]:
     """The bandwidth, and its targets that are not left out."""
 
     def usable(h: float) -> list[Case]:
         return [case for case in cases[h] if case.kept]
 
     if bandwidth is None:
-        enough = [h for h in sorted(cases) if 2 * len(usable(h)) >= targets]
+        enough = [h for h in sorted(cases) if 2 * len(usable(h)) >= targets and not marks.get(h)]
         bandwidth = enough[0] if enough else max(cases)
     return bandwidth, usable(bandwidth)

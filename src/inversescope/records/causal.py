@@ -128,7 +128,7 @@ HEADLINE = document(
     key(
         "considered",
         "number of places with a score, with one that counts, above chance where the null feature is too, above chance "
-        "where it is not, and passing the controls",
+        "by the source itself alone, above chance otherwise, and passing the controls",
     ),
 )
 

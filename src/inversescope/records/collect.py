@@ -83,7 +83,7 @@ BANDWIDTHS = table(
     "are medians over inputs of the pool that stand in for targets.",
     column("site", "string", "the site"),
     column("resolution", "float64?", "N: one input in N of the prior remains; null where the bandwidth was set itself"),
-    column("bandwidth", "float64", "h"),
+    column("bandwidth", "float64?", "h; null for a resolution that the pool does not reach at this site"),
     column(
         "channel",
         "float64?",
@@ -96,7 +96,7 @@ BANDWIDTHS = table(
         "log₂ of one over the share of the prior that remains, log₂ N at a resolution; null where too little remains "
         "to be measured",
     ),
-    column("pool_inputs", "float64", "effective number of the pool's inputs that remain"),
+    column("pool_inputs", "float64?", "effective number of the pool's inputs that remain; null where there is no h"),
     column(
         "prior_inputs",
         "float64?",

@@ -52,13 +52,35 @@ def read_levels(run: Path) -> dict[Site, list[Level]]:
     """
     levels: defaultdict[Site, list[Level]] = defaultdict(list)
     for row in pq.read_table(run / records.collect.BANDWIDTHS.path).sort_by("bandwidth").to_pylist():
-        levels[Site.parse(row["site"])].append(of_row(row))
+        if row["bandwidth"] is not None:
+            levels[Site.parse(row["site"])].append(of_row(row))
     return levels
 
 
 def of_row(row: Mapping[str, Any]) -> Level:
     """The level of a row of `reference/bandwidths.parquet`."""
     return Level(row["resolution"], row["bandwidth"], row.get("channel"))
+
+
+def unreached(run: Path) -> dict[str, list[float]]:
+    """The resolutions that the pool does not reach, of each site that has such."""
+    missing: dict[str, list[float]] = {}
+    for row in pq.read_table(run / records.collect.BANDWIDTHS.path).to_pylist():
+        if row["bandwidth"] is None:
+            missing.setdefault(row["site"], []).append(row["resolution"])
+    return missing
+
+
+def unreached_words(run: Path) -> str | None:
+    """The sites that do not reach every resolution, in a sentence; None where all do."""
+    missing, reached = unreached(run), read_levels(run)
+    if not missing:
+        return None
+    none = [site for site in missing if not reached.get(Site.parse(site))]
+    some = [f"{site} (1 in {', '.join(f'{n:g}' for n in missing[site])})" for site in missing if site not in none]
+    parts = [f"no resolution of the run at {', '.join(none)}: nothing is scored there"] if none else []
+    parts += [f"not every resolution at {', '.join(some)}"] if some else []
+    return f"The pool reaches {'; '.join(parts)}. Too many of its inputs have one and the same activation there."
 
 
 def level(row: Mapping[str, Any]) -> float | None:

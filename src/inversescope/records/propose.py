@@ -31,6 +31,12 @@ PROPOSALS = table(
     ),
     column("targets", "int64?", "held-out targets used"),
     column("collapsed", "int64", "targets neither shown nor held out, because their weights collapsed"),
+    column(
+        "null_passes",
+        "bool?",
+        "the null feature is above chance by the weighted samples at this site and bandwidth: nothing is claimed; null "
+        "where the run has no scores",
+    ),
     column("samples", "int64?", "samples of held-out targets, drawn by their weights"),
     column("undecided", "int64?", "of these, without a label"),
     column("unparsed", "int64", "answers about held-out texts that could not be read; they are undecided too"),

@@ -34,6 +34,14 @@ RESULTS = table(
         "drop in the feature's entropy, bits; of draws with equal weights, over the targets with at least 4 decided; "
         "null where no target has",
     ),
+    estimate(
+        "others",
+        "corrected score among inputs other than the target's own source, over the targets at which these have a "
+        "hundredth of the weight or more and are worth four inputs; only for `generator`, `weighted` and `reference`, "
+        "as the next two",
+    ),
+    column("others_targets", "int64?", "targets at which it is defined"),
+    column("source_weight", "float64?", "the source's share of the weight, mean over the targets that count"),
     column(
         "p_value",
         "float64?",
@@ -54,6 +62,12 @@ RESULTS = table(
         "bool?",
         "the null feature is above chance by the same method at this site and bandwidth, so that every feature is: "
         "nothing is claimed here; null where it has no interval",
+    ),
+    column(
+        "source_alone",
+        "bool?",
+        "the score is above chance and that among other inputs (`others`) is not, or is undefined: nothing is claimed "
+        "here; null for the controls",
     ),
     column(
         "verdict",
@@ -242,7 +256,9 @@ HYPOTHESES = table(
         "float64?",
         "the share of false discoveries among all hypotheses of the run that are at least as sure",
     ),
-    column("significant", "bool", "q is at most 0.05, and the null feature does not pass"),
+    estimate("others", "corrected score on the same targets among samples other than the source"),
+    column("source_alone", "bool", "`corrected` is above chance and `others` is not, or is undefined"),
+    column("significant", "bool", "q is at most 0.05, the null feature does not pass, and not `source_alone`"),
     column(
         "null_passes",
         "bool?",
@@ -250,6 +266,7 @@ HYPOTHESES = table(
         "`score/results.parquet`",
     ),
     column("targets", "int32", "confirmation targets used"),
+    column("collapsed", "int32", "confirmation targets left out because their weights collapsed"),
     column("merged", "list of string", "hypotheses that were found too, and say the same or nothing more"),
 )
 SEARCH = document(

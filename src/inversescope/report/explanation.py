@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from inversescope import files
-from inversescope.verdicts import ACCEPTED, NULL_PASSES, SIGNIFICANT, USED, wording
+from inversescope.verdicts import ACCEPTED, NULL_PASSES, SIGNIFICANT, SOURCE_ALONE, USED, wording
 from inversescope.verdicts.used import BOTH
 
 Row = Mapping[str, Any]
@@ -49,7 +49,13 @@ def render(record: Row) -> str:
         collapsed=sum(site["inversion"]["left_out"] is not None for site in record["sites"]),
         shown=SHOWN,
         shade=shade,
-        limits={"accepted": ACCEPTED, "significant": SIGNIFICANT, "null": NULL_PASSES, "used": USED},
+        limits={
+            "accepted": ACCEPTED,
+            "significant": SIGNIFICANT,
+            "null": NULL_PASSES,
+            "alone": SOURCE_ALONE,
+            "used": USED,
+        },
         style=_asset("report.css"),
     )
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.errors import UserError
-from inversescope.records.levels import finest_first, level
+from inversescope.records.levels import finest_first, level, unreached_words
 from inversescope.sites import Site
 from inversescope.verdicts import NULL_FEATURE
 
@@ -48,6 +48,7 @@ class Records:
     targets: dict[int, Row]
     of_targets: list[Row]
     samples: pa.Table
+    unreached: str | None
     proposals: list[Row]
     disentangled: list[Row]
 
@@ -135,6 +136,7 @@ def load(run: Path) -> Records:
         targets={row["row"]: row for row in targets},
         of_targets=_rows(run, records.collect.TARGETS),
         samples=_table(run, records.verify.SAMPLES).filter(pc.field("method") == "generator"),
+        unreached=unreached_words(run),
         proposals=_on_request(run, records.propose.PROPOSALS),
         disentangled=_on_request(run, records.disentangle.RESULTS),
     )

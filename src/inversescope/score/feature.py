@@ -18,7 +18,7 @@ from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import entropy, label_shares
 from inversescope.stats.weights import effective_sample_size
-from inversescope.verdicts import COLLAPSED
+from inversescope.verdicts import COLLAPSED, OTHERS
 
 ROUNDING = 1e-9  # effective sample sizes that differ by a smaller share are equal
 
@@ -131,6 +131,28 @@ def has_enough(weights: Float[ndarray, "targets n"]) -> Bool[ndarray, " targets"
     of an input have no weight.
     """
     return effective_sample_size(weights) >= min(COLLAPSED, weights.shape[1])
+
+
+def without_source(
+    weights: Float[ndarray, "targets n"], source: Bool[ndarray, "targets n"]
+) -> tuple[Float[ndarray, "targets n"], Bool[ndarray, " targets"]]:
+    """The weights of the inputs other than the source, and the targets at which these have weight and are enough."""
+    others = np.where(source, 0.0, weights)
+    return others, has_enough(others) & (others.sum(1) >= OTHERS * weights.sum(1))
+
+
+def others_chance(
+    chance: Float[ndarray, " targets"], decided: float, mass: Float[ndarray, " targets"]
+) -> Float[ndarray, " targets"]:
+    """The share of each target's own label among inputs other than its source; NaN where there is no other.
+
+    Args:
+        chance: the share among all decided inputs.
+        decided: the prior's share of the decided inputs.
+        mass: the prior's share of each source.
+    """
+    left = decided - mass
+    return np.divide((chance * decided - mass).clip(0), left, out=np.full(len(mass), np.nan), where=left > ROUNDING)
 
 
 def shares_of_kept(

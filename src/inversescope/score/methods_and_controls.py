@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +18,34 @@ from numpy import ndarray
 
 from inversescope.collect.inputs import KnownInputs
 from inversescope.records.levels import Level
-from inversescope.score.feature import FeatureScore, PriorLabels, has_enough, score_feature
-from inversescope.score.pool import SitePool, with_known
+from inversescope.score.feature import (
+    FeatureScore,
+    PriorLabels,
+    consistency,
+    has_enough,
+    others_chance,
+    score_feature,
+    without_source,
+)
+from inversescope.score.pool import SitePool
 from inversescope.sites import Site
+from inversescope.stats import intervals
+from inversescope.stats.intervals import Estimate
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size, normalise, repeats
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
+
+
+class AmongOthers(NamedTuple):
+    """The corrected score among inputs other than the source, and the number of targets that have one."""
+
+    corrected: Estimate
+    targets: int
+
+
+NOTHING_LEFT = AmongOthers(intervals.UNDEFINED, 0)
 
 
 @dataclass(frozen=True)
@@ -76,13 +96,18 @@ class WeightedInputs:
         return float(((self.weights * self.source).sum(1)[used] / total[used]).mean())
 
     def without_source(self) -> Self:
-        """The same among inputs other than the source, for the targets where these are worth enough."""
+        """The same among inputs other than the source, for the targets where these have weight and are worth enough."""
         if self.source is None:
             return self
-        weights = np.where(self.source, 0.0, self.weights)
+        weights, enough = without_source(self.weights, self.source)
         distinct = None if self.distinct is None else np.where(self.source, 0.0, self.distinct)
-        kept = has_enough(weights) if self.kept is None else self.kept & has_enough(weights)
+        kept = enough if self.kept is None else self.kept & enough
         return replace(self, weights=weights, distinct=distinct, kept=kept, source=None)
+
+    @cached_property
+    def others(self) -> Self:
+        """`without_source`, computed once for all features."""
+        return self.without_source()
 
     @cached_property
     def weighing(self) -> Float[ndarray, "targets n"]:
@@ -101,6 +126,13 @@ class WeightedInputs:
     def score(self, feature: Feature) -> FeatureScore:
         """The score of a feature by this method."""
         return score_feature(self.labels[feature.name], self.weights, feature.targets, feature.prior, self.kept)
+
+    def score_others(self, feature: Feature, mass: Float[ndarray, " targets"]) -> AmongOthers:
+        """The score of a feature among inputs other than the source; `mass` is the prior's share of each source."""
+        others = self.others
+        shared = consistency(others.labels[feature.name], others.weights, feature.targets, others.counting)
+        chance = np.where(np.isnan(shared), np.nan, feature.others_chance(mass))
+        return AmongOthers(intervals.corrected(shared, chance), int((~np.isnan(shared)).sum()))
 
 
 @dataclass(frozen=True)
@@ -129,6 +161,11 @@ class Feature:
         """Codes of the inputs of the reference: the pool's, and behind them the known ones."""
         return np.concatenate((self.pool, self.known))
 
+    def others_chance(self, mass: Float[ndarray, " targets"]) -> Float[ndarray, " targets"]:
+        """The prior's share of each target's own label among inputs other than its source, which has a share `mass`."""
+        decided = float(self.probability[self.reference >= 0].sum())
+        return others_chance(self.prior.chance(self.targets), decided, mass)
+
 
 def read_features(
     inputs: pa.Table,
@@ -146,7 +183,7 @@ def read_features(
     if names is None:
         names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
     features, rows = [], [] if known is None else known.places(inputs)
-    shares = probability if known is None else with_known(probability, known.probability)
+    shares = probability if known is None else known.beside(probability)
     for name in names:
         column = f"label.{name}"
         seen = {*inputs[column].unique().to_pylist(), *samples[column].unique().to_pylist()} - {None}
@@ -159,16 +196,24 @@ def read_features(
     return features
 
 
-def from_pool(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iterator[WeightedInputs]:
+def from_pool(
+    site: Site,
+    pool: SitePool,
+    features: Sequence[Feature],
+    source: Bool[ndarray, "targets inputs"] | None = None,
+) -> Iterator[WeightedInputs]:
     """The reference at every bandwidth, and the nearest neighbours in the pool. A pool that is the whole prior holds
     the target itself: part of its posterior, and none of its neighbours.
+
+    `source`: inputs of the reference that are a target's own source.
     """
     by_target = pool.distances.T
     codes = {feature.name: feature.reference[: pool.reference.shape[1]] for feature in features}
     labels = {name: np.broadcast_to(codes[name], pool.reference.shape) for name in codes}
     exact = np.ones(len(by_target), dtype=bool) if pool.exact else None
+    own = None if source is None else source[:, : pool.reference.shape[1]]
     for h, weights in pool.posterior.items():
-        yield WeightedInputs("reference", site, h, labels, weights, kept=exact)
+        yield WeightedInputs("reference", site, h, labels, weights, kept=exact, source=own)
     labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
     first = int(pool.exact)
     nearest = np.argsort(by_target, axis=1, kind="stable")[:, first : first + NEIGHBOURS]

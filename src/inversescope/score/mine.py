@@ -8,7 +8,7 @@ samples of a target, `inputs` that are distinct in text and labels, `pool`. Reco
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -28,13 +28,13 @@ from inversescope.features.candidates import RARE, Candidate, candidates
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.records.levels import read_levels, resolutions
-from inversescope.score.feature import PriorLabels, consistency, score_feature
+from inversescope.score.feature import PriorLabels, consistency, others_chance, score_feature, without_source
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
 from inversescope.streams import Stream
-from inversescope.verdicts import NULL_FEATURE, significant
+from inversescope.verdicts import NULL_FEATURE, significant, source_alone
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 DECIDED = 0.5  # share of the pool that a candidate must decide
@@ -69,16 +69,23 @@ class Labelled:
 @dataclass(frozen=True)
 class Drawn:
     """The samples of every target at a site and bandwidth: places among the inputs, and weights (0: unverified, or
-    drawn before); `kept`: targets that count.
+    drawn before); `kept`: targets that count; `source`: samples that are the target's own source input.
     """
 
     places: Int[ndarray, "targets n"]
     weights: Float[ndarray, "targets n"]
     kept: Bool[ndarray, " targets"]
+    source: Bool[ndarray, "targets n"]
 
     def of(self, targets: Bool[ndarray, " targets"]) -> Drawn:
         """The samples of some of the targets."""
-        return Drawn(self.places[targets], self.weights[targets], self.kept[targets])
+        return Drawn(self.places[targets], self.weights[targets], self.kept[targets], self.source[targets])
+
+    @property
+    def others(self) -> Drawn:
+        """The samples other than the source."""
+        weights, enough = without_source(self.weights, self.source)
+        return replace(self, weights=weights, kept=self.kept & enough)
 
 
 def mine(run: Path, seed: int, progress: Progress) -> None:
@@ -122,7 +129,8 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
         row["null_passes"] = marks.get((row["site"], row["bandwidth"]))
-        row["significant"] = significant(row["q_value"]) and not row["null_passes"]
+        row["source_alone"] = source_alone(row)
+        row["significant"] = significant(row["q_value"]) and not (row["null_passes"] or row["source_alone"])
     files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
@@ -223,7 +231,8 @@ def _drawn(table: pa.Table, texts: _Texts, targets: int) -> Drawn:
     """The samples of a site and bandwidth, which stand sorted by target, as many of each."""
     weights = np.nan_to_num(table["weight"].to_numpy(zero_copy_only=False).astype(float))
     kept = table["left_out"].is_null().to_numpy(zero_copy_only=False).reshape(targets, -1)[:, 0]
-    return Drawn(texts.places(table).reshape(targets, -1), weights.reshape(targets, -1), kept)
+    source = table["source"].to_numpy(zero_copy_only=False).astype(bool).reshape(targets, -1)
+    return Drawn(texts.places(table).reshape(targets, -1), weights.reshape(targets, -1), kept, source)
 
 
 @dataclass
@@ -308,11 +317,23 @@ def _confirm(
     scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[number], drawn.kept)
     return {
         "targets": scored.targets,
+        "collapsed": scored.collapsed,
         "chance": defined(scored.mean_chance),
         **fields("corrected", scored.corrected),
         **fields("bits", scored.bits),
+        **fields("others", _among_others(labelled, drawn.others, number, chosen)),
         "p_value": defined(resampling.shuffle_test(scored.shares, own, seed, rng)),
     }
+
+
+def _among_others(labelled: Labelled, others: Drawn, number: int, chosen: Bool[ndarray, " targets"]) -> Estimate:
+    """The corrected score of one candidate on the chosen targets, among samples other than the source."""
+    codes, targets = labelled.codes[number], labelled.targets[chosen]
+    shared = consistency(codes[others.places], others.weights, codes[targets], others.kept)
+    mass = (labelled.pool[None] == targets[:, None]) @ labelled.probability
+    decided = float(labelled.probability[codes[labelled.pool] >= 0].sum())
+    chance = others_chance(labelled.prior[number].chance(codes[targets]), decided, mass)
+    return intervals.corrected(shared, np.where(np.isnan(shared), np.nan, chance))
 
 
 def step(run: RunFolder, folder: Path, progress: Progress) -> None:

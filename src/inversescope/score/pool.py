@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from inversescope.collect.inputs import KnownInputs
 from inversescope.stats.kernel import Kernel
 
 
@@ -48,19 +49,14 @@ class SitePool:
         by_target, shares = distances.T, probability
         if known is not None:
             by_target = np.concatenate((by_target, known.distances.T), axis=1)
-            shares = with_known(probability, known.probability)
+            shares = known.inputs.beside(probability)
         by_target = by_target.astype(float)
         weights = {h: kernel.posterior(by_target, h, np.log(shares)) for h in bandwidths}
         return cls(distances, probability, exact, by_target, weights)
 
 
 class Known(NamedTuple):
-    """Inputs that the pool lacks, with their probability under the prior."""
+    """Inputs that the pool lacks, and δ from each to every target."""
 
     distances: Float[ndarray, "known targets"]
-    probability: Float[ndarray, " known"]
-
-
-def with_known(pool: Float[ndarray, " pool"], known: Float[ndarray, " known"]) -> Float[ndarray, " inputs"]:
-    """Shares of the prior: the known inputs have their own, and those of the pool what is left."""
-    return np.concatenate((pool * max(1 - known.sum(), 0.0), known))
+    inputs: KnownInputs

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jaxtyping import Float
+from numpy import ndarray
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -26,6 +28,7 @@ from inversescope.score.by_distance import by_distance
 from inversescope.score.diagnostics import diagnostics, histogram, of_targets, worst_targets
 from inversescope.score.feature import FeatureScore
 from inversescope.score.methods_and_controls import (
+    NOTHING_LEFT,
     Feature,
     WeightedInputs,
     from_another_site,
@@ -39,15 +42,14 @@ from inversescope.score.methods_and_controls import (
 from inversescope.score.null_feature import classes, with_null_feature
 from inversescope.score.pool import Known, SitePool
 from inversescope.score.quality import Quality
+from inversescope.score.sources import Sources
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.kernel import Kernel
 from inversescope.streams import Stream
 from inversescope.verdicts import NULL_FEATURE, judged
-from inversescope.verdicts.scores import FAILING
-
-TESTED = ("generator", "weighted", "reference")  # methods tested against their own samples on shuffled targets
+from inversescope.verdicts.scores import COUNTING, FAILING
 
 _TABLES = tuple(record for record in records.score.SCORE.records if isinstance(record, records.Table))
 
@@ -61,6 +63,7 @@ def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     }
     pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
     exact, probability, known = pool.exact, pool.probability, read_known(run)
+    sources = Sources.of(inputs, pool, known)
     floors = read_noise_floor(run / "collect")
     features = read_features(inputs, samples, probability, known=known)
     count = classes(feature.prior for feature in features)
@@ -79,7 +82,7 @@ def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
         bandwidths = [level.bandwidth for level in levels[site]]
         around = SitePool.of(distances[site], probability, exact, bandwidths, kernel, _known(run, site, known))
-        methods = [*from_pool(site, around, features)]
+        methods = [*from_pool(site, around, features, sources.own)]
         if site in generated:
             drawn, edits = generated[site], edited[site]
             methods += from_draws(site, drawn, bandwidths, features)
@@ -94,7 +97,7 @@ def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
         if site in wrong:
             methods += from_another_site(site, generated[wrong[site]], levels[site], levels[wrong[site]], features)
         for feature in features:
-            tables["results"] += _rows(feature, methods, compared, seed, floors[str(site)])
+            tables["results"] += _rows(feature, methods, compared, seed, floors[str(site)], sources.mass)
         tables["by_distance"] += by_distance(site, around, features)
         progress(done + 1, len(distances), "sites")
     _add_resolutions(tables.values(), levels)
@@ -110,7 +113,7 @@ def _known(run: Path, site: Site, known: KnownInputs | None) -> Known | None:
     with safe_open(run / records.collect.KNOWN_DISTANCES.path, "numpy") as tensors:
         if str(site) not in tensors.keys():  # noqa: SIM118 - no container
             return None
-        return Known(tensors.get_tensor(str(site)), known.probability)
+        return Known(tensors.get_tensor(str(site)), known)
 
 
 def _write(run: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
@@ -142,12 +145,20 @@ def _by_site(samples: pa.Table, method: str) -> dict[Site, pa.Table]:
 
 
 def _rows(
-    feature: Feature, methods: Sequence[WeightedInputs], compared: str, seed: int, noise_floor: float
+    feature: Feature,
+    methods: Sequence[WeightedInputs],
+    compared: str,
+    seed: int,
+    noise_floor: float,
+    of_sources: Float[ndarray, " targets"],
 ) -> Iterator[dict[str, Any]]:
-    """One row for each method and bandwidth of a site; the method `compared` is compared with the reference."""
+    """One row for each method and bandwidth of a site; the method `compared` is compared with the reference.
+    `of_sources`: the prior's share of each target's source.
+    """
     scores = {(item.method, item.bandwidth): item.score(feature) for item in methods}
     for item in methods:
         scored = scores[item.method, item.bandwidth]
+        others = item.score_others(feature, of_sources) if item.method in COUNTING else NOTHING_LEFT
         yield {
             "method": item.method,
             "site": str(item.site),
@@ -166,6 +177,9 @@ def _rows(
             "chance": defined(scored.mean_chance),
             **fields("corrected", scored.corrected),
             **fields("bits", scored.bits),
+            **fields("others", others.corrected),
+            "others_targets": others.targets if item.method in COUNTING else None,
+            "source_weight": defined(item.source_share) if item.method in COUNTING else None,
             "p_value": _shuffle_test(item, feature, scored, seed),
             "ess": defined(float(np.median(item.sizes))),
             **fields("gap", _gap(item, scores, compared)),
@@ -184,7 +198,7 @@ def _shuffle_test(item: WeightedInputs, feature: Feature, scored: FeatureScore, 
     """p of a method's own samples against those of shuffled targets; the names of the row seed the breaking of ties.
     None for other methods, and for the null feature, which is no hypothesis.
     """
-    if item.method not in TESTED or feature.name == NULL_FEATURE:
+    if item.method not in COUNTING or feature.name == NULL_FEATURE:
         return None
     row = f"{item.method} {item.site} {feature.name} {item.bandwidth}"
     rng = Stream.ROWS.rng(seed, *row.encode())

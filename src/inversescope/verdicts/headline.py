@@ -1,10 +1,10 @@
 """The headline of a run: the finding that passes its own controls and that a reader of the field would want first.
 
 Candidates are scores that count (a trusted reference, or weighted samples where the generator agrees with it), above
-chance by interval and q-value where the null feature is not, and above every control that excludes. First come those
-that pass all controls; then features that are used, then those whose use is not excluded; then those with all controls
-at hand; then the change over depth, in the order of `depth.CHANGES`; then the highest lower limit of the bits,
-and of the score.
+chance by interval and q-value where the null feature is not, above chance among inputs other than the source too, and
+above every control that excludes. First come those that pass all controls; then features that are used, then those
+whose use is not excluded; then those with all controls at hand; then the change over depth, in the order of
+`depth.CHANGES`; then the highest lower limit of the bits, and of the score.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ CONTROLS = (
 )
 RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
-    "agrees with it, where a hash of the input is not above chance too, and above the control without a condition. "
+    "agrees with it, where a hash of the input is not above chance too, above chance also among inputs other than the "
+    "source, and above the control without a condition. "
     "Among these come first: above the control of the wrong site; used; appearing over depth "
     "rather than present at every layer; the highest lower limit of the bits."
 )
@@ -67,16 +68,17 @@ def headline(
     uses = {(row["site"], row["feature"]): row for row in used}
     counting = {cell: row for cell in _places(scores) if (row := _counting(by_cell, cell, exact)) is not None}
     sure = {cell: row for cell, row in counting.items() if above_chance(row["corrected_low"], row["q_value"])}
-    above = {cell: row for cell, row in sure.items() if not row["null_passes"]}
-    profiles = changes(row for row in counting.values() if not row["null_passes"])
+    unmarked = {cell: row for cell, row in sure.items() if not row["null_passes"]}
+    above = {cell: row for cell, row in unmarked.items() if not row["source_alone"]}
+    profiles = changes(row for row in counting.values() if not (row["null_passes"] or row["source_alone"]))
     candidates = [
         _Candidate(row, uses.get(cell[:2]), _compared(by_cell, row, controls), profiles.get(series(row)))
         for cell, row in above.items()
     ]
     passing = [candidate for candidate in candidates if not candidate.excluded]
     counts = {
-        "places": len(_places(scores)), "calibrated": len(counting), "null_passes": len(sure) - len(above),
-        "above_chance": len(above), "passed": len(passing),
+        "places": len(_places(scores)), "calibrated": len(counting), "null_passes": len(sure) - len(unmarked),
+        "source_alone": len(unmarked) - len(above), "above_chance": len(above), "passed": len(passing),
     }  # fmt: skip
     if not passing:
         return _nothing(counts) | {"rule": RULE, "considered": counts}
@@ -220,6 +222,8 @@ def _nothing(counts: Mapping[str, int]) -> dict[str, Any]:
         sentence = "No score of this run counts: no reference is trusted, and no generator was found to agree with one."
     elif not counts["above_chance"] and counts["null_passes"]:
         sentence = "Features are above chance only where a hash of the input is too: there every feature passes."
+    elif not counts["above_chance"] and counts["source_alone"]:
+        sentence = "Features are above chance only by the source itself: among other inputs none is."
     elif not counts["above_chance"]:
         sentence = "No feature is above chance at any site."
     else:

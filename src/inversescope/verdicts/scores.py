@@ -10,8 +10,10 @@ from inversescope.verdicts.thresholds import GAP, HALF, SIGNIFICANT, TRUSTED
 
 Row = Mapping[str, Any]
 
+COUNTING = ("generator", "weighted", "reference")  # methods whose scores are findings; the others are controls
 NULL_FEATURE = "null feature"  # a hash of the input; its scores show where every feature passes
 NULL_PASSES = "a hash of the input is above chance here too: this bandwidth tells inputs apart and nothing else"
+SOURCE_ALONE = "the source alone carries this score: among other inputs it is not above chance, or none has weight"
 
 # The generator at a place: its scores agree with the reference's, differ by too much, neither is sure, or no reference.
 AGREES, COPIES, UNDERTRAINED, UNCLEAR, UNCHECKED = "agrees", "copies", "undertrained", "unclear", "unchecked"
@@ -49,6 +51,14 @@ def null_passes(null: Row | None) -> bool | None:
     """True where the null feature is above chance, so that every feature is; None where it has no interval."""
     low = None if null is None else null["corrected_low"]
     return None if low is None else low > 0
+
+
+def source_alone(row: Row) -> bool:
+    """True for a score above chance that is not so among inputs other than the source: that the source shares its own
+    label is no finding.
+    """
+    low, others = row["corrected_low"], row["others_low"]
+    return low is not None and low > 0 and (others is None or others <= 0)
 
 
 def disagreement(low: float, bits: float, most: float) -> str | None:
@@ -105,8 +115,8 @@ def beside_calibration(verdict: str, calibration: str | None) -> str:
 
 
 def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool, compared: str) -> list[dict[str, Any]]:
-    """The rows of `score/results.parquet` with four columns more: `verdict` on the generator, `reason`, `trusted`, and
-    `null_passes`, by the null feature's row of the same method, site and bandwidth.
+    """The rows of `score/results.parquet` with five columns more: `verdict` on the generator, `reason`, `trusted`,
+    `source_alone`, and `null_passes`, by the null feature's row of the same method, site and bandwidth.
 
     Two comparisons count: the gap on the targets, and the calibration, on other inputs that stand in for targets.
 
@@ -141,6 +151,7 @@ def judged(scores: Sequence[Row], calibration: Sequence[Row], exact: bool, compa
             "verdict": verdict(row),
             "reason": why_undefined(row),
             "trusted": counts(row),
+            "source_alone": source_alone(row) if row["method"] in COUNTING else None,
             "null_passes": passes(row),
         }
         for row in scores

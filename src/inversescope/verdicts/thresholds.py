@@ -19,6 +19,7 @@ MEASURABLE = 4.0  # inputs of the pool that must remain at a resolution for its 
 FOUND = 0.6  # estimated normaliser, in parts of the source's own term, below which the draws missed the mass
 COLLAPSED = 4.0  # effective sample size, by distinct inputs, that is enough at every resolution
 CONCENTRATED = 0.5  # the same in parts of the posterior's own over the inputs that were drawn; less is enough then
+OTHERS = 0.01  # share of the weight that inputs other than the source must have for a score among them
 MOST = 0.5  # share of a target's draws that counts as most of them
 
 # Scores and tests.

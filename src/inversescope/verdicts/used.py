@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.left_out import mostly_left_out
-from inversescope.verdicts.scores import AGREES, FAILING, NULL_PASSES, beyond, trusted
+from inversescope.verdicts.scores import AGREES, FAILING, NULL_PASSES, SOURCE_ALONE, beyond, trusted
 from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
 from inversescope.verdicts.wording import of_row
 
@@ -21,6 +21,8 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
         return CANNOT_TELL, "no score is reliable here"
     if score["null_passes"]:
         return CANNOT_TELL, NULL_PASSES
+    if score["source_alone"]:
+        return CANNOT_TELL, SOURCE_ALONE
     scored, moved = _words(score, "corrected", "score"), effect["reason"] or _words(effect, "necessity", "necessity")
     encoded = beyond(score, "corrected", ENCODED)
     used = False if effect["reason"] == NOTHING else beyond(effect, "necessity", USED)
@@ -50,10 +52,10 @@ def finest_reliable(scores: Sequence[Row], exact: bool) -> Row | None:
 
 def is_reliable(score: Row, exact: bool) -> bool:
     """True for a reference that is trusted, or weighted samples that agree with one, where more inputs than the source
-    answer: the effective sample size is large enough, the bandwidth is not below the subject's own rounding, and the
-    null feature is not above chance.
+    answer: the effective sample size is large enough, the bandwidth is not below the subject's own rounding, the null
+    feature is not above chance, and the source alone does not carry the score.
     """
-    if score["null_passes"] or score["below_noise"] or (score["ess"] or 0.0) < COLLAPSED:
+    if score["null_passes"] or score["source_alone"] or score["below_noise"] or (score["ess"] or 0.0) < COLLAPSED:
         return False
     if score["method"] == "reference":
         return trusted(score, exact)

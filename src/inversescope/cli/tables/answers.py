@@ -11,7 +11,7 @@ from rich.table import Table
 
 from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
-from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES
+from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES, SOURCE_ALONE
 from inversescope.verdicts.used import BOTH
 from inversescope.verdicts.wording import number, short
 
@@ -43,9 +43,10 @@ def inversion_table(inversion: Inversion) -> Group:
         table.add_row(number(sample.distance), number(sample.weight), str(sample.times), *accepted, text)
     if inversion.outside.outside:  # its samples answer for other activations
         return Group(head, table)
-    shared = Table("feature", "source", "weight of the samples that share it")
+    shared = Table("feature", "source", "weight of the samples that share it", "without the source itself")
     for name, value in inversion.labels.items():
-        shared.add_row(escape(name), escape(value or "undecided"), number(inversion.shared(name)))
+        weights = (number(inversion.shared(name, others)) for others in (False, True))
+        shared.add_row(escape(name), escape(value or "undecided"), *weights)
     return Group(head, table, shared)
 
 
@@ -74,6 +75,8 @@ def explanation_table(explanation: Explanation) -> Group:
         verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
         none = only.inversion.left_out
         nothing = "no hypothesis is above chance" if none is None else f"cannot tell: {none}"
+        alone = any(finding.source_alone for finding in only.findings)
+        nothing = f"nothing is claimed: {SOURCE_ALONE}" if alone else nothing
         nothing = f"nothing is claimed: {NULL_PASSES}" if only.null_passes else nothing
         notes = "\n".join(_notes(only.inversion))
         null = f"{NULL_FEATURE} (a hash of the input): corrected {interval(only.null)}"
@@ -119,8 +122,8 @@ def _finding_block(text: str, finding: Finding) -> str:
     lines = [
         f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]: {finding.use}"
         f"{_synonyms(finding)}",
-        f"  corrected {interval(finding.corrected)}, chance {finding.chance:.2f}, {finding.bits:.2f} bits, "
-        f"q = {finding.q_value:.3f}",
+        f"  corrected {interval(finding.corrected)}, without the source itself {interval(finding.others)}",
+        f"  chance {finding.chance:.2f}, {finding.bits:.2f} bits, q = {finding.q_value:.3f}",
         *([f"  [yellow]{finding.note}[/]"] if finding.note else []),
         f"  necessity {interval(finding.necessity)}, sufficiency {interval(finding.sufficiency)}",
         *(f"  {sample.distance:.2f}  {marked(text, sample.text or '')}" for sample in finding.supporting),

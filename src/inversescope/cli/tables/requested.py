@@ -13,6 +13,7 @@ from rich.table import Table
 from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, recorded
 from inversescope.report.arena import amount, load_arena
+from inversescope.verdicts import NULL_PASSES
 from inversescope.verdicts.wording import number, of_row, small
 
 
@@ -70,6 +71,8 @@ def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
             )
         else:
             rest.append(f"[yellow]{row['status']}[/]: {words}\n{escape(row['reason'])}")
+    if any(row["null_passes"] for row in here):
+        rest.append(f"[yellow]nothing is claimed: {NULL_PASSES}[/]")
     if usage["stopped"]:
         rest.append(f"[yellow]stopped early[/]: {escape(usage['stopped'])}")
     counts = f"{usage['unparsed']} replies could not be read, {usage['malformed']} hypotheses are malformed"

@@ -15,9 +15,10 @@ from rich.text import Text
 
 from inversescope import files, records
 from inversescope.cli.tables.cells import estimated, interval, recorded
+from inversescope.records.levels import unreached_words
 from inversescope.sites import Site
 from inversescope.stats import design
-from inversescope.verdicts import BELOW_NOISE, MARGIN, NULL_FEATURE, NULL_PASSES, SIGNIFICANT
+from inversescope.verdicts import BELOW_NOISE, MARGIN, NULL_FEATURE, NULL_PASSES, SIGNIFICANT, SOURCE_ALONE
 from inversescope.verdicts.comparison import LEVEL, NOT_APART
 from inversescope.verdicts.wording import level, number, short, short_level, small
 
@@ -40,26 +41,33 @@ def summary_table(run: Path) -> Group:
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
     rows = {(row["method"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
     table = Table(box=None, pad_edge=False)
-    for column in ("feature", "level", "generator", "q", "reference", "nearest", "chance"):
+    for column in ("feature", "level", "generator", "others", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
-    foot, marked = "", False
+    foot, marked, alone = "", False, False
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
         reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]][:1]
         for h in dict.fromkeys([bandwidths[0], *reliable]):
             generator = rows["generator", feature, h]
-            others = [rows["reference", feature, h], rows["nearest", feature, None]]
-            passes = any(row["null_passes"] for row in (generator, rows["weighted", feature, h], others[0]))
-            marked |= passes
-            at = short_level(generator) + "*" * passes
-            first = (escape(feature), at, estimated(generator), small(generator["q_value"]))
-            table.add_row(*first, *map(estimated, others), short(generator["chance"]))
+            reference, nearest = rows["reference", feature, h], rows["nearest", feature, None]
+            counting = (generator, rows["weighted", feature, h], reference)
+            passes, by_source = (any(row[name] for row in counting) for name in ("null_passes", "source_alone"))
+            marked, alone = marked | passes, alone | by_source
+            at = short_level(generator) + "*" * passes + "†" * by_source
+            cells = (estimated(generator), short(generator["others"]), small(generator["q_value"]))
+            table.add_row(
+                escape(feature), at, *cells, estimated(reference), short(nearest["fcr"]), short(generator["chance"])
+            )
         if reliable:
             at = level(rows["generator", feature, reliable[0]])
             foot = f"[dim]the reference counts as the truth from {at} on[/]"
     below = any(row["below_noise"] for row in scores)
     note = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
+    if (words := unreached_words(run)) is not None:
+        note.append(f"[yellow]{escape(words)}[/]")
+    note.append("[dim]others: the generator's corrected score among inputs other than the source; 0 is chance[/]")
     note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
+    note += [f"[dim]† nothing is claimed: {SOURCE_ALONE}[/]"] if alone else []
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
 
 
@@ -166,7 +174,8 @@ def hypotheses_table(run: Path) -> Group:
             table.add_row(site, short_level(row), escape(row["words"]), *cells, style=style)
     halves = f"{len(counts['discovery'])} targets, confirmed on {len(counts['confirmation'])} others"
     head = (
-        f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; dim: q above {SIGNIFICANT}"
+        f"{counts['tried']} candidates, {counts['confirmed']} hypotheses found on {halves}; "
+        f"dim: q above {SIGNIFICANT}, or nothing is claimed"
     )
     return Group(head, table, *not_tried(counts["not_tried"]))
 

@@ -20,11 +20,12 @@ function tiles(items, width, title, draw) {
     element("figure", {}, element("h3", {}, title(item)), draw(item, size))));
 }
 
-// Sites and levels at which a hash of the input is above chance too, so that every feature is.
-const nullPasses = (site, feature, level) =>
-  ["reference", "weighted", "generator"].some((method) => score(method, site, feature, level)?.null_passes);
+// Sites and levels at which a hash of the input is above chance too, so that every feature is; or at which the source
+// alone carries the score.
+const nullPasses = (site, feature, level) => ["reference", "weighted", "generator"].map((method) => score(method, site, feature, level))
+  .some((row) => row?.null_passes || row?.source_alone);
 const strips = (places, width, top, bottom) => places.map((x) => shape("rect", { class: "null-passes",
-  x: x - width / 2, y: top, width, height: bottom - top, tip: () => [data.nullFeature, data.nullPasses] }));
+  x: x - width / 2, y: top, width, height: bottom - top, tip: () => ["nothing is claimed", data.nullPasses, `or ${data.sourceAlone}`] }));
 
 // Features: a curve over layers above a map of layers and heads, sharing the axis of layers.
 function drawFeatures(width) {

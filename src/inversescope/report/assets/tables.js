@@ -78,7 +78,7 @@ function hypothesisRow(row) {
     : [`${number(use.necessity)} `, use.necessity_low === null ? null : element("span", { class: "range" }, range(use, "necessity"))];
   const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
     row.merged.map((source) => element("code", {}, source)));
-  const title = row.null_passes ? data.nullPasses : null;
+  const title = row.null_passes ? data.nullPasses : row.source_alone ? data.sourceAlone : null;
   return element("tr", { class: row.significant ? "" : "unconfirmed", title },
     element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
     estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
@@ -228,7 +228,7 @@ function controlCell(method, site, feature) {
   const row = score(method, site, feature, chosen.level);
   if (row === null) return element("td", {}, undefinedMark(`no ${method} was computed here`));
   if (row[chosen.measure] === null) return element("td", {}, undefinedMark(row.reason ?? "undefined"));
-  return element("td", { class: row.null_passes ? "null-passes" : "", tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,
+  return element("td", { class: row.null_passes || row.source_alone ? "null-passes" : "", tip: () => scoreTip(row) }, `${number(row[chosen.measure])} `,
     element("span", { class: "range" }, range(row, chosen.measure)), " ",
     element("span", { class: "range" }, significance(row)));
 }
