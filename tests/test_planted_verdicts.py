@@ -23,6 +23,12 @@ def test_every_question_has_the_right_verdict(kind: str, seed: int):
     ]
 
 
+@pytest.mark.parametrize("kind", PLANTED["RIGHT"])
+def test_where_little_but_the_source_remains_draws_of_the_prior_are_no_copies(kind: str):
+    given = PLANTED["verdicts"](kind, 0, PLANTED["FINE"])
+    assert all(found == right for right, found in given), given
+
+
 @pytest.mark.parametrize("kind", ["perfect", "copying", "early"])
 def test_divergence_and_share_of_training_inputs_are_those_of_enumeration(kind: str):
     world = PLANTED["World"](2, known=True)

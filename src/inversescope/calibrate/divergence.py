@@ -53,6 +53,7 @@ class Divergences:
         scores: nats; `unseen`, `trained`, `generalisation`, `prior` and `kernel`, as `Comparison` computes them.
         in_training: share of the draws that are training inputs.
         expected: the posterior's probability of the training inputs.
+        in_prior: the prior's probability of them.
     """
 
     site: Site
@@ -66,6 +67,7 @@ class Divergences:
     scores: dict[str, PerTarget]
     in_training: PerTarget
     expected: PerTarget
+    in_prior: float
 
     def measured(self, outside: bool) -> Measured:
         """Means over targets, with their intervals."""
@@ -77,7 +79,7 @@ class Divergences:
             gaps={feature: intervals.mean(gap, -1, 1) for feature, gap in self.gaps.items()},
             exact=self.exact,
             outside=outside,
-            copied=intervals.paired(self.in_training, self.expected),
+            copied=intervals.paired(self.in_training, np.maximum(self.expected, self.in_prior)),
             generalisation=intervals.mean(self.scores["generalisation"]),
             gain=intervals.mean(self.scores["prior"] - self.scores["unseen"]).value,
         )
@@ -130,6 +132,7 @@ class Comparison:
             scores=scores,
             in_training=self._in_training(drawn) if draw else np.full(len(self.targets), np.nan),
             expected=posterior.weights[:, self.strata.trained].sum(1),
+            in_prior=float(self.strata.mass[self.strata.trained].sum()),
         )  # fmt: skip
 
     def prior(self, generator: Generator) -> dict[str, float | None]:

@@ -36,7 +36,7 @@ CALIBRATION = table(
     estimate("generalisation", "score of unseen over training neighbours, each beyond the posterior's own; nats"),
     estimate("in_training", "share of the draws that are training inputs"),
     column("in_training_expected", "float64", "the same of the posterior"),
-    estimate("copied", "the first share minus the second"),
+    estimate("copied", "the first share minus the second, or minus the prior's share where that is larger"),
     column(
         "verdict",
         "string",

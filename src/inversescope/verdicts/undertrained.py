@@ -29,7 +29,8 @@ class Measured(NamedTuple):
         gaps: by feature.
         exact: the posterior is a sum over the whole prior.
         outside: the generator was not trained for the bandwidth.
-        copied: share of training inputs among the draws, minus the posterior's probability of them.
+        copied: share of training inputs among the draws, minus the posterior's probability of them, or the prior's
+            where that is larger: where the posterior is one unseen input, draws of the prior are no copies.
         generalisation: mean −ln q of neighbours that training never saw, minus that of training neighbours, each over
             that of the posterior; nats.
         gain: nats by which the generator gives unseen neighbours more than the prior does.

@@ -65,7 +65,7 @@ def summary_table(run: Path) -> Group:
     note = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
     if (words := unreached_words(run)) is not None:
         note.append(f"[yellow]{escape(words)}[/]")
-    note.append("[dim]others: the generator's corrected score among inputs other than the source; 0 is chance[/]")
+    note.append("[dim]others: its corrected score among inputs other than the source; 0 is chance[/]")
     note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
     note += [f"[dim]† nothing is claimed: {SOURCE_ALONE}[/]"] if alone else []
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
