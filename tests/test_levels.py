@@ -105,7 +105,7 @@ def test_a_resolution_that_a_site_does_not_reach_is_named(tmp_path: Path):
         distances = drawn(400, targets=64)
         distances[:, :same] = 0.0
         distances[np.isinf(distances)] = 0.0
-        remaining = Remaining(distances, np.full(400, 1 / 400), np.zeros(64), exact=True)
+        remaining = Remaining(distances, np.full(400, 1 / 400), np.zeros(64), True, Kernel.GAUSSIAN)
         rows += site_rows(remaining, Site("resid_post", layer), (64, 2), (), 400.0)
     (tmp_path / record.path).parent.mkdir(parents=True)
     files.write_table(tmp_path / record.path, record.of(rows))
