@@ -205,6 +205,7 @@ def seconds_to_read(run: Run, store: PartStore, sites: Sequence[Site]) -> float:
     """Seconds in which the subject reads one input."""
     inputs = store.inputs("pool").tokens
     few = [inputs[i] for i in np.random.default_rng(0).permutation(len(inputs))[:READ]]
+    run.subject.capture(few[:8], sites)  # loads the subject
     started = time.process_time()
     run.subject.capture(few, sites)
     return (time.process_time() - started) / READ
@@ -257,8 +258,11 @@ def main() -> None:
     spent = {"ours": seconds, "InversionView": min(time.process_time() - started, asked.longer * seconds)}
     generators = {"ours": (ours, [OWN]), "InversionView": (other, WAYS)}
     found = compared(generators, store, sites, asked.samples, config.seed)
-    title = f"{asked.share:.0%} trained on; seconds of training: " + ", ".join(f"{k} {v:.0f}" for k, v in spent.items())
-    report(console, found, spent, seconds_to_read(run, store, sites), title)
+    each = seconds_to_read(run, store, sites)
+    title = f"{asked.share:.0%} trained on; seconds: {each:.4f} to read an input; of training " + ", ".join(
+        f"{name} {value:.0f}" for name, value in spent.items()
+    )
+    report(console, found, spent, each, title)
 
 
 if __name__ == "__main__":
