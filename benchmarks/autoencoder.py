@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from dictionary_learning.trainers.top_k import AutoEncoderTopK, TopKTrainer
+from dictionary_learning.trainers.top_k import AutoEncoderTopK, TopKTrainer  # pyright: ignore[reportMissingImports]
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor

@@ -100,7 +100,7 @@ def log_q(
             continue
         prepared = generator.prepare(given)
         tokens, following = part[:, :-1].clamp_min(BOUNDARY), part[:, 1:]
-        logits = generator.backbone(tokens, prepared.bias, generator.conditioning, prepared.conditioning)
+        logits = generator.decoder(tokens, prepared.bias, generator.conditioning, prepared.conditioning)
         scores = (logits / t).log_softmax(-1).gather(2, following.clamp_min(0)[:, :, None])[:, :, 0]
         found.append(torch.where(following == IGNORED, 0.0, scores).sum(1))
     return torch.cat(found).double().numpy()

@@ -134,8 +134,7 @@ class Study:
     def trained(self) -> tuple[int, bool]:
         """Steps of the run's own training, and True if it was not ended by being calibrated."""
         steps = pq.read_metadata(self.run.folder / records.train.LOSSES.path).num_rows
-        config = self.run.config.train
-        return steps, steps >= config.pretrain + config.steps
+        return steps, steps >= self.run.config.train.steps
 
     @property
     def resolutions(self) -> dict[str, dict[float | None, float | None]]:
