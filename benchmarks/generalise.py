@@ -6,7 +6,9 @@ training. Only the units of a site are of the whole prior, for all of them.
 
 The run has read every input of its prior, so the posterior of every target is a sum. For each share, inputs are drawn
 from the prior until so many distinct ones are there; the generator is trained on them alone, and the targets are
-inputs that are not among them. Columns, each a mean over targets and sites (worst site in brackets):
+inputs that are not among them. A share above 1 is a number of inputs. A level is a bandwidth or a resolution of the
+config; a site whose posterior is never so fine has no row at it. Columns, each a mean over targets and sites (worst
+site in brackets):
 
 KL            nats, from the exact posterior to the method
 TV            total variation, 0 to 1
@@ -14,9 +16,10 @@ in training   share of the draws, or of the method's probability, that are train
 novel         share of near draws (δ ≤ h) that are no training inputs; and what is exact
 
 Methods: the generator; with `--rival`, InversionView's, trained on the same inputs for as many seconds; `slots`: every
-slot (feature of the task) independent, with kernel-weighted shares over the training inputs; `pool`: kernel weights
-over the training inputs; `emulator`: kernel weights over the whole prior, by the activations that training predicts.
-`slots` and `pool` are mixed with the prior by their effective sample size, as a Dirichlet prior of strength 1 would.
+slot (feature of the task, or position) independent, with kernel-weighted shares over the training inputs; `pool`:
+kernel weights over the training inputs; `emulator`: kernel weights over the whole prior, by the activations that
+training predicts. `slots` and `pool` are mixed with the prior by their effective sample size, as a Dirichlet prior of
+strength 1 would.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from settings import configured
 
 from inversescope.arena.methods import INVERSIONVIEW
 from inversescope.calibrate.divergence import sample_points
+from inversescope.collect.bandwidths import Remaining
 from inversescope.collect.inputs import Inputs
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
@@ -51,8 +55,11 @@ from inversescope.tasks import Task
 from inversescope.train.emulator import Emulator
 from inversescope.train.train import train
 
-TARGETS, DRAWS, POINTS = 64, 32, 64
+DRAWS, POINTS = 32, 64
+STAND_INS = 16  # inputs around which the bandwidth of a resolution is found
 TRIED = 30  # steps that show how long one takes
+BASELINES = ("slots", "pool", "emulator")
+Levels = Mapping[Site, Mapping[float, float]]  # bandwidth of each site by bandwidth or resolution
 TINY = 1e-12  # probability below which a baseline's is not let fall: it would make the divergence infinite
 
 
@@ -84,9 +91,10 @@ def drawn_rows(probability: Float[ndarray, " prior"], share: float, seed: int) -
     """
     if share == 1:
         return list(range(len(probability)))
+    cumulated = probability.cumsum() / probability.sum()
     rng, rows, distinct = np.random.default_rng([seed, 15]), [], set()
-    while len(distinct) < share * len(probability):
-        rows.append(int(rng.choice(len(probability), p=probability)))
+    while len(distinct) < (share if share > 1 else share * len(probability)):
+        rows.append(int(np.searchsorted(cumulated, rng.random(), side="right")))
         distinct.add(rows[-1])
     return sorted(rows)
 
@@ -107,31 +115,56 @@ class Truth:
         return Kernel.GAUSSIAN.posterior(self.distances, bandwidth, self.pool.log_prior)
 
 
+def levels_of(run: Run, config: RunConfig, sites: Sequence[Site]) -> Levels:
+    """Bandwidths of the config, or those of its resolutions as far as a site reaches them."""
+    if config.sample.bandwidths:
+        return {site: {h: h for h in config.sample.bandwidths} for site in sites}
+    pool, found = run.store.inputs("pool"), {}
+    chosen = np.random.default_rng(config.seed).choice(len(pool), STAND_INS, p=pool.probability).tolist()
+    for site in sites:
+        distances, own = Truth(run.store, site, chosen).distances, np.zeros(STAND_INS)
+        remaining = Remaining(distances, pool.probability, own, exact=True, kernel=Kernel.GAUSSIAN)
+        bandwidths = {resolution: remaining.bandwidth(resolution) for resolution in config.sample.resolutions}
+        found[site] = {resolution: h for resolution, h in bandwidths.items() if h is not None}
+    return found
+
+
 def slots(
-    truth: Truth, weights: Float[ndarray, "targets train"], rows: Sequence[int], size: Float[ndarray, " targets"]
+    truth: Truth,
+    columns: Sequence[Int[ndarray, " prior"]],
+    weights: Float[ndarray, "targets train"],
+    rows: Sequence[int],
+    size: Float[ndarray, " targets"],
 ) -> Float[ndarray, "targets prior"]:
     """Independent slots, each with its kernel-weighted shares, over the inputs that the prior has."""
     prior = truth.pool.probability
     log_q = np.tile(np.log(prior), (len(weights), 1))
-    for labels in slot_columns(truth.pool):
+    for labels in columns:
         share = np.zeros((len(weights), labels.max() + 1))
         for label in range(share.shape[1]):
             share[:, label] = weights[:, labels[rows] == label].sum(1)
         base = np.bincount(labels, prior)
         mixed = (size[:, None] * share + base) / (size[:, None] + 1)
-        log_q += np.log(mixed / base)[:, labels]
+        with np.errstate(divide="ignore"):  # a label that no input has
+            log_q += np.log(mixed / np.where(base > 0, base, 1))[:, labels]
     q = np.exp(log_q - log_q.max(1, keepdims=True))
     return q / q.sum(1, keepdims=True)
 
 
-def slot_columns(pool: Inputs) -> list[Int[ndarray, " prior"]]:
-    """The features that are decided for every input, as numbers; and the first words, which name the template."""
+def slot_columns(pool: Inputs, by_position: bool) -> list[Int[ndarray, " prior"]]:
+    """The features that are decided for every input, as numbers, and the first words, which name the template; or the
+    tokens at every position.
+    """
+    if by_position:
+        return list(Vocabulary.of(pool.tokens).encode(pool.tokens).clamp_min(0).numpy().T)
     columns = [column for column in pool.labels.values() if None not in column]
     columns.append([text.split(" ", 1)[0] for text in pool.texts])
     return [np.unique(np.array(column), return_inverse=True)[1] for column in columns]
 
 
-def baselines(truth: Truth, rows: Sequence[int], bandwidth: float) -> dict[str, Float[ndarray, "targets prior"]]:
+def baselines(
+    truth: Truth, columns: Sequence[Int[ndarray, " prior"]], rows: Sequence[int], bandwidth: float
+) -> dict[str, Float[ndarray, "targets prior"]]:
     """Probabilities of both, over the whole prior."""
     index, prior = np.array(rows), truth.pool.probability
     weights = Kernel.GAUSSIAN.posterior(truth.distances[:, index], bandwidth, np.zeros(len(index)))
@@ -140,7 +173,7 @@ def baselines(truth: Truth, rows: Sequence[int], bandwidth: float) -> dict[str, 
     for target, row in enumerate(weights):
         kernel[target] = np.bincount(index, row, len(prior))
     pool = (size[:, None] * kernel + prior) / (size[:, None] + 1)
-    return {"slots": slots(truth, weights, index, size), "pool": pool}
+    return {"slots": slots(truth, columns, weights, index, size), "pool": pool}
 
 
 def predicted_distances(
@@ -209,74 +242,78 @@ def measure_generator(
 
 
 def evaluate(
-    generators: Mapping[str, Generator], store: PartStore, sites: Sequence[Site], bandwidths: Sequence[float], seed: int
+    generators: Mapping[str, Generator], store: PartStore, levels: Levels, seed: int, chosen: argparse.Namespace
 ) -> dict[str, dict[float, dict[Site, list[float]]]]:
-    """Measures by method, bandwidth and site."""
-    trained = np.zeros(len(store.inputs("pool")), dtype=bool)
+    """Measures by method, level and site."""
+    pool = store.inputs("pool")
+    trained = np.zeros(len(pool), dtype=bool)
     trained[store.rows] = True
-    targets = unread(store, trained, seed)
-    number = {tokens: i for i, tokens in enumerate(store.inputs("pool").tokens)}
+    targets = unread(store, trained, chosen.targets, seed)
+    number, columns = {tokens: i for i, tokens in enumerate(pool.tokens)}, slot_columns(pool, chosen.positions)
     found: dict[str, dict[float, dict[Site, list[float]]]] = {}
-    for site in sites:
+    for site, bandwidths in levels.items():
         truth = Truth(store, site, targets)
         activations = store.activations("pool", site)[targets]
-        predicted = predicted_distances(store, site, activations)
-        for h in bandwidths:
+        predicted = predicted_distances(store, site, activations) if "emulator" in chosen.baselines else None
+        for level, h in bandwidths.items():
             p, near = truth.at(h), truth.distances <= h
             rows = {"exact": measure_table(p, p, trained, near)}
             rows |= {
                 name: measure_generator(generator, site, activations, h, p, truth, trained, number)
                 for name, generator in generators.items()
             }
-            emulated = Kernel.GAUSSIAN.posterior(predicted, h, truth.pool.log_prior)
-            tables = baselines(truth, store.rows, h) | {"emulator": emulated}
-            rows |= {name: measure_table(q, p, trained, near) for name, q in tables.items()}
+            tables = baselines(truth, columns, store.rows, h) if chosen.baselines else {}
+            if predicted is not None:
+                tables["emulator"] = Kernel.GAUSSIAN.posterior(predicted, h, pool.log_prior)
+            rows |= {name: measure_table(tables[name], p, trained, near) for name in chosen.baselines}
             for name, row in rows.items():
-                found.setdefault(name, {}).setdefault(h, {})[site] = row
+                found.setdefault(name, {}).setdefault(level, {})[site] = row
     return found
 
 
-def unread(store: PartStore, trained: ndarray, seed: int) -> list[int]:
+def unread(store: PartStore, trained: ndarray, count: int, seed: int) -> list[int]:
     """Targets drawn from the inputs of the prior that were not trained on; from all where none is left."""
     probability = store.inputs("pool").probability * (~trained if (~trained).any() else 1)
-    return np.random.default_rng([seed, 29]).choice(len(trained), TARGETS, p=probability / probability.sum()).tolist()
+    return np.random.default_rng([seed, 29]).choice(len(trained), count, p=probability / probability.sum()).tolist()
 
 
 def report(console: Console, title: str, found: dict[str, dict[float, dict[Site, list[float]]]]) -> None:
-    """One row a method and bandwidth."""
-    table = Table("method", "h", "KL", "(worst)", "TV", "in training", "novel", title=title)
-    for name, by_bandwidth in found.items():
-        for h, by_site in by_bandwidth.items():
+    """One row a method and level."""
+    table = Table("method", "level", "KL", "(worst)", "TV", "in training", "novel", title=title)
+    for name, by_level in found.items():
+        for level, by_site in by_level.items():
             rows = np.array(list(by_site.values()))
             kl, tv, inside, fresh = rows.mean(0)
             table.add_row(
-                name, f"{h:g}", f"{kl:.3f}", f"{rows[:, 0].max():.2f}", f"{tv:.3f}", f"{inside:.3f}", f"{fresh:.3f}"
+                name, f"{level:g}", f"{kl:.3f}", f"{rows[:, 0].max():.2f}", f"{tv:.3f}", f"{inside:.3f}", f"{fresh:.3f}"
             )
     console.print(table)
-    for name, by_bandwidth in found.items():
+    for name, by_level in found.items():
         if name != "exact":
-            for h, by_site in by_bandwidth.items():
-                console.print(f"{name:10} h={h:<5g}", " ".join(f"{row[0]:.2f}" for row in by_site.values()))
+            for level, by_site in by_level.items():
+                console.print(
+                    f"{name:13} {level:<7g}", " ".join(f"{site}:{row[0]:.2f}" for site, row in by_site.items())
+                )
 
 
-def trained_on(store: PartStore, config: RunConfig, sites: Sequence[Site], prior: Task) -> tuple[Generator, float]:
+def trained_on(store: PartStore, config: RunConfig, levels: Levels, prior: Task) -> tuple[Generator, float]:
     """A generator trained by the config on the store's part, without checks."""
-    started = time.process_time()
+    started, sampled = time.process_time(), {site: list(at.values()) for site, at in levels.items()}
     with tempfile.TemporaryDirectory() as folder:
         generator = train(
-            Path(folder), store, sites, config.generator, config.train, config.seed, torch.device("cpu"),
-            silent, None, dict.fromkeys(sites, config.sample.bandwidths), prior if config.train.emulate else None,
+            Path(folder), store, list(levels), config.generator, config.train, config.seed, torch.device("cpu"),
+            silent, None, sampled, prior if config.train.emulate else None,
         )  # fmt: skip
     return generator.eval(), time.process_time() - started
 
 
-def trained_for(seconds: float, store: PartStore, config: RunConfig, sites: Sequence[Site], prior: Task) -> Generator:
+def trained_for(seconds: float, store: PartStore, config: RunConfig, levels: Levels, prior: Task) -> Generator:
     """A generator trained for about so many seconds of processor time."""
     short = config.model_copy(update={"train": config.train.model_copy(update={"steps": TRIED})})
-    each = trained_on(store, short, sites, prior)[1] / TRIED
+    each = trained_on(store, short, levels, prior)[1] / TRIED
     steps = max(TRIED, round(seconds / each))
     longer = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
-    return trained_on(store, longer, sites, prior)[0]
+    return trained_on(store, longer, levels, prior)[0]
 
 
 def inversionview(config: RunConfig) -> RunConfig:
@@ -295,20 +332,26 @@ def main() -> None:
     parser.add_argument("--shares", default="0.2", help="shares of the prior that are trained on, between commas")
     parser.add_argument("--sites", help="sites, between commas; default: those of the config")
     parser.add_argument("--rival", action="store_true", help="InversionView's generator too")
-    asked = parser.parse_intermixed_args()
-    run = Run.open(asked.run)
-    config = configured(run.config, asked.settings)
-    sites = [Site.parse(site) for site in (asked.sites.split(",") if asked.sites else config.generator.sites)]
-    console = Console(width=110)
-    for share in map(float, asked.shares.split(",")):
+    parser.add_argument("--targets", type=int, default=64, help="number of targets")
+    parser.add_argument("--positions", action="store_true", help="slots are positions, not features")
+    parser.add_argument("--baselines", default=",".join(BASELINES), help="those that are computed, between commas")
+    chosen = parser.parse_intermixed_args()
+    chosen.baselines = [name for name in chosen.baselines.split(",") if name]
+    run = Run.open(chosen.run)
+    config = configured(run.config, chosen.settings)
+    sites = [Site.parse(site) for site in chosen.sites.split(",")] if chosen.sites else run.sites["train"]
+    console, levels = Console(width=130), levels_of(run, config, sites)
+    for share in map(float, chosen.shares.split(",")):
         rows = drawn_rows(run.store.inputs("pool").probability, share, config.seed)
         store = PartStore(run.folder / "collect", rows)
-        generator, seconds = trained_on(store, config, sites, run.task)
+        generator, seconds = trained_on(store, config, levels, run.task)
         generators = {"generator": generator}
-        if asked.rival:
-            generators["InversionView"] = trained_for(seconds, store, inversionview(config), sites, run.task)
-        title = f"{share:.0%} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(asked.settings)}"
-        report(console, title, evaluate(generators, store, sites, config.sample.bandwidths, config.seed))
+        if chosen.rival:
+            rival = inversionview(config)
+            generators["InversionView"] = trained_for(seconds, store, rival, levels_of(run, rival, sites), run.task)
+        read = f"{share:.0%}" if share <= 1 else f"{share:.0f} inputs"
+        title = f"{read} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(chosen.settings)}"
+        report(console, title, evaluate(generators, store, levels, config.seed, chosen))
 
 
 if __name__ == "__main__":
