@@ -80,7 +80,7 @@ class Whole:
         return self.own.distance(site).between(self.store.activations("pool", site), targets).double().numpy().T
 
     def pools(self, site: Site) -> dict[str, tuple[ndarray, ndarray, ndarray]]:
-        """Of the pool alone and of the reference: places, δ [targets, inputs] and P of the inputs."""
+        """Places, δ [targets, inputs] and P of the inputs: those of the pool alone, and of the reference."""
         distance, targets = self.own.distance(site), self.own.activations("target", site)
         pool = distance.between(self.own.activations("pool", site), targets).double().numpy().T
         found = {"pool": (self.pool, pool, self.own.inputs("pool").probability)}

@@ -61,7 +61,7 @@ def relabelled(tables: list[pa.Table], features: list[Feature], count: int, seed
 
 
 def counts(run: Path, relabellings: int, seed: int) -> dict[tuple[str, bool], ndarray]:
-    """Of each method, where the run marks it and where not: scores that are defined, above chance, and findings."""
+    """Scores that are defined, above chance, and findings: of each method, where the run marks it and where not."""
     inputs, samples = pq.read_table(run / "collect" / INPUTS), pq.read_table(run / records.verify.SAMPLES.path)
     samples = samples.filter((pc.field("method") == "generator") & pc.field("site").is_valid())
     pool, known, levels = read_inputs(run / "collect" / INPUTS, "pool"), read_known(run), read_levels(run)
