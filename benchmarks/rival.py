@@ -14,8 +14,8 @@ a second of training, drawing, and reading every distinct draw once by the subje
 
 InversionView's generator is sampled in every way that its own code has: temperature, and noise on the activation, here
 of several sizes (in standard deviations of each coordinate, so that it moves the activation by as much in δ). Each way
-is a row. For each level the best of them, chosen on these very targets, is set against ours, so that the choice is in
-its favour. `--longer 2` trains it for twice the seconds.
+is a row. For each level the best of them, chosen on these very targets, is set against ours, so that the choice is its
+best. `--longer 2` trains it for twice the seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from generalise import PartStore, Truth, drawn_rows, inversionview, trained_for, trained_on, unread
+from generalise import PartStore, Truth, drawn_rows, inversionview, levels_of, trained_for, trained_on, unread
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from rich.console import Console
@@ -50,6 +50,7 @@ from inversescope.tasks import Tokens
 RESOLUTIONS = (512.0, 64.0, 8.0)  # the demo's
 EPSILON, INSIDE = 0.1, 0.05  # InversionView's neighbourhood, and the h at which ours is asked for it
 POINTS, NOISES = 16, 4  # inputs at which a probability is computed; draws of the noise in a mixture
+TARGETS = 64
 READ = 256  # inputs that show how long reading takes
 
 
@@ -66,7 +67,7 @@ WAYS = [*(Way(1.0, noise) for noise in (0.0, 0.1, 0.3, 1.0, 2.0)), Way(1.5, 0.0)
 
 @dataclass(frozen=True)
 class Level:
-    """What is asked at a site: the exact posterior, the bandwidth given to ours, and how near an input must be."""
+    """Question at a site: the exact posterior, the bandwidth given to ours, and how near an input must be."""
 
     name: str
     bandwidth: float
@@ -190,7 +191,7 @@ def compared(
     """Everything that is measured."""
     trained = np.zeros(len(store.inputs("pool")), dtype=bool)
     trained[store.rows] = True
-    targets, rows = unread(store, trained, seed), Rows()
+    targets, rows = unread(store, trained, TARGETS, seed), Rows()
     for site in sites:
         truth, activations = Truth(store, site, targets), store.activations("pool", site)[targets]
         for level in levels(truth):
@@ -252,9 +253,10 @@ def main() -> None:
     sites = [Site.parse(site) for site in (asked.sites.split(",") if asked.sites else config.generator.sites)]
     rows = drawn_rows(run.store.inputs("pool").probability, asked.share, config.seed)
     store = PartStore(run.folder / "collect", rows)
-    ours, seconds = trained_on(store, config, sites, run.task)
+    ours, seconds = trained_on(store, config, levels_of(run, config, sites), run.task)
     started = time.process_time()
-    other = trained_for(asked.longer * seconds, store, inversionview(config), sites, run.task)
+    rival = inversionview(config)
+    other = trained_for(asked.longer * seconds, store, rival, levels_of(run, rival, sites), run.task)
     spent = {"ours": seconds, "InversionView": min(time.process_time() - started, asked.longer * seconds)}
     generators = {"ours": (ours, [OWN]), "InversionView": (other, WAYS)}
     found = compared(generators, store, sites, asked.samples, config.seed)

@@ -149,7 +149,7 @@ class Study:
 
     @cached_property
     def shared(self) -> dict[Site, dict[Any, Any]]:
-        """What methods leave for each other at a site: an autoencoder is trained once for all that need it."""
+        """Results that methods leave for each other at a site: an autoencoder is trained once for all that need it."""
         return {}
 
     def are_sources(self, inputs: Sequence[Tokens | None]) -> Bool[ndarray, "targets inputs"]:

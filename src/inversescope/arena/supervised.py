@@ -36,7 +36,7 @@ class SiteData:
 
     Attributes:
         end: time.monotonic() by which learning must be done.
-        shared: what methods of the study leave for each other at this site.
+        shared: results that methods of the study leave for each other at this site.
     """
 
     activations: Float[Tensor, "n d"]
