@@ -106,13 +106,14 @@ def cells(whole: Whole, generator: Generator, level: Level, site: Site, draws: i
     exact = Kernel.GAUSSIAN.posterior(by_target, h, whole.log_prior)
     everyone = np.ones(targets, dtype=bool)
     truth = whole.corrected((whole.same * exact).sum(-1), everyone)
-    off = {}
-    for name, (places, apart, shares) in whole.pools(site).items():
-        weights = Kernel.GAUSSIAN.posterior(apart, h, np.log(shares))
-        sizes = effective_sample_size(weights)
-        off[name] = whole.corrected((whole.same[:, :, places] * weights).sum(-1), everyone) - truth
-        pool_size = float(np.median(sizes)) if name == "pool" else pool_size  # noqa: F821 - it comes first
-        near = weighted_medians(apart, weights) if name == "pool" else near  # noqa: F821
+    off, pools = {}, whole.pools(site)
+    posteriors = {
+        name: Kernel.GAUSSIAN.posterior(apart, h, np.log(shares)) for name, (_, apart, shares) in pools.items()
+    }
+    for name, weights in posteriors.items():
+        off[name] = whole.corrected((whole.same[:, :, pools[name][0]] * weights).sum(-1), everyone) - truth
+    pool_size = float(np.median(effective_sample_size(posteriors["pool"])))
+    near = weighted_medians(pools["pool"][1], posteriors["pool"])
     rng = torch.Generator().manual_seed(seed)
     tokens, log_q = draw(generator, site, whole.own.activations("target", site), h, draws, rng)
     drawn, weighted, kept, others, of_others = (np.zeros((len(truth), targets)) for _ in range(5))
