@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, hashes, and the manifest of a finished step."""
+"""Files that are either whole or absent: atomic writes, hashes, manifests of finished steps, one writer at a time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from inversescope.errors import UserError
 
 MANIFEST = "manifest.json"
+LOCK, WRITER = ".lock", ".writer"  # the lock of a folder, and the process that holds it
 
 
 @runtime_checkable  # the tests execute the annotations
@@ -27,6 +31,34 @@ class RunFolder(Protocol):
     def folder(self) -> Path: ...
     @property
     def seed(self) -> int: ...
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into a folder; it is made if it is missing. The process that has the lock may
+    take it again. The system gives the lock of a process that was killed back.
+
+    Raises:
+        UserError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, writer = FileLock(folder.resolve() / LOCK, is_singleton=True), folder / WRITER
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        process = writer.read_text() if writer.exists() else "not known"
+        raise UserError(
+            "another process is writing into this folder",
+            given=f"{folder}: process {process}",
+            remedy="wait until it has ended, or stop it",
+        ) from error
+    try:
+        writer.write_text(f"{os.getpid()} on {platform.node()}")
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            writer.unlink(missing_ok=True)
+        lock.release()
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:

@@ -32,9 +32,14 @@ def run_methods(folder: Path, study: Study, methods: Sequence[Method], progress:
     `methods.json`, and the page and the LaTeX table made from them.
 
     Raises:
-        UserError: the folder holds answers for another seed, budget or run, or a file is not what was written.
+        UserError: the folder holds answers for another seed, budget or run, a file is not what was written, or another
+            process writes into the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with files.only_writer(folder):
+        _run_methods(folder, study, methods, progress)
+
+
+def _run_methods(folder: Path, study: Study, methods: Sequence[Method], progress: Progress) -> None:
     (folder / files.MANIFEST).unlink(missing_ok=True)
     files.clear(folder)
     for done, method in enumerate(methods):

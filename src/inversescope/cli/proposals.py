@@ -68,6 +68,7 @@ def propose(
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope import propose as proposing
+        from inversescope.files import only_writer
         from inversescope.propose.endpoint import Address, Budget, Endpoint
 
         address = Address.from_environment()
@@ -81,13 +82,14 @@ def propose(
             raise typer.Exit(1)
         budget = Budget(max_calls, max_tokens)
         connection = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
-        with connection as endpoint, screen.status("proposing") as status:
-            outcome = proposing.propose(
-                plan, endpoint, lambda done, total, note="": status.update(f"{note}: {done}/{total} replies")
-            )
-        proposing.write(run, plan, address, outcome, price)
-        _show_proposals(run, site, plan.split.bandwidth)
-        refresh_report(run)
+        with only_writer(run):
+            with connection as endpoint, screen.status("proposing") as status:
+                outcome = proposing.propose(
+                    plan, endpoint, lambda done, total, note="": status.update(f"{note}: {done}/{total} replies")
+                )
+            proposing.write(run, plan, address, outcome, price)
+            _show_proposals(run, site, plan.split.bandwidth)
+            refresh_report(run)
 
 
 def _questions(given: Sequence[str]) -> tuple[str, ...]:

@@ -36,12 +36,15 @@ def work(folder: Path, config: str, name: str, *, resume: bool, until: str) -> N
         show(folder, "report")
         return
     with interruptible(f"go on with --resume (folder {folder})"):
+        from inversescope.files import only_writer
+
         run = open_run(folder, config, name, resume)
-        for step in STEPS:
-            if not run.finished(step):
-                do(run, step)
-            if step == until:
-                break
+        with only_writer(folder):  # from one step to the next, too
+            for step in STEPS:
+                if not run.finished(step):
+                    do(run, step)
+                if step == until:
+                    break
     show(folder, until)
 
 

@@ -1,15 +1,17 @@
 """Inputs from the prior in three splits, and their activations in shards: what everything later reads.
 
-A shard holds some sites of some rows of a split. Inputs that no shard holds are read: the rest after an interruption,
-and the
-inputs and the sites by which the config has grown. Never more than one shard's activations are in memory.
+A shard holds some sites of some rows of a split, and its name says of which inputs. Inputs that no shard holds are
+read: the rest after an interruption, and the inputs and the sites by which the config has grown. Never more than one
+shard's activations are in memory.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +58,7 @@ def collect(
     """
     write_inputs(folder / INPUTS, config, task, subject, seed)
     store = Store(folder, neighbourhood)
-    for shard in store.all_shards():
-        files.check_hash(folder / shard["file"], shard["sha256"])
+    _check(store)
     blocks = [block for split in sizes(folder / INPUTS) for block in _parts(store, split, sites[split], config.shard)]
     note = _room(folder, sum(block.bytes(subject) for block in blocks))
     done, total = 0, sum(block.rows for block in blocks)
@@ -67,6 +68,7 @@ def collect(
             _read(store, block, subject, lambda read, _, __="", done=done: progress(done + read, total, note))
         done += block.rows
         progress(done, total, note)
+    _check(store)
     units = _write_statistics(store, sites["pool"])
     distances = {site: Distance.of(neighbourhood.distance, of_site) for site, of_site in units.items()}
     count = sizes(folder / INPUTS)["pool"]
@@ -125,10 +127,37 @@ def _read(store: Store, block: _Part, subject: Subject, progress: Progress) -> N
     """Write a shard. It counts once `shards.json` names it, with its hash."""
     inputs: list[Tokens] = [tuple(row) for row in store.column("tokens", block.split, block.start, block.rows)]
     captured = subject.capture(inputs, block.missing, progress=progress)
-    file = store.folder / f"{block.split}-{len(store.shards(block.split)):05d}.safetensors"
+    file = store.folder / _name(block.split, block.start, inputs, map(str, block.missing))
     files.write_tensors(file, {str(site): rows for site, rows in captured.activations.items()})
     entry = {"file": file.name, "split": block.split, "start": block.start, "rows": block.rows}
     files.write_json(store.folder / SHARDS, [*store.all_shards(), entry | {"sha256": files.sha256(file)}])
+
+
+def _name(split: str, start: int, inputs: Sequence[Tokens], sites: Iterable[str]) -> str:
+    """Name of a shard: its split, its first row, and a hash of its inputs and sites."""
+    held = json.dumps([[list(tokens) for tokens in inputs], sorted(sites)])
+    return f"{split}-{start:07d}-{hashlib.sha256(held.encode()).hexdigest()[:12]}.safetensors"
+
+
+def _check(store: Store) -> None:
+    """Compare every shard with its hash, and its name with the inputs that it should hold.
+
+    Raises:
+        UserError: a shard is not what was written, or holds the activations of other inputs.
+    """
+    for shard in store.all_shards():
+        path = store.folder / shard["file"]
+        files.check_hash(path, shard["sha256"])
+        inputs = [tuple(row) for row in store.column("tokens", shard["split"], shard["start"], shard["rows"])]
+        with safe_open(path, "pt") as tensors:
+            name = _name(shard["split"], shard["start"], inputs, tensors.keys())
+        if name != path.name:
+            raise UserError(
+                "a shard holds the activations of other inputs than inputs.parquet has in its rows",
+                given=path,
+                allowed=name,
+                remedy=f"delete the folder {store.folder} and start again with --resume",
+            )
 
 
 def _write_statistics(store: Store, sites: Sequence[Site]) -> dict[Site, Units]:

@@ -35,9 +35,14 @@ def disentangle(run: Run, progress: Progress) -> Path:
     """Write the folder `disentangle` of a verified run, from where an interruption left it, and give back its path.
 
     Raises:
-        UserError: the run is not verified, its task asks no questions, the subject answers none of them, or the folder
-            stands on other samples.
+        UserError: the run is not verified, its task asks no questions, the subject answers none of them, the folder
+            stands on other samples, or another process writes into the run.
     """
+    with files.only_writer(run.folder):
+        return _disentangle(run, progress)
+
+
+def _disentangle(run: Run, progress: Progress) -> Path:
     folder, task = run.folder / FOLDER, _with_questions(run.task)
     if _finished(folder, _made_from(run)):
         return folder

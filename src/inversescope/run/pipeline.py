@@ -51,6 +51,11 @@ def finished(run: Path, step: str) -> bool:
 
 def do(run: OpenRun, step: str, progress: Progress) -> None:
     """Do one step, from where an interruption left it; see `Run.do`."""
+    with files.only_writer(run.folder):
+        _do(run, step, progress)
+
+
+def _do(run: OpenRun, step: str, progress: Progress) -> None:
     made_from = _made_from(run.folder, step)
     folder = run.folder / step
     folder.mkdir(exist_ok=True)

@@ -50,21 +50,18 @@ class Run:
                 to be what it is called.
         """
         folder = Path(folder)
-        if not _free(folder, config_text):
-            raise UserError(
-                "the folder is not empty",
-                given=folder,
-                allowed="a folder that is missing or empty",
-                remedy="another folder, or --resume to go on with the run in it",
-            )
+        _require_free(folder, config_text)
         run = cls(folder, RunConfig.parse(config_text, name))
         require_site_checks(run.subject, run.sites["pool"])
         resolved = run.resolved()
         for name, feature in run.config.features.items():
             feature.reader(name)  # one that cannot be loaded leaves no run behind
-        files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-        files.write_json(folder / PROVENANCE, provenance(run.subject, run.config.seed, run.functions | run.annotated))
-        files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
+        made_by = provenance(run.subject, run.config.seed, run.functions | run.annotated)
+        with files.only_writer(folder):
+            _require_free(folder, config_text)  # another process may have been faster
+            files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
+            files.write_json(folder / PROVENANCE, made_by)
+            files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
     @classmethod
@@ -249,12 +246,15 @@ def _require_annotated_by(feature: str, current: str, recorded: str) -> None:
         )
 
 
-def _free(folder: Path, config_text: str) -> bool:
+def _require_free(folder: Path, config_text: str) -> None:
     """Check that a run of this config may be created here; files of an earlier, killed attempt may be there."""
-    if not folder.is_dir():
-        return not folder.exists()
-    names = {path.name for path in folder.iterdir() if path.suffix != ".part"}
-    if not names:
-        return True
-    begun = CONFIG in names and names <= {CONFIG, PROVENANCE}
-    return begun and (folder / CONFIG).read_bytes() == config_text.encode()
+    names = {path.name for path in folder.iterdir() if path.suffix != ".part"} if folder.is_dir() else set()
+    names -= {files.LOCK, files.WRITER}
+    begun = CONFIG in names and names <= {CONFIG, PROVENANCE} and (folder / CONFIG).read_bytes() == config_text.encode()
+    if (folder.exists() and not folder.is_dir()) or (names and not begun):
+        raise UserError(
+            "the folder is not empty",
+            given=folder,
+            allowed="a folder that is missing or empty",
+            remedy="another folder, or --resume to go on with the run in it",
+        )

@@ -1,0 +1,94 @@
+"""One process at a time writes into a run: the second is refused, and a lock outlives nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from refusals import refuses
+from small_subject import call, config_text, save_subject
+
+from inversescope import files
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from inversescope.files import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[subprocess.Popen]:
+    """Another process that has the lock; it is killed at the end."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+def contents(folder: Path) -> dict[Path, str]:
+    """The hash of every file."""
+    return {path: files.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_second_writer_is_refused_with_the_first_ones_number(tmp_path: Path):
+    with held(tmp_path) as process, refuses(str(tmp_path), str(process.pid)), files.only_writer(tmp_path):
+        pytest.fail("two writers")
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
+    with held(tmp_path):
+        assert (tmp_path / files.WRITER).exists()
+    with files.only_writer(tmp_path):
+        assert (tmp_path / files.WRITER).read_text().startswith(str(os.getpid()))
+    assert not (tmp_path / files.WRITER).exists()
+
+
+def test_a_process_may_take_its_own_lock_again_and_keeps_it_to_the_end(tmp_path: Path):
+    with files.only_writer(tmp_path):
+        with files.only_writer(tmp_path):
+            pass
+        assert (tmp_path / files.WRITER).exists()
+        code = "import sys; from pathlib import Path; from inversescope.files import only_writer\n"
+        code += "with only_writer(Path(sys.argv[1])): pass"
+        assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True).returncode == 1
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "small.toml").write_text(config_text(save_subject(folder / "model"), steps=4))
+    assert call("run", folder / "small.toml", "--out", folder / "run", "--until", "task") == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "CONFIG", "--out", "RUN", "--resume"),
+        ("step", "RUN", "collect"),
+        ("extend", "RUN", "CONFIG"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_that_writes_is_refused_and_changes_nothing(
+    run: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
+    paths = {"RUN": run, "CONFIG": run.parent / "small.toml"}
+    with held(run) as process:
+        before = contents(run)
+        assert call(*(paths.get(part, part) for part in command)) == 2
+        assert str(process.pid) in capsys.readouterr().err
+        assert contents(run) == before
