@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from once import once
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from inversescope.cli import main
@@ -71,6 +71,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )  # fmt: skip
     sentences = [*TEMPLATES, *(f" {word}" for word in itertools.chain(NAMES, PLACES, OBJECTS))]
     words.train_from_iterator(sentences * 2, trainer)
+    words.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
 
 

@@ -18,7 +18,7 @@ from run_contract import differences
 from score_fixture import write_levels
 from small_subject import World, call, config_text
 
-from inversescope import files
+from inversescope import __version__, files
 from inversescope.cli import progress
 from inversescope.cli.configs import shipped
 from inversescope.cli.tables.runs import summary_table
@@ -361,3 +361,14 @@ def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture
     assert all(point in said for point in ("resid_post", "attn_out", "mlp_out", "early exit"))
     assert call("doctor", "nowhere/at-all") == 2
     check(printed(capsys.readouterr().err), given="'nowhere/at-all'", allowed="smollm2")
+
+
+def test_short_help_is_help_and_the_version_is_told(capsys: pytest.CaptureFixture[str]):
+    for command in ((), ("run",), ("invert",), ("compare",)):
+        pages = []
+        for option in ("-h", "--help"):
+            assert call(*command, option) == 0
+            pages.append(capsys.readouterr().out)
+        assert pages[0] == pages[1] != ""
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"inversescope {__version__}\n"

@@ -334,7 +334,7 @@ def test_the_command_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["--site", "z.0.0"], {"given": "z.0.0", "allowed": "resid_post.1"}),
         (["--site", "resid_post.7"], {"given": "resid_post.7", "allowed": "layer 0 to 1"}),
-        (["--site", "resid_post.1", "-h", "7"], {"given": 7, "allowed": "0.02 to 1"}),
+        (["--site", "resid_post.1", "-b", "7"], {"given": 7, "allowed": "0.02 to 1"}),
         (["--site", "resid_post.1", "--position", "xyz"], {"given": "'xyz'", "allowed": "last"}),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -12,7 +13,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from refusals import refuses
 from subject_fixture import LAYERS, tiny_model
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from inversescope.errors import UserError
@@ -25,6 +26,7 @@ WORDS = ["<pad>", "<s>", "</s>", "the", "cat", "sat"]
 def tokenizer() -> PreTrainedTokenizerFast:
     words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>", unk_token="<pad>")
 
 
@@ -67,6 +69,26 @@ def test_the_tokenizers_bos_starts_every_input_once(saved: Path):
     assert subject.encode("the cat sat") == [1, 3, 4, 5]
     assert subject.decode([1, 3, 4, 5]) == subject.decode([3, 4, 5]) == "the cat sat"
     assert subject.token_strings([1, 4]) == ["<s>", "cat"]
+
+
+def test_a_tokenizer_that_names_a_first_token_and_does_not_use_it_has_none(saved: Path):
+    words = tokenizer()
+    words.backend_tokenizer.post_processor = processors.Sequence([])
+    words.save_pretrained(saved)
+    assert words.bos_token_id == 1
+    assert Subject.load(str(saved)).prefix == ()
+
+
+@pytest.mark.parametrize(("prefix", "tokens"), [("none", ()), ([2], (2,)), ([2, 1], (2, 1))])
+def test_the_first_tokens_can_be_set(saved: Path, prefix: Any, tokens: tuple[int, ...]):
+    tokenizer().save_pretrained(saved)
+    subject = Subject.load(str(saved), prefix=prefix)
+    assert subject.encode("the cat") == [*tokens, 3, 4]
+
+
+def test_a_first_token_that_the_model_lacks_is_refused(saved: Path):
+    with refuses(given="100000", allowed="0 to"):
+        Subject.load(str(saved), prefix=[100_000])
 
 
 def test_any_pair_of_functions_serves_as_a_tokenizer():

@@ -25,7 +25,7 @@ Resolution = Annotated[
 ]
 Bandwidth = Annotated[
     float | None,
-    typer.Option("--bandwidth", "-h", help="Bandwidth h in place of a resolution: a radius in δ."),
+    typer.Option("--bandwidth", "-b", help="Bandwidth h in place of a resolution: a radius in δ."),
 ]
 
 

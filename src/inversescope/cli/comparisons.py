@@ -103,7 +103,7 @@ def compare(
         list[float] | None, typer.Option("--resolution", "-N", help="Resolution N of the run, the same at every site.")
     ] = None,
     bandwidth: Annotated[
-        list[float] | None, typer.Option("--bandwidth", "-h", help="Bandwidth h, of a run that was made at bandwidths.")
+        list[float] | None, typer.Option("--bandwidth", "-b", help="Bandwidth h, of a run that was made at bandwidths.")
     ] = None,
     method: Annotated[
         list[str], typer.Option("--method", help="`weighted`: samples with importance weights; `generator`: without.")
@@ -141,7 +141,7 @@ def power(
     site: Annotated[str | None, typer.Option("--site", help="With RUN: site of its generator.")] = None,
     resolution: Annotated[float | None, typer.Option("--resolution", "-N", help="With RUN: resolution N.")] = None,
     bandwidth: Annotated[
-        float | None, typer.Option("--bandwidth", "-h", help="With RUN made at bandwidths: bandwidth h.")
+        float | None, typer.Option("--bandwidth", "-b", help="With RUN made at bandwidths: bandwidth h.")
     ] = None,
     method: Annotated[str, typer.Option("--method", help="With RUN: `weighted` or `generator`.")] = "weighted",
     fcr: Annotated[float, typer.Option("--fcr", min=0, max=1, help="Without RUN: expected FCR.")] = 0.8,

@@ -91,6 +91,8 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
         rounding = drift(subject)
         checks = (*examine(subject), *([] if rounding is None else [rounding]))
     Console(highlight=False).print(site_checks_table(subject.name, checks))
+    first = " ".join(f"{subject.tokenizer.show([token])} ({token})" for token in subject.prefix)
+    Console(highlight=False).print(f"every input starts with: {first or 'nothing'} (subject.prefix)", markup=False)
     if any(check.ok is False for check in checks):
         raise typer.Exit(1)
 

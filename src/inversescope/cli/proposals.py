@@ -29,7 +29,7 @@ def propose(
         typer.Option("--resolution", "-N", help="Resolution N of the run; default: the finest with enough samples."),
     ] = None,
     bandwidth: Annotated[
-        float | None, typer.Option("--bandwidth", "-h", help="Bandwidth h, of a run that was made at bandwidths.")
+        float | None, typer.Option("--bandwidth", "-b", help="Bandwidth h, of a run that was made at bandwidths.")
     ] = None,
     hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="Number of hypotheses.")] = 8,
     question: Annotated[

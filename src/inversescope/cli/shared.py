@@ -10,15 +10,34 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from inversescope import __version__
+
 app = typer.Typer(
     name="inversescope",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the inputs that produce an activation of a language model, and test what the activation encodes.\n\n"
     "Start with `inversescope doctor`, then `inversescope demo`.",
 )
 screen = Console(stderr=True, highlight=False)
+
+
+def _version(wanted: bool | None) -> None:
+    if wanted:
+        typer.echo(f"inversescope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = None,
+) -> None:
+    """Options before a command."""
+
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 MessagesFile = Annotated[

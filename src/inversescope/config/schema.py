@@ -52,6 +52,11 @@ class SubjectConfig(Section):
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] | None = Field(
         default=None, description="attention kernel, as transformers names it; not set: transformers chooses"
     )
+    prefix: Literal["auto", "none"] | tuple[NonNegativeInt, ...] = Field(
+        default="auto",
+        description="tokens that start every input. `auto`: those that the model's own tokenizer puts before a text; "
+        "`none`; or a list of their ids, such as `[0]`",
+    )
     revision: str | None = Field(
         default=None, description="branch, tag or commit on the Hugging Face hub; not set: the main branch"
     )

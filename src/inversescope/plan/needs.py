@@ -73,7 +73,7 @@ def needs(config_text: str, name: str) -> Needs:
     device = _device(wanted.device)
     dtype = loading.choose_dtype(wanted.dtype, device)
     folder = shapes.locate(wanted.model, wanted.revision)
-    whole = shapes.without_weights(folder, wanted.model, dtype)
+    whole = shapes.without_weights(folder, wanted.model, dtype, wanted.prefix)
     with tempfile.TemporaryDirectory() as temporary:
         run = Run(Path(temporary), config)
         whole.projections = {key: load_projection(path) for key, path in wanted.projections.items()}

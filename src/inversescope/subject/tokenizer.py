@@ -5,17 +5,44 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from inversescope.errors import UserError
 from inversescope.position import Messages
 
 Encode = Callable[[str], Sequence[int]]
 Decode = Callable[[Sequence[int]], str]
+Prefix = Literal["auto", "none"] | Sequence[int]  # the tokens that start every input
 
 # Control characters, all but tab and newline; and bytes that make no character, as "surrogateescape" leaves them.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+def first_tokens(tokenizer: Any, prefix: Prefix, tokens: int) -> tuple[int, ...]:
+    """The tokens that start every input.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer, or None.
+        prefix: "auto", those that the tokenizer itself puts before a text, often none or one; "none"; or their ids.
+        tokens: the number of tokens that the model knows.
+
+    Raises:
+        UserError: it has no such token.
+    """
+    if prefix == "auto":
+        return () if tokenizer is None else _own_first_tokens(tokenizer)
+    first = () if prefix == "none" else tuple(map(int, prefix))
+    if any(token >= tokens for token in first):
+        given = f"subject.prefix = {list(first)}"
+        raise UserError("the model has no such token", given=given, allowed=f"0 to {tokens - 1}")
+    return first
+
+
+def _own_first_tokens(tokenizer: Any) -> tuple[int, ...]:
+    bare, whole = (tokenizer.encode("a", add_special_tokens=added) for added in (False, True))
+    starts = (start for start in range(len(whole)) if bare and whole[start : start + len(bare)] == bare)
+    return tuple(whole[: next(starts, 0)])
 
 
 class Tokenizer:
