@@ -27,7 +27,8 @@ from safetensors.numpy import load_file
 from inversescope import records
 from inversescope.collect.inputs import INPUTS, read_inputs, read_known
 from inversescope.records.levels import read_levels
-from inversescope.score.methods_and_controls import Feature, from_draws, from_pool, read_features
+from inversescope.score.labelled_feature import Feature, read_features
+from inversescope.score.methods_and_controls import from_draws, from_pool
 from inversescope.score.pool import Known, SitePool
 from inversescope.score.sources import Sources
 from inversescope.sites import Site

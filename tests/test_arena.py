@@ -23,7 +23,8 @@ from inversescope.arena.pairs import pairs, sign_flips
 from inversescope.arena.record import Answered, Question, read, rows
 from inversescope.progress import silent
 from inversescope.records.arena import ANSWERS
-from inversescope.score.methods_and_controls import Feature, WeightedInputs
+from inversescope.score.labelled_feature import Feature
+from inversescope.score.methods_and_controls import WeightedInputs
 from inversescope.sites import Site
 from inversescope.subject import Subject
 

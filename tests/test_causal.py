@@ -26,7 +26,8 @@ from inversescope.causal.used import used
 from inversescope.collect.reference import reference
 from inversescope.progress import silent
 from inversescope.records.levels import Level
-from inversescope.score.methods_and_controls import Feature, from_pool
+from inversescope.score.labelled_feature import Feature
+from inversescope.score.methods_and_controls import from_pool
 from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats.intervals import fields

@@ -12,7 +12,8 @@ from score_fixture import SITE, Draws, scored, write_records
 
 from inversescope import records
 from inversescope.score.by_distance import BINS, WIDTH, by_distance
-from inversescope.score.methods_and_controls import Feature, wrong_sites
+from inversescope.score.labelled_feature import Feature
+from inversescope.score.methods_and_controls import wrong_sites
 from inversescope.score.pool import SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site

@@ -21,10 +21,12 @@ from inversescope.features.candidates import Candidate
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.propose import scoring
 from inversescope.propose.split import HeldOut
+from inversescope.score.candidate_labels import Drawn, Labelled
 from inversescope.score.compare import consistency as of_run
 from inversescope.score.feature import PriorLabels, consistency, has_enough, score_feature
-from inversescope.score.methods_and_controls import Feature, WeightedInputs
-from inversescope.score.mine import Drawn, Labelled, _confirm, _discovered
+from inversescope.score.labelled_feature import Feature
+from inversescope.score.methods_and_controls import WeightedInputs
+from inversescope.score.mine import _confirm, _discovered
 from inversescope.score.one_activation import score_activation
 from inversescope.sites import Site
 from inversescope.verdicts import Outside

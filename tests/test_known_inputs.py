@@ -19,7 +19,8 @@ from inversescope.collect.inputs import KnownInputs, read_known
 from inversescope.collect.reference import known_inputs, reference
 from inversescope.collect.store import Store
 from inversescope.progress import silent
-from inversescope.score.methods_and_controls import from_pool, read_features
+from inversescope.score.labelled_feature import read_features
+from inversescope.score.methods_and_controls import from_pool
 from inversescope.score.pool import Known, SitePool
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import effective_sample_size

@@ -21,7 +21,7 @@ from inversescope.arena.cost import Cost
 from inversescope.arena.method import Answer, Kind, classified
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
-from inversescope.score.methods_and_controls import Feature
+from inversescope.score.labelled_feature import Feature
 from inversescope.sites import Site
 from inversescope.streams import TorchStream
 from inversescope.subject import Subject

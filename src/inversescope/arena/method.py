@@ -18,7 +18,8 @@ from inversescope.arena.cost import Cost
 from inversescope.arena.study import Study
 from inversescope.progress import Progress
 from inversescope.score.feature import shares_of_kept
-from inversescope.score.methods_and_controls import Feature, WeightedInputs
+from inversescope.score.labelled_feature import Feature
+from inversescope.score.methods_and_controls import WeightedInputs
 from inversescope.sites import Site
 
 Kind = Literal["samples", "classifier", "decoder"]

@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from inversescope import records
 from inversescope.score.feature import own_share
-from inversescope.score.methods_and_controls import Feature
+from inversescope.score.labelled_feature import Feature
 
 ROUNDING = 1e-9  # shares that differ by less are equal
 

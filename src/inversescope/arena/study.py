@@ -24,7 +24,7 @@ from inversescope.errors import UserError
 from inversescope.records.levels import Level, resolutions
 from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
-from inversescope.score.methods_and_controls import Feature, read_features
+from inversescope.score.labelled_feature import Feature, read_features
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import weighted_medians

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
-from inversescope.score.methods_and_controls import Feature
+from inversescope.score.labelled_feature import Feature
 from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats import intervals

@@ -6,7 +6,7 @@ Dimensions: `targets`, `n` inputs of one target, `pool` inputs, `labels` of a fe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Self
 
@@ -16,17 +16,15 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from inversescope.collect.inputs import KnownInputs
 from inversescope.records.levels import Level
 from inversescope.score.feature import (
     FeatureScore,
-    PriorLabels,
     consistency,
     has_enough,
-    others_chance,
     score_feature,
     without_source,
 )
+from inversescope.score.labelled_feature import Feature
 from inversescope.score.pool import SitePool
 from inversescope.sites import Site
 from inversescope.stats import intervals
@@ -133,67 +131,6 @@ class WeightedInputs:
         shared = consistency(others.labels[feature.name], others.weights, feature.targets, others.counting)
         chance = np.where(np.isnan(shared), np.nan, feature.others_chance(mass))
         return AmongOthers(intervals.corrected(shared, chance), int((~np.isnan(shared)).sum()))
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One feature: its values, their codes in the targets and the inputs of the reference, and the prior's shares.
-
-    Attributes:
-        pool: codes of the pool's inputs.
-        probability: of the inputs of the reference; of a pool of draws, all alike.
-        known: codes of the known inputs, behind those of the pool in the reference.
-    """
-
-    name: str
-    values: list[str]
-    targets: Int[ndarray, " targets"]
-    pool: Int[ndarray, " pool"]
-    probability: Float[ndarray, " inputs"]
-    known: Int[ndarray, " known"] = field(default_factory=lambda: np.empty(0, dtype=int))
-    prior: PriorLabels = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "prior", PriorLabels.of(self.reference, self.probability, len(self.values)))
-
-    @property
-    def reference(self) -> Int[ndarray, " inputs"]:
-        """Codes of the inputs of the reference: the pool's, and behind them the known ones."""
-        return np.concatenate((self.pool, self.known))
-
-    def others_chance(self, mass: Float[ndarray, " targets"]) -> Float[ndarray, " targets"]:
-        """The prior's share of each target's own label among inputs other than its source, which has a share `mass`."""
-        decided = float(self.probability[self.reference >= 0].sum())
-        return others_chance(self.prior.chance(self.targets), decided, mass)
-
-
-def read_features(
-    inputs: pa.Table,
-    samples: pa.Table,
-    probability: Float[ndarray, " pool"],
-    names: Sequence[str] | None = None,
-    known: KnownInputs | None = None,
-) -> list[Feature]:
-    """The features, their values numbered alike in the pool, the targets and the samples.
-
-    Args:
-        names: default all.
-        known: inputs that are in the reference beside the pool.
-    """
-    if names is None:
-        names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
-    features, rows = [], [] if known is None else known.places(inputs)
-    shares = probability if known is None else known.beside(probability)
-    for name in names:
-        column = f"label.{name}"
-        seen = {*inputs[column].unique().to_pylist(), *samples[column].unique().to_pylist()} - {None}
-        values = sorted(seen)
-        split = {key: inputs.filter(pc.field("split") == key).sort_by("row") for key in ("pool", "target")}
-        if values:
-            pool, target = (encode(split[key][column].to_pylist(), values) for key in ("pool", "target"))
-            labels = inputs[column].take(rows).to_pylist() if rows else []
-            features.append(Feature(name, values, target, pool, shares, encode(labels, values)))
-    return features
 
 
 def from_pool(

@@ -27,15 +27,14 @@ from inversescope.records.levels import Levels, read_levels, resolutions
 from inversescope.score.by_distance import by_distance
 from inversescope.score.diagnostics import diagnostics, histogram, of_targets, worst_targets
 from inversescope.score.feature import FeatureScore
+from inversescope.score.labelled_feature import Feature, read_features
 from inversescope.score.methods_and_controls import (
     NOTHING_LEFT,
-    Feature,
     WeightedInputs,
     from_another_site,
     from_draws,
     from_edits,
     from_pool,
-    read_features,
     without_condition,
     wrong_sites,
 )
