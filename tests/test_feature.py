@@ -175,7 +175,12 @@ def test_the_miner_gives_the_same(inputs: tuple[ndarray, ndarray, ndarray], expe
         places[codes.size : codes.size + TARGETS], 1,
     )  # fmt: skip
     drawn, chosen = (
-        Drawn(places[: codes.size].reshape(codes.shape), np.ones(codes.shape), np.ones(TARGETS, dtype=bool)),
+        Drawn(
+            places[: codes.size].reshape(codes.shape),
+            np.ones(codes.shape),
+            np.ones(TARGETS, dtype=bool),
+            np.zeros(codes.shape, dtype=bool),
+        ),
         np.ones(TARGETS, dtype=bool),
     )
     assert _discovered(labelled, drawn, chosen)[0] == pytest.approx(expected.corrected)
