@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -116,6 +116,7 @@ class Handmade:
         words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(self.words)}, unk_token="<unk>"))
         words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         start, end, unknown = SPECIAL
+        words.post_processor = processors.TemplateProcessing(single=f"{start} $A", special_tokens=[(start, 0)])
         PreTrainedTokenizerFast(
             tokenizer_object=words, bos_token=start, eos_token=end, unk_token=unknown
         ).save_pretrained(folder)

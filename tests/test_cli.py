@@ -340,7 +340,7 @@ def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     config = config.replace("pool = 24", 'pool = "all"').replace("bandwidths = [0.02, 1.0]", "")
     config = config.replace("clean = 0.8", "check = 100\nclean = 0.5").replace("0.02", "0.005")
     # What is told before training must not be enough: this encoder knows nothing that it has not learned.
-    config = config.replace("width = 16", 'width = 16\nencoder = "identity"' if steps == 1 else "width = 16")
+    config = config.replace("width = 16", 'width = 16\nencoder = "residual"' if steps == 1 else "width = 16")
     config += '[calibrate]\nqueries = ["clean", "noisy"]\nbandwidths = "range"\n'
     (tmp_path / "config.toml").write_text(config)
     assert call("run", tmp_path / "config.toml", "--out", tmp_path / "run") == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from subject_fixture import LAYERS, VARIANTS, VOCABULARY, tiny_model
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
 
 from inversescope.sites import Site, every
@@ -80,6 +80,7 @@ def test_nnsight_reads_the_same(kind: str):
 def _save(model: Any, folder: Path) -> None:
     vocabulary = {f"t{i}": i for i in range(VOCABULARY)}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="t0"))
+    words.post_processor = processors.TemplateProcessing(single="t1 $A", special_tokens=[("t1", 1)])
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=words, bos_token="t1", eos_token="t2", pad_token="t0").save_pretrained(
         folder

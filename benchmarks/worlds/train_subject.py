@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -39,6 +39,7 @@ def tokenizer(pieces: str) -> PreTrainedTokenizerFast:
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token=END))
     words.pre_tokenizer = pre_tokenizers.Split(Regex(pieces), "isolated")
     words.decoder = decoders.Fuse()
+    words.post_processor = processors.TemplateProcessing(single=f"{START} $A", special_tokens=[(START, 0)])
     return PreTrainedTokenizerFast(tokenizer_object=words, bos_token=START, eos_token=END, pad_token=END)
 
 

@@ -117,8 +117,8 @@ each. The step prints how much it will write to the disk before it starts, and s
     (
         INPUTS,
         Record(
-            "collect/SPLIT-ROW-HASH.safetensors",
-            "a shard, named by its first row and a hash of its inputs and sites: one float32 tensor "
+            "collect/SPLIT-ROW-SHORT.safetensors",
+            "a shard, named by its first row and a short hash of its inputs and sites: one float32 tensor "
             "[rows, coordinates] for each site, named by its address, in the subject's own units",
         ),
         SHARDS,

@@ -24,7 +24,10 @@ TYPES = {
 LABEL = "label."  # prefix of the columns that hold a feature's labels
 ENDS = ("", "_low", "_high")  # the columns of an estimate: its value, and the ends of its 95% interval
 # Parts of paths that differ from file to file.
-PARTS = {"NNNNN": r"\d{5}", "HASH": r"[0-9a-f]{64}", "SPLIT": "(train|pool|target)", "METHOD": r"[\w.,-]+"}
+PARTS = {
+    "NNNNN": r"\d{5}", "HASH": r"[0-9a-f]{64}", "SHORT": r"[0-9a-f]{12}", "SPLIT": "(train|pool|target)",
+    "ROW": r"\d{7}", "METHOD": r"[\w.,-]+",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

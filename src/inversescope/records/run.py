@@ -54,6 +54,8 @@ RUN = Room(
         Record("manifest.json", "written last of all: the steps, and the hash of each step's manifest"),
         RESOLVED,
         PROVENANCE,
+        Record(".lock", "empty; locked by the process that writes into the run", always=False),
+        Record(".writer", "the number of that process, while it writes", always=False),
     ),
 )
 TASK = Room("task", "", (ACCURACY,))

@@ -22,11 +22,12 @@ def extend(folder: Path | str, config_text: str, name: str = CONFIG) -> Run:
         UserError: steps after `collect` have begun, or the config differs in more than inputs and sites.
     """
     run = Run.open(folder)
+    grown = Run(run.folder, RunConfig.parse(config_text, name))
+    _nothing_stands_on_it(run)
+    _asks_for_more(run, grown)
+    resolved = grown.resolved()
     with files.only_writer(run.folder):
-        grown = Run(run.folder, RunConfig.parse(config_text, name))
-        _nothing_stands_on_it(run)
-        _asks_for_more(run, grown)
-        resolved = grown.resolved()
+        _nothing_stands_on_it(run)  # another process may have been faster
         (run.folder / "collect" / files.MANIFEST).unlink(missing_ok=True)  # not done any more
         files.write(run.folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
         files.write_json(run.folder / RESOLVED, resolved)
