@@ -141,7 +141,12 @@ def fruit(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("preset", PUBLISHED)
+LONG = "icl-llama-3-8b"
+
+
+@pytest.mark.parametrize(
+    "preset", [pytest.param(preset, marks=pytest.mark.slow if preset == LONG else ()) for preset in PUBLISHED]
+)
 def test_a_preset_is_planned_where_there_is_neither_gpu_nor_weights(
     preset: str, tmp_path: Path, fruit: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -14,7 +14,8 @@ from inversescope import Inverter
 from inversescope.explain import Finding, explain
 from inversescope.verdicts import NULL_PASSES
 
-pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
+# Slow: whichever test is first makes the runs that all share.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 Verdicts = list[tuple[str, dict[str, Any]]]
 
 

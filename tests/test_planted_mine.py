@@ -8,7 +8,8 @@ import pytest
 from planted_mine import first_found
 from planted_truth import runs_in
 
-pytestmark = pytest.mark.timeout(900)  # whichever test is first makes the runs that all share
+# Slow: whichever test is first makes the runs that all share.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_the_miner_puts_what_is_planted_first_at_least_nine_times_in_ten(shared: Path):

@@ -36,7 +36,14 @@ def finish(config: str, folder: Path) -> list[dict[str, Any]]:
     return pq.read_table(folder / "run" / "score" / "results.parquet").to_pylist()
 
 
-@pytest.mark.parametrize("kind", (*ARCHITECTURES, *VARIANTS))
+# Kinds that differ most from each other; the others have much in common with one of them.
+QUICK = ("llama", "gpt2", "gpt_neox", "bloom", "falcon", "gemma2", "mixtral")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in (*ARCHITECTURES, *VARIANTS)],
+)
 def test_a_run_from_collection_to_report_on_every_architecture(kind: str, tmp_path: Path):
     results = finish(config_text(saved(kind, tmp_path / "model"), steps=4), tmp_path)
     verified = [row for row in results if row["method"] == "generator"]
