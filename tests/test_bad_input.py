@@ -74,6 +74,7 @@ def numbers(run: Path) -> bytes:
         (("force = true", "forse = true"), {"given": "task.forse", "allowed": "force"}),
         (("seed = 3", "sed = 3"), {"given": "sed", "allowed": "seed, subject"}),
         (("seed = 3", "seed = 9999999999"), {"given": ("seed", 4294967296, 9999999999)}),
+        (('dtype = "float32"', 'dtype = "float32"\nprefix = "foo"'), {"given": ("subject.prefix: Input", "foo")}),
         (('name = "ioi"', 'name = "oi"'), {"given": ("task", "'oi'", "ioi", "texts")}),
         (("width = 16", "width = 17"), {"given": ("width 17", "heads 2")}),
         (("[0.1, 0.5]", "[0.1, 5.0]"), {"given": ("sample.bandwidths", "5.0", "train.bandwidths 0.02 to 1.0")}),

@@ -363,7 +363,7 @@ def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture
     check(printed(capsys.readouterr().err), given="'nowhere/at-all'", allowed="smollm2")
 
 
-def test_short_help_is_help_and_the_version_is_told(capsys: pytest.CaptureFixture[str]):
+def test_short_help_is_help_and_there_is_a_version(capsys: pytest.CaptureFixture[str]):
     for command in ((), ("run",), ("invert",), ("compare",)):
         pages = []
         for option in ("-h", "--help"):

@@ -127,7 +127,8 @@ def keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
 def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
     """One wrong key, what is wrong about it, and its value where that is short and not in the message."""
-    where = ".".join(map(str, loc)) or "config"
+    # A key of several types has a problem for each; pydantic names the type in brackets.
+    where = ".".join(part for part in map(str, loc) if "[" not in part) or "config"
     message = "there is no such key" if type == "extra_forbidden" else msg.removeprefix("Value error, ")
     shown = type not in ("missing", "extra_forbidden", "value_error") and len(repr(input)) <= 80
     return f"{where}: {message}" + (f" (given {input!r})" if shown else "")

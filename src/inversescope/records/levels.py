@@ -59,7 +59,7 @@ def read_levels(run: Path) -> dict[Site, list[Level]]:
 
 def of_row(row: Mapping[str, Any]) -> Level:
     """The level of a row of `reference/bandwidths.parquet`."""
-    return Level(row["resolution"], row["bandwidth"], row.get("channel"))
+    return Level(row["resolution"], row["bandwidth"], row["channel"])
 
 
 def unreached(run: Path) -> dict[str, list[float]]:
