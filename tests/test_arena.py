@@ -222,3 +222,13 @@ def test_memory_that_was_in_use_is_seen():
         held = torch.ones(30_000_000)
         time.sleep(0.1)
     assert memory.bytes > 60_000_000 and len(held)
+
+
+@pytest.mark.machine
+def test_memory_that_the_c_library_kept_is_counted_when_it_is_used_again():
+    blocks = [np.ones(12_000) for _ in range(3000)]  # 96 kB each: taken from the heap, which keeps them when freed
+    last = blocks[-1]
+    del blocks
+    with Memory(torch.device("cpu")) as memory:
+        held = torch.ones(30_000_000)
+    assert memory.bytes > 60_000_000 and len(held) and len(last)
