@@ -185,7 +185,7 @@ def predicted_distances(
     order = np.random.default_rng(0).permutation(read)
     known = store.activations("pool", site)
     emulator = Emulator.of(rows[order], {site: known[order]}, {site: channel.units})
-    activations = torch.cat([emulator.predict(site, part, channel.units) for part in rows.split(1024)])
+    activations = torch.cat([emulator.predict(part, {site: channel.units})[site] for part in rows.split(1024)])
     activations[read] = known[read]
     return channel.between(activations, targets).T.double().numpy()
 

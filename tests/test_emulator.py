@@ -53,7 +53,7 @@ def errors(emulator: Emulator, site: Site, at: list[int], read: list[int]) -> Te
     """δ between predicted and real activations."""
     z = activations()[site]
     units = Units.of(z[read])
-    predicted = emulator.predict(site, rows([INPUTS[i] for i in at]), units)
+    predicted = emulator.predict(rows([INPUTS[i] for i in at]), {site: units})[site]
     return Distance.of("standardized", units).paired(predicted, z[at])
 
 

@@ -87,14 +87,20 @@ class Emulator:
         self.sites = {site: fit.to(device) for site, fit in self.sites.items()}
         return self
 
-    def predict(self, site: Site, inputs: Int[Tensor, "n positions"], units: Units) -> Float[Tensor, "n d"]:
-        """Activations of inputs, in the subject's own units."""
-        fit = self.sites[site]
-        standardized = self._kernel(self.indicators.matrix(inputs), fit.degree) @ fit.coefficients + fit.mean
-        return standardized * units.deviation + units.mean
+    def predict(
+        self, inputs: Int[Tensor, "n positions"], units: Mapping[Site, Units]
+    ) -> dict[Site, Float[Tensor, "n _"]]:
+        """Activations of inputs at some sites, in the subject's own units."""
+        features = self.indicators.matrix(inputs)
+        kernels = {degree: self._kernel(features, degree) for degree in {self.sites[site].degree for site in units}}
+        predicted = {}
+        for site, unit in units.items():
+            fit = self.sites[site]
+            predicted[site] = (kernels[fit.degree] @ fit.coefficients + fit.mean) * unit.deviation + unit.mean
+        return predicted
 
     def _kernel(self, features: Float[Tensor, "n columns"], degree: int) -> Float[Tensor, "n read"]:
-        return (features @ self.features.T / self.scale + 1) ** degree
+        return (features @ self.features.T).div_(self.scale).add_(1).pow_(degree)
 
     def _choose(self, standardized: Mapping[Site, Float[Tensor, "read _"]]) -> dict[Site, tuple[int, float]]:
         """Degree and penalty of each site with the smallest error on some inputs, each predicted from the others."""

@@ -9,6 +9,7 @@ them, `d` coordinates of a site, `width` components.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -95,16 +96,6 @@ class TrainingPairs:
         among = inputs.others if len(inputs.others) else inputs.read
         return among[torch.randint(len(among), (count,), generator=rng).to(among.device)]
 
-    def stored(self) -> Float[Tensor, "stored d"]:
-        """Activations of the stored inputs: as read, else as predicted; zeros where nothing can be predicted."""
-        activations = torch.zeros(self.inputs.stored, self.read.shape[1])
-        if self.emulator is not None:
-            parts = self.inputs.rows[: self.inputs.stored].split(CHUNK)
-            activations = torch.cat([self.emulator.predict(self.site, part, self.units) for part in parts])
-        is_stored = self.inputs.read < self.inputs.stored
-        activations[self.inputs.read[is_stored]] = self.read[is_stored]
-        return activations
-
     def explained_variance(self, components: Float[Tensor, "stored width"], rng: torch.Generator) -> float:
         """Share of the input components' variance that the neighbours explain, 0 to 1, in the middle of the range."""
         stored = torch.nonzero(self.inputs.read < self.inputs.stored)[:, 0]
@@ -134,7 +125,7 @@ class TrainingPairs:
         """Noisy queries of inputs drawn apart from the stored ones, by their predicted activations."""
         assert self.emulator is not None
         rows = self.draw_prior(len(bandwidths), rng)
-        activations = self.emulator.predict(self.site, self.inputs.rows[rows], self.units)
+        activations = self.emulator.predict(self.inputs.rows[rows], {self.site: self.units})[self.site]
         activations = self.generator.channel(self.site).noised(activations, bandwidths, rng)
         return self.generator.condition(self.site, activations, bandwidths), rows
 
@@ -147,3 +138,22 @@ class TrainingPairs:
         activations = channel.noised(self.read[index], bandwidths, rng)
         weights = channel.weights(activations, bandwidths, self.alone[index])
         return self.generator.condition(self.site, activations, bandwidths, weights), self.inputs.read[index]
+
+
+def stored_activations(pairs: Sequence[TrainingPairs]) -> dict[Site, Float[Tensor, "stored _"]]:
+    """Activations of the stored inputs at each site: as read, else as predicted; zeros where nothing is predicted.
+
+    The sites share an emulator, and with it the kernels of the inputs: most of the work.
+    """
+    inputs = pairs[0].inputs
+    activations = {site.site: torch.zeros(inputs.stored, site.read.shape[1]) for site in pairs}
+    predicted = {site.site: site.units for site in pairs if site.emulator is not None}
+    emulator = next((site.emulator for site in pairs if site.emulator is not None), None)
+    if emulator is not None:
+        for at in torch.arange(inputs.stored).split(CHUNK):
+            for site, values in emulator.predict(inputs.rows[at], predicted).items():
+                activations[site][at] = values
+    is_stored = inputs.read < inputs.stored
+    for site in pairs:
+        activations[site.site][inputs.read[is_stored]] = site.read[is_stored]
+    return activations

@@ -27,7 +27,7 @@ from inversescope.tasks import Task
 from inversescope.train.bandwidth_range import bandwidth_range
 from inversescope.train.checkpoint import CHECKPOINT, save_checkpoint, save_generator
 from inversescope.train.emulator import Emulator
-from inversescope.train.pairs import TrainingPairs
+from inversescope.train.pairs import TrainingPairs, stored_activations
 from inversescope.train.trainer import Check, Trainer, TrainingData
 from inversescope.train.training_inputs import TrainingInputs, training_inputs
 from inversescope.units import Units
@@ -107,7 +107,7 @@ def prepare(
     generator, pca = untrained(rows, vocabulary, dimensions, bandwidths, len(rows), shape)
     pairs = [TrainingPairs(generator, site, inputs, read[site], units[site], emulator) for site in sites]
     log_prior = {site.site: site.log_prior for site in pairs}
-    generator.fit({site.site: site.stored() for site in pairs}, units, pca, log_prior)
+    generator.fit(stored_activations(pairs), units, pca, log_prior)
     rng = torch.Generator().manual_seed(TorchStream.EXPLAINED.seed(seed))
     return TrainingData(generator, pairs, inputs.rows, [site.explained_variance(pca.components, rng) for site in pairs])
 
