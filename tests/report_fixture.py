@@ -32,7 +32,17 @@ FEATURES = {
     "object": (0.20, 3.0, 14.0),
 }
 BANDWIDTHS = (0.03, 0.1, 0.3, 1.0)
-METHODS = ("generator", "weighted", "reference", "nearest", "shuffled", "no condition", "wrong site", "edits")
+METHODS = (
+    "generator",
+    "weighted",
+    "reference",
+    "nearest",
+    "shuffled",
+    "no condition",
+    "wrong site",
+    "same ending",
+    "edits",
+)
 
 
 @dataclass(frozen=True)
@@ -215,7 +225,8 @@ def _score(shape: Shape, rng: random.Random, method: str, site: Site, feature: s
         row["ess"] = shape.samples * (0.25 + 0.5 * site.layer / shape.layers)
         row["collapsed"] = _collapsed(shape, site, bandwidth)
         row["targets"] -= row["collapsed"]
-    value = 0.0 if method in ("shuffled", "no condition", "wrong site") else _encoded(site, feature, bandwidth or 0.05)
+    absent = method in ("shuffled", "no condition", "wrong site", "same ending")
+    value = 0.0 if absent else _encoded(site, feature, bandwidth or 0.05)
     shortfall = 0.45 * value * math.exp(-site.layer / 6) if method == "generator" else 0.0
     corrected = min(1.0, value - shortfall + rng.gauss(0, 0.015))
     half = 0.02 + 0.13 * math.sqrt(max(corrected * (1 - corrected), 0.01))

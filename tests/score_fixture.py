@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy import ndarray
@@ -58,10 +59,14 @@ def write_records(
     draws: Sequence[Draws],
     distances: ndarray,
     failing_at: float | None = None,
+    bits: float | None = None,
+    tokens: Mapping[str, Sequence[Sequence[int]]] = MappingProxyType({}),
 ) -> None:
     """Records of the steps before `score`, for the feature `f`; `distances` is [pool, targets], the same at all sites
     that are drawn for. Where there are no edits, each target has a far one of its own label. At one bandwidth the
     calibration may have found the generator undertrained.
+
+    `bits` are kept at every level; None: not known. `tokens` are those of the inputs of the pool and the targets.
     """
     sites = list(dict.fromkeys(each.site for each in draws))
     if not any(each.edits for each in draws):
@@ -71,7 +76,14 @@ def write_records(
         ]
     parts = {"pool": pool, "target": targets}
     inputs = [
-        {"split": split, "row": row, "tokens": [row], "text": label or "", "probability": None, "label.f": label}
+        {
+            "split": split,
+            "row": row,
+            "tokens": tokens[split][row] if tokens else [row],
+            "text": label or "",
+            "probability": None,
+            "label.f": label,
+        }
         for split, part in parts.items()
         for row, label in enumerate(part)
     ]
@@ -83,7 +95,9 @@ def write_records(
     folder = run / "reference"
     folder.mkdir()
     save_file({str(site): distances.astype(np.float32) for site in sites}, folder / "distances.safetensors")
-    write_levels(run, {site: sorted({d.bandwidth for d in draws if d.site == site and d.bandwidth}) for site in sites})
+    write_levels(
+        run, {site: sorted({d.bandwidth for d in draws if d.site == site and d.bandwidth}) for site in sites}, bits
+    )
     failed = {"verdict": "undertrained", "reason": "subject -0.21 at h = 0.1"}
     columns = dict.fromkeys(records.calibrate.CALIBRATION.names) | {"targets": 32, "in_training_expected": 0.0}
     rows = [columns | {"site": str(SITE), "bandwidth": failing_at, "query": "clean"} | failed] if failing_at else []
@@ -91,9 +105,9 @@ def write_records(
     files.write_json(run / "task" / "accuracy.json", {"defined": False})
 
 
-def write_levels(run: Path, bandwidths: Mapping[Site, Sequence[float]]) -> None:
+def write_levels(run: Path, bandwidths: Mapping[Site, Sequence[float]], bits: float | None = None) -> None:
     """Bandwidths that were set themselves, of each site."""
-    found = {"resolution": None, "channel": None, "bits": None, "pool_inputs": 1.0, "prior_inputs": None}
+    found = {"resolution": None, "channel": None, "bits": bits, "pool_inputs": 1.0, "prior_inputs": None}
     rows = [found | {"site": str(site), "bandwidth": h} for site, of_site in bandwidths.items() for h in of_site]
     files.write_table(run / records.collect.BANDWIDTHS.path, records.collect.BANDWIDTHS.of(rows))
 

@@ -165,12 +165,23 @@ def test_what_fails_the_wrong_site_is_shared_and_comes_last():
 def test_without_a_wrong_site_the_control_is_not_available():
     rows = [row for row in APPEARING if row["method"] != "wrong site"]
     outcomes = {each["control"]: each["outcome"] for each in headline(rows, [], exact=False)["controls"]}
-    assert outcomes == {"no condition": "passed", "wrong site": "not available"}
+    assert outcomes == {"no condition": "passed", "wrong site": "not available", "same ending": "not available"}
+
+
+def test_a_feature_of_the_last_tokens_comes_after_one_that_the_site_holds_beyond_them():
+    """Both are used and appear at the same layer; the surer is no more than inputs with the same ending share."""
+    near = planted("word", [0.0, 0.0, 0.9, 0.9]) + [score("same ending", "word", layer, 0.95) for layer in LAYERS]
+    far = APPEARING + [score("same ending", "name", layer, 0.0) for layer in LAYERS]
+    uses = use("name", [2, 3]) + use("word", [2, 3])
+    assert headline(near + far, uses, exact=False)["feature"] == "name"
+    alone = headline(near, uses, exact=False)
+    assert {each["control"]: each["outcome"] for each in alone["controls"]}["same ending"] == "failed"
+    assert "last tokens" in alone["sentence"]
 
 
 def test_a_control_can_be_added():
-    ending = Control("same ending", True, "the same ending scores as high")
-    rows = APPEARING + [score("same ending", "name", layer, 0.38) for layer in LAYERS]
+    ending = Control("shorter input", True, "a shorter input scores as high")
+    rows = APPEARING + [score("shorter input", "name", layer, 0.38) for layer in LAYERS]
     found = headline(rows, use("name", [2, 3]), exact=False, controls=(*CONTROLS, ending))
     assert found["site"] is None and found["considered"]["above_chance"] == 2 and not found["considered"]["passed"]
 

@@ -10,7 +10,8 @@ RESULTS = table(
     column(
         "method",
         "string",
-        "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, `edits`; "
+        "`generator`, `weighted`, `reference`, `nearest`, `shuffled`, `no condition`, `wrong site`, "
+        "`same ending`, `edits`; "
         "see [the method](statistics.md#scoring-a-hypothesis)",
     ),
     *SITE_PARTS,
@@ -50,6 +51,12 @@ RESULTS = table(
     ),
     column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
     column("ess", "float64?", "effective sample size, by distinct inputs, median over targets"),
+    column(
+        "ending",
+        "float64?",
+        "number of last tokens that the inputs share with the source, median over the targets that count; null for "
+        "other methods than `same ending`",
+    ),
     estimate("gap", "calibration gap: generator minus reference; only for `generator`"),
     column(
         "below_noise",

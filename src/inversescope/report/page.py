@@ -59,6 +59,7 @@ METHODS = {
     "shuffled": "shuffled target",
     "no condition": "no condition",
     "wrong site": "wrong site (the same target, another site's activation)",
+    "same ending": "same ending (inputs with the source's last tokens)",
     "edits": "edits (of the source input, kernel weights)",
 }
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row

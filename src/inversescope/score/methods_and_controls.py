@@ -61,6 +61,8 @@ class WeightedInputs:
         kept: targets that count; None where only the effective sample size of the weights decides.
         source: inputs that are the target's own source input; None where that is not looked at.
         unverified: draws that could not be run back.
+        ending: number of last tokens that the inputs share with the source, median over the targets that count; None
+            for other methods than `same ending`.
     """
 
     method: str
@@ -73,6 +75,7 @@ class WeightedInputs:
     kept: Bool[ndarray, " targets"] | None = None
     source: Bool[ndarray, "targets n"] | None = None
     unverified: int = 0
+    ending: float | None = None
 
     @cached_property
     def sizes(self) -> Float[ndarray, " targets"]:

@@ -41,6 +41,7 @@ from inversescope.score.methods_and_controls import (
 from inversescope.score.null_feature import classes, with_null_feature
 from inversescope.score.pool import Known, SitePool
 from inversescope.score.quality import Quality
+from inversescope.score.same_ending import SameEnding, read_bits
 from inversescope.score.sources import Sources
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
@@ -62,7 +63,7 @@ def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     }
     pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
     exact, probability, known = pool.exact, pool.probability, read_known(run)
-    sources = Sources.of(inputs, pool, known)
+    sources, bits = Sources.of(inputs, pool, known), read_bits(run)
     floors = read_noise_floor(run / "collect")
     features = read_features(inputs, samples, probability, known=known)
     count = classes(feature.prior for feature in features)
@@ -76,12 +77,16 @@ def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     wrong = wrong_sites(list(generated))
     others = [] if known is None else [tuple(x) for x in inputs["tokens"].take(known.places(inputs)).to_pylist()]
     quality = Quality([*pool.tokens, *others], train.tokens, seed)
+    shares = probability if known is None else known.beside(probability)
+    targets = read_inputs(run / "collect" / INPUTS, "target").tokens
+    endings = SameEnding.of(targets, [*pool.tokens, *others], shares, sources.own)
     calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
         bandwidths = [level.bandwidth for level in levels[site]]
         around = SitePool.of(distances[site], probability, exact, bandwidths, kernel, _known(run, site, known))
         methods = [*from_pool(site, around, features, sources.own)]
+        methods += endings.at_levels(site, bits.get(site, {}), features)
         if site in generated:
             drawn, edits = generated[site], edited[site]
             methods += from_draws(site, drawn, bandwidths, features)
@@ -181,6 +186,7 @@ def _rows(
             "source_weight": defined(item.source_share) if item.method in COUNTING else None,
             "p_value": _shuffle_test(item, feature, scored, seed),
             "ess": defined(float(np.median(item.sizes))),
+            "ending": item.ending,
             **fields("gap", _gap(item, scores, compared)),
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
 from inversescope.verdicts.thresholds import DETERMINED
 from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
-from inversescope.verdicts.wording import SPACE, count, equals, level, of_row
+from inversescope.verdicts.wording import SPACE, count, equals, joined, level, of_row
 
 Row = Mapping[str, Any]
 PASSED, FAILED, MISSING = "passed", "failed", "not available"
@@ -59,7 +59,7 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
             (MISSING, "without the controls"),
         )
     }
-    compared = "; ".join(f"{words} {' and '.join(names)}" for words, names in listed.items() if names)
+    compared = "; ".join(f"{words} {joined(names)}" for words, names in listed.items() if names)
     compared = f"; {compared}" if compared else ""
     return f"{'; '.join(parts)}. At {_at(row)} it is above chance (q{SPACE}{equals(row['q_value'])}){compared}."
 

@@ -16,7 +16,7 @@ from typing import Any
 from inversescope.sites import Site
 from inversescope.verdicts.claim import FAILED, MISSING, PASSED, numbers, sentence
 from inversescope.verdicts.depth import APPEARS, CHANGES, PASSES, Change, changes, series
-from inversescope.verdicts.scores import AGREES, NULL_FEATURE, above_chance, trusted
+from inversescope.verdicts.scores import AGREES, NULL_FEATURE, SAME_ENDING, above_chance, trusted
 from inversescope.verdicts.thresholds import SIGNIFICANT
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
@@ -43,12 +43,18 @@ CONTROLS = (
         False,
         "It may be shared with other sites: it cannot be told apart from the score at the wrong site.",
     ),
+    Control(
+        SAME_ENDING,
+        False,
+        "It may be no more than the text near the end: it cannot be told apart from the score of inputs with the same "
+        "last tokens.",
+    ),
 )
 RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
     "agrees with it, where a hash of the input is not above chance too, above chance also among inputs other than the "
     "source, and above the control without a condition. "
-    "Among these come first: above the control of the wrong site; used; appearing over depth "
+    "Among these come first: above the controls of the wrong site and of the same ending; used; appearing over depth "
     "rather than present at every layer; the highest lower limit of the bits."
 )
 

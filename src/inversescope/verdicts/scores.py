@@ -11,6 +11,7 @@ from inversescope.verdicts.thresholds import GAP, HALF, SIGNIFICANT, TRUSTED
 Row = Mapping[str, Any]
 
 COUNTING = ("generator", "weighted", "reference")  # methods whose scores are findings; the others are controls
+SAME_ENDING = "same ending"  # the control of inputs that share the last tokens with the source
 NULL_FEATURE = "null feature"  # a hash of the input; its scores show where every feature passes
 NULL_PASSES = "a hash of the input is above chance here too: this bandwidth tells inputs apart and nothing else"
 SOURCE_ALONE = "the source alone carries this score: among other inputs it is not above chance, or none has weight"

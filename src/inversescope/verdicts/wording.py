@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 from unicodedata import category
@@ -55,6 +55,11 @@ def short_of_row(row: Mapping[str, Any], name: str) -> str:
     """Three columns of a record as a short interval: `.86 [.78 .93]`."""
     value, low, high = (short(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
     return value if row[f"{name}_low"] is None else f"{value} [{low} {high}]"
+
+
+def joined(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def small(value: float | None) -> str:
