@@ -105,11 +105,18 @@ def test_samples_follow_from_the_seed(inverter: Inverter, inversion: Inversion, 
 def test_a_data_frame_has_a_column_for_each_fact_and_feature(inversion: Inversion):
     frame = inversion.to_dataframe()
     facts = ["text", "tokens", "distance", "weight", "accepted", "log_q"]
-    assert list(frame.columns) == [*facts, "times", *inversion.labels]
+    assert list(frame.columns) == [*facts, "times", *(f"label.{name}" for name in inversion.labels)]
     assert len(frame) == N
     row, sample = next((i, sample) for i, sample in enumerate(inversion.samples) if sample.labels["subject"])
-    found = [frame[name][row] for name in ("text", "distance", "subject")]
+    found = [frame[name][row] for name in ("text", "distance", "label.subject")]
     assert found == [sample.text, pytest.approx(sample.distance), sample.labels["subject"]]
+
+
+@pytest.mark.parametrize("name", ["distance", "weight", "text", "times", "labels"])
+def test_a_feature_named_like_a_measurement_has_a_column_of_its_own(name: str):
+    frame = by_hand(made("one two", 0.25, "near", name), name=name).to_dataframe()
+    assert frame[f"label.{name}"].tolist() == ["near"]
+    assert (frame["distance"][0], frame["weight"][0], frame["text"][0]) == (0.2, 0.25, "one two")
 
 
 def made(text: str | None, weight: float | None, label: str | None, name: str = "f") -> InvertedSample:

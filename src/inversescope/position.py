@@ -44,7 +44,8 @@ def cut(subject: Reader, source: str | Messages, position: Position = LAST) -> t
     """The input that is read at a position of a text or of a conversation; prefix included.
 
     Args:
-        source: a text, or messages: `[{"role": "user", "content": "..."}, ...]`.
+        source: a text, or messages: `[{"role": "user", "content": "..."}, ...]`. A content may be a list of parts,
+            `{"type": "text", "text": "..."}` each, whose texts are joined.
         position: "last"; the index of a token, from 0 after the prefix, or from -1 at the end; in a conversation a role
             and its turn, such as "user:-1" (the last token of that message); or a piece of the text, which is read at
             the token in which it ends.
@@ -52,8 +53,9 @@ def cut(subject: Reader, source: str | Messages, position: Position = LAST) -> t
     Raises:
         UserError: there is no such position, or a piece of the text names several; a message is not one.
     """
-    if not isinstance(source, str):
-        _check(source)
+    source = source if isinstance(source, str) else _checked(source)
+    for each in [source] if isinstance(source, str) else [message["content"] for message in source]:
+        require_whole(each)
     text = source if isinstance(source, str) else subject.converse(source)
     tokens = subject.encode(text)
     if len(tokens) == len(subject.prefix):
@@ -76,18 +78,47 @@ def keep_last(tokens: tuple[int, ...], prefix: tuple[int, ...], limit: int | Non
     return (*prefix, *tokens[len(tokens) - limit + len(prefix) :])
 
 
-def _check(messages: Messages) -> None:
+def require_whole(text: str) -> None:
+    """Check that every character of a text is whole: half of one, as `"\\ud83d"` in JSON, is none.
+
+    Raises:
+        UserError: a character is not.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - _AROUND) : error.end + _AROUND]
+        raise UserError(
+            "the text holds half a character (a surrogate without its pair)",
+            given=f"{around!a}, character {error.start}",
+            remedy="save the text as UTF-8 anew, with whole characters",
+        ) from error
+
+
+def _checked(messages: Messages) -> list[dict[str, Any]]:
+    """The messages, each with its content as one text."""
     allowed = '[{"role": "user", "content": "..."}, ...]'
     if not messages:
         raise UserError("the conversation has no message", allowed=allowed)
+    checked = []
     for number, message in enumerate(messages):
-        parts = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-        if not all(isinstance(piece, str) for piece in parts):
+        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        if isinstance(content, list):
+            content = _joined(content)
+        if not isinstance(role, str) or not isinstance(content, str):
             raise UserError(
                 "a message of the conversation is not one",
                 given=f"message {number}: {message!r}"[:200],
-                allowed=allowed,
+                allowed=f'{allowed}, or for a content a list of parts {{"type": "text", "text": "..."}}',
             )
+        checked.append({**message, "content": content})
+    return checked
+
+
+def _joined(parts: list[Any]) -> str | None:
+    """The texts of the parts of a message, one behind the other; None where a part is no text."""
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
+    return None if None in texts or not all(isinstance(text, str) for text in texts) else "".join(map(str, texts))
 
 
 def _counted(length: int, index: int) -> int:

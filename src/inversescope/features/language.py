@@ -77,9 +77,11 @@ class Expression:
 
 
 def as_label(value: Value) -> str | None:
-    """A value as a label: "yes" or "no", a number, a text; None where undecided."""
+    """A value as a label: "yes" or "no", a number, a text; None where undecided, as a blank text is."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str):
+        return value if value.strip() else None
     return None if value is None else str(value)
 
 

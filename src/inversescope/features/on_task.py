@@ -8,6 +8,7 @@ from typing import Any, cast
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig, Reader
 from inversescope.tasks import Labels, Task, TaskSubject
+from inversescope.tasks.labels import as_label
 from inversescope.verdicts import NULL_FEATURE
 
 
@@ -38,8 +39,8 @@ def with_readers(
         UserError: two features have one name, or one that of the null feature.
     """
     kept = task.features if kept is None else tuple(kept)
-    if both := sorted({*kept, NULL_FEATURE} & set(readers)):
-        raise UserError("the task has a feature of this name already", given=", ".join(both), remedy="another name")
+    if both := sorted({*kept, NULL_FEATURE} & set(readers) | {NULL_FEATURE} & set(kept)):
+        raise UserError("two features have one name", given=", ".join(both), remedy="another name for one of them")
     return cast(Task, _WithFeatures(task, readers, subject, kept))  # the rest of a task comes from the task within
 
 
@@ -60,7 +61,7 @@ class _WithFeatures:
         """
         own, text = self._task.labels(tokens), self._subject.decode(tokens)
         added = {name: reader(text, own) for name, reader in self._readers.items()}
-        return {name: added[name] if name in added else own[name] for name in self.features}
+        return {name: added[name] if name in added else as_label(own[name]) for name in self.features}
 
     def __getattr__(self, name: str) -> Any:
         if name == "_task":  # a copy that is still empty

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
+from inversescope.records import LABEL
 from inversescope.sample.one_target import TYPICAL
 from inversescope.score.feature import own_share, shares_of_kept
 from inversescope.stats.intervals import defined
@@ -190,10 +191,12 @@ class Inversion:
         return tuple(self.samples[i] for i in systematic(weights, n, Stream.RESAMPLE.rng(seed)))
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row a sample, one column a feature (needs the extra `notebook`)."""
+        """One row a sample, with a column `label.NAME` for each feature, as in the tables of a run (needs the extra
+        `notebook`).
+        """
         import pandas
 
-        rows = [{**vars(sample), **sample.labels} for sample in self.samples]
+        rows = [vars(sample) | _prefixed(sample.labels) for sample in self.samples]
         return pandas.DataFrame(rows).drop(columns="labels")
 
     def shared(self, feature: str, others: bool = False) -> float | None:
@@ -243,6 +246,10 @@ class Inversion:
             f"{escape('; '.join(self.notes))}{'' if self.outside.outside else shared}</p>"
             f"<table>{row(head, 'th')}{''.join(body)}</table>"
         )
+
+
+def _prefixed(labels: Labels) -> dict[str, str | None]:
+    return {f"{LABEL}{name}": label for name, label in labels.items()}
 
 
 def marked(source: str, sample: str | None) -> str:

@@ -3,12 +3,13 @@
 An input is what comes up to the position that is read. Without one, a text is read where it ends, or where its first
 `max_tokens` tokens end; with one, it is read there, and the last `max_tokens` tokens before it are the input. (The
 prefix is not counted.) Rows that come to the same input are one input with their joint probability; where their labels
-differ, that feature is undecided.
+differ, that feature is undecided. `reading` says what became of the rows.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -19,19 +20,26 @@ from numpy.random import Generator
 from pydantic import Field, PositiveInt, StrictInt, computed_field, model_validator
 
 from inversescope.errors import UserError
-from inversescope.position import LAST, cut, keep_last
+from inversescope.position import LAST, cut, keep_last, require_whole
+from inversescope.tasks.data_sets import read_dataset
+from inversescope.tasks.labels import as_label
 from inversescope.tasks.registry import register
+from inversescope.tasks.rows_read import RowsRead
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject, Tokens
-from inversescope.tasks.text_files import read_dataset, read_file
+from inversescope.tasks.text_files import read_file
+
+_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # columns of row numbers, as pandas writes them
+_KINDS: dict[type, str] = {list: "lists", dict: "objects", bytes: "bytes"}
 
 
 class TextsConfig(TaskConfig):
-    """Own texts: a text file (one text a line), JSON lines, Parquet, or a Hugging Face data set."""
+    """Own texts: a text file (one text a line), CSV, JSON, Parquet, or a Hugging Face data set."""
 
     name: Literal["texts"] = Field(default="texts", description="the task: own texts")
     path: Path | None = Field(
         default=None,
-        description="file with the texts: .txt with one text a line, or .jsonl or .parquet with a text column",
+        description="file with the texts: .txt with one text a line; or .csv, .tsv, .jsonl, .ndjson, .json (an array "
+        "of objects) or .parquet with a text column; all but the last may be packed, such as .csv.gz",
     )
     dataset: str | None = Field(
         default=None,
@@ -44,8 +52,10 @@ class TextsConfig(TaskConfig):
         default=None, description="number of rows that are read, from the first; not set: all"
     )
     column: str = Field(default="text", description="column with the text, or with a conversation (a list of messages)")
-    labels: tuple[str, ...] = Field(
-        default=(), description="columns that are features; `[]`: all but those of the text and its position"
+    labels: tuple[str, ...] | None = Field(
+        default=None,
+        description="columns that are features; `[]`: none; not set: all but those of the text and its position, row "
+        "numbers, columns in which no value comes twice, and columns of lists or objects",
     )
     max_tokens: PositiveInt = Field(
         default=64,
@@ -82,7 +92,8 @@ class TextsConfig(TaskConfig):
 class Texts:
     """The task of one file or data set for one subject's tokenizer.
 
-    `blank` rows (no text, or nothing but white space) were skipped; `shortened` ones were cut to `max_tokens`.
+    Attributes:
+        reading: what became of the rows: blank ones, cut texts, columns that are no features.
 
     Raises:
         UserError: the source is missing, unreadable, not UTF-8 or without a text; a column is missing or holds the
@@ -97,9 +108,9 @@ class Texts:
         else:
             assert config.dataset is not None
             columns, rows = read_dataset(config.dataset, config.subset, config.split)
-        self.features = _features(config, columns)
+        labels = _LabelColumns(config, columns)
         self.cut = config.cut
-        self.blank = self.shortened = 0
+        self._blank = self._shortened = 0
         self._inputs: list[Tokens] = []
         self._labels: dict[Tokens, tuple[str | None, ...]] = {}
         # Every occurrence of a token is one and the same object: a quarter of the memory.
@@ -107,18 +118,31 @@ class Texts:
         for where, row in islice(rows, config.limit):
             kept = self._read(config, subject, where, row)
             if kept is None:
-                self.blank += 1
+                self._blank += 1
                 continue
             kept = tuple(map(same.setdefault, kept, kept))
             self._inputs.append(kept)
-            labels = tuple(_label(row.get(name), where, name) for name in self.features)
-            first = self._labels.setdefault(kept, labels)
-            if first != labels:
-                self._labels[kept] = tuple(a if a == b else None for a, b in zip(first, labels, strict=True))
+            of_row = labels.read(where, row)
+            first = self._labels.setdefault(kept, of_row)
+            if first != of_row:
+                self._labels[kept] = tuple(a if a == b else None for a, b in zip(first, of_row, strict=True))
         if not self._inputs:
-            raise UserError("no row holds a text", given=f"{config.path or config.dataset}: {self.blank} blank rows")
+            raise UserError("no row holds a text", given=f"{config.path or config.dataset}: {self._blank} blank rows")
         self._counts = Counter(self._inputs)
         self.rows = len(self._inputs)
+        places = [place for place, name in enumerate(labels.names) if name not in labels.left_out]
+        self.features = tuple(labels.names[place] for place in places)
+        self._labels = {tokens: tuple(every[place] for place in places) for tokens, every in self._labels.items()}
+        self.reading = RowsRead(
+            self.rows,
+            len(self._counts),
+            self._blank,
+            self._shortened,
+            config.max_tokens,
+            config.position is not None or config.position_column is not None,
+            self.features,
+            labels.left_out,
+        )
 
     def _read(self, config: TextsConfig, subject: TaskSubject, where: str, row: dict[str, Any]) -> Tokens | None:
         """The input of a row; None if there is no text."""
@@ -132,7 +156,7 @@ class Texts:
             whole = cut(subject, text, LAST if position is None else position)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-        self.shortened += len(whole) > limit
+        self._shortened += len(whole) > limit
         return whole[:limit] if position is None else keep_last(whole, subject.prefix, limit)
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
@@ -174,18 +198,71 @@ class Texts:
         return None
 
 
-def _features(config: TextsConfig, columns: list[str]) -> tuple[str, ...]:
-    taken = [config.column] if config.position_column is None else [config.column, config.position_column]
-    for wanted in (*taken, *config.labels):
-        if wanted not in columns:
+class _LabelColumns:
+    """The columns that are features, and the labels in them.
+
+    Attributes:
+        names: columns that are read.
+    """
+
+    def __init__(self, config: TextsConfig, columns: list[str]):
+        taken = [config.column] if config.position_column is None else [config.column, config.position_column]
+        wanted = [*taken, *(config.labels or ())]
+        if missing := [name for name in wanted if name not in columns]:
             raise UserError(
                 "there is no such column",
-                given=f"{wanted} of {config.path or config.dataset}",
+                given=f"{missing[0]} of {config.path or config.dataset}",
                 allowed=", ".join(columns) or "none",
             )
-    if len({*taken, *config.labels}) < len([*taken, *config.labels]):
-        raise UserError("a column is named twice", given=", ".join([*taken, *config.labels]))
-    return config.labels or tuple(column for column in columns if column not in taken)
+        if len(set(wanted)) < len(wanted):
+            raise UserError("a column is named twice", given=", ".join(wanted))
+        self._open = config.labels is None  # which columns are features is for their values to say
+        self.names = [name for name in columns if name not in taken] if config.labels is None else list(config.labels)
+        for name in self.names:
+            require_whole(name)
+        self._unfit = {name: "row numbers" for name in self.names if self._open and _INDEX.fullmatch(name)}
+        # The values of each column, until one comes twice.
+        self._seen: dict[str, set[str]] = {name: set() for name in self.names} if self._open else {}
+
+    def read(self, where: str, row: dict[str, Any]) -> tuple[str | None, ...]:
+        """The labels of a row, one a column."""
+        return tuple(self._label(row.get(name), where, name) for name in self.names)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Columns that are no features after all, with the reason."""
+        alone = {name: "no value comes twice" if values else "no value" for name, values in self._seen.items()}
+        return {name: (alone | self._unfit)[name] for name in self.names if name in alone or name in self._unfit}
+
+    def _label(self, value: Any, where: str, name: str) -> str | None:
+        if name in self._unfit:
+            return None
+        try:
+            label = as_label(value)
+        except TypeError as error:
+            if self._open:
+                self._unfit[name] = f"holds {_KINDS.get(type(value), 'values that are no labels')}"
+                return None
+            raise UserError(
+                "a label column holds something that is not a label",
+                given=f"{where}: {name} = {value!r}",
+                allowed="text, number, date, true, false or null",
+                remedy="name the columns that are labels in the config's `labels`",
+            ) from error
+        if label is not None:
+            self._look(label, where, name)
+        return label
+
+    def _look(self, label: str, where: str, name: str) -> None:
+        try:
+            require_whole(label)
+        except UserError as error:
+            raise UserError(f"{where}, column {name}: {error}") from error
+        values = self._seen.get(name)
+        if values is not None and label in values:
+            del self._seen[name]
+        elif values is not None:
+            values.add(label)
 
 
 def _position(row: dict[str, Any], column: str, where: str) -> int | str | None:
@@ -200,16 +277,3 @@ def _position(row: dict[str, Any], column: str, where: str) -> int | str | None:
             allowed="an index, `last`, a piece of the text, a role and its turn, or null",
         )
     return value
-
-
-def _label(value: object, where: str, name: str) -> str | None:
-    if value is None or value != value:  # null, or NaN, which stands for it in numeric columns
-        return None
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise UserError(
-        "a label column holds something that is not a label",
-        given=f"{where}: {name} = {value!r}",
-        allowed="text, number, true, false or null",
-        remedy="name the columns that are labels in the config's `labels`",
-    )

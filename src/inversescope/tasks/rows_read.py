@@ -1,0 +1,57 @@
+"""Outcome of reading a file or a data set of texts: rows, cut texts, columns that are no features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RowsRead:
+    """What became of the rows of a file.
+
+    Attributes:
+        rows: with a text.
+        distinct: different inputs that they come to.
+        blank: rows left out, because they have no text.
+        shortened: texts longer than `max_tokens`.
+        max_tokens: longest input, in tokens.
+        by_position: a position says where the texts are read; else they are read at their end.
+        features: columns that are features.
+        left_out: columns that are none although the config leaves the choice open, each with the reason.
+    """
+
+    rows: int
+    distinct: int
+    blank: int
+    shortened: int
+    max_tokens: int
+    by_position: bool
+    features: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def cut(self) -> str | None:
+        """Sentence on the texts that are longer than an input may be; None where there are none."""
+        if not self.shortened:
+            return None
+        effect = (
+            f"of these, only the last {self.max_tokens} tokens before the position are the input"
+            if self.by_position
+            else f"these are read at their token {self.max_tokens}, not at their end"
+        )
+        return (
+            f"{self.shortened:,} of {self.rows:,} texts are longer than task.max_tokens = {self.max_tokens}: {effect}"
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for people."""
+        notes = [f"{self.rows:,} texts come to {self.distinct:,} different inputs"]
+        notes += [] if self.cut is None else [self.cut]
+        notes += [f"{self.blank:,} rows without a text are left out"] if self.blank else []
+        notes.append(f"features: {', '.join(self.features) or 'none'}")
+        if self.left_out:
+            columns = "; ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
+            notes.append(f"columns that are no features: {columns}; to take one, name it in task.labels")
+        return notes
