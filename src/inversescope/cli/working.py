@@ -100,6 +100,17 @@ def do(run: Run, step: str) -> None:
 
     with shown(step, screen) as progress:
         run.do(step, progress)
+    if step == "task":
+        show_reading(run.folder)
+
+
+def show_reading(folder: Path) -> None:
+    """What became of the rows of a file of texts; nothing for other tasks."""
+    from inversescope.cli.tables.runs import reading
+
+    texts = reading(folder)
+    for note in texts.get("notes", ()):
+        screen.print(note, soft_wrap=True, markup=False, style="yellow" if note == texts["cut"] else None)
 
 
 def refresh_report(folder: Path) -> None:

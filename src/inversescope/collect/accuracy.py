@@ -1,11 +1,13 @@
-"""Accuracy of the subject at the task: a subject that cannot do the task has nothing to explain."""
+"""Accuracy of the subject at the task: a subject that cannot do the task has nothing to explain. And what became of the
+rows, where the task is a file of texts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from inversescope import files
+from inversescope import files, records
 from inversescope.collect.store import OpenRun
 from inversescope.progress import Progress
 from inversescope.streams import Stream
@@ -15,11 +17,15 @@ PROMPTS = 100
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `task`: write `accuracy.json`.
+    """The step `task`: write `accuracy.json`, and of a file of texts `reading.json`.
 
     Raises:
         UserError: the subject cannot do the task, and `task.force` is not set.
     """
+    reading = getattr(run.task, "reading", None)
+    if reading is not None:
+        record = records.run.READING
+        files.write_json(folder / record.name, record.of(reading.record()))
     accuracy = run.task.accuracy(run.subject, PROMPTS, Stream.ACCURACY.rng(run.seed))
     measured = dict.fromkeys(column.name for column in fields(Accuracy)) if accuracy is None else asdict(accuracy)
     files.write_json(folder / "accuracy.json", {"defined": accuracy is not None, **measured})

@@ -18,6 +18,7 @@ from inversescope.errors import UserError
 from inversescope.streams import Stream
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
+from inversescope.tasks.rows_read import RowsRead
 
 ROWS = 4096  # inputs written at once
 Numbered = tuple[str, int, Tokens]  # split, row in it, input
@@ -88,11 +89,17 @@ def _draw(
         if all(len(splits[name]) == size for name, size in sizes.items()):
             return {name: sorted(inputs[len(kept[name]) :]) for name, inputs in splits.items()}
     drawn = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
-    raise UserError(
-        "the prior has too few different inputs for these splits",
-        given=drawn,
-        remedy="ask for fewer (collect.train, collect.pool, collect.targets), or widen the task",
-    )
+    raise too_few("the prior has too few different inputs for these splits", drawn, task)
+
+
+def too_few(problem: str, given: str, task: Task) -> UserError:
+    """The error that a prior is too small, with the cause where it is texts that were cut until they were alike."""
+    remedy = "ask for fewer (collect.train, collect.pool, collect.targets), or widen the task"
+    if isinstance(reading := getattr(task, "reading", None), RowsRead):
+        given += f"; {reading.notes[0]}"
+        if reading.cut is not None and reading.distinct < reading.rows:
+            given, remedy = f"{given}; {reading.cut}", f"a larger task.max_tokens; or {remedy}"
+    return UserError(problem, given=given, remedy=remedy)
 
 
 def _draws(task: Task, needed: int, rng: np.random.Generator) -> Iterator[Tokens]:

@@ -45,6 +45,7 @@ class Needs:
         checkpoint: what is on the disk beside it until training ends.
         memory: on the device, at the peak; on the CPU, all of it.
         beside: the machine's, where the device is a GPU.
+        notes: sentences on the rows of a file of texts.
     """
 
     subject: str
@@ -60,6 +61,7 @@ class Needs:
     checkpoint: int
     memory: Mapping[str, int]
     beside: Mapping[str, int] | None
+    notes: Sequence[str] = ()
 
 
 def needs(config_text: str, name: str) -> Needs:
@@ -99,6 +101,7 @@ def needs(config_text: str, name: str) -> Needs:
             checkpoint=footprint.checkpoint,
             memory=footprint.on_device(device),
             beside=None if device.type == "cpu" else footprint.beside(),
+            notes=getattr(getattr(run.task, "reading", None), "notes", ()),
         )
 
 

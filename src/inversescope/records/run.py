@@ -45,6 +45,18 @@ ACCURACY = document(
     key("what", "the rule by which an answer counts as right, in one sentence"),
     key("needed", "the share below which explaining is refused"),
 )
+READING = document(
+    "task/reading.json",
+    "What became of the rows of a file or a data set of texts.",
+    key("rows, distinct, blank", "rows with a text, the different inputs that they come to, rows without a text"),
+    key("shortened, max_tokens", "texts longer than an input may be, and the longest input in tokens"),
+    key("by_position", "whether a position says where the texts are read; else they are read at their end"),
+    key("features", "columns that are features"),
+    key("left_out", "columns that are none, each with the reason"),
+    key("cut", "the sentence on texts that were cut; null where there are none"),
+    key("notes", "all of this in sentences"),
+    always=False,
+)
 
 RUN = Room(
     "",
@@ -58,7 +70,7 @@ RUN = Room(
         Record(".writer", "the number of that process, while it writes", always=False),
     ),
 )
-TASK = Room("task", "", (ACCURACY,))
+TASK = Room("task", "", (ACCURACY, READING))
 REPORT = Room(
     "report",
     "",

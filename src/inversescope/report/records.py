@@ -33,6 +33,7 @@ class Records:
     config: dict[str, Any]
     provenance: dict[str, Any]
     accuracy: dict[str, Any]
+    reading: dict[str, Any] | None
     scores: list[Row]
     diagnostics: list[Row]
     distances: list[Row]
@@ -121,6 +122,7 @@ def load(run: Path) -> Records:
         config=_json(run, records.run.RESOLVED),
         provenance=_json(run, records.run.PROVENANCE),
         accuracy=_json(run, records.run.ACCURACY),
+        reading=_json(run, records.run.READING) if (run / records.run.READING.path).exists() else None,
         scores=_rows(run, records.score.RESULTS),
         diagnostics=_rows(run, records.score.DIAGNOSTICS),
         distances=_rows(run, records.score.DISTANCES),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class RowsRead:
         return (
             f"{self.shortened:,} of {self.rows:,} texts are longer than task.max_tokens = {self.max_tokens}: {effect}"
         )
+
+    def record(self) -> dict[str, Any]:
+        """As a record of the run, with the sentences."""
+        return {**asdict(self), "cut": self.cut, "notes": self.notes}
 
     @property
     def notes(self) -> list[str]:

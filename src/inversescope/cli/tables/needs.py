@@ -29,6 +29,8 @@ def needs_table(needs: Needs) -> Group:
     )
     rows = ", ".join(f"{rows:,} {split}" for split, rows in needs.inputs.items())
     table.add_row("inputs", rows + (f" ({needs.bounds})" if needs.bounds else ""))
+    for note in needs.notes:
+        table.add_row("texts", escape(note))
     if needs.prior is not None:
         times = needs.prior / sum(needs.inputs.values())
         remedy = 'with collect.pool = "all" the reference is exact'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from rich.console import Group
@@ -65,10 +65,18 @@ def summary_table(run: Path) -> Group:
     note = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
     if (words := unreached_words(run)) is not None:
         note.append(f"[yellow]{escape(words)}[/]")
+    if (cut := reading(run).get("cut")) is not None:
+        note.append(f"[yellow]{escape(cut)}[/]")
     note.append("[dim]others: its corrected score among inputs other than the source; 0 is chance[/]")
     note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
     note += [f"[dim]† nothing is claimed: {SOURCE_ALONE}[/]"] if alone else []
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+
+
+def reading(run: Path) -> Mapping[str, Any]:
+    """What became of the rows of a file of texts; empty for other tasks."""
+    path = run / records.run.READING.path
+    return files.read_json(path) if path.exists() else {}
 
 
 def noise_line(run: Path) -> str:
