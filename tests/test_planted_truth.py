@@ -24,7 +24,7 @@ from planted_worlds import BITS, DRAWN, SENTENCES, VOWELS, WORLDS, World, write_
 from inversescope.collect.distance import Distance
 from inversescope.sites import every
 from inversescope.subject import Subject
-from inversescope.subject.projections import load_projection
+from inversescope.subject.projection_files import load_projection
 from inversescope.units import Units
 
 # Slow: whichever test is first makes the runs that all share.

@@ -102,6 +102,15 @@ def read_json(path: Path) -> Any:
         raise UserError("a file is not readable as JSON (damaged or edited)", given=f"{path}: {error}") from error
 
 
+def is_lfs_pointer(path: Path) -> bool:
+    """True of the small text file that Git leaves in place of a large one, where Git LFS has not fetched it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(60)
+    return start.startswith(b"version ") and b"git-lfs" in start
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table as Parquet."""
     write(path, lambda temporary: pq.write_table(table, temporary))

@@ -8,6 +8,7 @@ k.3.2                        the key of key/value head 2 of layer 3
 z.*.*                        every head of every layer
 final_norm                   what the output head reads
 probe@resid_post.15          a site seen through the projection that the user named `probe`
+sae@z.3                      all heads of layer 3 side by side, seen through a projection
 resid_post.5+resid_post.9    several sites as one target, their coordinates side by side
 """
 
@@ -38,11 +39,12 @@ _NUMBERS: dict[str, tuple[str, ...]] = {
     "final_norm": (),
 }
 POINTS = tuple(_NUMBERS)
+ALL_HEADS = "z"  # the point of which a projection may see all heads of a layer at once
 JOINT = "joint"  # the point of a site that is several
 GRAMMAR = (
     "embed, final_norm, POINT.LAYER (resid_pre, attn_out, resid_mid, mlp_act, mlp_out, resid_post), POINT.LAYER.HEAD "
-    "(q, k, v, z, result); '*' stands for every number; NAME@SITE is the site seen through a projection, SITE+SITE "
-    "both as one"
+    "(q, k, v, z, result); '*' stands for every number; NAME@SITE is the site seen through a projection, NAME@z.LAYER "
+    "all heads of a layer seen through one, SITE+SITE both as one"
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
@@ -68,6 +70,11 @@ class SubjectShape:
         if point == "mlp_act":
             return self.mlp_width
         return self.head_width if point in ("q", "k", "v", "z") else self.width
+
+    def coordinates_of(self, site: Site) -> int:
+        """Number of coordinates of a single site, its projection aside."""
+        whole = site.point == ALL_HEADS and site.head is None
+        return self.heads * self.head_width if whole else self.coordinates(site.point)
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def _every(address: str, shape: SubjectShape) -> list[Site]:
     projection, point, numbers = _split(address)
     ranges = [
         _range(number, limit, address, name)
-        for number, (name, limit) in zip(numbers, shape.numbers(point), strict=True)
+        for number, (name, limit) in zip(numbers, shape.numbers(point), strict=False)
     ]
     return [_single(projection, point, chosen) for chosen in product(*ranges)]
 
@@ -172,7 +179,8 @@ def _split(address: str) -> tuple[str | None, str, Sequence[str]]:
     well_formed = all(number == "*" or (number.isascii() and number.isdigit()) for number in numbers)
     canonical = all(number == "*" or number == str(int(number)) for number in numbers) if well_formed else False
     named = not at or _NAME.fullmatch(name)
-    if point not in POINTS or len(numbers) != len(_NUMBERS[point]) or not canonical or not named:
+    whole = at and point == ALL_HEADS and len(numbers) == 1
+    if point not in POINTS or not (whole or len(numbers) == len(_NUMBERS[point])) or not canonical or not named:
         raise UserError("this is not the address of a site", given=address, allowed=GRAMMAR)
     return name or None, point, numbers
 

@@ -22,7 +22,7 @@ from inversescope.plan.footprint import Footprint
 from inversescope.run.run import Run
 from inversescope.sites import SubjectShape
 from inversescope.subject import loading, shapes
-from inversescope.subject.projections import load_projection
+from inversescope.subject.projection_files import load_projection
 from inversescope.tasks import Task, Tokens, entries
 from inversescope.tasks.entities import EntityTask
 

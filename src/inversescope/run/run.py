@@ -20,7 +20,7 @@ from inversescope.run.provenance import PROVENANCE, provenance
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
-from inversescope.subject.projections import load_projection
+from inversescope.subject.projection_files import load_projection
 from inversescope.subject.site_checks import require as require_site_checks
 from inversescope.tasks import Task, load_task
 

@@ -119,7 +119,7 @@ class _Reader:
         self._output = None
         if site.point == "result":
             self._output = output_weight(model.base_model.get_submodule(tap.module))[:, tap.columns].float()
-        width = shape.coordinates(site.point)
+        width = shape.coordinates_of(site)
         self.dimension = self._projection.dimension if self._projection else width
 
     def __call__(self, shown: Float[Tensor, "reads _"], copy: Float[Tensor, "reads _"]) -> Float[Tensor, "reads d"]:

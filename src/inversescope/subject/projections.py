@@ -8,37 +8,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from inversescope import files
 from inversescope.errors import UserError
-
-# Of a sparse autoencoder as SAELens, Gemma Scope 2 and Gemma Scope save it.
-_WEIGHTS = ("sae_weights.safetensors", "params.safetensors", "params.npz")
-_ALLOWED = (
-    "a safetensors file with one tensor (a direction [width], or a subspace [dimension, width]), or a sparse "
-    f"autoencoder of SAELens or Gemma Scope: its folder, or its {', '.join(_WEIGHTS)}"
-)
+from inversescope.sites import Site, SubjectShape
 
 
 @dataclass(frozen=True)
 class Projection:
     """x ↦ x W + b; of an autoencoder's latents those are kept that exceed their threshold, and of these the `most`
-    largest.
+    largest. `points`: those that it was made for; empty: any.
     """
 
     weight: Float[Tensor, "width dimension"]
     bias: Float[Tensor, " dimension"]
     threshold: Float[Tensor, " dimension"] | None = None
     most: int | None = None
+    points: tuple[str, ...] = ()
 
     def __call__(self, activations: Float[Tensor, "n width"]) -> Float[Tensor, "n dimension"]:
         """The view of these activations, in float32."""
@@ -77,49 +67,36 @@ class Projection:
         return replace(self, weight=self.weight.to(device), bias=self.bias.to(device), threshold=threshold)
 
 
-def load_projection(path: Path) -> Projection:
-    """The projection in a file, or in the folder of a sparse autoencoder.
+def require_fit(site: Site, shape: SubjectShape, projections: Mapping[str, Projection]) -> None:
+    """Refuse a single site whose projection is missing, of another width, or made for another point.
 
     Raises:
-        UserError: there is none, it is of an unknown layout, or an autoencoder's encoder does more than this can.
+        UserError: so it is.
     """
-    file = next((path / name for name in _WEIGHTS if (path / name).exists()), path)
-    tensors = _read(file)
-    if "w_enc" in tensors:
-        config = file.with_name("cfg.json")
-        return _encoder(file, tensors, files.read_json(config) if config.exists() else {})
-    if len(tensors) != 1 or (matrix := next(iter(tensors.values()))).ndim not in (1, 2):
-        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
-        raise UserError("this file is no projection", given=f"{file}: {shapes or 'no tensors'}", allowed=_ALLOWED)
-    matrix = matrix.reshape(-1, matrix.shape[-1])
-    return Projection(matrix.T.contiguous(), torch.zeros(len(matrix)))
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    """The tensors in float32, by lower-case name."""
-    try:
-        arrays: Mapping[str, Any] = np.load(file) if file.suffix == ".npz" else load_file(file)
-        return {name.lower(): torch.as_tensor(arrays[name]).float() for name in arrays}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError("a projection cannot be read", given=f"{file}: {error}", allowed=_ALLOWED) from error
-
-
-def _encoder(file: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> Projection:
-    """The encoder of an autoencoder; without a `cfg.json`, that of Gemma Scope."""
-    kind = config.get("architecture", "jumprelu" if "threshold" in tensors else "standard")
-    most = config.get("k", (config.get("activation_fn_kwargs") or {}).get("k"))
-    if kind not in ("standard", "jumprelu", "topk"):
+    if site.projection is None:
+        return
+    if site.projection not in projections:
         raise UserError(
-            "an autoencoder of this kind is not known", given=f"{file}: {kind}", allowed="standard, jumprelu, topk"
+            "there is no projection of this name",
+            given=site,
+            allowed=", ".join(projections) or "none: no projections were given",
+            remedy="name its file under [subject.projections] in the config",
         )
-    for name, plain in (("normalize_activations", "none"), ("rescale_acts_by_decoder_norm", False)):
-        if config.get(name, plain) not in (plain, None):
-            raise UserError(
-                "this autoencoder does more than encode", given=f"{file}: {name} = {config[name]!r}",
-                allowed=f"{name} = {plain!r}", remedy="fold it into the weights (SAELens can)",
-            )  # fmt: skip
-    weight, bias = tensors["w_enc"], tensors["b_enc"]
-    if config.get("apply_b_dec_to_input", False):
-        bias = bias - tensors["b_dec"] @ weight
-    threshold = tensors["threshold"].clamp_min(0) if kind == "jumprelu" else torch.zeros_like(bias)
-    return Projection(weight, bias, threshold, most)
+    projection, width = projections[site.projection], shape.coordinates_of(site)
+    if projection.points and site.point not in projection.points:
+        raise UserError(
+            f"the projection {site.projection!r} was made for another point",
+            given=site,
+            allowed=", ".join(_address(site, point) for point in projection.points),
+        )
+    if projection.width != width:
+        raise UserError(
+            f"the projection {site.projection!r} does not fit this site",
+            given=f"{site}: {width} coordinates",
+            allowed=f"a site of {projection.width} coordinates",
+        )
+
+
+def _address(site: Site, point: str) -> str:
+    layer = "" if site.layer is None or point in ("embed", "final_norm") else f".{site.layer}"
+    return f"{site.projection}@{point}{layer}"

@@ -18,7 +18,7 @@ from inversescope.sites import POINTS, Site, SubjectShape, select
 from inversescope.subject import bundled, loading
 from inversescope.subject.architectures import architecture_of, longest_of, shape_of
 from inversescope.subject.capture import Captured, capture
-from inversescope.subject.projections import Projection
+from inversescope.subject.projections import Projection, require_fit
 from inversescope.subject.tokenizer import Decode, Encode, Prefix, PretrainedTokenizer, Tokenizer, first_tokens
 
 # Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
@@ -243,7 +243,7 @@ class Subject:
         chosen = select(addresses, self.shape)
         for single in (single for site in chosen for single in site.singles):
             architecture_of(self.model).tap(single, self.shape)
-            self._check_projection(single)
+            require_fit(single, self.shape, self.projections)
         return chosen
 
     @property
@@ -255,7 +255,7 @@ class Subject:
     def dimension(self, site: Site) -> int:
         """d_s, the number of coordinates of a site's activation."""
         return sum(
-            self.projections[single.projection].dimension if single.projection else self.shape.coordinates(single.point)
+            self.projections[single.projection].dimension if single.projection else self.shape.coordinates_of(single)
             for single in site.singles
         )
 
@@ -298,24 +298,6 @@ class Subject:
         """From now on read no more at once than this."""
         _LOG.warning("memory ran out: reading %d tokens at once from here on, not %d", tokens, self.batch_tokens)
         self.batch_tokens = tokens
-
-    def _check_projection(self, site: Site) -> None:
-        if site.projection is None:
-            return
-        if site.projection not in self.projections:
-            raise UserError(
-                "there is no projection of this name",
-                given=site,
-                allowed=", ".join(self.projections) or "none: no projections were given",
-                remedy="name its file under [subject.projections] in the config",
-            )
-        width, given = self.shape.coordinates(site.point), self.projections[site.projection].width
-        if given != width:
-            raise UserError(
-                f"the projection {site.projection!r} does not fit this site",
-                given=f"{site}: {width} coordinates",
-                allowed=f"a site of {given} coordinates",
-            )
 
     def _starts(self, tokens: Sequence[int]) -> bool:
         return tuple(tokens[: len(self.prefix)]) == self.prefix
