@@ -49,6 +49,10 @@ class Posterior(Protocol):
         """ln P of every token behind beginnings of t tokens, t from 0 to `length` − 1."""
         ...
 
+    def token_log_probs(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+        """ln P of each token behind those before it; the rows begin rows that were scored before."""
+        ...
+
 
 @runtime_checkable
 class EndProposal(Protocol):
@@ -103,6 +107,11 @@ class EnumerablePosterior:
     def next_log_probs(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n v"]:
         """ln P of every token behind beginnings; −inf everywhere behind one that does not occur."""
         return torch.stack([self._continuations(tuple(row)) for row in tokens.tolist()])
+
+    def token_log_probs(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+        """ln P of each token behind those before it."""
+        each = [self.next_log_probs(tokens[:, :place]) for place in range(tokens.shape[1])]
+        return torch.stack([e.gather(1, tokens[:, p : p + 1])[:, 0] for p, e in enumerate(each)], 1)
 
     def exact(self, bandwidth: float) -> Float[Tensor, " m"]:
         """P(x; ẑ, s, h) of every input."""

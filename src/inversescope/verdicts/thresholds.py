@@ -22,6 +22,9 @@ CONCENTRATED = 0.5  # the same in parts of the posterior's own over the inputs t
 OTHERS = 0.01  # share of the weight that inputs other than the source must have for a score among them
 MOST = 0.5  # share of a target's draws that counts as most of them
 
+# Chains over natural text.
+CHAINS_AGREE = 1.1  # R̂ of the distance, and of the last tokens, up to which chains from different starts agree
+
 # Scores and tests.
 SIGNIFICANT = 0.05  # q up to which a finding counts: share of false ones among those at least as sure
 MARGIN = 0.05  # of a difference of shares: two sides are level where its whole interval lies within it

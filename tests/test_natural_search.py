@@ -1,0 +1,103 @@
+"""Searches on inputs that can be enumerated: they find the best, the nearest and the shortest, and keep them apart."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from toy_text import LENGTH, TOKENS, Pool, TableProposal, TableText, posterior_of
+
+from inversescope.natural_text.budget import Budget
+from inversescope.natural_text.moves import NewEnd, PoolBeginning, TokenFromBoth, TokenFromSubject
+from inversescope.natural_text.posterior import Scored
+from inversescope.natural_text.proposals import Dealer
+from inversescope.natural_text.search import Answer, Kept, Material, by_density, by_distance, of_given_length, shortest
+
+BANDWIDTH = 0.3
+
+
+class AnyLength:
+    """The toy's inputs of every length: a shorter one is as far as the nearest input that it ends, plus a little."""
+
+    def __init__(self, posterior: TableText):
+        self.posterior = posterior
+
+    def __call__(self, tokens: torch.Tensor, same_before: int = 0) -> Scored:
+        posterior, t = self.posterior, tokens.shape[1]
+        if t == LENGTH:
+            return posterior.score(tokens)
+        by_end = posterior.distance.reshape(-1, TOKENS**t).min(0).values
+        log_p = posterior.token_log_probs(tokens).sum(1)
+        return Scored(log_p, by_end[posterior.place(tokens)] + 0.1 * (LENGTH - t))
+
+
+def material_of(posterior: TableText, random: torch.Generator) -> Material:
+    pool, end = Pool(posterior, 30, random), TableProposal()
+    edits = [TokenFromBoth(posterior, end), TokenFromSubject(posterior)]
+    whole = [NewEnd(posterior, end), PoolBeginning(posterior, pool, Dealer(30, random), 5)]
+    read = AnyLength(posterior)
+    return Material(read, pool, end, lambda tokens, scored: -(scored.distance**2) / 0.5, edits, whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_is_the_largest_density(seed: int):
+    random, posterior = torch.Generator().manual_seed(seed), posterior_of(seed)
+    answer = of_given_length("best", material_of(posterior, random), BANDWIDTH, Budget(tokens=4000), random, 2)
+    density = posterior.log_p - posterior.distance**2 / (2 * BANDWIDTH**2)
+    assert answer.kind == "best"
+    assert answer.found[0].tokens == tuple(posterior.inputs[int(density.argmax())].tolist())
+    values = [each.log_p - each.distance**2 / (2 * BANDWIDTH**2) for each in answer.found]
+    assert values == sorted(values, reverse=True)
+    assert len({each.tokens for each in answer.found}) == len(answer.found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_nearest_is_the_smallest_distance(seed: int):
+    random, posterior = torch.Generator().manual_seed(seed), posterior_of(seed)
+    answer = of_given_length("nearest", material_of(posterior, random), BANDWIDTH, Budget(tokens=4000), random, 2)
+    assert answer.kind == "nearest"
+    assert answer.found[0].tokens == tuple(posterior.inputs[int(posterior.distance.argmin())].tolist())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_shortest_is_worth_its_tokens(seed: int):
+    random, posterior = torch.Generator().manual_seed(seed), posterior_of(seed)
+    answer = shortest(material_of(posterior, random), BANDWIDTH, Budget(tokens=4000), random)
+    read, best = AnyLength(posterior), {}
+    for t in range(1, LENGTH + 1):
+        inputs = torch.tensor(list(itertools.product(range(TOKENS), repeat=t)))
+        best[t] = float(by_density(BANDWIDTH)(read(inputs)).max())
+    assert answer.kind == "shortest"
+    assert len(answer.found[0].tokens) == max(best, key=lambda t: best[t])
+    first = answer.found[0]
+    assert first.log_p - first.distance**2 / (2 * BANDWIDTH**2) == pytest.approx(max(best.values()))
+    assert answer.by_length[len(first.tokens)] == first
+
+
+def test_ctrl_c_keeps_what_was_found():
+    random, posterior = torch.Generator().manual_seed(0), posterior_of()
+
+    def press(done: int, total: int, note: str = "", /) -> None:
+        if "beginnings" in note:
+            raise KeyboardInterrupt
+
+    budget = Budget(tokens=4000, progress=press)
+    answer = of_given_length("nearest", material_of(posterior, random), BANDWIDTH, budget, random, 2)
+    assert answer.cancelled
+    assert set(answer.by_length) == {1, 2, LENGTH}
+    assert len(answer.found[0].tokens) == LENGTH
+
+
+def test_a_budget_of_tokens_is_kept():
+    random, posterior = torch.Generator().manual_seed(0), posterior_of()
+    answer: Answer = of_given_length("nearest", material_of(posterior, random), BANDWIDTH, Budget(tokens=300), random)
+    assert 300 <= answer.tokens < 300 + 8 * 4 * LENGTH
+
+
+def test_an_input_is_kept_once_and_the_worst_goes():
+    kept = Kept(by_distance, 2)
+    tokens = torch.tensor([[1], [2], [1], [3]])
+    kept.add(tokens, Scored(torch.zeros(4).double(), torch.tensor([3.0, 2.0, 3.0, 1.0]).double()))
+    kept.add(torch.tensor([[2], [4]]), Scored(torch.zeros(2).double(), torch.tensor([2.0, float("nan")]).double()))
+    assert [each.tokens for each in kept.found(1)] == [(3,), (2,)]
