@@ -38,6 +38,14 @@ def world(shared: Path) -> World:
     return world_in(shared)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _allowed_code(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Files that tests allow to be run are not remembered for the user."""
+    from inversescope import python_file
+
+    python_file.ALLOWED = str(tmp_path_factory.mktemp("allowed") / python_file.ALLOWED)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[DESELECTED] = set()
     if "PYTEST_XDIST_WORKER" in os.environ:

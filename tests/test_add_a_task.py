@@ -13,6 +13,7 @@ from small_subject import World, call
 
 import inversescope.tasks
 from inversescope.config import RunConfig
+from inversescope.python_file import allow
 from inversescope.tasks import TaskConfig, config_of, entries, register, registry
 
 PAGE = (Path(__file__).parents[1] / "docs" / "add-a-task.md").read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def folder(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.mark.slow
 def test_the_page_leads_to_a_report(folder: Path, capsys: pytest.CaptureFixture[str]):
-    assert call("run", "painting.toml") == 0
+    assert call("run", "painting.toml", "--allow-code") == 0
     run = folder / "runs" / "painting"
     assert "colour" in capsys.readouterr().out
     report = (run / "report" / "report.html").read_text()
@@ -65,7 +66,7 @@ def test_the_page_leads_to_a_report(folder: Path, capsys: pytest.CaptureFixture[
 
 def test_a_wrong_key_of_it_is_refused_with_its_own(folder: Path, capsys: pytest.CaptureFixture[str]):
     (folder / "painting.toml").write_text(CONFIG.replace("[collect]", "thing = 3\n[collect]"))
-    assert call("run", "painting.toml") == 2
+    assert call("run", "painting.toml", "--allow-code") == 2
     check(printed(capsys.readouterr().err), "task.thing", allowed="file, name, things")
 
 
@@ -88,20 +89,34 @@ def test_another_package_names_its_tasks(folder: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("task", "values"),
     [
-        ('name = "painitng"\nfile = "painting.py"', ("'painitng'", "painting.py", "painting")),
         ('name = "painting"', ("'painting'", "chat, cities, icl, ioi, ravel, texts")),
-        ('name = "painting"\nfile = "nowhere.py"', ("'nowhere.py'",)),
         ('name = "painting"\nfile = 3', ("3",)),
         ('name = ["painting"]', ("['painting']",)),
-        ('name = "x"\nfile = "wrong.py"', ("wrong.py", "'nothing_of_this_name'")),
-        ('name = "x"\nfile = "empty.py"', ("none",)),
+        ('file = "painting.py"', ("task.name",)),
     ],
 )
-def test_a_task_that_cannot_be_loaded(folder: Path, task: str, values: tuple):
-    (folder / "wrong.py").write_text("import nothing_of_this_name\n")
-    (folder / "empty.py").write_text("")
+def test_a_task_that_there_cannot_be(task: str, values: tuple):
     with refuses("task", *values):
         RunConfig.parse(f"[task]\n{task}", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "values"),
+    [
+        ("painitng", "painting.py", ("'painitng'", "painting")),
+        ("painting", "nowhere.py", ("No such file",)),
+        ("painting", ".", ("your own",)),
+        ("x", "wrong.py", ("'nothing_of_this_name'",)),
+        ("x", "empty.py", ("none",)),
+    ],
+)
+def test_a_file_that_cannot_be_used(folder: Path, name: str, file: str, values: tuple):
+    (folder / "wrong.py").write_text("import nothing_of_this_name\n")
+    (folder / "empty.py").write_text("")
+    config = RunConfig.parse(f'[task]\nname = "{name}"\nfile = "{file}"', "x")  # the file is not looked at
+    with refuses(file, *values):
+        allow(config.code)
+        config.task_config()
 
 
 def test_a_name_is_taken_once():

@@ -60,7 +60,7 @@ def test_every_form_from_collection_to_the_scores(world: World, tmp_path: Path, 
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(FUNCTION)
     Path("run.toml").write_text(config_text(world.model, steps=5).replace("[collect]", FEATURES))
-    assert call("run", "run.toml", "--out", "run", "--until", "score") == 0
+    assert call("run", "run.toml", "--out", "run", "--until", "score", "--allow-code") == 0
     for table in ("collect/inputs.parquet", "verify/samples.parquet"):
         rows = pq.read_table(Path("run", table)).to_pylist()
         assert "label.subject" not in rows[0] and "label.indirect object" in rows[0]
@@ -142,22 +142,23 @@ def test_a_line_that_cannot_be_used_is_refused_with_the_config(line: str, values
 
 
 @pytest.mark.parametrize(
-    ("feature", "given", "allowed"),
+    ("feature", "values"),
     [
-        ("{ function = 'mine.py:absent' }", "mine.py:absent", "package.module:name"),
-        ("{ function = 'mine.py' }", "mine.py", "package.module:name"),
-        ("{ function = 'other.py:f' }", ("other.py", "FileNotFoundError"), None),
-        ("{ function = 'no_such_module:f' }", ("no_such_module", "ModuleNotFoundError"), None),
+        ("mine.py:absent", ("mine.py:absent",)),
+        ("mine.py", ("'mine.py'", "package.module:name")),
+        ("other.py:f", ("other.py", "No such file")),
+        ("no_such_module:f", ("'no_such_module:f'", "package.module:name")),
     ],
 )
 def test_a_feature_that_cannot_be_loaded_leaves_no_run(
-    feature: str, given: object, allowed: str | None, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    feature: str, values: tuple[str, ...], world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(FUNCTION)
-    text = config_text(world.model).replace("[collect]", f"[features]\na = {feature}\n\n[collect]")
-    with refuses(given=given, **({"allowed": allowed} if allowed else {})):
-        Run.create(Path("run"), text)
+    line = f'[features]\na = {{ function = "{feature}" }}\n\n[collect]'
+    text = config_text(world.model).replace("[collect]", line)
+    with refuses(*values):
+        Run.create(Path("run"), text, allow_code=True)
     assert not Path("run").exists()
 
 
@@ -177,5 +178,5 @@ def test_a_function_that_fails_names_the_input_and_ends_with_2(
     Path("mine.py").write_text(FUNCTION)
     line = f"[features]\na = {{ function = 'mine.py:{name}' }}\n\n[collect]"
     Path("run.toml").write_text(config_text(world.model).replace("[collect]", line))
-    assert call("run", "run.toml", "--out", "run") == 2
+    assert call("run", "run.toml", "--out", "run", "--allow-code") == 2
     check(printed(capsys.readouterr().err), *values)

@@ -15,8 +15,9 @@ import torch
 from refusals import refuses
 
 from inversescope.config import RunConfig
+from inversescope.python_file import allow
 from inversescope.subject import Subject
-from inversescope.tasks import config_of, entries, load_task, registry
+from inversescope.tasks import FileTaskConfig, config_in_file, entries, load_task, registry
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "worlds"
@@ -55,9 +56,10 @@ def subject(world: str) -> Subject:
     return Subject.from_model(TRAIN["untrained"](0), tokenizer=words, prefix=(0,), name=world)
 
 
-def task(world: str, of: Any = None) -> Any:
-    settings = {"name": world, "file": str(FOLDER / "tasks.py")}
-    return load_task(config_of(settings).model_validate(settings), of or subject(world))
+def task(world: str, of: Any = None, **settings: int) -> Any:
+    given = FileTaskConfig(name=world, file=FOLDER / "tasks.py", **settings)
+    allow([given.code])
+    return load_task(config_in_file(given).model_validate(given.model_dump()), of or subject(world))
 
 
 def world_of(text: str) -> str:
@@ -133,8 +135,7 @@ def test_accuracy_counts_whole_answers(world: str):
 
 def test_addition_of_smaller_numbers():
     of = subject("addition")
-    settings = {"name": "addition", "file": str(FOLDER / "tasks.py"), "highest": 399}
-    made: Any = load_task(config_of(settings).model_validate(settings), of)
+    made = task("addition", of, highest=399)
     assert sum(1 for _ in made.enumerate()) == 90_000
     assert max(int(of.decode(tokens)[:3]) for tokens in made.draw(500, np.random.default_rng(0))) <= 399
     assert math.exp(made.log_prior(of.encode("399+100="))) == pytest.approx(1 / 90_000)

@@ -21,9 +21,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from inversescope.python_file import allow
 from inversescope.subject import Subject
 from inversescope.subject.loading import quiet
-from inversescope.tasks import config_of, load_task
+from inversescope.tasks import FileTaskConfig, config_in_file, load_task
 
 START, END = "<s>", "</s>"
 WORDS = [START, END, *"0123456789+=ab|:", *map(str, range(10, 17))]  # a count is one token
@@ -62,8 +63,9 @@ def main() -> None:
     chosen = parser.parse_args()
     words, model = tokenizer(PIECES[chosen.world]), untrained(chosen.seed)
     subject = Subject.from_model(model, tokenizer=words, prefix=(0,), name=chosen.world)
-    settings = {"name": chosen.world, "file": str(TASKS)}
-    task: Any = load_task(config_of(settings).model_validate(settings), subject)
+    given = FileTaskConfig(name=chosen.world, file=TASKS)
+    allow([given.code])
+    task: Any = load_task(config_in_file(given).model_validate(given.model_dump()), subject)
     steps, batch = SETTINGS[chosen.world]
     train(model, task, chosen.steps or steps, batch, chosen.seed)
     with quiet():

@@ -1,4 +1,4 @@
-"""The one error meant for users: what was wrong, what was given, what is allowed, what to do."""
+"""Errors meant for users: what was wrong, what was given, what is allowed, what to do."""
 
 
 class UserError(ValueError):
@@ -21,3 +21,7 @@ class UserError(ValueError):
             parts.append(f"  try:     {remedy}")
         super().__init__("\n".join(parts))
         self.problem, self.given, self.allowed, self.remedy = problem, given, allowed, remedy
+
+
+class CodeNotAllowedError(UserError):
+    """Python code of a config would be run that the user has not allowed (`python_file`)."""

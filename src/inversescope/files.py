@@ -61,6 +61,12 @@ def only_writer(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def user_cache() -> Path:
+    """Folder of what is kept for all runs of a user: INVERSESCOPE_CACHE, else in the user's cache."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("INVERSESCOPE_CACHE") or folder / "inversescope")
+
+
 def write(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a neighbouring temporary file, then move it to `path` in one step.
 

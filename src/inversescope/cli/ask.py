@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from inversescope.cli.shared import MessagesFile, PositionOption, app, screen
+from inversescope.cli.shared import AllowCode, MessagesFile, PositionOption, app, screen
 from inversescope.errors import UserError
 
 TextArgument = Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)]
@@ -42,6 +42,7 @@ def invert(
     bandwidth: Bandwidth = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
+    allow_code: AllowCode = False,
 ) -> None:
     """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
@@ -51,7 +52,7 @@ def invert(
     from inversescope.inverter import Inverter
 
     source, where = _source(text, messages), _position(position)
-    inversion = Inverter.load(run).invert(
+    inversion = Inverter.load(run, allow_code=allow_code).invert(
         source, site=site, position=where, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed
     )
     Console(highlight=False).print(inversion_table(inversion))
@@ -75,6 +76,7 @@ def explain(
         Path | None,
         typer.Option("--html", help="Write the explanation to this HTML file too, and to a JSON file beside it."),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Explain the activation of TEXT: a ranked list of tested hypotheses, with samples for and against each.
 
@@ -92,7 +94,7 @@ def explain(
     source, where = _source(text, messages), _position(position)
     with shown("explain", screen) as progress:
         explanation = find(
-            Inverter.load(run),
+            Inverter.load(run, allow_code=allow_code),
             source,
             sites=[address for addresses in site for address in addresses.split(",")],
             position=where,

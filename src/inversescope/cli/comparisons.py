@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from inversescope.cli.configs import read_config
-from inversescope.cli.shared import RunFolder, app, interruptible, screen
+from inversescope.cli.shared import AllowCode, RunFolder, app, interruptible, screen
 from inversescope.cli.working import refresh_report, work
 from inversescope.errors import UserError
 
@@ -34,6 +34,7 @@ def arena(
         list[str] | None,
         typer.Option("--only", metavar="METHOD", help="Method to compare; may be given several times. Default: all."),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compare InverseScope with other methods: probes, autoencoder latents, lenses, retrieval, edits and more.
 
@@ -44,7 +45,7 @@ def arena(
     """
     from inversescope.cli.tables.requested import arena_table
 
-    run = _study(study)
+    run = _study(study, allow_code)
     folder = out or run / "arena"
     with interruptible(f"start it again: inversescope arena {study}"):
         with screen.status("starting"):
@@ -54,25 +55,26 @@ def arena(
             from inversescope.cli.progress import shown
             from inversescope.run.run import Run
 
-            on = Study.of(Run.open(run), budget, seed)
+            on = Study.of(Run.open(run, allow_code=allow_code), budget, seed)
         with shown("arena", screen) as progress:
             run_methods(folder, on, chosen(only or []), progress)
     Console(highlight=False).print(arena_table(folder))
     screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
 
 
-def _study(name: str) -> Path:
+def _study(name: str, allow_code: bool) -> Path:
     """The run directory of a study; a config is run to its end."""
     path = Path(name)
     if path.is_dir():
         return path
     folder = Path("runs") / path.stem
-    work(folder, read_config(path), name, resume=(folder / "config.toml").exists(), until="report")
+    resume = (folder / "config.toml").exists()
+    work(folder, read_config(path), name, resume=resume, until="report", allow_code=allow_code)
     return folder
 
 
 @app.command()
-def disentangle(run: RunFolder) -> None:
+def disentangle(run: RunFolder, allow_code: AllowCode = False) -> None:
     """Measure RAVEL's causal metric: replace an entity's activation at a site by that of another entity.
 
     Cause: the answer about this attribute becomes that of the other entity. Isolate: answers about other attributes
@@ -87,7 +89,7 @@ def disentangle(run: RunFolder) -> None:
             from inversescope.disentangle.disentangle import disentangle
             from inversescope.run.run import Run
 
-            opened = Run.open(run)
+            opened = Run.open(run, allow_code=allow_code)
         with shown("disentangle", screen) as progress:
             disentangle(opened, progress)
         refresh_report(run)

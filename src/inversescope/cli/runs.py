@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from inversescope.cli.configs import read_config, shipped
-from inversescope.cli.shared import Resume, RunFolder, app, interruptible, screen
+from inversescope.cli.shared import AllowCode, Resume, RunFolder, app, interruptible, screen
 from inversescope.cli.working import STEPS, do, show, work
 from inversescope.errors import UserError
 
@@ -52,9 +52,10 @@ def run(
         typer.Option(
             "--dry-run",
             help="Run nothing: print the disk space and memory that the whole run will need. The model's weights are "
-            "not downloaded for it.",
+            "not downloaded for it, and no code of the config is run.",
         ),
     ] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same."""
     if until not in STEPS:
@@ -62,7 +63,8 @@ def run(
     if dry_run:
         _show_needs(config)
         return
-    work(out or Path("runs") / config.stem, read_config(config), str(config), resume=resume, until=until)
+    folder = out or Path("runs") / config.stem
+    work(folder, read_config(config), str(config), resume=resume, until=until, allow_code=allow_code)
 
 
 def _show_needs(config: Path) -> None:
@@ -77,14 +79,16 @@ def _show_needs(config: Path) -> None:
 
 @app.command(help="Do one step of a run. `run CONFIG --until task` starts a run.\n\n" + STEP_LIST)
 def step(
-    run: RunFolder, step: Annotated[str, typer.Argument(metavar="STEP", help=f"Step: {', '.join(STEPS)}.")]
+    run: RunFolder,
+    step: Annotated[str, typer.Argument(metavar="STEP", help=f"Step: {', '.join(STEPS)}.")],
+    allow_code: AllowCode = False,
 ) -> None:
     if step not in STEPS:
         raise UserError("there is no such step", given=step, allowed=", ".join(STEPS))
     with interruptible(f"start the step again: inversescope step {run} {step}"):
         from inversescope.run.run import Run
 
-        opened = Run.open(run)
+        opened = Run.open(run, allow_code=allow_code)
         if opened.finished(step):
             screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
         else:

@@ -52,6 +52,14 @@ PositionOption = Annotated[
         "token in which it ends); or, in a conversation, a role and its turn, such as `user:-1`.",
     ),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Allow the Python files that the config names to be run: read them first. It is remembered for this "
+        "version of each file.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in this folder.")]
 
 

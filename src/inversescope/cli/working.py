@@ -28,7 +28,7 @@ STEPS = {
 }
 
 
-def work(folder: Path, config: str, name: str, *, resume: bool, until: str) -> None:
+def work(folder: Path, config: str, name: str, *, resume: bool, until: str, allow_code: bool = False) -> None:
     """Do what is left of a run up to a step, and show what there is; `name` stands for the config in messages."""
     if resume and is_finished(folder):
         require_same_config(folder, config)
@@ -38,7 +38,7 @@ def work(folder: Path, config: str, name: str, *, resume: bool, until: str) -> N
     with interruptible(f"go on with --resume (folder {folder})"):
         from inversescope.files import only_writer
 
-        run = open_run(folder, config, name, resume)
+        run = open_run(folder, config, name, resume, allow_code)
         with only_writer(folder):  # from one step to the next, too
             for step in STEPS:
                 if not run.finished(step):
@@ -48,16 +48,16 @@ def work(folder: Path, config: str, name: str, *, resume: bool, until: str) -> N
     show(folder, until)
 
 
-def open_run(folder: Path, config: str, name: str, resume: bool) -> Run:
+def open_run(folder: Path, config: str, name: str, resume: bool, allow_code: bool) -> Run:
     """The run in this folder, new or resumed."""
     with screen.status("starting"):
         from inversescope.run.run import Run
 
     if resume and (folder / "resolved.json").exists():
         require_same_config(folder, config)
-        return Run.open(folder)
+        return Run.open(folder, allow_code=allow_code)
     with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
-        return Run.create(folder, config, name)
+        return Run.create(folder, config, name, allow_code=allow_code)
 
 
 def is_finished(folder: Path) -> bool:

@@ -32,4 +32,4 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     if accuracy is None:
         return
     progress(1, 1, f"accuracy {accuracy.value:.2f} [{accuracy.low:.2f}, {accuracy.high:.2f}]")
-    require(accuracy, force=getattr(run.config.task, "force", False))
+    require(accuracy, force=getattr(run.task_config, "force", False))

@@ -23,7 +23,7 @@ from inversescope.records.levels import Levels
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
-from inversescope.tasks import Task
+from inversescope.tasks import Task, TaskConfig
 from inversescope.units import Units
 
 SHARDS = "shards.json"
@@ -127,6 +127,8 @@ class OpenRun(RunFolder, Protocol):
     def subject(self) -> Subject: ...
     @cached_property
     def task(self) -> Task: ...
+    @cached_property
+    def task_config(self) -> TaskConfig: ...
     @cached_property
     def store(self) -> Store: ...
     @cached_property

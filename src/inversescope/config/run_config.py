@@ -28,7 +28,8 @@ from inversescope.config.schema import (
 )
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig
-from inversescope.tasks import IOIConfig, TaskSection, config_of
+from inversescope.python_file import UserCode
+from inversescope.tasks import FileTaskConfig, IOIConfig, TaskConfig, TaskSection, config_in_file, config_of
 from inversescope.verdicts import MEASURABLE
 
 
@@ -76,6 +77,50 @@ class RunConfig(Section):
         if outside:
             raise ValueError(f"sample.bandwidths {outside} lie outside train.bandwidths {low} to {high}")
         return self
+
+    @property
+    def code(self) -> list[UserCode]:
+        """Python files of the user's that a run of it executes. None of them was executed to read the config."""
+        task = [self.task.code] if isinstance(self.task, FileTaskConfig) else []
+        return [*task, *(feature.code for feature in self.features.values() if feature.code is not None)]
+
+    @property
+    def task_file(self) -> str | None:
+        """Hash of the file of the user's that defines the task; None for an installed task."""
+        return self.task.code.sha256 if isinstance(self.task, FileTaskConfig) else None
+
+    @property
+    def functions(self) -> dict[str, str]:
+        """The features given by a function, with the hash of the file that it stands in."""
+        hashes = {name: feature.fingerprint for name, feature in self.features.items()}
+        return {name: fingerprint for name, fingerprint in hashes.items() if fingerprint is not None}
+
+    @property
+    def annotated(self) -> dict[str, str]:
+        """The features whose expressions ask an annotator, with its library, model and versions."""
+        named = {name: feature.annotated_by for name, feature in self.features.items()}
+        return {name: made_by for name, made_by in named.items() if made_by is not None}
+
+    def task_config(self) -> TaskConfig:
+        """Config of the task. Where a file of the user's defines the task, it is run for the task's keys and defaults.
+
+        Raises:
+            UserError: the user has not allowed the file, it cannot be loaded, or has a wrong key.
+        """
+        if not isinstance(self.task, FileTaskConfig):
+            return self.task
+        kind = config_in_file(self.task)
+        try:
+            return kind.model_validate(self.task.model_dump())
+        except ValidationError as error:
+            problems = [
+                _problem(**{**problem, "loc": ("task", *problem["loc"])}) for problem in error.errors(include_url=False)
+            ]
+            raise UserError(
+                f"the config cannot be used with the task in {self.task.file}",
+                given="; ".join(problems),
+                allowed=f"in task: {', '.join(kind.model_fields)}",
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> Self:

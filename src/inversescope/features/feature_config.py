@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import traceback
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from inversescope.errors import UserError
 from inversescope.features.language import as_label, parse
-from inversescope.python_file import load_file
+from inversescope.python_file import UserCode, load_file
 
 # From an input's text, and its labels in the task, to the label of a feature.
 Reader = Callable[[str, Mapping[str, str | None]], str | None]
 KINDS = ("expression", "regex", "function", "column")
+ENTRY_POINTS = "inversescope.functions"  # the group in which another package names its functions
 
 
 class FeatureConfig(BaseModel):
@@ -36,7 +37,8 @@ class FeatureConfig(BaseModel):
     function: str | None = Field(
         default=None,
         description="Python function from a text to a label, or to None for undecided: `file.py:name` (from the "
-        "working directory) or `package.module:name`",
+        "working directory; run only with `--allow-code`), or the `package.module:name` that an installed package "
+        "declares in the entry point group `inversescope.functions`",
     )
     column: str | None = Field(
         default=None, description="name of a feature of the task, such as a label column of `texts`"
@@ -66,6 +68,17 @@ class FeatureConfig(BaseModel):
             _regex(source)
         return source
 
+    @field_validator("function")
+    @classmethod
+    def _in_a_file_or_declared(cls, address: str | None) -> str | None:
+        if address is not None and _file_and_name(address) is None and address not in _declared():
+            declared = ", ".join(_declared()) or "none"
+            raise ValueError(
+                f"{address!r} is no function that a config may name (allowed: file.py:name, or package.module:name of "
+                f"an installed package that declares it as an entry point of {ENTRY_POINTS}: {declared})"
+            )
+        return address
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
@@ -84,11 +97,28 @@ class FeatureConfig(BaseModel):
         used = dict.fromkeys(annotator for source in sources for annotator in parse(source).annotators)
         return "; ".join(annotator.made_by() for annotator in used) or None
 
+    @property
+    def code(self) -> UserCode | None:
+        """The file of the user's that its function stands in."""
+        place = None if self.function is None else _file_and_name(self.function)
+        return None if place is None else UserCode(place[0], f"function {place[1]}")
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 of the file that its function stands in, which is not run; None without a function."""
+        if self.function is None:
+            return None
+        if self.code is not None:
+            return self.code.sha256
+        found = find_spec(_declared()[self.function].module)
+        assert found is not None and found.origin is not None
+        return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+
     def reader(self, name: str) -> Reader:
         """Reader of the feature of this name.
 
         Raises:
-            UserError: the function cannot be loaded.
+            UserError: the user has not allowed the file of its function, or it cannot be loaded.
         """
         answer = self._reader(name)
         if self.undecided is None:
@@ -98,11 +128,26 @@ class FeatureConfig(BaseModel):
 
     def _reader(self, name: str) -> Reader:
         if self.function is not None:
-            return reader(name, load_function(self.function))
+            return reader(name, self._load(self.function))
         if self.column is not None:
             column = self.column
             return lambda text, own: own[column]
         return reader(name, self.expression if self.expression is not None else _regex(self.regex or ""))
+
+    def _load(self, address: str) -> Callable[[str], object]:
+        place, code = _file_and_name(address), self.code
+        try:
+            if place is None or code is None:
+                return _declared()[address].load()
+            function = getattr(load_file(code), place[1], None)
+        except UserError:
+            raise
+        except Exception as error:  # the user's code may raise anything
+            given = f"{address}: {type(error).__name__}: {error}"
+            raise UserError("the file of a feature's function cannot be loaded", given=given) from error
+        if not callable(function):
+            raise UserError("there is no such function in the file", given=address, allowed="file.py:name")
+        return function
 
 
 def reader(name: str, feature: str | Callable[[str], object]) -> Reader:
@@ -144,32 +189,15 @@ def _function_reader(name: str, function: Callable[[str], object]) -> Reader:
     return lambda text, own: answer(text)
 
 
-def load_function(address: str) -> Callable[[str], object]:
-    """The function at `file.py:name` (from the working directory) or `package.module:name`.
-
-    Raises:
-        UserError: there is no such file, module or function, or it cannot be loaded.
-    """
-    where, _, name = address.partition(":")
-    function = getattr(_module(where), name, None)
-    if not callable(function):
-        raise UserError("there is no such function", given=address, allowed="file.py:name or package.module:name")
-    return function
+def _file_and_name(address: str) -> tuple[Path, str] | None:
+    """The file and the function of `file.py:name`; None for any other address."""
+    file, _, name = address.rpartition(":")
+    return (Path(file), name) if file.endswith(".py") and name.isidentifier() else None
 
 
-def fingerprint(address: str) -> str:
-    """SHA-256 of the file that a function stands in; an address as for `load_function`."""
-    file = _module(address.partition(":")[0]).__file__
-    assert file is not None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-def _module(where: str) -> ModuleType:
-    try:
-        return load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:  # the user's code may raise anything
-        given = f"{where}: {type(error).__name__}: {error}"
-        raise UserError("the file of a feature's function cannot be loaded", given=given) from error
+def _declared() -> dict[str, EntryPoint]:
+    """Functions that installed packages offer to configs."""
+    return {point.value: point for point in entry_points(group=ENTRY_POINTS)}
 
 
 def _regex(source: str) -> str:

@@ -49,14 +49,21 @@ class Inverter:
 
     @classmethod
     def load(
-        cls, folder: Path | str, features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({})
+        cls,
+        folder: Path | str,
+        features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({}),
+        *,
+        allow_code: bool = False,
     ) -> Self:
         """Open a run directory whose step `train` is done.
 
+        `allow_code` allows the Python files that the run's config names to be run, in the version that they have.
+
         Raises:
+            CodeNotAllowedError: it names files that were not allowed.
             UserError: it is not a run directory, is not trained yet, or belongs to another subject or version.
         """
-        run = Run.open(Path(folder))
+        run = Run.open(Path(folder), allow_code=allow_code)
         if not run.finished("train"):
             raise UserError(
                 "this run has no trained generator yet",

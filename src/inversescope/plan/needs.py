@@ -18,12 +18,13 @@ import torch
 from inversescope.collect.draw_inputs import write_inputs
 from inversescope.collect.inputs import INPUTS
 from inversescope.config import RunConfig
+from inversescope.errors import UserError
 from inversescope.plan.footprint import Footprint
 from inversescope.run.run import Run
 from inversescope.sites import SubjectShape
 from inversescope.subject import loading, shapes
 from inversescope.subject.projection_files import load_projection
-from inversescope.tasks import Task, Tokens, entries
+from inversescope.tasks import FileTaskConfig, Task, Tokens, entries
 from inversescope.tasks.entities import EntityTask
 
 WHOLE = 4  # times the inputs that are read anyway: up to here the whole prior is worth reading
@@ -65,12 +66,22 @@ class Needs:
 
 
 def needs(config_text: str, name: str) -> Needs:
-    """Needs of a run of a config (TOML text); `name` is used in messages. No weights are downloaded.
+    """Needs of a run of a config (TOML text); `name` is used in messages. No weights are downloaded, and no code of the
+    config is run: features by functions are left out.
 
     Raises:
-        UserError: the config cannot be used, or there is neither the model nor its configuration.
+        UserError: the config cannot be used, a file of the user's defines its task, or there is neither the model nor
+            its configuration.
     """
     config = RunConfig.parse(config_text, name)
+    if isinstance(config.task, FileTaskConfig):
+        raise UserError(
+            "the needs of a task of your own are not known: its inputs are drawn by its file, and nothing is run here",
+            given=config.task.code,
+            remedy=f"inversescope run {name} --until task",
+        )
+    features = {key: feature for key, feature in config.features.items() if feature.function is None}
+    config = config.model_copy(update={"features": features})
     wanted = config.subject
     device = _device(wanted.device)
     dtype = loading.choose_dtype(wanted.dtype, device)

@@ -27,6 +27,7 @@ PROVENANCE = document(
         "`name`, `fingerprint` (hash of the architecture and of a sample of the weights), `prefix`: the tokens that "
         "start every input, and `projections`: the hash of each by name",
     ),
+    key("task_file", "the SHA-256 of the user's file that defines the task; null for an installed task"),
     key(
         "features",
         "for each feature given by a function of the user's, the SHA-256 of the file that it stands in; for each whose "

@@ -25,7 +25,7 @@ def extend(folder: Path | str, config_text: str, name: str = CONFIG) -> Run:
     grown = Run(run.folder, RunConfig.parse(config_text, name))
     _nothing_stands_on_it(run)
     _asks_for_more(run, grown)
-    resolved = grown.resolved()
+    resolved = grown.resolved(files.read_json(run.folder / RESOLVED)["task"])  # the task is the same
     with files.only_writer(run.folder):
         _nothing_stands_on_it(run)  # another process may have been faster
         (run.folder / "collect" / files.MANIFEST).unlink(missing_ok=True)  # not done any more

@@ -15,11 +15,11 @@ from inversescope.subject import Subject
 PROVENANCE = "provenance.json"
 
 
-def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[str, Any]:
+def provenance(subject: Subject, seed: int, task_file: str | None, features: dict[str, str]) -> dict[str, Any]:
     """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project.
 
-    `features` say by feature what labels inputs: the hash of a function of the user's, an annotator's library
-    and model.
+    `task_file` is the hash of the user's file that defines the task. `features` say by feature what labels inputs: the
+    hash of a function of the user's, an annotator's library and model.
     """
     commit, dirty = _commit()
     return {
@@ -40,6 +40,7 @@ def provenance(subject: Subject, seed: int, features: dict[str, str]) -> dict[st
             "prefix": list(subject.prefix),
             "projections": {name: projection.fingerprint for name, projection in subject.projections.items()},
         },
+        "task_file": task_file,
         "features": features,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {},

@@ -11,9 +11,9 @@ from inversescope import __version__, files
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
-from inversescope.features.feature_config import fingerprint
 from inversescope.features.on_task import add_features
 from inversescope.progress import Progress, silent
+from inversescope.python_file import allow, require_allowed
 from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline
 from inversescope.run.provenance import PROVENANCE, provenance
@@ -22,7 +22,7 @@ from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
 from inversescope.subject.projection_files import load_projection
 from inversescope.subject.site_checks import require as require_site_checks
-from inversescope.tasks import Task, load_task
+from inversescope.tasks import Task, TaskConfig, load_task
 
 CONFIG, RESOLVED = "config.toml", "resolved.json"
 
@@ -40,23 +40,29 @@ class Run:
         self.config = config
 
     @classmethod
-    def create(cls, folder: Path | str, config_text: str, name: str = CONFIG) -> Self:
+    def create(cls, folder: Path | str, config_text: str, name: str = CONFIG, *, allow_code: bool = False) -> Self:
         """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
 
-        `name` stands for the config in messages.
+        `name` stands for the config in messages. `allow_code` allows the Python files that the config names to be run,
+        now and later, in the version that they have.
 
         Raises:
+            CodeNotAllowedError: the config names Python files that were not allowed.
             UserError: the folder is in use, the config cannot be used with its subject, or a site of it does not prove
                 to be what it is called.
         """
         folder = Path(folder)
         _require_free(folder, config_text)
         run = cls(folder, RunConfig.parse(config_text, name))
+        if allow_code:
+            allow(run.config.code)
+        require_allowed(run.config.code)
         require_site_checks(run.subject, run.sites["pool"])
-        resolved = run.resolved()
+        resolved = run.resolved(run.task_config.model_dump(mode="json"))
         for name, feature in run.config.features.items():
             feature.reader(name)  # one that cannot be loaded leaves no run behind
-        made_by = provenance(run.subject, run.config.seed, run.functions | run.annotated)
+        labelled_by = run.config.functions | run.config.annotated
+        made_by = provenance(run.subject, run.config.seed, run.config.task_file, labelled_by)
         with files.only_writer(folder):
             _require_free(folder, config_text)  # another process may have been faster
             files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
@@ -65,8 +71,10 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path | str) -> Self:
-        """A run that was created before.
+    def open(cls, folder: Path | str, *, allow_code: bool = False) -> Self:
+        """A run that was created before. Nothing that its config names is run here.
+
+        `allow_code` allows the Python files that the config names to be run where labels are needed.
 
         Raises:
             UserError: it is not a run directory, or one of another version.
@@ -87,16 +95,20 @@ class Run:
                 allowed=f"version {__version__}",
                 remedy=f"start a new run, or install inversescope=={made_by}",
             )
-        return cls(folder, RunConfig.read(folder / CONFIG))
+        run = cls(folder, RunConfig.read(folder / CONFIG))
+        if allow_code:
+            run.require_same_code()
+            allow(run.config.code)
+        return run
 
-    def resolved(self) -> dict[str, Any]:
-        """The whole config, with what its words mean for this subject.
+    def resolved(self, task: dict[str, Any]) -> dict[str, Any]:
+        """The whole config, with what its words mean for this subject; `task` has all settings of the task.
 
         Raises:
             UserError: the config cannot be used with its subject.
         """
         sites, subject = self.sites, self.subject
-        resolved = self.config.model_dump(mode="json")
+        resolved = self.config.model_dump(mode="json") | {"task": task}
         resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
         resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
         resolved["subject"] |= {
@@ -163,32 +175,37 @@ class Run:
         """The task, for the subject's tokenizer, with the config's features.
 
         Raises:
-            UserError: it or a feature cannot be loaded, or a function or an annotator's model is not the one that the
-                run was started with.
+            CodeNotAllowedError: Python files of the config are run for it that were not allowed.
+            UserError: it or a feature cannot be loaded, or a file, a function or an annotator's model is not the one
+                that the run was started with.
         """
+        self.require_same_code()
+        require_allowed(self.config.code)
         path = self.folder / PROVENANCE
         if path.exists():
             recorded = files.read_json(path)["features"]
-            for name, current in self.functions.items():
-                _require_same(f"function of feature {name!r}", current, recorded[name])
-            for name, current in self.annotated.items():
+            for name, current in self.config.annotated.items():
                 _require_annotated_by(name, current, recorded[name])
-        return add_features(load_task(self.config.task, self.subject), self.config.features, self.subject)
+        return add_features(load_task(self.task_config, self.subject), self.config.features, self.subject)
 
-    @property
-    def functions(self) -> dict[str, str]:
-        """The features given by a function, with the hash of the file that it stands in."""
-        return {
-            name: fingerprint(feature.function)
-            for name, feature in self.config.features.items()
-            if feature.function is not None
-        }
+    @cached_property
+    def task_config(self) -> TaskConfig:
+        """Config of the task, by the file that defines it if there is one."""
+        return self.config.task_config()
 
-    @property
-    def annotated(self) -> dict[str, str]:
-        """The features whose expressions ask an annotator, with its library, model and versions."""
-        named = {name: feature.annotated_by for name, feature in self.config.features.items()}
-        return {name: made_by for name, made_by in named.items() if made_by is not None}
+    def require_same_code(self) -> None:
+        """Compare the Python files of the config with those that the run was started with. None of them is run.
+
+        Raises:
+            UserError: one has changed or is missing.
+        """
+        path = self.folder / PROVENANCE
+        if path.exists():
+            recorded = files.read_json(path)
+            if self.config.task_file is not None:
+                _require_same("file of the task", self.config.task_file, recorded["task_file"])
+            for name, current in self.config.functions.items():
+                _require_same(f"function of feature {name!r}", current, recorded["features"][name])
 
     @cached_property
     def store(self) -> Store:

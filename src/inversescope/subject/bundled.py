@@ -18,6 +18,7 @@ from unittest.mock import patch
 import torch
 
 from inversescope.errors import UserError
+from inversescope.files import user_cache
 from inversescope.subject.loading import quiet
 
 NAME = "smollm2"
@@ -47,9 +48,8 @@ def package_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Folder of the converted subject: in INVERSESCOPE_CACHE, else in the user's cache."""
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("INVERSESCOPE_CACHE") or user_cache / "inversescope") / _FOLDER
+    """Folder of the converted subject."""
+    return user_cache() / _FOLDER
 
 
 def folder() -> Path:

@@ -47,7 +47,7 @@ def without_weights(folder: Path, name: str, dtype: torch.dtype, prefix: Prefix 
 
     with torch.random.fork_rng(devices=[]), torch.device("meta"), loading.quiet():
         model = AutoModelForCausalLM.from_config(_config(folder), dtype=dtype)
-    subject = Subject.of(model, loading.load_tokenizer(str(folder)), name, prefix)
+    subject = Subject.of(model, loading.load_tokenizer(str(folder), trust_remote_code=False), name, prefix)
     subject.untrained = True
     return subject
 
@@ -56,7 +56,7 @@ def _config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError("this configuration cannot be used", given=f"{folder / CONFIG}: {error}") from error
     loading.refuse_not_causal(config)

@@ -1,7 +1,16 @@
 """Tasks: where inputs come from, where they are cut, and which features are read off them."""
 
 from inversescope.tasks.ioi import IOI, IOIConfig
-from inversescope.tasks.registry import Entry, TaskSection, config_of, entries, load_task, register
+from inversescope.tasks.registry import (
+    Entry,
+    FileTaskConfig,
+    TaskSection,
+    config_in_file,
+    config_of,
+    entries,
+    load_task,
+    register,
+)
 from inversescope.tasks.task import (
     Accuracy,
     AskingTask,
@@ -20,6 +29,7 @@ __all__ = [
     "Accuracy",
     "AskingTask",
     "Entry",
+    "FileTaskConfig",
     "IOIConfig",
     "Labels",
     "Question",
@@ -30,6 +40,7 @@ __all__ = [
     "Texts",
     "TextsConfig",
     "Tokens",
+    "config_in_file",
     "config_of",
     "entries",
     "load_task",

@@ -10,16 +10,29 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import SerializeAsAny, WrapValidator
+from pydantic import ConfigDict, SerializeAsAny, WrapValidator
 
 from inversescope.errors import UserError
-from inversescope.python_file import load_file
+from inversescope.python_file import UserCode, load_file
 from inversescope.tasks.task import Task, TaskConfig, TaskSubject
 
 ENTRY_POINTS = "inversescope.tasks"  # the group in which another package names its modules of tasks
+
+
+class FileTaskConfig(TaskConfig):
+    """Settings of a task that a file of the user's defines, as they are given: the file checks them once it is run."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def code(self) -> UserCode:
+        """The file."""
+        assert self.file is not None  # see `config_of`
+        return UserCode(self.file, "task")
 
 
 class Entry(NamedTuple):
@@ -65,20 +78,37 @@ def entries() -> dict[str, Entry]:
 
 
 def config_of(settings: Mapping[str, Any]) -> type[TaskConfig]:
-    """The kind of config for the settings of a `[task]` section, by its `name`, loaded from its `file` if it has one.
+    """The kind of config for the settings of a `[task]` section, by its `name`. A file of the user's is not run.
 
     Raises:
-        ValueError: there is no such task; the file cannot be loaded, or defines no task of this name.
+        ValueError: there is no such task.
     """
-    name, file = settings.get("name", "ioi"), settings.get("file")
-    registered = entries()
-    if file is not None:
-        module = _load_file(file)
-        registered = {name: entry for name, entry in _ENTRIES.items() if entry.module == module}
+    if settings.get("file") is not None:
+        return FileTaskConfig
+    name, registered = settings.get("name", "ioi"), entries()
     if not isinstance(name, str) or name not in registered:
-        allowed = ", ".join(registered) or "none: no class in it is registered"
-        raise ValueError(f"there is no task {name!r}{'' if file is None else f' in {file}'} (allowed: {allowed})")
+        raise ValueError(f"there is no task {name!r} (allowed: {', '.join(registered)})")
     return registered[name].config
+
+
+def config_in_file(config: FileTaskConfig) -> type[TaskConfig]:
+    """The kind of config that the file of a task defines. The file is run.
+
+    Raises:
+        UserError: the user has not allowed the file, it cannot be loaded, or defines no task of this name.
+    """
+    try:
+        module = load_file(config.code).__name__
+    except UserError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        given = f"{config.file}: {type(error).__name__}: {error}"
+        raise UserError("the file of the task cannot be loaded", given=given) from error
+    registered = {name: entry for name, entry in entries().items() if entry.module == module}
+    if config.name not in registered:
+        allowed = ", ".join(registered) or "none: no class in it is registered"
+        raise UserError("there is no such task in the file", given=f"{config.name!r} in {config.file}", allowed=allowed)
+    return registered[config.name].config
 
 
 def _by_name(settings: object, validate: Callable[[object], TaskConfig]) -> TaskConfig:
@@ -105,14 +135,3 @@ def _load_installed() -> None:
         importlib.import_module(f"{package}.{module.name}")
     for point in entry_points(group=ENTRY_POINTS):
         point.load()
-
-
-def _load_file(file: object) -> str:
-    """The name of a Python file's module, after running it."""
-    path = Path(file) if isinstance(file, str | Path) else None
-    if path is None or not path.is_file():
-        raise ValueError(f"there is no such Python file: {file!r}")
-    try:
-        return load_file(path).__name__
-    except Exception as error:  # the user's code may raise anything
-        raise ValueError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
