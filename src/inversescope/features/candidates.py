@@ -47,7 +47,7 @@ def candidates(texts: Sequence[str]) -> list[Candidate]:
         UserError: the model of an annotator cannot be loaded.
     """
     own = (_words(texts), _positions(texts), _phrases(texts), _counts(texts), _lengths(texts), _spelling(texts))
-    candidates = chain(*own, _sentiment(), _speech(texts), _topics(texts))
+    candidates = chain(*own, _running_text(), _sentiment(), _speech(texts), _topics(texts))
     return list({candidate.source: candidate for candidate in candidates}.values())
 
 
@@ -118,6 +118,17 @@ def _spelling(texts: Sequence[str]) -> Iterator[Candidate]:
         if RARE <= count / len(texts) <= 1 - RARE:
             yield Candidate(f"contains({sign!r})", f"has “{sign}”")
             yield Candidate(f"ends_with({sign!r})", f"ends with “{sign}”")
+
+
+def _running_text() -> Iterator[Candidate]:
+    """Place of the end within its clause, quotation and brackets; words that come again; the language."""
+    yield Candidate("clause_words", "the number of words since the last punctuation mark")
+    yield Candidate("bucket(clause_words, 1, 2, 4, 8)", "the place in the clause")
+    yield Candidate("open_quote", "a quotation is open")
+    yield Candidate("open_bracket", "the bracket that is open")
+    yield Candidate('open_bracket != "none"', "a bracket is open")
+    yield Candidate("repeats(2)", "the last two words stand together before")
+    yield Candidate("language", "the language")
 
 
 def _sentiment() -> Iterator[Candidate]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import regex
 
 from inversescope.errors import UserError
+from inversescope.features import function_words, punctuation
 from inversescope.features.annotators import SENTIMENT, SPEECH, TOPICS, Annotator, sentiment, speech, topics
 from inversescope.features.word_splitting import split
 
@@ -120,6 +121,10 @@ NAMES: dict[str, tuple[str, Callable[[str], Value]]] = {
     "characters": (NUMBER, len),
     "has_digit": (YES_NO, lambda text: any(map(str.isdigit, text))),
     "has_upper": (YES_NO, lambda text: any(map(str.isupper, text))),
+    "clause_words": (NUMBER, punctuation.clause_words),
+    "open_quote": (YES_NO, punctuation.open_quote),
+    "open_bracket": (TEXT, punctuation.open_bracket),
+    "language": (TEXT, function_words.language),
     "sentiment": (TEXT, sentiment.sentiment),
 }
 
@@ -131,6 +136,7 @@ FUNCTIONS: dict[str, Function] = {
     "has_word": Function(YES_NO, (PHRASE,), lambda phrase, text: position(phrase, text) is not None),
     "count": Function(NUMBER, (PHRASE,), lambda phrase, text: sum(1 for _ in _places(phrase, text))),
     "position": Function(NUMBER, (PHRASE,), position),
+    "repeats": Function(YES_NO, (NUMBER,), punctuation.repeats),
     "matches": Function(YES_NO, (PATTERN,), _matches),
     "extract": Function(TEXT, (GROUP,), _extract),
     "lower": Function(TEXT, (TEXT,), str.lower, of_text=False),
