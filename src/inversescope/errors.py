@@ -1,5 +1,9 @@
 """Errors meant for users: what was wrong, what was given, what is allowed, what to do."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class UserError(ValueError):
     """A problem that the user can mend. The CLI prints it and exits with code 2; in Python it is a `ValueError`.
@@ -22,6 +26,16 @@ class UserError(ValueError):
         super().__init__("\n".join(parts))
         self.problem, self.given, self.allowed, self.remedy = problem, given, allowed, remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is pickled: a worker's error comes from another process."""
+        given = None if self.given is None else str(self.given)
+        allowed = None if self.allowed is None else str(self.allowed)
+        return _unpickled, (type(self), self.problem, given, allowed, self.remedy)
+
 
 class CodeNotAllowedError(UserError):
     """Python code of a config would be run that the user has not allowed (`python_file`)."""
+
+
+def _unpickled(kind: type[UserError], problem: str, given: object, allowed: object, remedy: str | None) -> UserError:
+    return kind(problem, given=given, allowed=allowed, remedy=remedy)

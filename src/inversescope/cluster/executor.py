@@ -1,0 +1,196 @@
+"""Executors: do units here, or by the workers of a pool, with workers that are lost and units that fail."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, runtime_checkable
+
+from inversescope.cluster.units import Done, MakeWorker, Unit, check, do
+from inversescope.errors import UserError
+from inversescope.files import RunFolder
+from inversescope.progress import Progress, silent
+
+ATTEMPTS = 3  # at a unit, and at starting a worker, before the step ends with a message
+
+
+@runtime_checkable  # the tests execute the annotations
+class Executor(Protocol):
+    """Does the units of a step."""
+
+    def map(
+        self, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress = silent
+    ) -> Iterator[Done]:
+        """The records of the units, each as soon as it is done; in no order.
+
+        Raises:
+            UserError: of a unit; or a unit has failed, or lost its worker, `ATTEMPTS` times.
+        """
+        ...
+
+
+class Here:
+    """Does units in this process, one after the other."""
+
+    def map(
+        self, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress = silent
+    ) -> Iterator[Done]:
+        """See `Executor`."""
+        worker = make_worker(run) if units else None
+        for unit in units:
+            assert worker is not None
+            yield do(worker, unit, progress)
+
+
+class LostError(Exception):
+    """The process of a worker ended, or its node did."""
+
+
+@runtime_checkable
+class Pool(Protocol):
+    """Workers in other processes. Futures are opaque here."""
+
+    size: int
+
+    def start(self, make_worker: MakeWorker, run: RunFolder) -> tuple[Any, Any]:
+        """A new worker, and the future of its being ready."""
+        ...
+
+    def submit(self, worker: Any, unit: Unit) -> Any:
+        """The future of a unit's record."""
+        ...
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        """The futures that have ended; at least one of them."""
+        ...
+
+    def result(self, future: Any) -> Any:
+        """The future's result.
+
+        Raises:
+            LostError: its worker was.
+            Exception: the unit's own.
+        """
+        ...
+
+    def stop(self, worker: Any) -> None:
+        """End a worker at once, whatever it does."""
+        ...
+
+
+class Pooled:
+    """Does units by the workers of a pool."""
+
+    def __init__(self, pool: Pool):
+        self.pool = pool
+
+    def map(
+        self, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress = silent
+    ) -> Iterator[Done]:
+        """See `Executor`. However it ends, no worker is left behind."""
+        step = _Step(self.pool, units, make_worker, run, progress)
+        try:
+            yield from step.records()
+        finally:
+            step.end()
+
+
+class _Step:
+    """The units of one step under way."""
+
+    def __init__(self, pool: Pool, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress):
+        self.pool, self.make_worker, self.run, self.progress = pool, make_worker, run, progress
+        self.total, self.done = len(units), 0
+        self.waiting = deque(units)
+        self.failed: Counter[str] = Counter()  # attempts by unit
+        self.starts = self.lost = 0
+        self.workers: list[Any] = []  # all that were started and not yet stopped
+        self.starting: dict[Any, Any] = {}  # workers, by the future of their being ready
+        self.busy: dict[Any, tuple[Any, Unit]] = {}  # workers and their units, by the unit's future
+
+    def records(self) -> Iterator[Done]:
+        for _ in range(min(self.pool.size, self.total)):
+            self._start()
+        while self.done < self.total:
+            for future in self.pool.wait([*self.starting, *self.busy]):
+                done = self._began(future) if future in self.starting else self._ended(future)
+                if done is not None:
+                    self.done += 1
+                    yield check(done)
+                self.progress(self.done, self.total, self._note())
+
+    def end(self) -> None:
+        while self.workers:
+            self._stop(self.workers[-1])
+
+    def _start(self) -> None:
+        worker, ready = self.pool.start(self.make_worker, self.run)
+        self.workers.append(worker)
+        self.starting[ready] = worker
+
+    def _stop(self, worker: Any) -> None:
+        self.workers.remove(worker)
+        with suppress(Exception):  # it may be gone already
+            self.pool.stop(worker)
+
+    def _began(self, future: Any) -> None:
+        """A worker is ready, or failed to be."""
+        worker = self.starting.pop(future)
+        try:
+            self.pool.result(future)
+        except LostError as error:
+            self.starts += 1
+            self._stop(worker)
+            if self.starts >= ATTEMPTS:
+                raise UserError(
+                    "workers end while they start",
+                    given=f"{self.starts} of them; the last: {error}",
+                    remedy="fewer workers, or more memory for each",
+                ) from error
+            self._start()
+        else:
+            self._next(worker)
+
+    def _ended(self, future: Any) -> Done | None:
+        """A unit is done, failed, or lost with its worker."""
+        worker, unit = self.busy.pop(future)
+        try:
+            done = self.pool.result(future)
+        except UserError:
+            raise
+        except LostError as error:
+            self.lost += 1
+            self._stop(worker)
+            self._again(unit, error)
+            self._start()
+            return None
+        except Exception as error:
+            self._again(unit, error)
+            self._next(worker)
+            return None
+        self._next(worker)
+        return done
+
+    def _again(self, unit: Unit, error: Exception) -> None:
+        self.failed[unit.id] += 1
+        if self.failed[unit.id] >= ATTEMPTS:
+            what = "lost its worker" if isinstance(error, LostError) else "failed"
+            raise UserError(
+                f"a unit of work {what} {ATTEMPTS} times",
+                given=f"unit {unit.id}: {type(error).__name__}: {error}",
+                remedy="what is done is kept: mend the cause, then start again with --resume",
+            ) from error
+        self.waiting.append(unit)
+
+    def _next(self, worker: Any) -> None:
+        if self.waiting:
+            unit = self.waiting.popleft()
+            self.busy[self.pool.submit(worker, unit)] = worker, unit
+        else:
+            self._stop(worker)
+
+    def _note(self) -> str:
+        repeated = sum(self.failed.values())
+        troubles = f", {self.lost} workers lost, {repeated} units repeated" if repeated or self.lost else ""
+        return f"units, {len(self.busy)} workers{troubles}"

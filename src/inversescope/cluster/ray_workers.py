@@ -1,0 +1,138 @@
+"""Workers on a Ray cluster: one actor each.
+
+Ray's actors take units one at a time, and this package's own schedule gives them out (see `executor`). Ray Data would
+give out batches of rows: its pools repeat a unit that ends its process for ever, and do not keep an order, so that its
+retries and its sinks would have to be switched off, and nothing of it be left.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from inversescope.cluster.executor import LostError
+from inversescope.cluster.processes import set_threads
+from inversescope.cluster.units import Done, MakeWorker, Unit, do
+from inversescope.errors import UserError
+from inversescope.files import RunFolder
+
+PATIENCE = 120  # seconds that a pool waits for its first worker
+
+
+class RayPool:
+    """A pool of Ray actors.
+
+    Args:
+        size: number of actors.
+        threads: of each; it takes as many of the cluster's CPUs.
+        gpus: of each.
+        open_run: opens a run directory; a function of a module.
+    """
+
+    def __init__(self, size: int, threads: int, gpus: float, open_run: Callable[[Path], Any]):
+        self.size = size
+        self.threads = threads
+        self.gpus = gpus
+        self.open_run = open_run
+        self._ready = False
+
+    def start(self, make_worker: MakeWorker, run: RunFolder) -> tuple[Any, Any]:
+        """See `Pool`."""
+        import ray
+
+        options = {"num_cpus": self.threads, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
+        actor = ray.remote(_Actor).options(**options, runtime_env=environment).remote()
+        return actor, actor.begin.remote(self.open_run, run.folder.resolve(), make_worker, self.threads)
+
+    def submit(self, worker: Any, unit: Unit) -> Any:
+        """See `Pool`."""
+        return worker.do.remote(unit)
+
+    def wait(self, futures: Sequence[Any]) -> list[Any]:
+        """See `Pool`.
+
+        Raises:
+            UserError: no worker has started.
+        """
+        import ray
+
+        done, _ = ray.wait(list(futures), num_returns=1, timeout=None if self._ready else PATIENCE)
+        if not done:
+            raise UserError(
+                "the cluster gave no worker a place",
+                given=f"{self.threads} CPUs and {self.gpus:g} GPUs for each of {self.size}, {PATIENCE} s",
+                allowed=f"free: {ray.available_resources()}",
+                remedy="fewer threads or GPUs for each worker, or wait for other work on the cluster",
+            )
+        self._ready = True
+        return done
+
+    def result(self, future: Any) -> Any:
+        """See `Pool`."""
+        import ray
+        from ray import exceptions
+
+        try:
+            return ray.get(future)
+        except exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, Exception) else error from None
+        except (exceptions.RayActorError, exceptions.WorkerCrashedError, exceptions.NodeDiedError) as error:
+            raise LostError(str(error).splitlines()[0]) from error
+
+    def stop(self, worker: Any) -> None:
+        """See `Pool`."""
+        import ray
+
+        ray.kill(worker, no_restart=True)
+
+
+class _Actor:
+    """A worker in Ray's process."""
+
+    def begin(self, open_run: Callable[[Path], Any], folder: Path, make_worker: MakeWorker, threads: int) -> None:
+        """Open the run.
+
+        Raises:
+            UserError: this node does not see its folder.
+        """
+        if not folder.exists():
+            raise UserError(
+                "a node of the cluster does not see the folder of the run",
+                given=f"{folder} on {os.uname().nodename}",
+                allowed="a folder in storage that all nodes share, under the same path",
+                remedy="`inversescope doctor --cluster ADDRESS` checks every node",
+            )
+        set_threads(threads)
+        self.worker = make_worker(open_run(folder))
+
+    def do(self, unit: Unit) -> Done:
+        """Do a unit."""
+        return do(self.worker, unit)
+
+
+def connect(address: str) -> None:
+    """Connect to a Ray cluster, once: `auto`, or HOST:PORT.
+
+    Raises:
+        UserError: Ray is not installed, or there is no such cluster.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UserError("Ray is not installed", remedy='pip install "ray"')
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send statistics of its use
+    import ray
+
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            "there is no Ray cluster at this address",
+            given=address,
+            allowed="auto (a cluster that runs on this machine), HOST:PORT, or local:N",
+            remedy="ray start --head on the first node; `ray status` shows the cluster",
+        ) from error

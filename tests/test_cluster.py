@@ -1,0 +1,155 @@
+"""Executors: every unit done once, wherever; lost workers, failing units, and no process left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from fake_nodes import Cluster, fake_nodes
+from toy_units import ToyRun, dies_at_once, make_worker, unit
+
+from inversescope.cluster import Executor, Here, Pooled
+from inversescope.cluster.processes import Processes
+from inversescope.cluster.ray_workers import RayPool
+from inversescope.cluster.units import check, do
+from inversescope.errors import UserError
+
+RAY = pytest.param("ray", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Cluster]:
+    """A Ray cluster of three nodes with a CPU each, all on this machine."""
+    with fake_nodes(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["here", "processes", RAY])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    if request.param == "here":
+        yield Here()
+    else:
+        yield from _pooled(request)
+
+
+@pytest.fixture(params=["processes", RAY])
+def pooled(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    yield from _pooled(request)
+
+
+def _pooled(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    if request.param == "ray":
+        request.getfixturevalue("nodes")
+        yield Pooled(RayPool(2, 1, 0, ToyRun))
+        return
+    before = set(psutil.Process().children(recursive=True))
+    yield Pooled(Processes(2, 1, ToyRun))
+    left = [child for child in set(psutil.Process().children(recursive=True)) - before if _works(child)]
+    psutil.wait_procs(left, timeout=10)
+    assert not [child for child in left if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+def _works(process: psutil.Process) -> bool:
+    """True for a worker; the standard library's own helper stays with this process."""
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".attempts")
+
+
+def attempts(folder: Path, name: int) -> int:
+    return len((folder / f"unit-{name:03d}.attempts").read_text().split())
+
+
+def test_every_unit_is_done_once(executor: Executor, tmp_path: Path):
+    units = [unit(i) for i in range(12)]
+    shown: list[tuple[int, int]] = []
+    done = list(executor.map(units, make_worker, ToyRun(tmp_path), lambda at, of, _="": shown.append((at, of))))
+    assert sorted(record.id for record in done) == [each.id for each in units]
+    assert names(tmp_path) == [f"{each.id}.txt" for each in units]
+    assert all(attempts(tmp_path, i) == 1 for i in range(12))
+    assert isinstance(executor, Here) or shown[-1] == (12, 12)
+
+
+def test_nothing_to_do(executor: Executor, tmp_path: Path):
+    assert list(executor.map([], dies_at_once, ToyRun(tmp_path))) == []
+
+
+def test_a_users_error_ends_the_step_and_says_the_same(executor: Executor, tmp_path: Path):
+    units = [unit(0), unit(1, what="refuse", times=9), unit(2)]
+    with pytest.raises(UserError) as refused:
+        list(executor.map(units, make_worker, ToyRun(tmp_path)))
+    assert (refused.value.given, refused.value.remedy) == ("unit-001.txt", "nothing")
+    assert attempts(tmp_path, 1) == 1
+
+
+@pytest.mark.parametrize("what", ["raise", "die"])
+def test_a_unit_that_fails_is_done_again(pooled: Executor, tmp_path: Path, what: str):
+    units = [unit(i) for i in range(4)] + [unit(4, what=what, times=2)]
+    assert len(list(pooled.map(units, make_worker, ToyRun(tmp_path)))) == 5
+    assert [attempts(tmp_path, i) for i in range(5)] == [1, 1, 1, 1, 3]
+    assert names(tmp_path) == [f"{each.id}.txt" for each in units]  # and nothing half-written
+
+
+@pytest.mark.parametrize("what", ["raise", "die"])
+def test_a_unit_that_always_fails_is_not_repeated_for_ever(pooled: Executor, tmp_path: Path, what: str):
+    units = [unit(0), unit(1, what=what, times=99)]
+    with pytest.raises(UserError) as refused:
+        list(pooled.map(units, make_worker, ToyRun(tmp_path)))
+    assert "unit-001" in str(refused.value.given) and attempts(tmp_path, 1) == 3
+    assert (tmp_path / "unit-000.txt").exists()
+
+
+def test_workers_that_end_while_they_start_are_reported(pooled: Executor, tmp_path: Path):
+    with pytest.raises(UserError):
+        list(pooled.map([unit(0)], dies_at_once, ToyRun(tmp_path)))
+    assert names(tmp_path) == []
+
+
+def test_units_are_done_beside_each_other_in_other_processes(pooled: Executor, tmp_path: Path):
+    units = [unit(i, seconds=0.5) for i in range(4)]
+    done = list(pooled.map(units, make_worker, ToyRun(tmp_path)))
+    workers = {record.worker for record in done}
+    assert len(workers) == 2 and not any(worker.endswith(f":{os.getpid()}") for worker in workers)
+
+
+def test_ending_early_ends_the_workers(executor: Executor, tmp_path: Path):
+    units = [unit(i, seconds=0.05) for i in range(40)]
+    for _ in executor.map(units, make_worker, ToyRun(tmp_path)):
+        break
+    assert len(names(tmp_path)) < 40
+
+
+@pytest.mark.slow
+def test_a_node_that_goes_takes_no_unit_with_it(tmp_path: Path):
+    units = [unit(i, seconds=0.5) for i in range(12)]
+    with fake_nodes(3) as cluster:
+        done = []
+        for record in Pooled(RayPool(3, 1, 0, ToyRun)).map(units, make_worker, ToyRun(tmp_path)):
+            done.append(record.id)
+            if len(done) == 3:
+                cluster.remove_node(cluster.worker_nodes.copy().pop())
+    assert sorted(done) == [each.id for each in units]
+    assert names(tmp_path) == [f"{each.id}.txt" for each in units]
+
+
+@pytest.mark.slow
+def test_a_node_without_the_folder_is_refused(nodes: Cluster, tmp_path: Path):
+    with pytest.raises(UserError) as refused:
+        list(Pooled(RayPool(1, 1, 0, ToyRun)).map([unit(0)], make_worker, ToyRun(tmp_path / "elsewhere")))
+    assert str(tmp_path / "elsewhere") in str(refused.value.given)
+
+
+def test_a_file_that_is_not_what_the_worker_wrote_is_refused(tmp_path: Path):
+    record = do(make_worker(ToyRun(tmp_path)), unit(0))
+    assert check(record) is record
+    record.file.write_text("another")
+    with pytest.raises(UserError):
+        check(record)
