@@ -8,6 +8,7 @@ retries and its sinks would have to be switched off, and nothing of it be left.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ class RayPool:
 
         options = {"num_cpus": self.threads, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
         environment = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
-        actor = ray.remote(_Actor).options(**options, runtime_env=environment).remote()
+        remote: Any = ray.remote(_Actor)
+        actor = remote.options(**options, runtime_env=environment).remote()
         return actor, actor.begin.remote(self.open_run, run.folder.resolve(), make_worker, self.threads)
 
     def submit(self, worker: Any, unit: Unit) -> Any:
@@ -128,7 +130,7 @@ def connect(address: str) -> None:
     if ray.is_initialized():
         return
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             "there is no Ray cluster at this address",
