@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
-from numbers import Number
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from inversescope import files
 from inversescope.errors import UserError
 from inversescope.subject.autoencoders import FILES, read_autoencoder
 from inversescope.subject.projections import Projection
+from inversescope.subject.tensor_files import read_tensors
 
 ALLOWED = (
     "a .safetensors, .npy, .npz or .pt file that holds a direction [width] or a subspace [dimension, width], and a "
@@ -36,7 +31,8 @@ def load_projection(path: Path) -> Projection:
         file = next((path / name for name in FILES if (path / name).is_file()), path)
         if file == path:
             raise UserError("this folder holds no autoencoder", given=path, allowed=ALLOWED)
-    tensors = _finite(file, _read(file))
+    read = read_tensors(file, "a projection", ALLOWED)
+    tensors = _finite(file, {name.lower() or "direction": tensor for name, tensor in read.items()})
     if {"w_enc", "encoder.weight"} & tensors.keys() or file.name in FILES:
         return read_autoencoder(file, tensors)
     return _linear(file, tensors)
@@ -60,40 +56,6 @@ def _linear(file: Path, tensors: Mapping[str, Tensor]) -> Projection:
         given = f"{file}: all of direction {zero[0]}"
         raise UserError("a direction is zero: through it, all activations are the same", given=given)
     return Projection(matrix.T.contiguous(), bias)
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    """The tensors in float32, by lower-case name."""
-    try:
-        return {name.lower(): _float(value) for name, value in _arrays(file).items()}
-    except Exception as error:  # a damaged archive or pickle fails in any way
-        reason, remedy = f"{type(error).__name__}: {error}", None
-        if isinstance(error, pickle.UnpicklingError):
-            reason, remedy = "it holds more than tensors and numbers", "save the tensors alone, as .safetensors"
-        elif files.is_lfs_pointer(file):
-            reason, remedy = "it is a Git LFS pointer, not the file itself", "git lfs pull"
-        given = f"{file}: {reason}"
-        raise UserError("a projection cannot be read", given=given, allowed=ALLOWED, remedy=remedy) from error
-
-
-def _arrays(file: Path) -> Mapping[str, Any]:
-    if file.suffix in (".npz", ".npy", ".pt", ".pth", ".bin"):
-        with file.open("rb") as opened:  # libraries leave a damaged file open
-            if file.suffix in (".npz", ".npy"):
-                loaded = np.load(opened)
-            else:
-                loaded = torch.load(opened, map_location="cpu", weights_only=True)  # nothing in it runs
-            return dict(loaded) if isinstance(loaded, Mapping) else {"direction": loaded}
-    return load_file(file)
-
-
-def _float(value: Any) -> Tensor:
-    if not isinstance(value, Tensor | np.ndarray | Number):
-        raise ValueError(f"it holds a {type(value).__name__} where a tensor should be")
-    tensor = torch.as_tensor(value)
-    if tensor.is_complex():
-        raise ValueError("complex numbers")
-    return tensor.detach().float()
 
 
 def _finite(file: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
