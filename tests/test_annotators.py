@@ -173,7 +173,7 @@ def test_without_the_extra_it_mines_as_before_and_says_so(
     Console(width=200).print(hypotheses_table(tmp_path))
     assert f"part of speech, sentiment, topic: {annotator.INSTALL}" in capsys.readouterr().out
     for expression in ("sentiment", "part_of_speech(0)", 'count_tagged("NOUN")', 'about(text, "a", "b")'):
-        with refuses(remedy="inversescope[linguistics]"):
+        with refuses(remedy=annotator.INSTALL):
             parse(expression)
 
 
@@ -224,7 +224,7 @@ def test_a_run_keeps_the_models_of_its_features(tmp_path: Path, monkeypatch: pyt
     with refuses("'mood'", given="vaderSentiment 99", allowed=known["mood"], remedy=True):
         _ = Run.open(run.folder).task
     use_none(monkeypatch)
-    with refuses("sentiment", "inversescope[linguistics]"):
+    with refuses("sentiment", remedy=annotator.INSTALL):
         RunConfig.parse(text, "run.toml")
 
 

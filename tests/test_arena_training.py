@@ -20,6 +20,7 @@ from inversescope.arena.methods import chosen as named
 from inversescope.arena.plateau import PATIENCE, train_to_plateau
 from inversescope.arena.probes import linear, network
 from inversescope.arena.supervised import Labelled
+from inversescope.extras import install
 
 
 def labelled(y: list[int], held: list[int], count: int) -> Labelled:
@@ -43,7 +44,7 @@ def test_the_extra_is_only_needed_for_the_linear_probe(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     assert [method.name for method in named(["mlp probe", "reference"])] == ["reference", "mlp probe"]
     for names in ([], ["linear probe"], ["all latents"]):
-        with refuses("scikit-learn", remedy="inversescope[arena]"):
+        with refuses("scikit-learn", remedy=install("arena")):
             named(names)
 
 

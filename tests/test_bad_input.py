@@ -247,7 +247,7 @@ def test_another_version(world: World, begun: Path, refused: Refused):
     made_by = files.read_json(begun / "provenance.json")
     files.write_json(begun / "provenance.json", made_by | {"inversescope": "0.0.7"})
     before = contents(begun)
-    values = {"given": "version 0.0.7", "allowed": f"version {__version__}", "remedy": "inversescope==0.0.7"}
+    values = {"given": "version 0.0.7", "allowed": f"version {__version__}", "remedy": "version 0.0.7"}
     refused("run", world.config, "--out", begun, "--resume", **values)
     refused("step", begun, "train", **values)
     refused("invert", "When Mary", "--site", "resid_post.1", "--run", begun, **values)
@@ -369,7 +369,6 @@ def test_a_file_that_the_system_refuses(world: World, refused: Refused, tmp_path
         (("--bandwidth", "-1"), {"given": -1, "allowed": "0.02 to 1"}),
         (("--bandwidth", "nan"), {"given": "nan", "allowed": "0.02 to 1"}),
         (("--site", "z.1.1"), {"given": "z.1.1", "allowed": "resid_post.0, z.1.0, resid_post.1"}),
-        (("--site", "z.*.*"), {"given": "z.*.*", "allowed": "POINT.LAYER"}),
         (("--site", "nowhere"), {"given": "nowhere", "allowed": "POINT.LAYER"}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +69,18 @@ def test_the_environment_names_the_endpoint_and_ours_come_first():
         ({"INVERSESCOPE_BASE_URL": "127.0.0.1:8080", "INVERSESCOPE_MODEL": "m"}, "127.0.0.1:8080"),
         ({"INVERSESCOPE_BASE_URL": "http://x.test:99999/v1", "INVERSESCOPE_MODEL": "m"}, "http://x.test:99999/v1"),
         ({"INVERSESCOPE_BASE_URL": "http://[x", "INVERSESCOPE_MODEL": "m"}, "http://[x"),
+        ({"INVERSESCOPE_BASE_URL": "http://h:x/v1", "INVERSESCOPE_MODEL": "m"}, "http://h:x/v1"),
+        ({"INVERSESCOPE_BASE_URL": "http://a..b/v1", "INVERSESCOPE_MODEL": "m"}, "http://a..b/v1"),
+        ({"INVERSESCOPE_BASE_URL": "http://h/\x00", "INVERSESCOPE_MODEL": "m"}, "http://h/"),
+        ({"INVERSESCOPE_BASE_URL": "http://h/v1#f", "INVERSESCOPE_MODEL": "m"}, "http://h/v1#f"),
+        (
+            {"INVERSESCOPE_BASE_URL": "http://h/v1", "INVERSESCOPE_MODEL": "m", "OPENAI_API_KEY": f"{KEY}é"},
+            f"{len(KEY) + 1} characters",
+        ),
+        (
+            {"INVERSESCOPE_BASE_URL": "http://h/v1", "INVERSESCOPE_MODEL": "m", "OPENAI_API_KEY": f"{KEY}\n{KEY}"},
+            f"{2 * len(KEY) + 1} characters",
+        ),
         ({"INVERSESCOPE_BASE_URL": f"http://{KEY}:{KEY}@x.test/v1", "INVERSESCOPE_MODEL": "m"}, "x.test/v1"),
     ],
 )
@@ -75,6 +88,41 @@ def test_an_address_that_is_none_is_refused(environment: dict[str, str], given: 
     with refuses(given=given) as caught:
         Address.from_environment(environment)
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", f"socks5h://{KEY}@127.0.0.1:1"),
+        ("all_proxy", "ftp://127.0.0.1"),
+        ("HTTPS_PROXY", "http://h:x"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+        ("SSL_CERT_FILE", __file__),  # no certificates
+    ],
+)
+def test_proxies_and_certificates_that_cannot_be_used_are_named(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    if "socks5" in value:
+        monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(name, value)
+    with refuses(given=name, allowed="http", remedy="NO_PROXY") as caught:
+        connect(url="https://127.0.0.1:9/v1")
+    assert KEY not in str(caught.value)
+
+
+def test_a_proxy_that_does_not_answer_is_named(connect: Connect, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://{KEY}:{KEY}@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    with refuses(given=("HTTP_PROXY", "5 attempts")) as caught:
+        connect(url="http://example.test/v1").ask(request(1))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://℀/v1", f"http://{'ü' * 80}/v1", "http://[::g]/v1"])
+def test_an_address_that_the_client_refuses_is_refused(connect: Connect, url: str):
+    with refuses(given=True):
+        connect(url=url).ask(request(1))
 
 
 # What is sent and kept
@@ -122,7 +170,9 @@ def test_answers_come_in_order_and_no_more_are_on_their_way_than_allowed(connect
 @pytest.mark.parametrize(
     "fault",
     [Fault(500), Fault(503), Fault(429), Fault(429, {"Retry-After": "soon"}), Fault(429, {"Retry-After": "0"}),
-     Fault(seconds=1.5), Fault(drip=0.5, content=b"{}" * 3), Fault(headers={"Content-Encoding": "gzip"})],
+     Fault(seconds=1.5), Fault(drip=0.5, content=b"{}" * 3), Fault(headers={"Content-Encoding": "gzip"}),
+     Fault(headers={"Content-Encoding": "gzip"}, content=b"no gzip"),
+     Fault(headers={"Content-Encoding": "deflate"}, content=b"no deflate")],
 )  # fmt: skip
 def test_a_fault_that_passes_is_tried_again(server: Server, connect: Connect, fault: Fault):
     server.faults += [fault, fault]

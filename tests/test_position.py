@@ -10,7 +10,7 @@ from refusals import refuses
 from small_subject import save_subject, tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from inversescope.position import cut, keep_last
+from inversescope.position import cut, keep_last, typed
 from inversescope.subject import Subject
 from inversescope.subject.tokenizer import PretrainedTokenizer, Tokenizer
 
@@ -91,6 +91,30 @@ def test_a_position_is_where_the_input_ends(position, ends: str):
 def test_a_position_that_is_none_or_several_is_refused(position, values: dict):
     with refuses(**values):
         read(TEXT, position)
+
+
+@pytest.mark.parametrize(
+    ("text", "typed_position", "position", "is_piece"),
+    [
+        ("In 1984 he went", "1984", "1984", False),
+        ("In 1984 he went", "2", 2, False),
+        ("In 1984 he went", "-1", -1, False),
+        ("1 and 2", "1", 1, True),  # an index, and a piece of the text
+        ("he went", "99", 99, False),  # neither: refused as an index, with those that there are
+        ("he went", "1" * 5000, "1" * 5000, False),
+        ("he went", "went", "went", False),
+    ],
+)
+def test_a_typed_number_is_an_index_or_a_piece(text: str, typed_position: str, position, is_piece: bool):
+    assert typed(BYTES, text, typed_position) == (position, is_piece)
+
+
+def test_a_time_of_day_is_a_piece_of_a_conversation():
+    talk = [{"role": "user", "content": "at 12:30 she went"}]
+    tokens = cut(BYTES, talk, "12:30")
+    assert BYTES.decode(tokens).endswith("at 12:30")
+    with refuses(given="13:30", allowed="user"):
+        cut(BYTES, talk, "13:30")
 
 
 def test_many_occurrences_are_counted_and_the_first_ones_listed():

@@ -14,6 +14,7 @@ from small_subject import call, config_text, save_subject
 from subject_fixture import tiny_model
 from transformers import AutoModelForCausalLM
 
+from inversescope.extras import install
 from inversescope.files import read_json
 from inversescope.subject import Subject, loading, site_checks
 
@@ -107,7 +108,7 @@ def test_without_a_gpu_there_is_nothing_to_spread_over(folder: Path):
 
 def test_rounding_without_its_library_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loading, "find_spec", lambda name: None if name == "bitsandbytes" else True)
-    with refuses("bitsandbytes", remedy='pip install "inversescope[quantized]"'):
+    with refuses("bitsandbytes", remedy=install("quantized")):
         Subject.load(str(folder), bits=4)
 
 

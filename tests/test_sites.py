@@ -93,6 +93,43 @@ def test_a_malformed_address_is_refused_with_the_grammar(address: str):
         select([address], SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("blocks.1.hook_resid_post", ["resid_post.1"]),
+        ("blocks.*.hook_resid_mid", ["resid_mid.0", "resid_mid.1", "resid_mid.2"]),
+        ("blocks.2.hook_mlp_out", ["mlp_out.2"]),
+        ("blocks.2.mlp.hook_post", ["mlp_act.2"]),
+        ("blocks.0.attn.hook_z.3", ["z.0.3"]),
+        ("blocks.0.attn.hook_k", ["k.0.0", "k.0.1"]),
+        ("sae@blocks.0.attn.hook_z", ["sae@z.0"]),  # as autoencoders have it: all heads side by side
+        ("probe@blocks.1.hook_resid_pre", ["probe@resid_pre.1"]),
+        ("blocks.1.hook_resid_post+blocks.0.attn.hook_z.1", ["resid_post.1+z.0.1"]),
+    ],
+)
+def test_names_of_transformer_lens_are_read(address: str, named: list[str]):
+    assert list(map(str, select(address, SHAPE))) == named
+    if len(named) == 1:
+        assert str(Site.parse(address)) == named[0]
+    else:
+        with refuses(given=address, allowed="POINT.LAYER"):
+            Site.parse(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["blocks.1.hook_z", "blocks.1.attn.hook_pattern", "blocks.hook_resid_post", "blocks.01.hook_resid_post",
+     "ln_final.hook_normalized", "blocks.1.attn.hook_z.x"],
+)  # fmt: skip
+def test_other_names_of_transformer_lens_are_refused(address: str):
+    with refuses(given=address, allowed="POINT.LAYER"):
+        select([address], SHAPE)
+
+
+def test_one_site_is_a_list_of_one():
+    assert select("z.1.2", SHAPE) == select(Site("z", 1, 2), SHAPE) == select([Site("z", 1, 2)], SHAPE)
+
+
 def test_a_number_out_of_range_is_refused_with_the_range():
     with refuses(given="resid_post.3", allowed="layer 0 to 2"):
         select(["resid_post.3"], SHAPE)

@@ -22,6 +22,7 @@ from fake_tokenizer import WordSubject
 from pydantic import TypeAdapter, ValidationError
 from refusals import refuses
 
+from inversescope.extras import install
 from inversescope.tasks import TaskSection, Texts, TextsConfig, load_task
 from inversescope.tasks.labels import as_label
 
@@ -407,7 +408,7 @@ def test_a_data_set_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monk
     with refuses(given=("some/data", "connection lost")):
         Texts(TextsConfig(dataset="some/data"), WordSubject())
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with refuses("datasets", given="some/data", remedy="inversescope[datasets]"):
+    with refuses("datasets", given="some/data", remedy=install("datasets")):
         Texts(TextsConfig(dataset="some/data"), WordSubject())
 
 

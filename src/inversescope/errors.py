@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+LONGEST = 1000  # characters of a value that are shown
+
 
 class UserError(ValueError):
     """A problem that the user can mend. The CLI prints it and exits with code 2; in Python it is a `ValueError`.
@@ -18,7 +20,8 @@ class UserError(ValueError):
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, remedy: str | None = None):
         parts = [problem]
         if given is not None:
-            parts.append(f"  given:   {given if str(given).strip() else repr(given)}")
+            shown = str(given) if str(given).strip() else repr(given)
+            parts.append(f"  given:   {shown if len(shown) <= LONGEST else shown[:LONGEST] + ' …'}")
         if allowed is not None:
             parts.append(f"  allowed: {allowed}")
         if remedy is not None:

@@ -8,7 +8,8 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -71,11 +72,11 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a neighbouring temporary file, then move it to `path` in one step.
 
     Raises:
-        UserError: the disk is full. Whatever stood at `path` before is untouched.
+        UserError: the disk is full, or the file cannot be written. Whatever stood at `path` before is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -85,15 +86,30 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
             raise UserError(
                 "the disk is full", given=path, remedy="free some space and start again with --resume"
             ) from error
-        raise
+        reason = f"{path}: {error.strerror or error}"
+        raise UserError(
+            "a file cannot be written, and what stood there before is untouched",
+            given=reason,
+            remedy="mend this, and start again (a run: with --resume)",
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON with a final newline. NaN is refused: undefined is null."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def plain(value: Any) -> Any:
+    """Named values and tuples as JSON has them; NaN and infinity are null."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def read_json(path: Path) -> Any:
@@ -103,8 +119,8 @@ def read_json(path: Path) -> Any:
         UserError: it is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise UserError("a file is not readable as JSON (damaged or edited)", given=f"{path}: {error}") from error
 
 

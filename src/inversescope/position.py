@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from inversescope.errors import UserError
@@ -12,7 +12,8 @@ from inversescope.errors import UserError
 Messages = Sequence[Any]  # {"role": ..., "content": ...} each; `cut` refuses anything else
 Position = int | str
 LAST = "last"
-_TURN = re.compile(r"([^\s:]+):(-?\d+)")
+_TURN = re.compile(r"([^\s:]+):(-?\d{1,9})")
+_INDEX = re.compile(r"-?[0-9]{1,9}")
 _MARK = "\ue000\ue001\ue000"  # stands for a message's content, to find where a chat template puts it
 _LISTED = 10  # occurrences named in a message
 _AROUND = 16  # characters shown on each side of one
@@ -53,14 +54,14 @@ def cut(subject: Reader, source: str | Messages, position: Position = LAST) -> t
     Raises:
         UserError: there is no such position, or a piece of the text names several; a message is not one.
     """
-    source = source if isinstance(source, str) else _checked(source)
-    for each in [source] if isinstance(source, str) else [message["content"] for message in source]:
-        require_whole(each)
+    source = _checked(source)
     text = source if isinstance(source, str) else subject.converse(source)
     tokens = subject.encode(text)
     if len(tokens) == len(subject.prefix):
         raise UserError("the text is empty", given=repr(text))
     turn = None if isinstance(source, str) or isinstance(position, int) else _TURN.fullmatch(position)
+    if turn and turn[1] not in _roles(source) and turn[0] in subject.decode(tokens):
+        turn = None  # a time of day, such as 12:30
     if turn:
         index = _ending(subject, tokens, _end_of_turn(subject, source, text, turn[1], int(turn[2])))
     elif isinstance(position, int) or position == LAST:
@@ -68,6 +69,23 @@ def cut(subject: Reader, source: str | Messages, position: Position = LAST) -> t
     else:
         index = _of_piece(subject, tokens, position)
     return tuple(tokens[: len(subject.prefix) + index + 1])
+
+
+def typed(subject: Reader, source: str | Messages, position: str) -> tuple[Position, bool]:
+    """A position as it is typed, where every number is text: the index of a token, else a piece of the text; and
+    whether an index is a piece of the text as well.
+
+    Raises:
+        UserError: a message of the conversation is not one.
+    """
+    if not _INDEX.fullmatch(position):
+        return position, False
+    source = _checked(source)
+    tokens = subject.encode(source if isinstance(source, str) else subject.converse(source))
+    length, is_piece = len(tokens) - len(subject.prefix), position in subject.decode(tokens)
+    if -length <= int(position) < length or not is_piece:
+        return int(position), is_piece
+    return position, False
 
 
 def keep_last(tokens: tuple[int, ...], prefix: tuple[int, ...], limit: int | None) -> tuple[int, ...]:
@@ -95,9 +113,38 @@ def require_whole(text: str) -> None:
         ) from error
 
 
-def _checked(messages: Messages) -> list[dict[str, Any]]:
-    """The messages, each with its content as one text."""
+def inputs(text: Any) -> tuple[list[Any], bool]:
+    """The texts or conversations that are given, and whether they are several: a list of texts or of conversations.
+
+    Raises:
+        UserError: it is neither a text nor a conversation, nor a list of them.
+    """
+    if isinstance(text, str) or not isinstance(text, Iterable) or isinstance(text, Mapping):
+        return [text], False
+    several = list(text)
+    kinds = {str if isinstance(each, str) else dict if isinstance(each, Mapping) else list for each in several}
+    if kinds == {dict} or not several:
+        return [several], False
+    return several, True
+
+
+def _checked(source: str | Messages) -> str | list[dict[str, Any]]:
+    """A text of whole characters, or a conversation of them."""
+    source = source if isinstance(source, str) else require_messages(source)
+    for text in [source] if isinstance(source, str) else [message["content"] for message in source]:
+        require_whole(text)
+    return source
+
+
+def require_messages(messages: Any) -> list[dict[str, Any]]:
+    """The messages, each with its content as one text.
+
+    Raises:
+        UserError: they are no conversation.
+    """
     allowed = '[{"role": "user", "content": "..."}, ...]'
+    if not isinstance(messages, Sequence) or isinstance(messages, str):
+        raise UserError("this is neither a text nor a conversation", given=repr(messages)[:200], allowed=allowed)
     if not messages:
         raise UserError("the conversation has no message", allowed=allowed)
     checked = []
@@ -175,12 +222,16 @@ def _ending(subject: Reader, tokens: Sequence[int], end: int) -> int:
     return bisect_left(range(1, len(tokens) - first + 1), end, key=complete)
 
 
+def _roles(messages: Messages) -> list[str]:
+    return list(dict.fromkeys(message["role"] for message in messages))
+
+
 def _end_of_turn(subject: Reader, messages: Messages, text: str, role: str, turn: int) -> int:
     """End of a message's content in the decoded text of the conversation, in characters."""
     turns = [number for number, message in enumerate(messages) if message["role"] == role]
     if not turns:
-        roles = dict.fromkeys(message["role"] for message in messages)
-        raise UserError("no message has this role", given=f"{role}:{turn}", allowed=", ".join(roles))
+        allowed = f"{', '.join(_roles(messages))}, or a piece of the text"
+        raise UserError("no message has this role", given=f"{role}:{turn}", allowed=allowed)
     if not -len(turns) <= turn < len(turns):
         allowed = f"{role}:0 to {role}:{len(turns) - 1}, or {role}:-{len(turns)} to {role}:-1"
         raise UserError("this role has no such turn", given=f"{role}:{turn}", allowed=allowed)

@@ -10,6 +10,7 @@ final_norm                   what the output head reads
 probe@resid_post.15          a site seen through the projection that the user named `probe`
 sae@z.3                      all heads of layer 3 side by side, seen through a projection
 resid_post.5+resid_post.9    several sites as one target, their coordinates side by side
+blocks.3.attn.hook_q.7       TransformerLens' name of q.3.7; `hook_q` without a number is every head
 """
 
 from __future__ import annotations
@@ -44,9 +45,15 @@ JOINT = "joint"  # the point of a site that is several
 GRAMMAR = (
     "embed, final_norm, POINT.LAYER (resid_pre, attn_out, resid_mid, mlp_act, mlp_out, resid_post), POINT.LAYER.HEAD "
     "(q, k, v, z, result); '*' stands for every number; NAME@SITE is the site seen through a projection, NAME@z.LAYER "
-    "all heads of a layer seen through one, SITE+SITE both as one"
+    "all heads of a layer seen through one, SITE+SITE both as one; also TransformerLens' blocks.LAYER.hook_resid_post, "
+    "blocks.LAYER.attn.hook_z.HEAD"
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NUMBER = re.compile(r"\*|0|[1-9][0-9]{0,8}")
+_LENS = re.compile(  # names of the same activations in TransformerLens; of a head, with its number or without
+    r"blocks\.(?P<layer>[^.]+)\.(?:hook_(?P<stream>resid_pre|resid_mid|resid_post|attn_out|mlp_out)"
+    r"|attn\.hook_(?P<head_point>q|k|v|z|result)(?:\.(?P<head>[^.]+))?|mlp\.(?P<act>hook_post))"
+)
 
 
 @dataclass(frozen=True)
@@ -121,23 +128,49 @@ class Site:
         Raises:
             UserError: the address does not follow the grammar.
         """
-        if "*" in address:
+        if is_pattern(address):
             raise UserError("a single site was expected, and a wildcard names many", given=address, allowed=GRAMMAR)
         return _joint([_single(*_split(single)) for single in address.split("+")], address)
 
 
-def select(addresses: Iterable[str], shape: SubjectShape) -> tuple[Site, ...]:
+Addresses = str | Site | Iterable[str | Site]  # of one site or several, wildcards allowed
+
+
+def is_pattern(address: str | Site) -> bool:
+    """True for an address that names many sites; one of no site counts as one.
+
+    Raises:
+        UserError: the address does not follow the grammar.
+    """
+    return any("*" in _split(single)[2] for single in str(address).split("+"))
+
+
+def require_addresses(addresses: Addresses) -> None:
+    """
+    Raises:
+        UserError: one of them does not follow the grammar, whatever the subject.
+    """
+    for address in each(addresses):
+        is_pattern(address)
+
+
+def each(addresses: Addresses) -> list[str | Site]:
+    """The addresses as a list, also of one alone."""
+    return [addresses] if isinstance(addresses, str | Site) else list(addresses)
+
+
+def select(addresses: Addresses, shape: SubjectShape) -> tuple[Site, ...]:
     """The sites that the addresses (wildcards allowed) name in a subject of this shape, each once, in order of depth.
 
     Raises:
         UserError: an address does not follow the grammar, or names a layer or head that does not exist.
     """
     chosen: set[Site] = set()
-    for address in addresses:
+    for address in map(str, each(addresses)):
         parts = address.split("+")
         if len(parts) == 1:
             chosen.update(_every(address, shape))
-        elif "*" in address:
+        elif is_pattern(address):
             raise UserError("a wildcard cannot be part of a joint site", given=address, remedy="name each part")
         else:
             chosen.add(_joint([site for pattern in parts for site in _every(pattern, shape)], address))
@@ -175,14 +208,24 @@ def _single(projection: str | None, point: str, numbers: Iterable[str | int]) ->
 def _split(address: str) -> tuple[str | None, str, Sequence[str]]:
     """The projection, the point and the numbers of an address without a '+'."""
     name, at, rest = address.rpartition("@")
-    point, *numbers = rest.split(".")
-    well_formed = all(number == "*" or (number.isascii() and number.isdigit()) for number in numbers)
-    canonical = all(number == "*" or number == str(int(number)) for number in numbers) if well_formed else False
+    point, *numbers = _own(rest, alone=not at).split(".")
+    canonical = all(map(_NUMBER.fullmatch, numbers))
     named = not at or _NAME.fullmatch(name)
     whole = at and point == ALL_HEADS and len(numbers) == 1
     if point not in POINTS or not (whole or len(numbers) == len(_NUMBERS[point])) or not canonical or not named:
         raise UserError("this is not the address of a site", given=address, allowed=GRAMMAR)
     return name or None, point, numbers
+
+
+def _own(address: str, alone: bool) -> str:
+    """The address here of one that TransformerLens gives; not `alone`: it is seen through a projection."""
+    lens = _LENS.fullmatch(address)
+    if not lens:
+        return address
+    if point := lens["head_point"]:
+        whole = point == ALL_HEADS and not alone and not lens["head"]  # an autoencoder of `hook_z`
+        return f"{point}.{lens['layer']}" if whole else f"{point}.{lens['layer']}.{lens['head'] or '*'}"
+    return f"{lens['stream'] or 'mlp_act'}.{lens['layer']}"
 
 
 def _range(number: str, limit: int, address: str, name: str) -> range:

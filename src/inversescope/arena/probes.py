@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from inversescope.arena.plateau import train_to_plateau
 from inversescope.arena.supervised import Fitted, Labelled
 from inversescope.errors import UserError
+from inversescope.extras import install
 
 PENALTIES = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)  # of the squared weights, beside a mean loss; strongest first
 ITERATIONS = 100  # of L-BFGS between two looks at the clock
@@ -83,7 +84,7 @@ def regression() -> Any:
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
-        remedy = 'pip install "inversescope[arena]", or name the other methods with --only'
+        remedy = f"{install('arena')}, or name the other methods with --only"
         raise UserError("the linear probe needs scikit-learn", given=str(error), remedy=remedy) from error
     return LogisticRegression
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import shlex
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 from rich.text import Text
@@ -16,9 +20,17 @@ for _name in ("runs", "ask", "proposals", "comparisons", "look"):  # in the orde
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. A user's mistake ends with a message and exit code 2, never with a traceback."""
+    """Run the command line. A user's mistake, and whatever the system refuses, ends with a message and exit code 2,
+    never with a traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # signs that the terminal's encoding does not have
     try:
-        app(arguments)
+        try:
+            app(arguments)
+        finally:
+            sys.stdout.flush()  # here, where its failure can be said
     except CodeNotAllowedError as error:
         command, *rest = sys.argv[1:] if arguments is None else arguments
         again = f"read the code; then inversescope {shlex.join([command, '--allow-code', *rest])}"
@@ -26,11 +38,26 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         _fail(str(error))
     except OSError as error:
+        if _closed(error):
+            sys.exit(1)
         if error.filename is None:
-            raise
+            _fail(f"the system refuses to read or write\n  given:   {error.strerror or error}")
         _fail(f"a file cannot be used\n  given:   {error.filename}: {error.strerror}")
 
 
+def _closed(error: OSError) -> bool:
+    """True if the output was closed, as `head` does. An output that cannot be written is given up, so that Python does
+    not try once more at its end.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return error.errno == errno.EPIPE
+
+
 def _fail(message: str) -> None:
-    screen.print("[bold red]error:[/]", Text(message), soft_wrap=True)
+    with suppress(OSError):
+        screen.print("[bold red]error:[/]", Text(message), soft_wrap=True)
     sys.exit(2)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from inversescope.cli.shared import AllowCode, MessagesFile, PositionOption, app, screen
+from inversescope.cli.shared import AllowCode, MessagesFile, PositionOption, ReadsText, app, screen
 from inversescope.errors import UserError
 
-TextArgument = Annotated[str | None, typer.Argument(help="Text that the model reads.", show_default=False)]
+if TYPE_CHECKING:
+    from inversescope.inverter import Inverter
+    from inversescope.position import Position
+    from inversescope.sites import Site
+
+TextArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="Text that the model reads; a single word with a hyphen in front after `--`.", show_default=False
+    ),
+]
+Sites = Annotated[
+    list[str],
+    typer.Option(
+        "--site",
+        help="Site that the run's generator is trained for, such as resid_post.29, or several; `*` is every number: "
+        "`--site 'resid_post.*'`.",
+    ),
+]
 TrainedRun = Annotated[Path, typer.Option("--run", help="Folder of a trained run.")]
 Resolution = Annotated[
     float | None,
@@ -29,11 +46,9 @@ Bandwidth = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=ReadsText)
 def invert(
-    site: Annotated[
-        str, typer.Option("--site", help="Site that the run's generator is trained for, such as resid_post.29.")
-    ],
+    site: Sites,
     text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
@@ -51,19 +66,19 @@ def invert(
     from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
 
-    source, where = _source(text, messages), _position(position)
-    inversion = Inverter.load(run, allow_code=allow_code).invert(
-        source, site=site, position=where, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed
-    )
-    Console(highlight=False).print(inversion_table(inversion))
+    source, sites = _source(text, messages), _sites(run, site)
+    inverter = Inverter.load(run, allow_code=allow_code)
+    where = _position(inverter, source, position)
+    for each in sites:
+        inversion = inverter.invert(
+            source, site=each, position=where, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed
+        )
+        Console(highlight=False).print(inversion_table(inversion))
 
 
-@app.command()
+@app.command(cls=ReadsText)
 def explain(
-    site: Annotated[
-        list[str],
-        typer.Option("--site", help="Sites, one or several; `*` is every number: `--site 'resid_post.*'`."),
-    ],
+    site: Sites,
     text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
@@ -89,14 +104,18 @@ def explain(
     from inversescope.explain import explain as find
     from inversescope.features import annotators
     from inversescope.inverter import Inverter
-    from inversescope.report.explanation import write_explanation
+    from inversescope.report.explanation import require_page, write_explanation
 
-    source, where = _source(text, messages), _position(position)
+    if html is not None:
+        require_page(html)
+    source, sites = _source(text, messages), _sites(run, site)
+    inverter = Inverter.load(run, allow_code=allow_code)
+    where = _position(inverter, source, position)
     with shown("explain", screen) as progress:
         explanation = find(
-            Inverter.load(run, allow_code=allow_code),
+            inverter,
             source,
-            sites=[address for addresses in site for address in addresses.split(",")],
+            sites=sites,
             position=where,
             n=n,
             resolution=resolution,
@@ -104,22 +123,41 @@ def explain(
             seed=seed,
             progress=progress,
         )
-    Console(highlight=False).print(explanation_table(explanation), *not_tried(annotators.missing()), sep="\n")
     if html is not None:
         write_explanation(explanation.record(), html)
         screen.print(f"page: {html}", soft_wrap=True)
+    Console(highlight=False).print(explanation_table(explanation), *not_tried(annotators.missing()), sep="\n")
 
 
 def _source(text: str | None, messages: Path | None) -> Any:
     """The text or the conversation that is read."""
     from inversescope import files
+    from inversescope.position import require_messages
 
     source = text if messages is None else files.read_json(messages)
     if source is None or None not in (text, messages):
         given = "neither" if source is None else "both"
         raise UserError("a text or a conversation is read", given=given, allowed="either TEXT or --messages FILE")
+    if text is None:
+        require_messages(source)
     return source
 
 
-def _position(position: str) -> int | str:
-    return int(position) if re.fullmatch(r"-?\d+", position) else position
+def _sites(run: Path, given: list[str]) -> tuple[Site, ...]:
+    """The sites, checked by the run's records before the model is loaded."""
+    from inversescope.inverter import served
+
+    return served(run, [address for addresses in given for address in addresses.split(",")])
+
+
+def _position(inverter: Inverter, source: Any, position: str) -> Position:
+    from inversescope.position import typed
+
+    where, is_piece = typed(inverter.run.subject, source, position)
+    if is_piece:
+        screen.print(
+            f"position {position} is read as the index of a token, although the text has a {position!r}; for that one, "
+            "give a longer piece of the text",
+            soft_wrap=True,
+        )
+    return where

@@ -22,11 +22,14 @@ def sites(
 ) -> None:
     """List the sites of a model."""
     from inversescope.cli.tables.looking import sites_table
+    from inversescope.sites import require_addresses
     from inversescope.subject import Subject
 
+    wanted = select.split(",") if select else []
+    require_addresses(wanted)
     subject = Subject.load(model)
-    if select:
-        typer.echo("\n".join(str(site) for site in subject.sites(select.split(","))))
+    if wanted:
+        typer.echo("\n".join(str(site) for site in subject.sites(wanted)))
     else:
         Console(highlight=False).print(sites_table(subject.name, subject.shape, subject.points))
 

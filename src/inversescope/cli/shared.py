@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperOption
 
 from inversescope import __version__
 
@@ -39,6 +41,30 @@ def main(
     """Options before a command."""
 
 
+class ReadsText(TyperCommand):
+    """A command whose TEXT may start with a hyphen, as long as it is more than one word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._text_last(args))
+
+    def _text_last(self, args: Sequence[str]) -> list[str]:
+        """The arguments with such a text at the end, behind `--`."""
+        options = [option for option in self.params if isinstance(option, TyperOption)]
+        names = {name: 0 if option.is_flag else option.nargs for option in options for name in option.opts}
+        texts, rest, values = [], [], 0
+        for number, argument in enumerate(args):
+            if argument == "--":
+                rest += args[number:]
+                break
+            known = argument.partition("=")[0] in {*names, "--help"}
+            if not values and argument.startswith("-") and re.search(r"\s", argument) and not known:
+                texts.append(argument)
+            else:
+                rest.append(argument)
+                values = values - 1 if values else names.get(argument, 0)
+        return [*rest, *([] if "--" in rest or not texts else ["--"]), *texts]
+
+
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 MessagesFile = Annotated[
     Path | None,
@@ -49,7 +75,8 @@ PositionOption = Annotated[
     typer.Option(
         "--position",
         help="Token whose activation is read: `last`; an index (0 is the first, -1 the last); a piece of the text (the "
-        "token in which it ends); or, in a conversation, a role and its turn, such as `user:-1`.",
+        "token in which it ends), also a number that is no index; or, in a conversation, a role and its turn, such as "
+        "`user:-1`.",
     ),
 ]
 AllowCode = Annotated[

@@ -29,6 +29,7 @@ from inversescope.config.schema import (
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig
 from inversescope.python_file import UserCode
+from inversescope.sites import require_addresses
 from inversescope.tasks import FileTaskConfig, IOIConfig, TaskConfig, TaskSection, config_in_file, config_of
 from inversescope.verdicts import MEASURABLE
 
@@ -142,8 +143,10 @@ class RunConfig(Section):
         """The config in TOML text; `name` is used in messages."""
         settings: dict[str, Any] = {}
         try:
-            settings = tomllib.loads(text)
-            return cls.model_validate(settings)
+            settings = tomllib.loads(text.removeprefix("\ufeff"))
+            config = cls.model_validate(settings)
+            require_addresses((*config.collect.sites, *config.generator.sites))
+            return config
         except tomllib.TOMLDecodeError as error:
             raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
         except ValidationError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,12 +22,14 @@ from inversescope.explain.null_score import NullScore, features_level
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, Inverter
-from inversescope.position import LAST, Messages, Position
-from inversescope.progress import Progress, silent
+from inversescope.inverter.inverter import Texts
+from inversescope.inverter.served import chosen
+from inversescope.position import LAST, Messages, Position, inputs
+from inversescope.progress import Progress, silent, watched
 from inversescope.run.run import Run
 from inversescope.score.feature import PriorLabels
 from inversescope.score.one_activation import ActivationScore, score_activation
-from inversescope.sites import Site
+from inversescope.sites import Addresses, Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
@@ -39,47 +42,66 @@ KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming one
 
 def explain(
     inverter: Inverter,
-    text: str | Messages,
+    text: Texts,
     *,
-    sites: Sequence[str],
+    sites: Addresses,
     position: Position = LAST,
     n: int = 128,
     resolution: float | None = None,
     bandwidth: float | None = None,
     seed: int = 0,
-    progress: Progress = silent,
-) -> Explanation:
-    """Explain the activations of `text` at a position and at these sites.
+    progress: Progress | None = None,
+) -> Any:
+    """Explain the activations of `text` at a position and at these sites: an `Explanation`, or a list of one for each
+    text where a list of texts is given.
 
     Args:
         inverter: a trained run.
-        text: a text or a conversation, as for `Inverter.invert`.
-        sites: addresses, wildcards allowed; of what they name, those that the generator serves.
+        text: a text or a conversation, or a list of them, as for `Inverter.invert`.
+        sites: a site or several, wildcards allowed; of what each names, those that the generator serves.
         position: where it is read.
         n: draws at each site; half of them propose, half confirm.
         resolution, bandwidth: as for `Inverter.invert`.
         seed: decides the draws.
-        progress: called as sites are done.
+        progress: called as sites are done; default: a bar in a notebook.
 
     Raises:
         UserError: the generator serves none of the sites, or the text cannot be read.
     """
     if n < 2:
         raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed="2 or more")
-    chosen, prior, verdicts = _served(inverter, sites), Prior(inverter.run), _verdicts(inverter.run)
+    texts, many = inputs(text)
+    named = chosen(sites, inverter.sites, inverter.run.subject.shape)
+    in_order, prior = sorted(named, key=lambda site: site.depth), Prior(inverter.run)
+    explained: list[Explanation] = []
+    with watched(progress, "explain") as report:
+        for number, each in enumerate(texts):
+
+            def of_all(done: int, total: int, note: str = "", /, before: int = number) -> None:
+                report(before * total + done, len(texts) * total, note)
+
+            where = {"position": position, "resolution": resolution, "bandwidth": bandwidth}
+            explained.append(_explain(inverter, prior, each, in_order, n, seed, of_all, **where))
+    return explained if many else explained[0]
+
+
+def _explain(
+    inverter: Inverter,
+    prior: Prior,
+    text: str | Messages,
+    chosen: Sequence[Site],
+    n: int,
+    seed: int,
+    progress: Progress,
+    **where: Any,
+) -> Explanation:
+    """The explanation of one text; `where`: its position, and the resolution or bandwidth, as for `Inverter.invert`."""
+    verdicts = _verdicts(inverter.run)
     proposed: dict[str, Fact] = {}
     proposing, confirming = [], []
     for done, site in enumerate(chosen, start=1):
         propose, confirm = (
-            inverter.invert(
-                text,
-                site=str(site),
-                position=position,
-                n=n // 2,
-                resolution=resolution,
-                bandwidth=bandwidth,
-                seed=2 * seed + half,
-            )
+            inverter.invert(text, site=site, n=n // 2, seed=2 * seed + half, progress=silent, **where)
             for half in range(2)
         )
         if not propose.outside.outside:
@@ -110,19 +132,8 @@ def explain(
             )
             for site, confirm, null, of_site in zip(chosen, confirming, nulls, _with_q_values(findings), strict=True)
         ),
+        {**confirming[0].made_by, "seed": seed, "samples": n},
     )
-
-
-def _served(inverter: Inverter, addresses: Sequence[str]) -> list[Site]:
-    named = inverter.run.subject.sites(addresses)
-    served = [site for site in named if site in inverter.generator.sites]
-    if not served:
-        raise UserError(
-            "the run's generator serves none of these sites",
-            given=", ".join(addresses),
-            allowed=", ".join(map(str, inverter.generator.sites)),
-        )
-    return served
 
 
 def _verdicts(run: Run) -> dict[tuple[str, float], str]:

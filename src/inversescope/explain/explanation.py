@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from math import isfinite
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
 from typing import Any
 
+from inversescope import files
+from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample
+from inversescope.report.explanation import write_explanation
 from inversescope.stats.intervals import Estimate
+from inversescope.verdicts import wording
 from inversescope.verdicts.used import BOTH
 
 
@@ -64,6 +70,10 @@ class Finding:
     supporting: tuple[InvertedSample, ...]
     against: InvertedSample | None
 
+    def __repr__(self) -> str:
+        score = f"corrected score {wording.interval(*self.corrected)}"
+        return f"Finding({self.hypothesis!r}: {self.value!r}, {score}, {self.use})"
+
 
 @dataclass(frozen=True)
 class SiteExplained:
@@ -80,16 +90,44 @@ class SiteExplained:
     null_passes: bool
     findings: tuple[Finding, ...]
 
+    def __repr__(self) -> str:
+        above = sum(finding.above_chance for finding in self.findings)
+        return f"SiteExplained({self.site}: {len(self.findings)} findings, {above} above chance)"
+
 
 @dataclass(frozen=True)
 class Explanation:
     """Findings about the activations of one text at one position, site by site in order of depth.
 
-    `text` is the source input, up to the position that was read.
+    `text` is the source input, up to the position that was read; `made_by`: version, model, run and seeds.
     """
 
     text: str
     sites: tuple[SiteExplained, ...]
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        found = f"{len(self.sites)} sites, {len(self.table())} hypotheses above chance"
+        return f"Explanation({wording.shortened(self.text)!r}: {found})"
+
+    def _repr_html_(self) -> str:
+        def cell(finding: Finding | None) -> str:
+            if finding is None or not finding.above_chance:
+                return "<td></td>"
+            words = wording.number(finding.corrected.value) + (" <b>used</b>" if finding.use == BOTH else "")
+            return f"<td title='{escape(wording.interval(*finding.corrected))}'>{words}</td>"
+
+        head = "".join(f"<th>{escape(each.site)}</th>" for each in self.sites)
+        rows = [
+            f"<tr><th style='text-align:left'>{escape(name)}</th>"
+            + "".join(cell(found.get(each.site)) for each in self.sites)
+            + "</tr>"
+            for name, found in self.table().items()
+        ]
+        return (
+            f"<p><bdi><b>{escape(self.text)}</b></bdi><br>Corrected score of each hypothesis that is above chance at a "
+            f"site; 0 is chance, 1 is fully determined.</p><table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+        )
 
     def table(self) -> dict[str, dict[str, Finding]]:
         """Mapping hypothesis -> site -> finding, of those above chance at any site: those that are used at one first,
@@ -102,23 +140,26 @@ class Explanation:
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""
-        record = _plain(asdict(self))
+        record = files.plain(asdict(self))
         for explained, of_site in zip(self.sites, record["sites"], strict=True):
-            inversion = explained.inversion
-            of_site["inversion"] |= {
-                "distinct": len(inversion.distinct),
-                "source_share": inversion.source_share._asdict(),
-                "others_acceptance": inversion.others_acceptance,
-                "notes": inversion.notes,
-                "level": inversion.level,
-            }
+            of_site["inversion"] = explained.inversion.record()
         return record
 
+    def to_json(self) -> str:
+        """The record as text."""
+        return json.dumps(self.record(), indent=2, ensure_ascii=False)
 
-def _plain(value: Any) -> Any:
-    """Named values and tuples as JSON has them; undefined is null."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    def save(self, path: Path | str) -> None:
+        """Write the record to a .json file; or a page to an .html file, with the record in a .json file beside it.
+
+        Raises:
+            UserError: a file cannot be written, or has another ending.
+        """
+        path = Path(path)
+        if path.suffix == ".json":
+            files.write_json(path, self.record())
+        elif path.suffix == ".html":
+            write_explanation(self.record(), path)
+        else:
+            allowed = "a name that ends in .html or .json"
+            raise UserError("an explanation is saved as a page or as JSON", given=path, allowed=allowed)

@@ -2,5 +2,6 @@
 
 from inversescope.inverter.inversion import Inversion, InvertedSample, SourceShare
 from inversescope.inverter.inverter import Inverter
+from inversescope.inverter.served import served
 
-__all__ = ["Inversion", "InvertedSample", "Inverter", "SourceShare"]
+__all__ = ["Inversion", "InvertedSample", "Inverter", "SourceShare", "served"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from inversescope import files
 from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
 from inversescope.records import LABEL
@@ -45,6 +48,10 @@ class InvertedSample:
     labels: Labels
     times: int = 1
 
+    def __repr__(self) -> str:
+        measured = f"δ {wording.number(self.distance)}, weight {wording.number(self.weight)}"
+        return f"InvertedSample({self.text!r}, {measured}, {self.times} draws)"
+
 
 class SourceShare(NamedTuple):
     """Share of the source input itself: of the draws, and of the weight (None where nothing has weight)."""
@@ -78,6 +85,7 @@ class Inversion:
         noise_floor: δ between two readings of one input at this site; no smaller distance means anything.
         resolution: N, where h is that of a resolution of the run.
         proposal: note where the generator draws for another posterior, which the weights mend; else None.
+        made_by: version, model, run and seeds.
     """
 
     text: str
@@ -99,6 +107,11 @@ class Inversion:
     outside: Outside
     resolution: float | None = None
     proposal: str | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        found = f"{len(self.samples)} samples, effective sample size {self.effective_sample_size:.0f}"
+        return f"Inversion({wording.shortened(self.text)!r} at {self.site}, {self.level}: {found})"
 
     @property
     def level(self) -> str:
@@ -199,6 +212,30 @@ class Inversion:
         rows = [vars(sample) | _prefixed(sample.labels) for sample in self.samples]
         return pandas.DataFrame(rows).drop(columns="labels")
 
+    def record(self) -> dict[str, Any]:
+        """The inversion as JSON has it; undefined is null."""
+        return files.plain(asdict(self)) | {
+            "distinct": len(self.distinct),
+            "source_share": self.source_share._asdict(),
+            "others_acceptance": self.others_acceptance,
+            "notes": self.notes,
+            "level": self.level,
+        }
+
+    def to_json(self) -> str:
+        """The record as text."""
+        return json.dumps(self.record(), indent=2, ensure_ascii=False)
+
+    def save(self, path: Path | str) -> None:
+        """Write the record to a .json file.
+
+        Raises:
+            UserError: the file cannot be written, or has another ending.
+        """
+        if Path(path).suffix != ".json":
+            raise UserError("an inversion is saved as JSON", given=path, allowed="a name that ends in .json")
+        files.write_json(Path(path), self.record())
+
     def shared(self, feature: str, others: bool = False) -> float | None:
         """The weight, among decided samples, of those with the source's label; None where that is undecided, where no
         sample is decided, or where the samples give no finding (`left_out`).
@@ -207,7 +244,12 @@ class Inversion:
             feature: its name.
             others: among samples other than the source itself; None where these have less than a hundredth of the
                 weight.
+
+        Raises:
+            UserError: there is no such feature.
         """
+        if feature not in self.labels:
+            raise UserError("there is no such feature", given=feature, allowed=", ".join(self.labels) or "none")
         weights = self.other_weights if others else self.weights
         kept = np.array([self.left_out is None and bool(weights.any())])
         own, labels = self.labels[feature], [sample.labels.get(feature) for sample in self.samples]

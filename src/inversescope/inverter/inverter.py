@@ -1,16 +1,16 @@
-"""Invert one activation with a trained run: `Inverter.load(run).invert(text, site=..., n=..., bandwidth=...)`."""
+"""Invert activations with a trained run: `Inverter.load(run).invert(text, site=..., n=..., bandwidth=...)`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import torch
 
-from inversescope import files
+from inversescope import __version__, files
 from inversescope.collect.bandwidths import Remaining, chosen
 from inversescope.collect.inputs import read_known
 from inversescope.collect.outside import read_outside
@@ -19,15 +19,25 @@ from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
 from inversescope.inverter.inversion import Inversion, InvertedSample
-from inversescope.position import LAST, Messages, Position, cut, keep_last
+from inversescope.inverter.results import read_results
+from inversescope.inverter.served import chosen as chosen_sites
+from inversescope.position import LAST, Messages, Position, cut, inputs, keep_last
+from inversescope.progress import Progress, watched
 from inversescope.records.levels import Level
 from inversescope.run.run import Run
 from inversescope.sample.one_target import Source, invert, log_floor
-from inversescope.sites import Site
+from inversescope.sites import Addresses, Site, is_pattern
 from inversescope.stats.intervals import defined
 from inversescope.streams import TorchStream
 from inversescope.train.checkpoint import load_generator
 from inversescope.verdicts import ACCEPTED, proposal
+
+if TYPE_CHECKING:
+    import pandas
+
+    from inversescope.explain import Explanation
+
+Texts = str | Messages | Sequence[str] | Sequence[Messages]
 
 
 class Inverter:
@@ -47,6 +57,20 @@ class Inverter:
         self.known = read_known(run.folder)
         self.generator = load_generator(run.folder / "train", run.subject.device)
 
+    def __repr__(self) -> str:
+        return f"Inverter({str(self.run.folder)!r}: {self.run.subject.name}, {len(self.sites)} sites)"
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites that the generator is trained for, in order of depth."""
+        return tuple(sorted(self.generator.sites, key=lambda site: site.depth))
+
+    @property
+    def resolutions(self) -> tuple[float, ...]:
+        """The resolutions of the run, the finest first; none in a run at bandwidths."""
+        found = {level.resolution for levels in self.run.levels.values() for level in levels}
+        return tuple(sorted((resolution for resolution in found if resolution is not None), reverse=True))
+
     @classmethod
     def load(
         cls,
@@ -54,8 +78,9 @@ class Inverter:
         features: Mapping[str, str | Callable[[str], object]] = MappingProxyType({}),
         *,
         allow_code: bool = False,
+        device: str | None = None,
     ) -> Self:
-        """Open a run directory whose step `train` is done.
+        """Open a run directory whose step `train` is done; `device`, such as "cpu" or "cuda:1", replaces the config's.
 
         `allow_code` allows the Python files that the run's config names to be run, in the version that they have.
 
@@ -63,7 +88,7 @@ class Inverter:
             CodeNotAllowedError: it names files that were not allowed.
             UserError: it is not a run directory, is not trained yet, or belongs to another subject or version.
         """
-        run = Run.open(Path(folder), allow_code=allow_code)
+        run = Run.open(folder, device, allow_code=allow_code)
         if not run.finished("train"):
             raise UserError(
                 "this run has no trained generator yet",
@@ -72,40 +97,123 @@ class Inverter:
             )
         return cls(run, features)
 
+    @overload
     def invert(
         self,
-        text: str | Messages,
+        text: str,
         *,
-        site: str,
+        site: str | Site,
         position: Position = LAST,
         n: int = 32,
         resolution: float | None = None,
         bandwidth: float | None = None,
         seed: int = 0,
-    ) -> Inversion:
+        progress: Progress | None = None,
+    ) -> Inversion: ...
+    @overload
+    def invert(
+        self,
+        text: Texts,
+        *,
+        site: Addresses,
+        position: Position = LAST,
+        n: int = 32,
+        resolution: float | None = None,
+        bandwidth: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Any: ...
+    def invert(
+        self,
+        text: Texts,
+        *,
+        site: Addresses,
+        position: Position = LAST,
+        n: int = 32,
+        resolution: float | None = None,
+        bandwidth: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Any:
         """Draw `n` inputs for the activation of `text` at a position, and verify each.
 
-        If the text is too long for the subject, the tokens nearest to the position are kept.
+        With one text and one site, the result is an `Inversion`. With a list of texts, it is a list, one for each text;
+        with several sites or a wildcard, a list of one for each site; with both, a list of lists, the texts outside.
+        If a text is too long for the subject, the tokens nearest to the position are kept.
 
         Args:
-            text: a text, or a conversation: `[{"role": "user", "content": "..."}, ...]`.
-            site: where it is read.
+            text: a text, or a conversation: `[{"role": "user", "content": "..."}, ...]`; or a list of them.
+            site: where it is read: an address, a `Site`, a wildcard such as `"resid_post.*"`, or a list of them.
             position: "last", the index of a token, a piece of the text, or a role and its turn such as "user:-1"; see
                 `inversescope.position.cut`.
             n: how many.
             resolution: N of the run: one input in N of the prior remains.
             bandwidth: h, a radius in δ, in place of a resolution. With neither, the finest of the run's levels at which
                 inputs other than the source answer (`collect.bandwidths.chosen`).
-            seed: decides the draws.
+            seed: decides the draws, the same for every text.
+            progress: called as inversions are done; default: a bar in a notebook.
 
         Raises:
             UserError: the generator does not serve the site or the bandwidth, the run has no such resolution, or the
                 text has no such position.
         """
-        where = self._site(site)
-        level = self._level(where, resolution, bandwidth)
         if n < 1:
-            raise UserError("at least one sample must be drawn", given=n)
+            raise UserError("at least one sample must be drawn", given=n, allowed="1 or more")
+        texts, many_texts = inputs(text)
+        sites, many_sites = self._sites(site)
+        levels = [self._level(where, resolution, bandwidth) for where in sites]
+        inverted: list[list[Inversion]] = []
+        with watched(progress, "invert") as report:
+            for number, source in enumerate(texts):
+                inverted.append([])
+                for where, level in zip(sites, levels, strict=True):
+                    inverted[-1].append(self._invert(source, where, position, n, level, seed))
+                    report(number * len(sites) + len(inverted[-1]), len(texts) * len(sites))
+        rows = inverted if many_sites else [row[0] for row in inverted]
+        return rows if many_texts else rows[0]
+
+    def explain(
+        self,
+        text: Texts,
+        *,
+        site: Addresses,
+        position: Position = LAST,
+        n: int = 128,
+        resolution: float | None = None,
+        bandwidth: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Explanation | list[Explanation]:
+        """Explain the activations of a text at one site or several; a list of texts gives a list. See
+        `inversescope.explain.explain`.
+        """
+        from inversescope.explain import explain
+
+        return explain(
+            self,
+            text,
+            sites=site,
+            position=position,
+            n=n,
+            resolution=resolution,
+            bandwidth=bandwidth,
+            seed=seed,
+            progress=progress,
+        )
+
+    def results(self, table: str = "score/results") -> pandas.DataFrame:
+        """A table of the run as a data frame (needs the extra `notebook`): the scores, or another by its path in the
+        run directory, such as "causal/used".
+
+        Raises:
+            UserError: there is no such table, or its step is not done.
+        """
+        return read_results(self.run.folder, table)
+
+    def _invert(
+        self, text: str | Messages, where: Site, position: Position, n: int, level: Level, seed: int
+    ) -> Inversion:
+        """The inversion of one text at one site."""
         subject, task = self.run.subject, self.task
         whole = cut(subject, text, position)
         source = keep_last(whole, subject.prefix, subject.longest)
@@ -154,6 +262,13 @@ class Inverter:
             read_outside(self.run.folder, store, where, target),
             level.resolution,
             proposal(store.neighbourhood.distance, kernel),
+            {
+                "inversescope": __version__,
+                "model": subject.name,
+                "run": str(self.run.folder),
+                "run_seed": self.run.seed,
+                "seed": seed,
+            },
         )
 
     def _level(self, site: Site, resolution: float | None, bandwidth: float | None) -> Level:
@@ -173,10 +288,8 @@ class Inverter:
             )
         return level
 
-    def _site(self, address: str) -> Site:
-        site = Site.parse(address)
-        if site not in self.generator.sites:
-            served = [str(site) for site in self.generator.sites]
-            shown = ", ".join(served[:12]) + (f" and {len(served) - 12} more" if len(served) > 12 else "")
-            raise UserError("the run's generator does not serve this site", given=address, allowed=shown)
-        return site
+    def _sites(self, site: Addresses) -> tuple[tuple[Site, ...], bool]:
+        """The sites that are named, and whether they were given as several."""
+        named = chosen_sites(site, self.sites, self.run.subject.shape)
+        alone = isinstance(site, Site) or (isinstance(site, str) and not is_pattern(site))
+        return named, not alone

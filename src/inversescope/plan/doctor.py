@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
+from inversescope.extras import pip, requirements
+
 GIGABYTE = 1e9
 # The most that the demo may take at its peak, and leave on disk with the converted subject.
 MEMORY_NEEDED = 6 * GIGABYTE
@@ -48,21 +50,14 @@ def _python() -> Check:
 def _packages(extra: str | None) -> Check:
     """The packages that InverseScope (or one of its extras) requires by its own metadata."""
     installed, wanted = [], []
-    for requirement in _requirements(extra):
+    for requirement in requirements(extra):
         version = _version(requirement.name)
         installed.append(f"{requirement.name} {version or 'missing'}")
         if version is None or not requirement.specifier.contains(version, prereleases=True):
-            wanted.append(f"'{requirement.name}{requirement.specifier}'")
+            wanted.append(f"{requirement.name}{requirement.specifier}")
     name = f"packages of the extra {extra!r}" if extra else "packages"
     ok = not wanted or (None if extra else False)
-    return Check(name, ok, ", ".join(installed), f"pip install {' '.join(wanted)}" if wanted else None)
-
-
-def _requirements(extra: str | None) -> list[Requirement]:
-    listed = [Requirement(line) for line in metadata.requires("inversescope") or ()]
-    if extra is None:
-        return [wanted for wanted in listed if wanted.marker is None]
-    return [wanted for wanted in listed if wanted.marker and wanted.marker.evaluate({"extra": extra})]
+    return Check(name, ok, ", ".join(installed), pip(*wanted) if wanted else None)
 
 
 def _version(package: str) -> str | None:

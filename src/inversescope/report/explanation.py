@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from inversescope import files
+from inversescope.errors import UserError
 from inversescope.verdicts import ACCEPTED, NULL_PASSES, SIGNIFICANT, SOURCE_ALONE, USED, wording
 from inversescope.verdicts.used import BOTH
 
@@ -22,11 +23,22 @@ def write_explanation(record: Row, path: Path) -> None:
     """Write the page, and beside it the record itself as JSON.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full, or the page cannot be written there.
     """
+    require_page(path)
     page = render(record)
     files.write(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
     files.write_json(path.with_suffix(".json"), dict(record))
+
+
+def require_page(path: Path) -> None:
+    """
+    Raises:
+        UserError: a page cannot be written there, or its record would be written over it.
+    """
+    if path.is_dir() or not path.name or path.suffix.lower() == ".json":
+        problem = "the page cannot be written there; its record is written to a .json file beside it"
+        raise UserError(problem, given=path, allowed="a file such as page.html")
 
 
 def render(record: Row) -> str:

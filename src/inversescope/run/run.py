@@ -12,7 +12,7 @@ from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.features.on_task import add_features
-from inversescope.progress import Progress, silent
+from inversescope.progress import Progress, watched
 from inversescope.python_file import allow, require_allowed
 from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline
@@ -35,9 +35,14 @@ class Run:
         config: of the run.
     """
 
-    def __init__(self, folder: Path, config: RunConfig):
+    def __init__(self, folder: Path, config: RunConfig, device: str | None = None):
         self.folder = folder
         self.config = config
+        self._device = device  # of the subject, in place of the config's
+
+    def __repr__(self) -> str:
+        done = [step for step in pipeline.STEPS if self.finished(step)]
+        return f"Run({str(self.folder)!r}: {', '.join(done) or 'no step'} done)"
 
     @classmethod
     def create(cls, folder: Path | str, config_text: str, name: str = CONFIG, *, allow_code: bool = False) -> Self:
@@ -71,10 +76,11 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path | str, *, allow_code: bool = False) -> Self:
+    def open(cls, folder: Path | str, device: str | None = None, *, allow_code: bool = False) -> Self:
         """A run that was created before. Nothing that its config names is run here.
 
-        `allow_code` allows the Python files that the config names to be run where labels are needed.
+        `device`: of the subject, in place of the config's. `allow_code` allows the Python files that the config names
+        to be run where labels are needed.
 
         Raises:
             UserError: it is not a run directory, or one of another version.
@@ -93,9 +99,9 @@ class Run:
                 "the run was made by another version of InverseScope",
                 given=f"{folder}: version {made_by}",
                 allowed=f"version {__version__}",
-                remedy=f"start a new run, or install inversescope=={made_by}",
+                remedy=f"start a new run, or open it with version {made_by}",
             )
-        run = cls(folder, RunConfig.read(folder / CONFIG))
+        run = cls(folder, RunConfig.read(folder / CONFIG), device)
         if allow_code:
             run.require_same_code()
             allow(run.config.code)
@@ -128,13 +134,15 @@ class Run:
         """True if a step is done; the last one, once the run's own manifest is written."""
         return pipeline.finished(self.folder, step)
 
-    def do(self, step: str, progress: Progress = silent) -> None:
-        """Do one step, from where an interruption left it.
+    def do(self, step: str, progress: Progress | None = None) -> None:
+        """Do one step, from where an interruption left it; `progress` is called as it goes on (default: a bar in a
+        notebook).
 
         Raises:
             UserError: the steps before it are not done, or a file is not what was written.
         """
-        pipeline.do(self, step, progress)
+        with watched(progress, step) as report:
+            pipeline.do(self, step, report)
 
     @cached_property
     def subject(self) -> Subject:
@@ -148,7 +156,7 @@ class Run:
         dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
         subject = Subject.load(
             wanted.model,
-            device=wanted.device,
+            device=self._device or wanted.device,
             dtype=dtype,
             revision=wanted.revision,
             bits=wanted.bits,

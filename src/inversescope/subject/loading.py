@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from inversescope.errors import UserError
+from inversescope.extras import install
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -135,9 +136,7 @@ def _rounding(bits: int, dtype: torch.dtype) -> Any:
 
 def _require(library: str, what: str) -> None:
     if find_spec(library) is None:
-        raise UserError(
-            f"{what} needs {library}, which is not installed", remedy='pip install "inversescope[quantized]"'
-        )
+        raise UserError(f"{what} needs {library}, which is not installed", remedy=install("quantized"))
 
 
 def _load(name: str, tried: str, options: dict[str, Any], source: dict[str, Any]) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inversescope.errors import UserError
+from inversescope.extras import install
 from inversescope.tasks.text_files import Row, Rows, not_empty, with_names
 
 
@@ -21,7 +22,7 @@ def read_dataset(name: str, subset: str | None, split: str) -> Rows:
     try:
         import datasets
     except ImportError as error:
-        remedy = 'pip install "inversescope[datasets]"'
+        remedy = install("datasets")
         raise UserError("reading a data set needs the package datasets", given=name, remedy=remedy) from error
     folder, what = Path(name), f"{name!r}, subset {subset!r}, split {split!r}"
     try:

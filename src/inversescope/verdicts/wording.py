@@ -148,3 +148,8 @@ def _joins(letter: str) -> bool:
 
 def _ends_a_word(letter: str) -> bool:
     return category(letter)[0] in "PZC"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The end of a text, where it was read."""
+    return text if len(text) <= most else f"…{text[-most:]}"

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
 from inversescope.errors import UserError
+from inversescope.extras import install
 
-INSTALL = 'pip install "inversescope[linguistics]"'
+INSTALL = install("linguistics")
 
 
 @runtime_checkable

@@ -33,9 +33,11 @@ class Address:
         try:
             parts = urlsplit(self.base_url)
             _ = parts.port  # read, for it is checked no earlier
+            (parts.hostname or "").encode("idna")
         except ValueError:
             parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        plain = self.base_url.isprintable() and not parts.query and not parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
             allowed = "http:// or https://, a host, and a path such as /v1"
             raise UserError("the endpoint's address cannot be used", given=self.base_url, allowed=allowed)
         if parts.username is not None or parts.password is not None:
@@ -45,6 +47,9 @@ class Address:
                 given=shown,
                 remedy=f"the key in {KEY[0]}",
             )
+        if not (self.key.isascii() and self.key.isprintable()):
+            given = f"{len(self.key)} characters, not all of them plain ASCII"
+            raise UserError(f"the key in {' or '.join(KEY)} cannot be sent", given=given, remedy="copy it once more")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

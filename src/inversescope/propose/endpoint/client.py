@@ -6,6 +6,7 @@ The retries of the client are off: every attempt counts against the budget, and 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 from inversescope.errors import UserError
+from inversescope.extras import install
 from inversescope.progress import Progress, silent
 from inversescope.propose.endpoint.address import Address
 from inversescope.propose.endpoint.budget import Budget, estimate_tokens
@@ -24,11 +26,13 @@ try:
     import httpx2  # the transport of `openai`
     import openai
 except ImportError as error:
-    problem, remedy = "asking a language model needs openai", 'pip install "inversescope[endpoint]"'
-    raise UserError(problem, given=str(error), remedy=remedy) from error
+    problem = "asking a language model needs openai"
+    raise UserError(problem, given=str(error), remedy=install("endpoint")) from error
 
 ATTEMPTS = 5  # of one request
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between them: doubling, or what the server asks for up to the longest
+PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")  # of the environment, in either case of letters
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 LARGEST_REPLY = 1_000_000  # bytes of a response body that are read
 LARGEST_REFUSAL = 300  # bytes of the body of an error status that are read and shown
 AGAIN = "start the same command again: it goes on from here, and what was answered is not asked again"
@@ -57,15 +61,24 @@ class Endpoint:
         self.budget = budget
         self._timeout = timeout  # seconds for a whole reply
         self._parallel = parallel
-        self._client = openai.OpenAI(
-            base_url=address.base_url,
-            api_key=address.key or "none",  # the client needs one; without a key no header is sent
-            timeout=timeout,
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(
-                timeout=timeout, follow_redirects=False, event_hooks={"response": [self._check_status]}
-            ),
-        )
+        try:
+            self._client = openai.OpenAI(
+                base_url=address.base_url,
+                api_key=address.key or "none",  # the client needs one; without a key no header is sent
+                timeout=timeout,
+                max_retries=0,
+                http_client=openai.DefaultHttpxClient(
+                    timeout=timeout, follow_redirects=False, event_hooks={"response": [self._check_status]}
+                ),
+            )
+        except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:  # a proxy or a certificate file
+            raise UserError(
+                "no connection can be made with the proxies and certificates of the environment",
+                given=f"{_set(*PROXIES, *CERTIFICATES) or 'no variable set'}: {type(error).__name__}",
+                allowed="proxies http://HOST:PORT or https://HOST:PORT (socks5:// with the package socksio); "
+                "certificates in a PEM file",
+                remedy="mend the variable; without a proxy: unset it, or name the endpoint's host in NO_PROXY",
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +157,11 @@ class Endpoint:
             if not isinstance(reason, httpx2.ConnectError):
                 raise _BusyError(f"{type(reason).__name__}: {reason}") from error
             self.budget.settle(tokens, 0)
-            raise _BusyError(f"no connection: {reason}") from error
+            by = f" (proxies and certificates: {variables})" if (variables := _set(*PROXIES, *CERTIFICATES)) else ""
+            raise _BusyError(f"no connection: {reason}{by}") from error
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            self.budget.settle(tokens, 0)
+            raise UserError("the endpoint's address cannot be used", given=self.address.base_url) from error
 
     def _post(self, body: dict[str, Any]) -> bytes:
         """The body of a response, as far as it is read: one that drips or never ends is cut off."""
@@ -180,6 +197,11 @@ class Endpoint:
             return _read_bytes(response.iter_bytes(), LARGEST_REFUSAL + len(self.address.key), end)[0]
         except httpx2.RequestError:
             return b""
+
+
+def _set(*names: str) -> str:
+    """Those variables of the environment that are set: their names alone, for a proxy may hold a password."""
+    return ", ".join(each for name in names for each in (name, name.lower()) if os.environ.get(each))
 
 
 def _read_bytes(parts: Iterator[bytes], most: int, end: float) -> tuple[bytes, bool]:
