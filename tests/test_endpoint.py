@@ -69,16 +69,16 @@ def test_the_environment_names_the_endpoint_and_ours_come_first():
         ({"INVERSESCOPE_BASE_URL": "127.0.0.1:8080", "INVERSESCOPE_MODEL": "m"}, "127.0.0.1:8080"),
         ({"INVERSESCOPE_BASE_URL": "http://x.test:99999/v1", "INVERSESCOPE_MODEL": "m"}, "http://x.test:99999/v1"),
         ({"INVERSESCOPE_BASE_URL": "http://[x", "INVERSESCOPE_MODEL": "m"}, "http://[x"),
-        ({"INVERSESCOPE_BASE_URL": "http://h:x/v1", "INVERSESCOPE_MODEL": "m"}, "http://h:x/v1"),
-        ({"INVERSESCOPE_BASE_URL": "http://a..b/v1", "INVERSESCOPE_MODEL": "m"}, "http://a..b/v1"),
-        ({"INVERSESCOPE_BASE_URL": "http://h/\x00", "INVERSESCOPE_MODEL": "m"}, "http://h/"),
-        ({"INVERSESCOPE_BASE_URL": "http://h/v1#f", "INVERSESCOPE_MODEL": "m"}, "http://h/v1#f"),
+        ({"INVERSESCOPE_BASE_URL": "http://x.test:x/v1", "INVERSESCOPE_MODEL": "m"}, "http://x.test:x/v1"),
+        ({"INVERSESCOPE_BASE_URL": f"http://{'x..test'}/v1", "INVERSESCOPE_MODEL": "m"}, "x..test/v1"),
+        ({"INVERSESCOPE_BASE_URL": "http://x.test/\x00", "INVERSESCOPE_MODEL": "m"}, "http://x.test/"),
+        ({"INVERSESCOPE_BASE_URL": "http://x.test/v1#f", "INVERSESCOPE_MODEL": "m"}, "http://x.test/v1#f"),
         (
-            {"INVERSESCOPE_BASE_URL": "http://h/v1", "INVERSESCOPE_MODEL": "m", "OPENAI_API_KEY": f"{KEY}é"},
+            {"INVERSESCOPE_BASE_URL": "http://x.test/v1", "INVERSESCOPE_MODEL": "m", "OPENAI_API_KEY": f"{KEY}é"},
             f"{len(KEY) + 1} characters",
         ),
         (
-            {"INVERSESCOPE_BASE_URL": "http://h/v1", "INVERSESCOPE_MODEL": "m", "OPENAI_API_KEY": f"{KEY}\n{KEY}"},
+            {"INVERSESCOPE_BASE_URL": "http://x.test/v1", "INVERSESCOPE_MODEL": "m", "OPENAI_API_KEY": f"{KEY}\n{KEY}"},
             f"{2 * len(KEY) + 1} characters",
         ),
         ({"INVERSESCOPE_BASE_URL": f"http://{KEY}:{KEY}@x.test/v1", "INVERSESCOPE_MODEL": "m"}, "x.test/v1"),
@@ -95,7 +95,7 @@ def test_an_address_that_is_none_is_refused(environment: dict[str, str], given: 
     [
         ("ALL_PROXY", f"socks5h://{KEY}@127.0.0.1:1"),
         ("all_proxy", "ftp://127.0.0.1"),
-        ("HTTPS_PROXY", "http://h:x"),
+        ("HTTPS_PROXY", "http://x.test:x"),
         ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
         ("SSL_CERT_FILE", __file__),  # no certificates
     ],
@@ -115,7 +115,7 @@ def test_a_proxy_that_does_not_answer_is_named(connect: Connect, monkeypatch: py
     monkeypatch.setenv("HTTP_PROXY", f"http://{KEY}:{KEY}@127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     with refuses(given=("HTTP_PROXY", "5 attempts")) as caught:
-        connect(url="http://example.test/v1").ask(request(1))
+        connect(url="http://x.test/v1").ask(request(1))
     assert KEY not in str(caught.value)
 
 

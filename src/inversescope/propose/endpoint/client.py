@@ -75,7 +75,7 @@ class Endpoint:
             raise UserError(
                 "no connection can be made with the proxies and certificates of the environment",
                 given=f"{_set(*PROXIES, *CERTIFICATES) or 'no variable set'}: {type(error).__name__}",
-                allowed="proxies http://HOST:PORT or https://HOST:PORT (socks5:// with the package socksio); "
+                allowed="proxies such as http://127.0.0.1:3128, https:// too (socks5:// with the package socksio); "
                 "certificates in a PEM file",
                 remedy="mend the variable; without a proxy: unset it, or name the endpoint's host in NO_PROXY",
             ) from error
