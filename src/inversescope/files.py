@@ -119,7 +119,19 @@ def read_json(path: Path) -> Any:
         UserError: it is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"), path)
+    except UnicodeDecodeError as error:
+        raise UserError("a file is not readable as JSON (damaged or edited)", given=f"{path}: {error}") from error
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """The value in the text of a JSON file.
+
+    Raises:
+        UserError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError("a file is not readable as JSON (damaged or edited)", given=f"{path}: {error}") from error
 

@@ -12,6 +12,7 @@ from importlib import import_module
 
 from rich.text import Text
 
+from inversescope.bounds import exhausted
 from inversescope.cli.shared import app, screen
 from inversescope.errors import CodeNotAllowedError, UserError
 
@@ -37,6 +38,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(UserError(error.problem, given=error.given, allowed=error.allowed, remedy=again)))
     except UserError as error:
         _fail(str(error))
+    except (RecursionError, MemoryError, RuntimeError, ImportError) as error:
+        if (lacking := exhausted(error)) is None:
+            raise
+        given = str(error).partition("\n")[0] or type(error).__name__
+        remedy = "smaller numbers in the config or the options, or a machine with more of it"
+        _fail(str(UserError(lacking, given=given, remedy=remedy if "memory" in lacking else None)))
     except OSError as error:
         if _closed(error):
             sys.exit(1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from inversescope import bounds
+from inversescope.bounds import read_text
 from inversescope.cli.shared import AllowCode, MessagesFile, PositionOption, ReadsText, app, screen
 from inversescope.errors import UserError
 
@@ -55,7 +57,7 @@ def invert(
     run: TrainedRun = Path("runs/demo"),
     resolution: Resolution = None,
     bandwidth: Bandwidth = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 32,
+    n: Annotated[int, typer.Option("-n", min=1, max=bounds.SAMPLES, help="Number of samples.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
     allow_code: AllowCode = False,
 ) -> None:
@@ -85,7 +87,7 @@ def explain(
     run: TrainedRun = Path("runs/demo"),
     resolution: Resolution = None,
     bandwidth: Bandwidth = None,
-    n: Annotated[int, typer.Option("-n", min=2, help="Number of samples at each site.")] = 128,
+    n: Annotated[int, typer.Option("-n", min=2, max=bounds.SAMPLES, help="Number of samples at each site.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of the samples.")] = 0,
     html: Annotated[
         Path | None,
@@ -134,12 +136,13 @@ def _source(text: str | None, messages: Path | None) -> Any:
     from inversescope import files
     from inversescope.position import require_messages
 
-    source = text if messages is None else files.read_json(messages)
-    if source is None or None not in (text, messages):
-        given = "neither" if source is None else "both"
+    if (text is None) == (messages is None):
+        given = "neither" if text is None else "both"
         raise UserError("a text or a conversation is read", given=given, allowed="either TEXT or --messages FILE")
-    if text is None:
-        require_messages(source)
+    if messages is None:
+        return text
+    source = files.parse_json(read_text(messages, "conversation"), messages)
+    require_messages(source)
     return source
 
 

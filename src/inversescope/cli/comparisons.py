@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from inversescope import bounds
 from inversescope.cli.configs import read_config
 from inversescope.cli.shared import AllowCode, RunFolder, app, interruptible, screen
 from inversescope.cli.working import refresh_report, work
@@ -24,7 +25,12 @@ def arena(
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option("--budget", help="Training time of a generator, seconds; default: that of the run's generator."),
+        typer.Option(
+            "--budget",
+            min=0,
+            max=bounds.SECONDS,
+            help="Training time of a generator, seconds; default: that of the run's generator.",
+        ),
     ] = None,
     seed: Annotated[
         int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inversescope.bounds import read_text
 from inversescope.errors import UserError
 
 
@@ -22,10 +23,4 @@ def read_config(path: Path) -> str:
         return configs[str(path)]
     if not path.exists() and path.suffix != ".toml":
         raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(configs)}")
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        remedy = "inversescope demo --print-config > my.toml"
-        raise UserError("the config cannot be read", given=f"{path}: {error.strerror}", remedy=remedy) from error
-    except UnicodeDecodeError as error:
-        raise UserError("the config is not UTF-8 text", given=f"{path}: {error}") from error
+    return read_text(path, "config")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from inversescope import bounds
 from inversescope.cli.shared import RunFolder, app, interruptible, screen
 from inversescope.cli.working import refresh_report
 from inversescope.errors import UserError
@@ -31,20 +32,33 @@ def propose(
     bandwidth: Annotated[
         float | None, typer.Option("--bandwidth", "-b", help="Bandwidth h, of a run that was made at bandwidths.")
     ] = None,
-    hypotheses: Annotated[int, typer.Option("--hypotheses", "-n", min=1, help="Number of hypotheses.")] = 8,
+    hypotheses: Annotated[
+        int, typer.Option("--hypotheses", "-n", min=1, max=bounds.HYPOTHESES, help="Number of hypotheses.")
+    ] = 8,
     question: Annotated[
         list[str] | None,
         typer.Option("--question", help="Yes-or-no question to judge and score, instead of proposed hypotheses."),
     ] = None,
     max_calls: Annotated[
-        int, typer.Option("--max-calls", min=1, help="Largest number of requests, repeated ones included.")
+        int,
+        typer.Option(
+            "--max-calls", min=1, max=bounds.CALLS, help="Largest number of requests, repeated ones included."
+        ),
     ] = 200,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Largest number of tokens, sent and received together.")
+        int,
+        typer.Option(
+            "--max-tokens", min=1, max=bounds.SPENT, help="Largest number of tokens, sent and received together."
+        ),
     ] = 500_000,
     reply_tokens: Annotated[
         int,
-        typer.Option("--reply-tokens", min=64, help="Largest number of tokens of a reply; reasoning models need more."),
+        typer.Option(
+            "--reply-tokens",
+            min=64,
+            max=bounds.TOKENS,
+            help="Largest number of tokens of a reply; reasoning models need more.",
+        ),
     ] = 1024,
     price: Annotated[
         tuple[float, float] | None,
@@ -57,7 +71,9 @@ def propose(
     parallel: Annotated[
         int, typer.Option("--parallel", min=1, max=64, help="Number of requests at the same time.")
     ] = 4,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Longest time for a reply, seconds.")] = 120,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, max=bounds.SECONDS, help="Longest time for a reply, seconds.")
+    ] = 120,
     yes: Annotated[bool, typer.Option("--yes", help="Send without confirmation.")] = False,
 ) -> None:
     """Let a language model propose hypotheses about a site; score them on targets that it has not seen.

@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from inversescope import bounds
+from inversescope.bounds import read_text
 from inversescope.config.schema import (
     CalibrateConfig,
     CausalConfig,
@@ -62,6 +64,11 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _pool_measures_resolutions(self) -> Self:
         finest, pool = max(self.sample.resolutions, default=0), self.collect.pool
+        if pool != "all" and pool * self.collect.targets > bounds.DISTANCES:
+            raise ValueError(
+                f"collect.pool {pool} times collect.targets {self.collect.targets} are too many distances (allowed: up "
+                f"to {bounds.DISTANCES:,})"
+            )
         if pool != "all" and pool < MEASURABLE * finest:
             raise ValueError(
                 f"sample.resolutions {finest:g} is finer than collect.pool {pool} can measure: at least "
@@ -130,30 +137,31 @@ class RunConfig(Section):
         Raises:
             UserError: there is no such file, it is not TOML, or it has an unknown, wrong or contradictory key.
         """
-        try:
-            return cls.parse(path.read_bytes().decode("utf-8"), str(path))
-        except OSError as error:
-            remedy = "inversescope demo --print-config > my.toml"
-            raise UserError("the config cannot be read", given=f"{path}: {error.strerror}", remedy=remedy) from error
-        except UnicodeDecodeError as error:
-            raise UserError("the config is not UTF-8 text", given=f"{path}: {error}") from error
+        return cls.parse(read_text(path, "config"), str(path))
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
         """The config in TOML text; `name` is used in messages."""
         settings: dict[str, Any] = {}
         try:
-            settings = tomllib.loads(text.removeprefix("\ufeff"))
+            settings = _toml(text.removeprefix("\ufeff"), name)
             config = cls.model_validate(settings)
             require_addresses((*config.collect.sites, *config.generator.sites))
             return config
-        except tomllib.TOMLDecodeError as error:
-            raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
         except ValidationError as error:
             problems = "; ".join(_problem(**problem) for problem in error.errors(include_url=False))
             raise UserError(
                 f"the config {name} cannot be used", given=problems, allowed=_keys(error, settings)
             ) from error
+
+
+def _toml(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise UserError("the config is nested too deeply", given=name) from error
+    except ValueError as error:  # also a number of thousands of digits
+        raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
 
 
 def sections() -> dict[str, type[BaseModel]]:

@@ -9,16 +9,18 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
+from inversescope import bounds
 from inversescope.stats.kernel import Kernel
 from inversescope.verdicts import has_channel
 
 Query = Literal["clean", "noisy"]
+Inputs = Annotated[int, Field(ge=1, le=bounds.INPUTS)]
+Steps = Annotated[int, Field(ge=1, le=bounds.STEPS)]
+Batch = Annotated[int, Field(ge=1, le=bounds.BATCH)]
+Radius = Annotated[float, Field(gt=0, le=bounds.RADIUS)]
 DistanceName = Literal["standardized", "euclidean", "cosine", "relative"]
 
 
@@ -52,7 +54,7 @@ class SubjectConfig(Section):
     attention: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] | None = Field(
         default=None, description="attention kernel, as transformers names it; not set: transformers chooses"
     )
-    prefix: Literal["auto", "none"] | tuple[NonNegativeInt, ...] = Field(
+    prefix: Literal["auto", "none"] | tuple[Annotated[int, Field(ge=0, le=bounds.INPUTS)], ...] = Field(
         default="auto",
         description="tokens that start every input. `auto`: those that the model's own tokenizer puts before a text; "
         "`none`; or a list of their ids, such as `[0]`",
@@ -75,17 +77,19 @@ class CollectConfig(Section):
         min_length=1,
         description="sites whose activations are stored and for which the reference is computed; `*` is every number",
     )
-    train: PositiveInt | Literal["all"] = Field(
+    train: Inputs | Literal["all"] = Field(
         default=5000,
         description="number of training inputs of the generator; `all`: every input of the prior (`pool` too)",
     )
-    pool: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
+    pool: Annotated[Inputs, Field(ge=2)] | Literal["all"] = Field(
         default=3000,
         description="number of inputs, 2 or more, from which the reference and the mean and deviation of each site "
         "are computed; `all`: every input of the prior with its probability, which makes the reference exact",
     )
-    targets: int = Field(default=24, ge=2, description="number of inputs whose activations are explained, 2 or more")
-    shard: PositiveInt = Field(
+    targets: int = Field(
+        default=24, ge=2, le=bounds.TARGETS, description="number of inputs whose activations are explained, 2 or more"
+    )
+    shard: Inputs = Field(
         default=1024,
         description="number of inputs whose activations are in memory at a time and go into one file; an interruption "
         "costs one shard at most",
@@ -127,7 +131,7 @@ class GeneratorConfig(Section):
         min_length=1,
         description="sites that the generator is trained for, all of them among `collect.sites`",
     )
-    stored: PositiveInt = Field(
+    stored: Inputs = Field(
         default=8192,
         description="number of inputs whose activations the generator keeps, read or predicted; all of them if "
         "`collect.train` is `all`; a prior that has no more is kept whole",
@@ -143,39 +147,44 @@ class GeneratorConfig(Section):
         description="way of the condition into the decoder. `adaln`: scale, shift and gate of every sublayer; "
         "`slot`: a key and a value in every attention, as in InversionView",
     )
-    width: PositiveInt = Field(default=128, description="size of the decoder's hidden state; a multiple of `heads`")
-    layers: PositiveInt = Field(default=2, description="number of the decoder's transformer blocks")
-    heads: PositiveInt = Field(default=4, description="number of its attention heads")
+    width: int = Field(
+        default=128, ge=1, le=bounds.WIDTH, description="size of the decoder's hidden state; a multiple of `heads`"
+    )
+    layers: int = Field(default=2, ge=1, le=bounds.LAYERS, description="number of the decoder's transformer blocks")
+    heads: int = Field(default=4, ge=1, le=bounds.HEADS, description="number of its attention heads")
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if 12 * self.layers * self.width**2 > bounds.WEIGHTS:
+            raise ValueError(f"width {self.width} and layers {self.layers} have more than {bounds.WEIGHTS:,} weights")
         return self
 
 
 class TrainConfig(Section):
     """Training of the generator: next-token loss on inputs, given activations with and without noise."""
 
-    steps: PositiveInt = Field(
-        default=1000, description="optimizer steps at most; fewer if every site is calibrated before"
-    )
-    check: PositiveInt = Field(
+    steps: Steps = Field(default=1000, description="optimizer steps at most; fewer if every site is calibrated before")
+    check: Steps = Field(
         default=200,
         description="steps from one check of the calibration to the next; after a check, sites with a larger error are "
         "trained more often",
     )
-    batch: PositiveInt = Field(default=256, description="training pairs in a step, divided evenly among its sites")
-    inputs_per_condition: PositiveInt = Field(
+    batch: Batch = Field(default=256, description="training pairs in a step, divided evenly among its sites")
+    inputs_per_condition: Batch = Field(
         default=4,
         description="training pairs that share a condition, each with another input near its target, where the "
         "generator keeps the whole prior; 1 elsewhere",
     )
-    sites_per_step: PositiveInt = Field(default=16, description="number of sites in a step, drawn anew for each step")
-    learning_rate: PositiveFloat = Field(
-        default=3e-3, description="highest learning rate, after a linear warm-up; it falls linearly to zero"
+    sites_per_step: Batch = Field(default=16, description="number of sites in a step, drawn anew for each step")
+    learning_rate: float = Field(
+        default=3e-3,
+        gt=0,
+        le=bounds.RATE,
+        description="highest learning rate, after a linear warm-up; it falls linearly to zero",
     )
-    bandwidths: tuple[PositiveFloat, PositiveFloat] | Literal["range"] = Field(
+    bandwidths: tuple[Radius, Radius] | Literal["range"] = Field(
         default="range",
         description="lowest and highest bandwidth h of the noise in training, as radii in δ; `range`: found on the "
         "pool for each site, from one neighbour to the whole prior",
@@ -212,17 +221,20 @@ class TrainConfig(Section):
 class SampleConfig(Section):
     """Samples for every target at every site of the generator."""
 
-    resolutions: tuple[Annotated[float, Field(gt=1)], ...] = Field(
+    resolutions: tuple[Annotated[float, Field(gt=1, le=bounds.RADIUS)], ...] = Field(
         default=(512, 64, 8),
         description="resolutions N at which samples are drawn and features scored: one input in N of the prior "
         "remains, the same at every site; the bandwidth h of each site follows",
     )
-    bandwidths: tuple[PositiveFloat, ...] = Field(
+    bandwidths: tuple[Radius, ...] = Field(
         default=(),
         description="bandwidths h in place of resolutions, as radii in δ, the same at every site; `[]`: none",
     )
-    samples: PositiveInt = Field(
-        default=32, description="number of samples for each target, site and resolution or bandwidth"
+    samples: int = Field(
+        default=32,
+        ge=1,
+        le=bounds.SAMPLES,
+        description="number of samples for each target, site and resolution or bandwidth",
     )
 
     @model_validator(mode="before")
@@ -248,14 +260,17 @@ class CalibrateConfig(Section):
     """Comparison of the generator with the exact posterior, or with the reference if the prior is not enumerated."""
 
     targets: int = Field(
-        default=160, ge=2, description="number of inputs of the pool that stand in for targets, 2 or more"
+        default=160,
+        ge=2,
+        le=bounds.TARGETS,
+        description="number of inputs of the pool that stand in for targets, 2 or more",
     )
     queries: tuple[Query, ...] = Field(
         default=("clean",),
         min_length=1,
         description="conditions that are compared. `clean`: the activation itself; `noisy`: with noise of width h",
     )
-    bandwidths: tuple[PositiveFloat, ...] | Literal["range"] = Field(
+    bandwidths: tuple[Radius, ...] | Literal["range"] = Field(
         default=(),
         description="bandwidths h of the noise that are compared; `[]`: those of the samples; `range`: five for each "
         "site, over the range that it is trained for",
@@ -267,14 +282,16 @@ class CausalConfig(Section):
 
     resolution: float | None = Field(
         default=None,
+        gt=1,
+        le=bounds.RADIUS,
         description="resolution N of the samples whose activations are put in, one of `sample.resolutions`; not set: "
         "the coarsest",
     )
-    bandwidth: PositiveFloat | None = Field(
+    bandwidth: Radius | None = Field(
         default=None,
         description="the same for `sample.bandwidths`: bandwidth h of these samples; not set: the largest",
     )
-    continuation: NonNegativeInt | str = Field(
+    continuation: Annotated[int, Field(ge=0, le=bounds.TOKENS)] | str = Field(
         default=0,
         description="what stands between the token whose activation is replaced and the prediction that is compared: a "
         "number of tokens, the model's own continuation of the input, or a text; 0: nothing (the next token)",

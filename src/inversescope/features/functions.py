@@ -6,12 +6,15 @@ A function is not called where an argument is undecided (None): its value is und
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import regex
 
+from inversescope.bounds import LimitError, limited
 from inversescope.errors import UserError
 from inversescope.features import function_words, punctuation
 from inversescope.features.annotators import SENTIMENT, SPEECH, TOPICS, Annotator, sentiment, speech, topics
@@ -23,6 +26,8 @@ PHRASE, PATTERN, GROUP, LIMIT = "words", "regular expression", "regular expressi
 TAG, TOPIC = "part of speech", "two texts or more"
 
 SECONDS = 0.1  # that a regular expression may take on one text
+REPETITIONS = 10_000  # of a part of a regular expression, within all others that repeat it
+COMPILED = 1.0, 1 << 28  # seconds and bytes that it may take to read one
 PATIENCE = 10  # texts on which it may take longer, before it is not tried again
 
 
@@ -77,10 +82,12 @@ class Pattern:
     """
 
     def __init__(self, source: str):
+        _require_few_repetitions(source)
         try:
-            with warnings.catch_warnings(action="ignore"):  # of what a later version of `regex` may read otherwise
+            # Warnings: of what a later version of `regex` may read otherwise.
+            with limited(*COMPILED), warnings.catch_warnings(action="ignore"):
                 self._compiled = regex.compile(source)
-        except (regex.error, KeyError, ValueError, OverflowError, RecursionError) as error:
+        except (regex.error, KeyError, ValueError, OverflowError, LimitError) as error:
             raise UserError("this is not a regular expression", given=f"{source!r}: {error}") from error
         self.groups: int = self._compiled.groups
         self.timeouts = 0
@@ -95,6 +102,22 @@ class Pattern:
         except (TimeoutError, MemoryError):
             self.timeouts += 1
             raise TimeoutError from None
+
+
+def _require_few_repetitions(source: str) -> None:
+    """Refuse a repetition such as {100000000}: `regex` writes it out, without end and without a way to stop it.
+
+    Counts are multiplied, as those within each other are. In verbose mode white space and comments may stand in one.
+    """
+    bare = re.sub(r"\s", "", source)
+    readings = (source, bare, re.sub(r"\s", "", re.sub(r"#.*", "", source)))
+    counts = [[max(1, int(count)) for count in re.findall(r"\{([0-9]+)", reading)] for reading in readings]
+    if max(map(math.prod, counts)) > REPETITIONS:
+        raise UserError(
+            "the regular expression repeats something too often",
+            given=repr(source),
+            allowed=f"counts {{n}} whose product is up to {REPETITIONS:,}",
+        )
 
 
 def _matches(pattern: Pattern, text: str) -> bool | None:

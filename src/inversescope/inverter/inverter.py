@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from inversescope import __version__, files
+from inversescope.bounds import SAMPLES
 from inversescope.collect.bandwidths import Remaining, chosen
 from inversescope.collect.inputs import read_known
 from inversescope.collect.outside import read_outside
@@ -157,8 +158,8 @@ class Inverter:
             UserError: the generator does not serve the site or the bandwidth, the run has no such resolution, or the
                 text has no such position.
         """
-        if n < 1:
-            raise UserError("at least one sample must be drawn", given=n, allowed="1 or more")
+        if not 1 <= n <= SAMPLES:
+            raise UserError("so many samples cannot be drawn", given=n, allowed=f"1 to {SAMPLES:,}")
         texts, many_texts = inputs(text)
         sites, many_sites = self._sites(site)
         levels = [self._level(where, resolution, bandwidth) for where in sites]

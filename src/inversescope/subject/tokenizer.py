@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from inversescope.bounds import CHARACTERS, limited
 from inversescope.errors import UserError
 from inversescope.position import Messages
 
@@ -96,17 +97,24 @@ class PretrainedTokenizer(Tokenizer):
         return "".join(parts)
 
     def converse(self, messages: Messages) -> str:
-        from jinja2 import TemplateError
-
         if not self._tokenizer.chat_template:
             return super().converse(messages)
         answers = messages[-1]["role"] != "assistant"
         try:
-            return self._tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=answers, clean_up_tokenization_spaces=False
+            with limited():
+                text = self._tokenizer.apply_chat_template(
+                    list(messages), tokenize=False, add_generation_prompt=answers, clean_up_tokenization_spaces=False
+                )
+        except Exception as error:  # a template is a program, and may raise anything
+            given = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError("the subject's chat template refuses this conversation", given=given) from error
+        if len(text) > CHARACTERS:
+            raise UserError(
+                "the subject's chat template makes too much of this conversation",
+                given=f"{len(text):,} characters",
+                allowed=f"up to {CHARACTERS:,}",
             )
-        except TemplateError as error:
-            raise UserError("the subject's chat template refuses this conversation", given=error) from error
+        return text
 
     def _show_run(self, tokens: list[int]) -> str:
         """Tokens that are not special. U+FFFD in their text stands for bytes that make no character."""

@@ -15,10 +15,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from numpy.random import Generator
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
 from inversescope.errors import UserError
 from inversescope.tasks.icl_words import KIND_OF, PAIRS
@@ -44,7 +44,7 @@ class ICLConfig(TaskConfig):
     tasks: tuple[str, ...] = Field(
         default=tuple(PAIRS), min_length=2, description="names of the tasks, 2 or more of the default"
     )
-    examples: tuple[PositiveInt, ...] = Field(
+    examples: tuple[Annotated[int, Field(ge=1, le=24)], ...] = Field(
         default=(3, 5), min_length=1, description="numbers of examples before the query; all are equally frequent"
     )
     words: int = Field(default=24, ge=2, le=24, description="number of words of each task, 2 to 24")

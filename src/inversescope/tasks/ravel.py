@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from inversescope import files
+from inversescope.bounds import INPUTS
 from inversescope.errors import UserError
 from inversescope.tasks.entities import EntityTask, right_answers
 from inversescope.tasks.registry import register
@@ -36,8 +37,8 @@ class RavelConfig(TaskConfig):
     )
     entity_split: Split = Field(default="all", description="split of the entities, as the benchmark made it")
     context_split: Split = Field(default="all", description="split of the prompts, as the benchmark made it")
-    entities: PositiveInt = Field(
-        default=300, description="number of entities that are tried, spread evenly over the file"
+    entities: int = Field(
+        default=300, ge=1, le=INPUTS, description="number of entities that are tried, spread evenly over the file"
     )
     known: float = Field(
         default=0.05,

@@ -99,7 +99,7 @@ def _json(path: Path) -> Rows:
 def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             "this is not valid JSON", given=f"{where}: {error}", allowed="one object a line, or an array of objects"
         ) from error

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from numpy.random import Generator
-from pydantic import Field, PositiveInt, StrictInt, computed_field, model_validator
+from pydantic import Field, StrictInt, computed_field, model_validator
 
+from inversescope.bounds import INPUTS, TOKENS
 from inversescope.errors import UserError
 from inversescope.position import LAST, cut, keep_last, require_whole
 from inversescope.tasks.data_sets import read_dataset
@@ -48,8 +49,8 @@ class TextsConfig(TaskConfig):
     )
     subset: str | None = Field(default=None, description="configuration of the data set, if it has several")
     split: str = Field(default="train", description="split of the data set")
-    limit: PositiveInt | None = Field(
-        default=None, description="number of rows that are read, from the first; not set: all"
+    limit: int | None = Field(
+        default=None, ge=1, le=INPUTS, description="number of rows that are read, from the first; not set: all"
     )
     column: str = Field(default="text", description="column with the text, or with a conversation (a list of messages)")
     labels: tuple[str, ...] | None = Field(
@@ -57,8 +58,10 @@ class TextsConfig(TaskConfig):
         description="columns that are features; `[]`: none; not set: all but those of the text and its position, row "
         "numbers, columns in which no value comes twice, and columns of lists or objects",
     )
-    max_tokens: PositiveInt = Field(
+    max_tokens: int = Field(
         default=64,
+        ge=1,
+        le=TOKENS,
         description="number of tokens to which a longer text is cut: the first ones, or the last ones before the "
         "position if one is given",
     )
