@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from itertools import product
 from pathlib import Path
 
 import pytest
-from refusals import printed
+from fake_tokenizer import WordSubject
+from refusals import printed, refuses
 from small_subject import World, call, config_text
 
 from inversescope import files
+from inversescope.collect.sizes import sized
+from inversescope.config import RunConfig
+from inversescope.run.run import Run
+from inversescope.tasks import TextsConfig, load_task
 
 TEXTS = [f"{a} gave {b} a ring" for a, b in product("abcdefgh", "ijklmnop")]
 LONG = " and then went home to the store" * 3
@@ -59,3 +66,141 @@ def test_too_few_inputs_name_the_cut_as_the_cause(world: World, tmp_path: Path, 
     data = save(tmp_path / "texts.jsonl", TEXTS[:20])
     assert call("run", config(tmp_path / "few.toml", world, data), "--out", tmp_path / "few") == 2
     assert "max_tokens" not in str(printed(capsys.readouterr().err))
+
+
+# A run is made when everything has been tried
+
+
+def test_after_a_mistake_the_mended_config_runs_into_the_same_folder(world: World, tmp_path: Path, capsys):
+    run, data = tmp_path / "run", save(tmp_path / "texts.jsonl", TEXTS)
+    mistakes = [
+        {"data": tmp_path / "textts.jsonl"},
+        {"data": data, "more": 'labels = ["when"]'},
+        {"data": data, "sizes": "train = 60\npool = 30\n"},
+        {"data": data, "sizes": "pool = 30\n[sample]\nresolutions = [512]\n"},
+    ]
+    for mistake in mistakes:
+        assert call("run", config(tmp_path / "own.toml", world, **mistake), "--out", run, "--until", "task") == 2
+        printed(capsys.readouterr().err)
+        assert not run.exists()
+    assert call("run", config(tmp_path / "own.toml", world, data), "--out", run, "--until", "task") == 0
+
+
+def test_a_run_of_which_nothing_is_done_takes_another_config(world: World, tmp_path: Path):
+    text, run = config_text(world.model), tmp_path / "run"
+    (tmp_path / "ioi.toml").write_text(text.replace("force = true", "force = false"))
+    assert call("run", tmp_path / "ioi.toml", "--out", run, "--until", "task") == 2
+    assert (run / "task" / "accuracy.json").exists()  # the model is not good enough, and that is kept
+    (tmp_path / "ioi.toml").write_text(text)
+    for resume in ([], ["--resume"]):
+        assert call("run", tmp_path / "ioi.toml", "--out", run, "--until", "task", *resume) == 0
+        (tmp_path / "ioi.toml").write_text(text.replace("seed = 3", "seed = 4"))
+        assert call("run", tmp_path / "ioi.toml", "--out", run, "--until", "task", *resume) == 2  # a step is done
+        (tmp_path / "ioi.toml").write_text(text)
+        (run / "task" / files.MANIFEST).unlink()
+
+
+def test_a_folder_with_anything_else_is_left_alone(world: World, tmp_path: Path):
+    data = save(tmp_path / "texts.jsonl", TEXTS)
+    made = config(tmp_path / "config.toml", world, data)
+    assert call("run", made, "--out", tmp_path, "--until", "task") == 2
+    assert {path.name for path in tmp_path.iterdir()} >= {"config.toml", "texts.jsonl"}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.toml").write_text("mine")
+    assert call("run", made, "--out", tmp_path / "other", "--until", "task") == 2
+    assert (tmp_path / "other" / "config.toml").read_text() == "mine"
+
+
+# Paths
+
+
+def test_relative_paths_start_at_the_config_and_survive_a_move(world: World, tmp_path: Path, monkeypatch, capsys):
+    home = tmp_path / "home"
+    (home / "data").mkdir(parents=True)
+    (home / "elsewhere").mkdir()
+    save(home / "data" / "texts.jsonl", TEXTS)
+    made = config(home / "own.toml", world, "data/texts.jsonl")
+    monkeypatch.chdir(home / "elsewhere")
+    assert call("run", made, "--out", home / "runs" / "own", "--until", "collect") == 0
+    shutil.move(home / "runs" / "own", tmp_path / "moved")  # the run alone
+    assert call("step", tmp_path / "moved", "reference") == 0
+    shutil.move(tmp_path / "moved", home / "runs" / "own")
+    home.rename(tmp_path / "new")  # the run with all that belongs to it
+    assert str(Run.open(tmp_path / "new" / "runs" / "own").config.task.path) == f"{tmp_path}/new/data/texts.jsonl"
+    monkeypatch.chdir(tmp_path / "new" / "data")
+    assert call("run", config(tmp_path / "new" / "own.toml", world, "texts.jsonl"), "--out", tmp_path / "run") == 2
+    assert "data/texts.jsonl" in str(printed(capsys.readouterr().err).given)
+
+
+def test_home_and_folders_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "model").mkdir()
+    text = """
+[subject]
+model = "{model}"
+projections = {{ probe = "~/probe.npy" }}
+[task]
+name = "texts"
+{source}
+[features]
+long = {{ function = "own.py:long" }}
+far = {{ function = "package.module:far" }}
+"""
+    for model, source, expected in (
+        ("model", 'path = "~/a.txt"', (f"{tmp_path}/model", f"{tmp_path}/home/a.txt")),
+        ("org/name", 'path = "../a.txt"', ("org/name", f"{tmp_path.parent}/a.txt")),
+        ("./model", 'dataset = "org/data"', (f"{tmp_path}/model", "org/data")),
+        ("~/model", 'dataset = "model"', (f"{tmp_path}/home/model", f"{tmp_path}/model")),
+    ):
+        read = RunConfig.parse(text.format(model=model, source=source), "a config", tmp_path)
+        assert isinstance(read.task, TextsConfig)
+        assert (read.subject.model, str(read.task.path or read.task.dataset)) == expected
+        assert [feature.function for feature in read.features.values()] == [
+            f"{tmp_path}/own.py:long",
+            "package.module:far",
+        ]
+        assert str(read.subject.projections["probe"]) == f"{tmp_path}/home/probe.npy"
+
+
+def test_a_file_of_a_task_is_found_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = Path(__file__).parent / "planted_entities_task.py"
+    name = re.search(r'name: Literal\["(.*?)"\]', source.read_text())
+    assert name is not None
+    shutil.copy(source, tmp_path / "own_task.py")
+    text = f'[task]\nname = "{name[1]}"\nfile = "own_task.py"\n'
+    assert RunConfig.parse(text, "a config", tmp_path).task.file == tmp_path / "own_task.py"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    with refuses("../own_task.py"):
+        RunConfig.parse(text, "a config", tmp_path / "sub")
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes", "expected"),
+    [
+        (64, "", ("all", "all", 24)),
+        (10, "", ("all", "all", 10)),
+        (64, "targets = 6\n", ("all", "all", 6)),
+        (64, "train = 20\n", (20, "all", 24)),
+        (64, "pool = 30\ntargets = 4\n", (30, 30, 4)),
+        (64, 'train = "all"\n', ("all", "all", 24)),
+        (8100, "", (5000, 3000, 24)),
+    ],
+)
+def test_sizes_follow_the_file(rows: int, sizes: str, expected: tuple, tmp_path: Path):
+    data = save(tmp_path / "texts.jsonl", [f"text {number}" for number in range(rows)])
+    text = CONFIG.format(path=data, more=f"[sample]\nbandwidths = [0.1]\n[collect]\n{sizes}")
+    parsed = RunConfig.parse(text, "a config")
+    found = sized(parsed, load_task(parsed.task, WordSubject()), 0).collect
+    assert (found.train, found.pool, found.targets) == expected
+
+
+def test_sizes_are_recorded_and_kept(world: World, tmp_path: Path):
+    data, run = save(tmp_path / "texts.jsonl", TEXTS), tmp_path / "run"
+    assert call("run", config(tmp_path / "own.toml", world, data, sizes=""), "--out", run, "--until", "collect") == 0
+    sizes = files.read_json(run / "resolved.json")["collect"]
+    assert (sizes["train"], sizes["pool"], sizes["targets"]) == ("all", "all", 24)
+    assert Run.open(run).config.collect.pool == "all"

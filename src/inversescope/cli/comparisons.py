@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from inversescope import bounds
-from inversescope.cli.configs import read_config
+from inversescope.cli.configs import read_config, start
 from inversescope.cli.shared import AllowCode, RunFolder, app, interruptible, screen
 from inversescope.cli.working import refresh_report, work
 from inversescope.errors import UserError
@@ -75,7 +75,7 @@ def _study(name: str, allow_code: bool) -> Path:
         return path
     folder = Path("runs") / path.stem
     resume = (folder / "config.toml").exists()
-    work(folder, read_config(path), name, resume=resume, until="report", allow_code=allow_code)
+    work(folder, read_config(path), name, start(path), resume=resume, until="report", allow_code=allow_code)
     return folder
 
 

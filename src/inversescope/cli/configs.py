@@ -24,3 +24,8 @@ def read_config(path: Path) -> str:
     if not path.exists() and path.suffix != ".toml":
         raise UserError("there is no such config", given=path, allowed=f"a TOML file, or one of: {', '.join(configs)}")
     return read_text(path, "config")
+
+
+def start(path: Path) -> Path:
+    """The folder at which relative paths of a config start: its own, or for one that ships the working directory."""
+    return path.absolute().parent if path.is_file() else Path.cwd()

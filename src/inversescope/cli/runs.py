@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from inversescope.cli.configs import read_config, shipped
+from inversescope.cli.configs import read_config, shipped, start
 from inversescope.cli.shared import AllowCode, Resume, RunFolder, app, interruptible, screen
 from inversescope.cli.working import STEPS, do, show, work
 from inversescope.errors import UserError
@@ -33,7 +33,7 @@ def demo(
         typer.echo(config, nl=False)
         return
     resume = resume or (out / "config.toml").exists()
-    work(out, config, "demo", resume=resume, until="report")
+    work(out, config, "demo", Path.cwd(), resume=resume, until="report")
 
 
 @app.command()
@@ -60,11 +60,12 @@ def run(
     """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same."""
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
+    folder, config = out or Path("runs") / config.stem, config.expanduser()
     if dry_run:
         _show_needs(config)
         return
-    folder = out or Path("runs") / config.stem
-    work(folder, read_config(config), str(config), resume=resume, until=until, allow_code=allow_code)
+    text = read_config(config)
+    work(folder, text, str(config), start(config), resume=resume, until=until, allow_code=allow_code)
 
 
 def _show_needs(config: Path) -> None:
@@ -73,7 +74,7 @@ def _show_needs(config: Path) -> None:
         from inversescope.cli.tables.needs import needs_table
         from inversescope.plan.needs import needs
 
-        needed = needs(text, str(config))
+        needed = needs(text, str(config), start(config))
     Console(highlight=False).print(needs_table(needed))
 
 
@@ -106,5 +107,5 @@ def extend(
     with screen.status("loading the subject"):
         from inversescope.run.extend import extend
 
-        extend(run, text, str(config))
+        extend(run, text, str(config), start(config))
     screen.print(f"extended {run}; next: inversescope step {run} collect", soft_wrap=True)

@@ -28,8 +28,12 @@ STEPS = {
 }
 
 
-def work(folder: Path, config: str, name: str, *, resume: bool, until: str, allow_code: bool = False) -> None:
-    """Do what is left of a run up to a step, and show what there is; `name` stands for the config in messages."""
+def work(
+    folder: Path, config: str, name: str, start: Path, *, resume: bool, until: str, allow_code: bool = False
+) -> None:
+    """Do what is left of a run up to a step, and show what there is; `name` stands for the config in messages, and its
+    relative paths begin at `start`.
+    """
     if resume and is_finished(folder):
         require_same_config(folder, config)
         screen.print("this run is finished: nothing is left to do")
@@ -38,7 +42,7 @@ def work(folder: Path, config: str, name: str, *, resume: bool, until: str, allo
     with interruptible(f"go on with --resume (folder {folder})"):
         from inversescope.files import only_writer
 
-        run = open_run(folder, config, name, resume, allow_code)
+        run = open_run(folder, config, name, start, resume, allow_code)
         with only_writer(folder):  # from one step to the next, too
             for step in STEPS:
                 if not run.finished(step):
@@ -48,16 +52,16 @@ def work(folder: Path, config: str, name: str, *, resume: bool, until: str, allo
     show(folder, until)
 
 
-def open_run(folder: Path, config: str, name: str, resume: bool, allow_code: bool) -> Run:
-    """The run in this folder, new or resumed."""
+def open_run(folder: Path, config: str, name: str, start: Path, resume: bool, allow_code: bool) -> Run:
+    """The run in this folder, new or resumed. One of which nothing is done may be started anew with another config."""
     with screen.status("starting"):
-        from inversescope.run.run import Run
+        from inversescope.run.run import Run, nothing_done
 
-    if resume and (folder / "resolved.json").exists():
+    if resume and (folder / "resolved.json").exists() and not nothing_done(folder):
         require_same_config(folder, config)
         return Run.open(folder, allow_code=allow_code)
     with screen.status("loading the subject (the first time, the bundled model is converted: half a minute)"):
-        return Run.create(folder, config, name, allow_code=allow_code)
+        return Run.create(folder, config, name, start, allow_code=allow_code)
 
 
 def is_finished(folder: Path) -> bool:

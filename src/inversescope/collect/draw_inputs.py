@@ -34,8 +34,7 @@ def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject
         UserError: the prior has too few inputs, or the disk is full.
     """
     held = sizes(path)
-    requested = {"train": config.train, "pool": config.pool, "target": config.targets}
-    wanted = {split: size for split, size in requested.items() if size != "all"}
+    wanted = _wanted(config)
     assert all(held[split] <= size for split, size in wanted.items())
     if held and all(held[split] == size for split, size in wanted.items()):
         return
@@ -47,6 +46,23 @@ def write_inputs(path: Path, config: CollectConfig, task: Task, subject: Subject
     prior = dict(task.enumerate()) if config.pool == "all" else {}
     rows = ((split, held[split] + row, tokens) for split in SPLITS for row, tokens in enumerate(new.get(split, [])))
     files.write(path, lambda temporary: _write(temporary, path, rows, prior, task, subject))
+
+
+def _wanted(config: CollectConfig) -> dict[str, int]:
+    """Number of inputs of each split that is drawn."""
+    requested = {"train": config.train, "pool": config.pool, "target": config.targets}
+    assert "auto" not in requested.values(), "the sizes of the splits are not known yet"
+    return {split: size for split, size in requested.items() if isinstance(size, int)}
+
+
+def draw_splits(config: CollectConfig, task: Task, rng: np.random.Generator) -> dict[str, list[Tokens]]:
+    """The inputs of each split that is drawn.
+
+    Raises:
+        UserError: the prior has too few inputs.
+    """
+    wanted = _wanted(config)
+    return _draw(wanted, {split: [] for split in wanted}, task, rng)
 
 
 def sizes(path: Path) -> Counter[str]:

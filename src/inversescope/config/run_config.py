@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from inversescope.config.schema import (
 )
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig
+from inversescope.paths import FOLDER
 from inversescope.python_file import UserCode
 from inversescope.sites import require_addresses
 from inversescope.tasks import FileTaskConfig, IOIConfig, TaskConfig, TaskSection, config_in_file, config_of
@@ -64,12 +65,13 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _pool_measures_resolutions(self) -> Self:
         finest, pool = max(self.sample.resolutions, default=0), self.collect.pool
-        if pool != "all" and pool * self.collect.targets > bounds.DISTANCES:
+        targets = self.collect.targets
+        if isinstance(pool, int) and isinstance(targets, int) and pool * targets > bounds.DISTANCES:
             raise ValueError(
-                f"collect.pool {pool} times collect.targets {self.collect.targets} are too many distances (allowed: up "
+                f"collect.pool {pool} times collect.targets {targets} are too many distances (allowed: up "
                 f"to {bounds.DISTANCES:,})"
             )
-        if pool != "all" and pool < MEASURABLE * finest:
+        if isinstance(pool, int) and pool < MEASURABLE * finest:
             raise ValueError(
                 f"sample.resolutions {finest:g} is finer than collect.pool {pool} can measure: at least "
                 f"{MEASURABLE:g} inputs of the pool must remain (allowed: up to {pool / MEASURABLE:g})"
@@ -131,28 +133,42 @@ class RunConfig(Section):
             ) from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """The config in a TOML file.
+    def read(cls, path: Path, folder: Path | None = None) -> Self:
+        """The config in a TOML file; its relative paths start at `folder`, or where the file is.
 
         Raises:
             UserError: there is no such file, it is not TOML, or it has an unknown, wrong or contradictory key.
         """
-        return cls.parse(read_text(path, "config"), str(path))
+        return cls.parse(read_text(path, "config"), str(path), folder or path.parent)
 
     @classmethod
-    def parse(cls, text: str, name: str) -> Self:
-        """The config in TOML text; `name` is used in messages."""
+    def parse(cls, text: str, name: str, folder: Path | None = None) -> Self:
+        """The config in TOML text; `name` is used in messages.
+
+        `folder`: start of relative paths; None: the working directory.
+        """
+        folder = folder or Path.cwd()
         settings: dict[str, Any] = {}
         try:
             settings = _toml(text.removeprefix("\ufeff"), name)
-            config = cls.model_validate(settings)
+            config = cls.model_validate(settings, context={FOLDER: folder.absolute()})
             require_addresses((*config.collect.sites, *config.generator.sites))
             return config
         except ValidationError as error:
-            problems = "; ".join(_problem(**problem) for problem in error.errors(include_url=False))
-            raise UserError(
-                f"the config {name} cannot be used", given=problems, allowed=_keys(error, settings)
-            ) from error
+            allowed = _keys(error, settings)
+            raise UserError(f"the config {name} cannot be used", given=_problems(error), allowed=allowed) from error
+
+    def with_sizes(self, sizes: Mapping[str, Any]) -> Self:
+        """The config with these sizes in its section `collect` where that leaves them open (`auto`).
+
+        Raises:
+            UserError: the resolutions do not fit them.
+        """
+        left = {name: size for name, size in sizes.items() if getattr(self.collect, name) == "auto"}
+        try:
+            return type(self)(**(dict(self) | {"collect": self.collect.model_copy(update=left)}))
+        except ValidationError as error:
+            raise UserError("the config does not fit its inputs", given=_problems(error)) from error
 
 
 def _toml(text: str, name: str) -> dict[str, Any]:
@@ -179,6 +195,10 @@ def keys(section: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
         default = field.get_default(call_default_factory=True)
         written = "not set" if default is None else json.dumps(default, default=str, ensure_ascii=False)
         yield key, "(needed)" if field.is_required() else written, field.description or ""
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(_problem(**problem) for problem in error.errors(include_url=False))
 
 
 def _problem(loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:

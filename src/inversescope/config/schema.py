@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -13,6 +12,7 @@ from pydantic import (
 )
 
 from inversescope import bounds
+from inversescope.paths import ConfigPath, NameOrFolder
 from inversescope.stats.kernel import Kernel
 from inversescope.verdicts import has_channel
 
@@ -33,7 +33,7 @@ class Section(BaseModel):
 class SubjectConfig(Section):
     """The frozen language model whose activations are explained."""
 
-    model: str = Field(
+    model: NameOrFolder = Field(
         default="smollm2", description="model: `smollm2` (bundled), a name on the Hugging Face hub, or a folder"
     )
     device: str = Field(
@@ -62,7 +62,7 @@ class SubjectConfig(Section):
     revision: str | None = Field(
         default=None, description="branch, tag or commit on the Hugging Face hub; not set: the main branch"
     )
-    projections: dict[str, Path] = Field(
+    projections: dict[str, ConfigPath] = Field(
         default={},
         description="files of projections, by a name of your choice: a probe's direction, a subspace, or the encoder "
         'of a sparse autoencoder; `probe = "FILE"` makes sites such as `probe@resid_post.15`',
@@ -77,17 +77,21 @@ class CollectConfig(Section):
         min_length=1,
         description="sites whose activations are stored and for which the reference is computed; `*` is every number",
     )
-    train: Inputs | Literal["all"] = Field(
-        default=5000,
-        description="number of training inputs of the generator; `all`: every input of the prior (`pool` too)",
+    train: Inputs | Literal["all", "auto"] = Field(
+        default="auto",
+        description="number of training inputs of the generator; `all`: every input of the prior (`pool` too); `auto`: "
+        "5000, or all of a file with no more than 8024 different inputs",
     )
-    pool: Annotated[Inputs, Field(ge=2)] | Literal["all"] = Field(
-        default=3000,
+    pool: Annotated[Inputs, Field(ge=2)] | Literal["all", "auto"] = Field(
+        default="auto",
         description="number of inputs, 2 or more, from which the reference and the mean and deviation of each site "
-        "are computed; `all`: every input of the prior with its probability, which makes the reference exact",
+        "are computed; `all`: every input of the prior with its probability, which makes the reference exact; `auto`: "
+        "3000, or all of a file with no more than 8024 different inputs",
     )
-    targets: int = Field(
-        default=24, ge=2, le=bounds.TARGETS, description="number of inputs whose activations are explained, 2 or more"
+    targets: Annotated[int, Field(ge=2, le=bounds.TARGETS)] | Literal["auto"] = Field(
+        default="auto",
+        description="number of inputs whose activations are explained, 2 or more; `auto`: 24, or all of a file that "
+        "has fewer",
     )
     shard: Inputs = Field(
         default=1024,
@@ -97,7 +101,7 @@ class CollectConfig(Section):
 
     @model_validator(mode="after")
     def _train_is_read_with_the_pool(self) -> Self:
-        if self.train == "all" and self.pool != "all":
+        if self.train == "all" and self.pool not in ("all", "auto"):
             raise ValueError('train = "all" needs pool = "all": the inputs are read once, for both')
         return self
 

@@ -9,12 +9,13 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from inversescope.errors import UserError
 from inversescope.features.language import as_label, parse
+from inversescope.paths import folder_of, from_folder
 from inversescope.python_file import UserCode, load_file
 
 # From an input's text, and its labels in the task, to the label of a feature.
@@ -36,9 +37,9 @@ class FeatureConfig(BaseModel):
     )
     function: str | None = Field(
         default=None,
-        description="Python function from a text to a label, or to None for undecided: `file.py:name` (from the "
-        "working directory; run only with `--allow-code`), or the `package.module:name` that an installed package "
-        "declares in the entry point group `inversescope.functions`",
+        description="Python function from a text to a label, or to None for undecided: `file.py:name` (run only with "
+        "`--allow-code`), or the `package.module:name` that an installed package declares in the entry point group "
+        "`inversescope.functions`",
     )
     column: str | None = Field(
         default=None, description="name of a feature of the task, such as a label column of `texts`"
@@ -53,6 +54,12 @@ class FeatureConfig(BaseModel):
         if source is not None:
             parse(source)
         return source
+
+    @field_validator("function")
+    @classmethod
+    def _from_the_config(cls, address: str | None, info: Any) -> str | None:
+        place = None if address is None else _file_and_name(address)
+        return address if place is None else f"{from_folder(place[0], folder_of(info))}:{place[1]}"
 
     @field_validator("undecided")
     @classmethod

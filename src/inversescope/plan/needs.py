@@ -17,6 +17,7 @@ import torch
 
 from inversescope.collect.draw_inputs import write_inputs
 from inversescope.collect.inputs import INPUTS
+from inversescope.collect.sizes import sized
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.plan.footprint import Footprint
@@ -65,15 +66,15 @@ class Needs:
     notes: Sequence[str] = ()
 
 
-def needs(config_text: str, name: str) -> Needs:
-    """Needs of a run of a config (TOML text); `name` is used in messages. No weights are downloaded, and no code of the
-    config is run: features by functions are left out.
+def needs(config_text: str, name: str, start: Path | None = None) -> Needs:
+    """Needs of a run of a config (TOML text); no weights are downloaded, and no code of the config is run: features by
+    functions are left out. `name` is used in messages, and relative paths begin at `start`.
 
     Raises:
         UserError: the config cannot be used, a file of the user's defines its task, or there is neither the model nor
             its configuration.
     """
-    config = RunConfig.parse(config_text, name)
+    config = RunConfig.parse(config_text, name, start)
     if isinstance(config.task, FileTaskConfig):
         raise UserError(
             "the needs of a task of your own are not known: its inputs are drawn by its file, and nothing is run here",
@@ -91,6 +92,7 @@ def needs(config_text: str, name: str) -> Needs:
         run = Run(Path(temporary), config)
         whole.projections = {key: load_projection(path) for key, path in wanted.projections.items()}
         run.subject = whole
+        run.config = config = sized(config, run.task, config.seed)
         table = run.folder / "collect" / INPUTS
         table.parent.mkdir()
         write_inputs(table, config.collect, run.task, run.subject, config.seed)

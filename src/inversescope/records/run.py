@@ -34,6 +34,11 @@ PROVENANCE = document(
         "expression needs [part of speech, sentiment or topic](features.md#part-of-speech-sentiment-topic), the "
         "library and model, with versions",
     ),
+    key(
+        "config",
+        "where relative paths of the config start: `folder`, its folder, and `from_run`, the way to it from the run, "
+        "which counts where that folder is no longer there",
+    ),
     key("started", "time in UTC, ISO 8601"),
     key("seconds", '`{"collect": 12.3, ...}`: wall-clock time of each step'),
 )

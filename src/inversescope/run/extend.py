@@ -5,24 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from inversescope import files
+from inversescope.collect.sizes import SIZES
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.run.pipeline import STEPS
-from inversescope.run.run import CONFIG, RESOLVED, Run
+from inversescope.run.run import CONFIG, RESOLVED, Run, config_folder
 
 _LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
 
 
-def extend(folder: Path | str, config_text: str, name: str = CONFIG) -> Run:
+def extend(folder: Path | str, config_text: str, name: str = CONFIG, start: Path | None = None) -> Run:
     """Give a run a config (TOML text) with more inputs or sites; its step `collect` then reads what is missing.
 
-    `name` stands for the config in messages.
+    Sizes that the config leaves open are those of the run.
+
+    Args:
+        folder: of the run.
+        config_text: the config.
+        name: stands for the config in messages.
+        start: folder at which relative paths of the config start; None: where those of the run start.
 
     Raises:
         UserError: steps after `collect` have begun, or the config differs in more than inputs and sites.
     """
     run = Run.open(folder)
-    grown = Run(run.folder, RunConfig.parse(config_text, name))
+    config = RunConfig.parse(config_text, name, start or config_folder(run.folder))
+    grown = Run(run.folder, config.with_sizes(run.config.collect.model_dump(include=set(SIZES))), run.made_by)
     _nothing_stands_on_it(run)
     _asks_for_more(run, grown)
     resolved = grown.resolved(files.read_json(run.folder / RESOLVED)["task"])  # the task is the same

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from inversescope import __version__, files
+from inversescope.collect.sizes import SIZES, sized
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
@@ -33,11 +36,15 @@ class Run:
     Attributes:
         folder: the directory.
         config: of the run.
+        made_by: its provenance as recorded; None for a run that is being made.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, device: str | None = None):
+    def __init__(
+        self, folder: Path, config: RunConfig, made_by: dict[str, Any] | None = None, device: str | None = None
+    ):
         self.folder = folder
         self.config = config
+        self.made_by = made_by
         self._device = device  # of the subject, in place of the config's
 
     def __repr__(self) -> str:
@@ -45,31 +52,47 @@ class Run:
         return f"Run({str(self.folder)!r}: {', '.join(done) or 'no step'} done)"
 
     @classmethod
-    def create(cls, folder: Path | str, config_text: str, name: str = CONFIG, *, allow_code: bool = False) -> Self:
-        """A new run of a config (TOML text) in a folder that is missing, empty, or holds the start of this very run.
+    def create(
+        cls,
+        folder: Path | str,
+        config_text: str,
+        name: str = CONFIG,
+        start: Path | None = None,
+        *,
+        allow_code: bool = False,
+    ) -> Self:
+        """A new run of a config in a folder that is missing, empty, or holds a run of which nothing is done; made only
+        when the config, the task and the sizes of the splits have been tried.
 
-        `name` stands for the config in messages. `allow_code` allows the Python files that the config names to be run,
-        now and later, in the version that they have.
+        Args:
+            folder: of the run.
+            config_text: the config, as TOML.
+            name: stands for the config in messages.
+            start: folder at which relative paths of the config start; None: the working directory.
+            allow_code: allows the Python files that the config names to be run, now and later, in the version that they
+                have.
 
         Raises:
             CodeNotAllowedError: the config names Python files that were not allowed.
-            UserError: the folder is in use, the config cannot be used with its subject, or a site of it does not prove
-                to be what it is called.
+            UserError: the folder is in use, the config cannot be used with its subject, the task cannot be loaded or
+                has too few inputs, or a site does not prove to be what it is called.
         """
-        folder = Path(folder)
+        folder, start = Path(folder), (start or Path.cwd()).absolute()
         _require_free(folder, config_text)
-        run = cls(folder, RunConfig.parse(config_text, name))
+        run = cls(folder, RunConfig.parse(config_text, name, start))
         if allow_code:
             allow(run.config.code)
         require_allowed(run.config.code)
         require_site_checks(run.subject, run.sites["pool"])
+        run.config = sized(run.config, run.task, run.seed)
         resolved = run.resolved(run.task_config.model_dump(mode="json"))
-        for name, feature in run.config.features.items():
-            feature.reader(name)  # one that cannot be loaded leaves no run behind
         labelled_by = run.config.functions | run.config.annotated
-        made_by = provenance(run.subject, run.config.seed, run.config.task_file, labelled_by)
+        made_by = provenance(run.subject, run.seed, run.config.task_file, labelled_by)
+        made_by["config"] = _start(start, folder)
         with files.only_writer(folder):
             _require_free(folder, config_text)  # another process may have been faster
+            if (folder / "task").exists():
+                shutil.rmtree(folder / "task")  # of a run of which nothing was done
             files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
             files.write_json(folder / PROVENANCE, made_by)
             files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
@@ -93,7 +116,8 @@ class Run:
                     given=f"{folder} (no {name})",
                     remedy="inversescope run CONFIG --out RUN",
                 )
-        made_by = files.read_json(folder / PROVENANCE)["inversescope"]
+        recorded = files.read_json(folder / PROVENANCE)
+        made_by = recorded["inversescope"]
         if made_by != __version__:
             raise UserError(
                 "the run was made by another version of InverseScope",
@@ -101,7 +125,9 @@ class Run:
                 allowed=f"version {__version__}",
                 remedy=f"start a new run, or open it with version {made_by}",
             )
-        run = cls(folder, RunConfig.read(folder / CONFIG), device)
+        sizes = files.read_json(folder / RESOLVED)["collect"]
+        config = RunConfig.read(folder / CONFIG, config_folder(folder))
+        run = cls(folder, config.with_sizes({name: sizes[name] for name in SIZES}), recorded, device)
         if allow_code:
             run.require_same_code()
             allow(run.config.code)
@@ -151,8 +177,7 @@ class Run:
         Raises:
             UserError: it cannot be loaded, or is not the one that the run was started with.
         """
-        wanted, path = self.config.subject, self.folder / PROVENANCE
-        made_by = files.read_json(path) if path.exists() else None
+        wanted, made_by = self.config.subject, self.made_by
         dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
         subject = Subject.load(
             wanted.model,
@@ -189,9 +214,8 @@ class Run:
         """
         self.require_same_code()
         require_allowed(self.config.code)
-        path = self.folder / PROVENANCE
-        if path.exists():
-            recorded = files.read_json(path)["features"]
+        if self.made_by is not None:
+            recorded = self.made_by["features"]
             for name, current in self.config.annotated.items():
                 _require_annotated_by(name, current, recorded[name])
         return add_features(load_task(self.task_config, self.subject), self.config.features, self.subject)
@@ -207,9 +231,8 @@ class Run:
         Raises:
             UserError: one has changed or is missing.
         """
-        path = self.folder / PROVENANCE
-        if path.exists():
-            recorded = files.read_json(path)
+        if self.made_by is not None:
+            recorded = self.made_by
             if self.config.task_file is not None:
                 _require_same("file of the task", self.config.task_file, recorded["task_file"])
             for name, current in self.config.functions.items():
@@ -279,12 +302,39 @@ def _require_annotated_by(feature: str, current: str, recorded: str) -> None:
         )
 
 
+def config_folder(run: Path) -> Path:
+    """The folder at which relative paths of a run's config start: where it was, or if that has moved together with the
+    run, where it is now.
+    """
+    start = files.read_json(run / PROVENANCE)["config"]
+    there = Path(start["folder"])
+    return there if there.is_dir() else Path(os.path.normpath(run.absolute() / start["from_run"]))
+
+
+def _start(start: Path, run: Path) -> dict[str, str]:
+    """The folder at which relative paths of the config start, as a record."""
+    return {"folder": str(start), "from_run": os.path.relpath(start, run.absolute())}
+
+
+def nothing_done(folder: Path) -> bool:
+    """True for a folder with a run of which no step is done, and nothing is there that took long."""
+    names = _names(folder)
+    return (
+        PROVENANCE in names and names <= {CONFIG, PROVENANCE, RESOLVED, "task"} and not files.finished(folder / "task")
+    )
+
+
+def _names(folder: Path) -> set[str]:
+    """Names in a folder; without the lock, and what an attempt that was killed left half-written."""
+    names = {path.name for path in folder.iterdir() if path.suffix != ".part"} if folder.is_dir() else set()
+    return names - {files.LOCK, files.WRITER}
+
+
 def _require_free(folder: Path, config_text: str) -> None:
     """Check that a run of this config may be created here; files of an earlier, killed attempt may be there."""
-    names = {path.name for path in folder.iterdir() if path.suffix != ".part"} if folder.is_dir() else set()
-    names -= {files.LOCK, files.WRITER}
-    begun = CONFIG in names and names <= {CONFIG, PROVENANCE} and (folder / CONFIG).read_bytes() == config_text.encode()
-    if (folder.exists() and not folder.is_dir()) or (names and not begun):
+    names = _names(folder)
+    begun = names == {CONFIG} and (folder / CONFIG).read_bytes() == config_text.encode()
+    if (folder.exists() and not folder.is_dir()) or (names and not begun and not nothing_done(folder)):
         raise UserError(
             "the folder is not empty",
             given=folder,

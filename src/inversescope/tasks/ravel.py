@@ -7,7 +7,6 @@ too few entities is left out; an entity is kept if the subject knows all that ar
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from pydantic import Field
 from inversescope import files
 from inversescope.bounds import INPUTS
 from inversescope.errors import UserError
+from inversescope.paths import ConfigPath
 from inversescope.tasks.entities import EntityTask, right_answers
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject
@@ -30,7 +30,7 @@ class RavelConfig(TaskConfig):
     """The RAVEL benchmark: five types of entities with their attributes, as far as the subject knows them."""
 
     name: Literal["ravel"] = Field(default="ravel", description="the task: the RAVEL benchmark")
-    folder: Path = Field(description="folder with the benchmark's files: `data` in its data.tgz")
+    folder: ConfigPath = Field(description="folder with the benchmark's files: `data` in its data.tgz")
     entity: Kind = Field(default="city", description="type of the entities")
     attributes: tuple[str, ...] = Field(
         default=(), description="attributes, by the benchmark's names; `[]`: all of this type of entity"

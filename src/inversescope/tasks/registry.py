@@ -111,8 +111,10 @@ def config_in_file(config: FileTaskConfig) -> type[TaskConfig]:
     return registered[config.name].config
 
 
-def _by_name(settings: object, validate: Callable[[object], TaskConfig]) -> TaskConfig:
-    return config_of(settings).model_validate(settings) if isinstance(settings, dict) else validate(settings)
+def _by_name(settings: object, validate: Callable[[object], TaskConfig], info: Any) -> TaskConfig:
+    if not isinstance(settings, dict):
+        return validate(settings)
+    return config_of(settings).model_validate(settings, context=info.context)
 
 
 # The config of whichever task the settings name, in a pydantic model.

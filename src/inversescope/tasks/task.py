@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from numpy.random import Generator
 from pydantic import BaseModel, ConfigDict, Field
 
 from inversescope.errors import UserError
+from inversescope.paths import ConfigPath
 from inversescope.position import Messages
 
 Tokens = tuple[int, ...]
@@ -22,7 +22,7 @@ class TaskConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: Path | None = Field(
+    file: ConfigPath | None = Field(
         default=None, description="Python file that defines the task; not set: an installed task (`inversescope tasks`)"
     )
 

@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from numpy.random import Generator
@@ -21,6 +20,7 @@ from pydantic import Field, StrictInt, computed_field, model_validator
 
 from inversescope.bounds import INPUTS, TOKENS
 from inversescope.errors import UserError
+from inversescope.paths import ConfigPath, NameOrFolder
 from inversescope.position import LAST, cut, keep_last, require_whole
 from inversescope.tasks.data_sets import read_dataset
 from inversescope.tasks.labels import as_label
@@ -37,12 +37,12 @@ class TextsConfig(TaskConfig):
     """Own texts: a text file (one text a line), CSV, JSON, Parquet, or a Hugging Face data set."""
 
     name: Literal["texts"] = Field(default="texts", description="the task: own texts")
-    path: Path | None = Field(
+    path: ConfigPath | None = Field(
         default=None,
         description="file with the texts: .txt with one text a line; or .csv, .tsv, .jsonl, .ndjson, .json (an array "
         "of objects) or .parquet with a text column; all but the last may be packed, such as .csv.gz",
     )
-    dataset: str | None = Field(
+    dataset: NameOrFolder | None = Field(
         default=None,
         description="data set instead of a file (needs the extra `datasets`): its name on the Hugging Face hub, or a "
         "folder of data files or of `save_to_disk`",
