@@ -111,7 +111,7 @@ def test_the_rest_of_a_task_is_as_it_was(tmp_path: Path):
 
 def test_a_label_column_has_one_name_and_an_undecided_case(tmp_path: Path):
     texts = tmp_path / "texts.jsonl"
-    rows = [("so be it", "calm", 1), ("no", "angry", 2), ("why not", None, 3)]
+    rows = [("so be it", "calm", 1), ("no", "calm", 2), ("why not", None, 2)]
     texts.write_text("\n".join(json.dumps({"text": t, "mood": mood, "n": n}) for t, mood, n in rows))
     subject = WordSubject()
     own = load_task(TextsConfig(path=texts), subject)

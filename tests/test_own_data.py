@@ -8,10 +8,12 @@ import shutil
 from itertools import product
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from fake_tokenizer import WordSubject
 from refusals import printed, refuses
-from small_subject import World, call, config_text
+from run_contract import differences
+from small_subject import World, call, config_text, world_in
 
 from inversescope import files
 from inversescope.collect.sizes import sized
@@ -204,3 +206,49 @@ def test_sizes_are_recorded_and_kept(world: World, tmp_path: Path):
     sizes = files.read_json(run / "resolved.json")["collect"]
     assert (sizes["train"], sizes["pool"], sizes["targets"]) == ("all", "all", 24)
     assert Run.open(run).config.collect.pool == "all"
+
+
+# The reference alone
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run without a generator, its sizes by its file; beside it `own.toml`."""
+    folder = tmp_path_factory.mktemp("alone")
+    world = world_in(folder)
+    save(folder / "texts.jsonl", TEXTS)
+    made = config(folder / "own.toml", world, "texts.jsonl", sizes="")
+    made.write_text(re.sub(r"(\[generator\]\nsites = ).*", r"\1[]", made.read_text()))
+    assert call("run", made, "--out", folder / "run") == 0
+    return folder / "run"
+
+
+def test_a_run_without_a_generator_scores_the_reference(alone: Path, capsys: pytest.CaptureFixture[str]):
+    assert differences(alone) == []
+    rows = pq.read_table(alone / "score" / "results.parquet").to_pylist()
+    assert {row["method"] for row in rows} <= {"reference", "nearest", "same ending"}
+    assert any(row["feature"] == "who" and row["corrected"] is not None for row in rows)
+    assert list((alone / "train").iterdir()) == [alone / "train" / files.MANIFEST]
+    for step in ("calibrate", "score", "mine", "causal"):
+        assert call("step", alone, step) == 0
+    assert "no generator" in capsys.readouterr().out
+    page = (alone / "report" / "report.html").read_text()
+    assert "has no generator" in page and "who" in page
+    assert call("run", alone.parent / "own.toml", "--dry-run") == 0
+    assert "generator 0 bytes" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("invert", "a gave b a ring", "--site", "resid_post.1", "--run"),
+        ("explain", "a gave b a ring", "--site", "resid_post.1", "--run"),
+        ("arena",),
+        ("disentangle",),
+        ("compare", "--site", "resid_post.1", "--site", "resid_post.0", "--feature", "who"),
+    ],
+)
+def test_what_needs_a_generator_says_so(alone: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    given = [command[0], alone, *command[1:]] if command[0] == "compare" else [*command, alone]
+    assert call(*given) == 2
+    printed(capsys.readouterr().err)

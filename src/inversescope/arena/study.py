@@ -53,8 +53,10 @@ class Study:
         """The study of a run. The budget is what the run's own generator took where none is given, the seed the run's.
 
         Raises:
-            UserError: the run is not finished, its inputs have no labels, or the budget is not above zero.
+            UserError: the run has no generator, or is not finished; its inputs have no labels; the budget is not above
+                zero.
         """
+        run.require_generator()
         missing = [step for step in NEEDED if not files.finished(run.folder / step)]
         if missing:
             raise UserError(

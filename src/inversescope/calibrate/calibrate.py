@@ -25,7 +25,7 @@ from inversescope.stats.intervals import fields
 from inversescope.tasks import Task
 from inversescope.train.checkpoint import load_generator
 from inversescope.train.trainer import Check, SiteStatus
-from inversescope.verdicts import Measured, of_question, of_site
+from inversescope.verdicts import NO_GENERATOR, Measured, of_question, of_site
 
 DRAWS = 24  # for each stand-in, site and bandwidth; stand-ins are the independent units, and their number is a key
 CHECKED = 0.2  # share of the stand-ins that a check in the middle of training uses
@@ -59,10 +59,17 @@ def calibrate(
                 rows.append(_row(divergences, measured, level))
                 gaps += _gap_rows(divergences, measured, level)
         progress(done, len(generator.sites), "sites")
+    write(folder, rows, gaps, store.exact, comparison.prior(generator))
+
+
+def write(
+    folder: Path, rows: list[dict[str, Any]], gaps: list[dict[str, Any]], exact: bool, prior: dict[str, Any] | None
+) -> None:
+    """Write the step's records; `prior` is the comparison of the draws without a condition, if there are any."""
     for record, table in ((records.calibrate.CALIBRATION, rows), (records.calibrate.GAPS, gaps)):
         files.write_table(folder / record.name, record.of(table))
     counts = Counter(row["verdict"] for row in rows)
-    judged = {"truth": "exact" if store.exact else "pool", "counts": counts, "prior": comparison.prior(generator)}
+    judged = {"truth": "exact" if exact else "pool", "counts": counts, "prior": prior}
     files.write_json(folder / records.calibrate.VERDICTS.name, records.calibrate.VERDICTS.of(judged))
 
 
@@ -155,6 +162,10 @@ def _address(divergences: Divergences, level: Level) -> dict[str, Any]:
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `calibrate`."""
+    """The step `calibrate`. Without a generator there is nothing to compare."""
+    if not run.sites["train"]:
+        write(folder, [], [], run.store.exact, None)
+        progress(1, 1, NO_GENERATOR)
+        return
     config, generator = run.config, load_generator(run.folder / "train", run.subject.device)
     calibrate(folder, run.store, generator, run.task, config.calibrate, run.levels, run.seed, progress)

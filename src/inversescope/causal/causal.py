@@ -34,6 +34,7 @@ from inversescope.records.levels import Level, pick
 from inversescope.sites import Site
 from inversescope.subject.patching import ROWS, Source, unsettable
 from inversescope.tasks import Tokens
+from inversescope.verdicts import NO_GENERATOR
 
 NOTE = "sites x targets"
 SITES = 16  # whose donors are in memory at a time: what an interruption can cost
@@ -191,7 +192,16 @@ def _row(
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `causal`: write also `used.parquet`, from the scores and the effects."""
+    """The step `causal`: write also `used.parquet`, from the scores and the effects.
+
+    Nothing is run without a generator, whose samples are the donors.
+    """
+    if not run.sites["train"]:
+        for record in (records.causal.RUNS, records.causal.EFFECTS):
+            files.write_table(folder / record.name, record.of([]))
+        used(run.folder)
+        progress(1, 1, NO_GENERATOR)
+        return
     task, chosen = run.task, run.config.causal
     levels = {site: pick(run.levels[site], chosen.resolution, chosen.bandwidth) for site in run.sites["train"]}
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}

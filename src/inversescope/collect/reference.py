@@ -43,7 +43,7 @@ def known_inputs(folder: Path, store: Store, sites: Sequence[Site], task: Task) 
     """Write the inputs of the other splits with their probability, and δ between them and every target at the sites
     where they were read. Nothing where the pool is the whole prior, or P is not known, or they are too little of it.
     """
-    rows = known_rows(store, task)
+    rows = known_rows(store, task) if sites else []
     if not rows:
         return
     places = {split: [row["row"] for row in rows if row["split"] == split] for split in ("train", "target")}

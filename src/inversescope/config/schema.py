@@ -132,8 +132,8 @@ class GeneratorConfig(Section):
 
     sites: tuple[str, ...] = Field(
         default=("resid_post.*",),
-        min_length=1,
-        description="sites that the generator is trained for, all of them among `collect.sites`",
+        description="sites that the generator is trained for, all of them among `collect.sites`; `[]`: no generator, "
+        "and the reference alone is scored",
     )
     stored: Inputs = Field(
         default=8192,

@@ -38,6 +38,7 @@ def disentangle(run: Run, progress: Progress) -> Path:
         UserError: the run is not verified, its task asks no questions, the subject answers none of them, the folder
             stands on other samples, or another process writes into the run.
     """
+    run.require_generator()
     with files.only_writer(run.folder):
         return _disentangle(run, progress)
 

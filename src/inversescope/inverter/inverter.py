@@ -87,9 +87,11 @@ class Inverter:
 
         Raises:
             CodeNotAllowedError: it names files that were not allowed.
-            UserError: it is not a run directory, is not trained yet, or belongs to another subject or version.
+            UserError: it is not a run directory, has no generator, is not trained yet, or belongs to another subject or
+                version.
         """
         run = Run.open(folder, device, allow_code=allow_code)
+        run.require_generator()
         if not run.finished("train"):
             raise UserError(
                 "this run has no trained generator yet",

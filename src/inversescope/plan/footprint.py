@@ -63,7 +63,13 @@ class Footprint:
         self.weights = weights_bytes(whole.model, config.subject.bits)
         self._known = len(known_rows(store, prior))
         self._nearest = MEASURED if store.exact else min(MEASURED, self.rows["pool"])
-        inputs, shape = store.inputs("train"), config.generator
+        self._generator, self._stored, self._learned = None, 0, 0
+        if sites["train"]:
+            self._plan_generator(config, store, prior)
+
+    def _plan_generator(self, config: RunConfig, store: Store, prior: Task) -> None:
+        """The generator's shapes, and what of it learns."""
+        inputs, shape, whole, sites = store.inputs("train"), config.generator, self._whole, self._sites
         others = prior if config.train.emulate else None
         vocabulary, known = training_inputs(inputs, others, shape.stored, config.seed)
         self._stored = known.stored
@@ -80,7 +86,9 @@ class Footprint:
 
     @property
     def generator(self) -> int:
-        """Bytes of its weights, and of the stored inputs and their activations."""
+        """Bytes of its weights, and of the stored inputs and their activations; 0 without one."""
+        if self._generator is None:
+            return 0
         return sum(tensor.nbytes for tensor in self._generator.state_dict().values())
 
     @property
@@ -92,7 +100,8 @@ class Footprint:
         """Bytes that stay there; `inputs` bytes is the table of them."""
         samples = self._config.sample
         drawn = len(samples.resolutions or samples.bandwidths) + 1  # edits are measured at every site, too
-        rows = self.rows["target"] * samples.samples * (drawn * len(self._sites["train"]) + 1)
+        sites = len(self._sites["train"])
+        rows = self.rows["target"] * samples.samples * (drawn * sites + 1) if sites else 0
         return {
             "activations": self.activations,
             "inputs": inputs + 2 * FLOAT * self.coordinates["pool"],
@@ -150,6 +159,8 @@ class Footprint:
         """Bytes of the activations of the stored inputs, beside the largest of: their indicators; the widest site's
         covariance and eigenvectors in float64, and its standardized activations; the emulator's kernel in float64.
         """
+        if self._generator is None:
+            return 0
         rows, widest = self._stored, max(self._whole.dimension(site) for site in self._sites["train"])
         site = 8 * EIGEN * widest**2 + FLOAT * COPIES * rows * widest
         kernel = 8 * COPIES * min(MOST, self.rows["train"]) ** 2 if self._config.train.emulate else 0
@@ -159,6 +170,8 @@ class Footprint:
     @property
     def _learning(self) -> int:
         """Bytes that the backward pass keeps of a batch: hidden states, logits and neighbours."""
+        if self._generator is None:
+            return 0
         generator, shape = self._generator, self._generator.decoder.shape
         states = FLOAT * (GENERATED * shape.layers * shape.width + LOGITS * len(generator.vocabulary))
         neighbours = NEIGHBOUR * NEIGHBOURS if generator.encoder.bypass_width else 0

@@ -26,7 +26,7 @@ from inversescope.score.feature import without_source
 from inversescope.sites import Site
 from inversescope.stats.weights import systematic
 from inversescope.streams import Stream
-from inversescope.verdicts import NULL_FEATURE
+from inversescope.verdicts import NO_GENERATOR, NULL_FEATURE
 
 SHOWN = 6  # targets shown at most; at most half of those that have samples
 _SAMPLES = ("method", "site", "bandwidth", "target", "text", "verified", "weight", "left_out", "source")
@@ -114,6 +114,8 @@ def read_split(run: Path, site: str, bandwidth: float | None = None, resolution:
             problem, remedy = f"step {step} of this run is not done", f"inversescope run CONFIG --out {run} --resume"
             raise UserError(problem, given=run, remedy=remedy)
         files.check_hash(*_record(run / step))
+    if not files.read_json(run / "resolved.json")["generator"]["sites"]:
+        raise UserError(NO_GENERATOR, given=run, remedy="a run with generator.sites")
     if resolution is not None:
         bandwidth = pick(read_levels(run).get(Site.parse(site), []), resolution, bandwidth).bandwidth
     seed = files.read_json(run / "resolved.json")["seed"]

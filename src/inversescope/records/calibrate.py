@@ -59,7 +59,7 @@ VERDICTS = document(
     key(
         "prior",
         "the null condition beside the prior: `kl`, `tv` (null unless the prior is known), `p_value` of a two-sample "
-        "test",
+        "test; all of it null without a generator",
     ),
 )
 

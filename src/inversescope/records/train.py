@@ -9,6 +9,7 @@ LOSSES = table(
     "One row a training step.",
     column("step", "int32", "number of the step, from 1"),
     column("nats", "float64", "mean loss of an input, nats"),
+    always=False,
 )
 GENERATOR = document(
     "train/generator.json",
@@ -25,13 +26,18 @@ GENERATOR = document(
     key("indicators", "number of indicator features of each kind"),
     key("encoder, conditioning", "as in the config"),
     key("width, layers, heads", "of the decoder"),
+    always=False,
 )
 
 TRAIN = Room(
     "train",
-    "",
+    "A run without a generator has none of these files.",
     (
-        Record("train/generator.safetensors", "the generator's weights, and the fitted values of its encoders"),
+        Record(
+            "train/generator.safetensors",
+            "the generator's weights, and the fitted values of its encoders",
+            always=False,
+        ),
         GENERATOR,
         LOSSES,
         Record("train/checkpoint.pt", "only while training goes on: its state after the last checkpoint", always=False),

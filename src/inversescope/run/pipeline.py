@@ -19,11 +19,15 @@ from inversescope.run.provenance import PROVENANCE
 from inversescope.sample import sample, verify
 from inversescope.score import mine, score
 from inversescope.train import train
+from inversescope.verdicts import NO_GENERATOR
 
 
 def _train(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `train`, which calibration ends: neither folder knows the other's step."""
+    """The step `train`, which calibration ends: neither folder knows the other's step. Nothing without a generator."""
     config = run.config
+    if not run.sites["train"]:
+        progress(1, 1, NO_GENERATOR)
+        return
     check = calibrate.check(run.store, run.task, config.calibrate, run.levels, run.seed)
     train.step(run, folder, progress, check)
 

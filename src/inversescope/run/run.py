@@ -170,6 +170,19 @@ class Run:
         with watched(progress, step) as report:
             pipeline.do(self, step, report)
 
+    def require_generator(self) -> None:
+        """Check that the run has a generator, or is to have one.
+
+        Raises:
+            UserError: its config asks for none.
+        """
+        if not self.config.generator.sites:
+            raise UserError(
+                "this run has no generator, which this needs",
+                given=f"{self.folder}: generator.sites = []",
+                remedy="a run with generator.sites; of this one the reference is scored (score/results.parquet)",
+            )
+
     @cached_property
     def subject(self) -> Subject:
         """The subject, loaded on first use.

@@ -23,6 +23,7 @@ from inversescope.sample.edits import edits_of
 from inversescope.sites import Site
 from inversescope.streams import Stream, TorchStream
 from inversescope.train.checkpoint import load_generator
+from inversescope.verdicts import NO_GENERATOR
 
 ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
 
@@ -138,6 +139,10 @@ def table(
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `sample`."""
+    """The step `sample`. Without a generator nothing is drawn."""
+    if not run.sites["train"]:
+        files.write_table(folder / "part-00000.parquet", records.sample.DRAWS.of([]))
+        progress(1, 1, NO_GENERATOR)
+        return
     generator = load_generator(run.folder / "train", run.subject.device)
     sample(folder, run.store, generator, run.levels, run.config.sample.samples, run.seed, progress)

@@ -50,10 +50,12 @@ def verify(
 
     `from_pool`: δ from every input of the pool to every target, by site, as the step `reference` wrote them.
     """
-    table = _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
+    path, table = folder / "samples.parquet", _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
+    if not len(table):  # no generator
+        files.write_table(path, records.verify.SAMPLES.schema(task.features).empty_table())
+        return path
     distances = _distances(folder, table, store, subject, progress)
     verified = _describe(table, distances, store, task, subject, from_pool)
-    path = folder / "samples.parquet"
     files.write_table(path, verified)
     return path
 

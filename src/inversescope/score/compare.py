@@ -84,7 +84,7 @@ def consistency(
     ):
         if given not in allowed:
             raise UserError(
-                f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed))
+                f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed)) or "none"
             )
     level = pick(read_levels(run)[Site.parse(site)], resolution, bandwidth)
     of_cell = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == level.bandwidth))

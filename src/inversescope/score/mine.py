@@ -32,7 +32,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
 from inversescope.streams import Stream
-from inversescope.verdicts import NULL_FEATURE, significant, source_alone
+from inversescope.verdicts import NO_GENERATOR, NULL_FEATURE, significant, source_alone
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
@@ -45,6 +45,10 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
         UserError: the model of an annotator cannot be loaded.
     """
     inputs, samples, levels = _inputs(run), _samples(run), read_levels(run)
+    if not len(samples):  # no generator, and nothing that could agree on a hypothesis
+        _write(run, [], {"tried": 0, "distinct": 0, "confirmed": 0, "discovery": [], "confirmation": []})
+        progress(1, 1, NO_GENERATOR)
+        return
     texts = Texts([*inputs.values(), samples])
     annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
     # One more than there are: the search is still to come.
@@ -81,10 +85,14 @@ def mine(run: Path, seed: int, progress: Progress) -> None:
         row["null_passes"] = marks.get((row["site"], row["bandwidth"]))
         row["source_alone"] = source_alone(row)
         row["significant"] = significant(row["q_value"]) and not (row["null_passes"] or row["source_alone"])
-    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
-    files.write_json(run / records.score.SEARCH.path, records.score.SEARCH.of(counts | halves | _annotated()))
+    _write(run, rows, counts | halves)
+
+
+def _write(run: Path, rows: list[dict[str, Any]], counts: dict[str, Any]) -> None:
+    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
+    files.write_json(run / records.score.SEARCH.path, records.score.SEARCH.of(counts | _annotated()))
 
 
 def _marks(run: Path) -> dict[tuple[str, float], bool | None]:

@@ -3,7 +3,7 @@
 from inversescope.verdicts.accepted import BELOW_NOISE, acceptance_counts, reasons
 from inversescope.verdicts.left_out import FAR, MISSED, NO_WEIGHT, REASONS, TOO_FEW, mostly_left_out, why_left_out
 from inversescope.verdicts.outside import Outside, outside
-from inversescope.verdicts.proposal import has_channel, proposal
+from inversescope.verdicts.proposal import NO_GENERATOR, has_channel, proposal
 from inversescope.verdicts.scores import (
     MEANINGS,
     NULL_FEATURE,
@@ -74,6 +74,7 @@ __all__ = [
     "MOVES_TIMES",
     "NOISE_QUANTILE",
     "NOTHING",
+    "NO_GENERATOR",
     "NO_WEIGHT",
     "NULL_FEATURE",
     "NULL_PASSES",

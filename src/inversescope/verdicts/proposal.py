@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inversescope.stats.kernel import Kernel
 
+NO_GENERATOR = "the run has no generator (generator.sites = []): the reference alone is scored"
 CHANNELS = ("standardized", "euclidean")  # distances whose Gaussian kernel is that of a noise channel
 
 

@@ -18,7 +18,15 @@ from inversescope.cli.tables.cells import estimated, interval, recorded
 from inversescope.records.levels import unreached_words
 from inversescope.sites import Site
 from inversescope.stats import design
-from inversescope.verdicts import BELOW_NOISE, MARGIN, NULL_FEATURE, NULL_PASSES, SIGNIFICANT, SOURCE_ALONE
+from inversescope.verdicts import (
+    BELOW_NOISE,
+    MARGIN,
+    NO_GENERATOR,
+    NULL_FEATURE,
+    NULL_PASSES,
+    SIGNIFICANT,
+    SOURCE_ALONE,
+)
 from inversescope.verdicts.comparison import LEVEL, NOT_APART
 from inversescope.verdicts.wording import level, number, short, short_level, small
 
@@ -37,7 +45,7 @@ def summary_table(run: Path) -> Group:
     scores = files.read_json(run / records.score.SUMMARY.path)["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
     if not generated:
-        return Group("no feature was scored")
+        return _reference_table(scores)
     deepest = max(generated, key=lambda site: Site.parse(site).depth)
     rows = {(row["method"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
     table = Table(box=None, pad_edge=False)
@@ -71,6 +79,27 @@ def summary_table(run: Path) -> Group:
     note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
     note += [f"[dim]† nothing is claimed: {SOURCE_ALONE}[/]"] if alone else []
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+
+
+def _reference_table(scores: Sequence[Mapping[str, Any]]) -> Group:
+    """Each feature at the deepest site of a run without a generator: by the reference, at the finest level at which it
+    can be relied on, else at the coarsest.
+    """
+    counted = [row for row in scores if row["method"] == "reference" and row["feature"] != NULL_FEATURE]
+    if not counted:
+        return Group("no feature was scored")
+    deepest = max({row["site"] for row in counted}, key=lambda site: Site.parse(site).depth)
+    table = Table(box=None, pad_edge=False)
+    for column in ("feature", "level", "reference", "others", "q", "chance"):
+        table.add_column(column, no_wrap=column != "feature")
+    for feature in dict.fromkeys(row["feature"] for row in counted):
+        rows = [row for row in counted if (row["site"], row["feature"]) == (deepest, feature)]
+        rows.sort(key=lambda row: row["bandwidth"])
+        row = next((row for row in rows if row["trusted"]), rows[-1])
+        cells = (short(row["others"]), small(row["q_value"]), short(row["chance"]))
+        table.add_row(escape(feature), short_level(row), estimated(row), *cells)
+    head = f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]"
+    return Group(head, table, f"[dim]{escape(NO_GENERATOR)}[/]")
 
 
 def reading(run: Path) -> Mapping[str, Any]:
@@ -131,6 +160,8 @@ def comparison_table(feature: str, names: Sequence[str], found: Compared) -> Gro
 def verdict_table(run: Path) -> Group:
     """Verdicts of the calibration on every site and bandwidth, by query, and on the prior."""
     verdicts = files.read_json(run / records.calibrate.VERDICTS.path)
+    if verdicts["prior"] is None:
+        return Group(NO_GENERATOR)
     table = Table(box=None, pad_edge=False)
     for column in ("site", "h", "query", "verdict", "KL", "in training / expected", "because"):
         table.add_column(column, no_wrap=column != "because")
@@ -170,6 +201,8 @@ def hypotheses_table(run: Path) -> Group:
     """The first hypotheses of every site at the coarsest level that confirmed any."""
     rows = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
     counts = files.read_json(run / records.score.SEARCH.path)
+    if not counts["tried"]:
+        return Group(NO_GENERATOR)
     table = Table(box=None, pad_edge=False)
     for column in ("site", "level", "hypothesis", "corrected", "bits", "q"):
         table.add_column(column, no_wrap=column != "hypothesis")
