@@ -441,6 +441,7 @@ def _describe(run: Path, shape: Shape) -> None:
         **{"device": "cpu", "dtype": "bfloat16", "seed": 7, "subject": {"name": "smollm2", "fingerprint": "b5c1" * 8}},
         "features": {},
         "config": {"folder": "/home/ada/study", "from_run": "../.."},
+        "task_file": None,
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
     }

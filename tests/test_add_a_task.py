@@ -60,7 +60,7 @@ def test_the_page_leads_to_a_report(folder: Path, capsys: pytest.CaptureFixture[
     assert "colour" in capsys.readouterr().out
     report = (run / "report" / "report.html").read_text()
     assert "painting" in report and "colour" in report
-    assert json.loads((run / "resolved.json").read_text())["task"]["file"] == str(tmp_path / "painting.py")
+    assert json.loads((run / "resolved.json").read_text())["task"]["file"] == str(folder / "painting.py")
     assert call("run", "painting.toml", "--resume") == 0
 
 

@@ -41,6 +41,7 @@ def config(path: Path, world: World, data: Path | str, more: str = "", sizes: st
     return path
 
 
+@pytest.mark.slow
 def test_texts_that_were_cut_are_counted_and_shown(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     data = save(tmp_path / "texts.jsonl", [text + LONG * (number < 3) for number, text in enumerate(TEXTS)])
     made = config(tmp_path / "cut.toml", world, data, "max_tokens = 9")
@@ -88,6 +89,7 @@ def test_after_a_mistake_the_mended_config_runs_into_the_same_folder(world: Worl
     assert call("run", config(tmp_path / "own.toml", world, data), "--out", run, "--until", "task") == 0
 
 
+@pytest.mark.slow
 def test_a_run_of_which_nothing_is_done_takes_another_config(world: World, tmp_path: Path):
     text, run = config_text(world.model), tmp_path / "run"
     (tmp_path / "ioi.toml").write_text(text.replace("force = true", "force = false"))
@@ -116,6 +118,7 @@ def test_a_folder_with_anything_else_is_left_alone(world: World, tmp_path: Path)
 # Paths
 
 
+@pytest.mark.slow
 def test_relative_paths_start_at_the_config_and_survive_a_move(world: World, tmp_path: Path, monkeypatch, capsys):
     home = tmp_path / "home"
     (home / "data").mkdir(parents=True)
@@ -223,6 +226,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_run_without_a_generator_scores_the_reference(alone: Path, capsys: pytest.CaptureFixture[str]):
     assert differences(alone) == []
     rows = pq.read_table(alone / "score" / "results.parquet").to_pylist()
@@ -238,6 +242,7 @@ def test_a_run_without_a_generator_scores_the_reference(alone: Path, capsys: pyt
     assert "generator 0 bytes" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -245,7 +250,7 @@ def test_a_run_without_a_generator_scores_the_reference(alone: Path, capsys: pyt
         ("explain", "a gave b a ring", "--site", "resid_post.1", "--run"),
         ("arena",),
         ("disentangle",),
-        ("compare", "--site", "resid_post.1", "--site", "resid_post.0", "--feature", "who"),
+        ("compare", "--site", "resid_post.1", "--site", "resid_post.0", "-b", "0.1", "--feature", "who"),
     ],
 )
 def test_what_needs_a_generator_says_so(alone: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
