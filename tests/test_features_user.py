@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fake_tokenizer import WordSubject
@@ -12,7 +13,7 @@ from refusals import check, printed, refuses
 from small_subject import World, call, config_text
 
 from inversescope.config import RunConfig
-from inversescope.features.feature_config import FeatureConfig
+from inversescope.features.feature_config import FeatureConfig, reader
 from inversescope.features.on_task import add_features
 from inversescope.inverter import Inverter
 from inversescope.run.run import Run
@@ -79,6 +80,14 @@ def test_every_form_from_collection_to_the_scores(world: World, tmp_path: Path, 
     Path("mine.py").write_text(FUNCTION + "\n# another\n")
     with refuses("'ending'", given="fingerprint", allowed="fingerprint", remedy=True):
         _ = Run.open(Path("run")).task
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(np.bool_(True), "yes"), (np.int64(2), "2"), (np.str_("a"), "a"), ("", None), (" ", None), (None, None), (0, "0")],
+)
+def test_what_a_function_gives_is_a_label_by_its_value(value: object, label: str | None):
+    assert reader("f", lambda text: value)("some text", {}) == label
 
 
 def test_features_in_python(world: World):

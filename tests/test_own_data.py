@@ -18,8 +18,10 @@ from small_subject import World, call, config_text, world_in
 from inversescope import files
 from inversescope.collect.sizes import sized
 from inversescope.config import RunConfig
+from inversescope.features.on_task import add_features
 from inversescope.run.run import Run
 from inversescope.tasks import TextsConfig, load_task
+from inversescope.verdicts import NULL_FEATURE
 
 TEXTS = [f"{a} gave {b} a ring" for a, b in product("abcdefgh", "ijklmnop")]
 LONG = " and then went home to the store" * 3
@@ -45,7 +47,7 @@ def config(path: Path, world: World, data: Path | str, more: str = "", sizes: st
 def test_texts_that_were_cut_are_counted_and_shown(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     data = save(tmp_path / "texts.jsonl", [text + LONG * (number < 3) for number, text in enumerate(TEXTS)])
     made = config(tmp_path / "cut.toml", world, data, "max_tokens = 9")
-    cut = "3 of 64 texts are longer than task.max_tokens = 9"
+    cut = "3 of 64 texts are longer than 9 tokens"
     assert call("run", made, "--dry-run") == 0
     assert cut in " ".join(capsys.readouterr().out.split())
     assert call("run", made, "--out", tmp_path / "run") == 0
@@ -69,6 +71,27 @@ def test_too_few_inputs_name_the_cut_as_the_cause(world: World, tmp_path: Path, 
     data = save(tmp_path / "texts.jsonl", TEXTS[:20])
     assert call("run", config(tmp_path / "few.toml", world, data), "--out", tmp_path / "few") == 2
     assert "max_tokens" not in str(printed(capsys.readouterr().err))
+
+
+def test_a_label_column_named_like_the_null_feature_is_refused(tmp_path: Path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text, NULL_FEATURE: "a"}) + "\n" for text in TEXTS))
+    subject = WordSubject()
+    with refuses(given=NULL_FEATURE):
+        add_features(load_task(TextsConfig(path=path), subject), {}, subject)
+    assert add_features(load_task(TextsConfig(path=path, labels=()), subject), {}, subject).features == ()
+
+
+def test_a_byte_order_mark_is_no_part_of_a_config_or_a_message(world: World, tmp_path: Path, capsys):
+    data = save(tmp_path / "texts.jsonl", TEXTS)
+    made = config(tmp_path / "bom.toml", world, data)
+    made.write_bytes(b"\xef\xbb\xbf" + made.read_bytes())
+    assert call("run", made, "--out", tmp_path / "run", "--until", "task") == 0
+    assert Run.open(tmp_path / "run").config.task.path == data
+    (tmp_path / "half.json").write_text('\ufeff[{"role": "user", "content": "a \\ud83d"}]')
+    capsys.readouterr()
+    assert call("invert", "--messages", tmp_path / "half.json", "--site", "resid_post.1", "--run", world.run) == 2
+    assert "half a character" in printed(capsys.readouterr().err).problem
 
 
 # A run is made when everything has been tried

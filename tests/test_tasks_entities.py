@@ -18,6 +18,7 @@ from refusals import refuses
 from scipy.stats import chisquare
 
 from inversescope import files
+from inversescope.tasks import ravel
 from inversescope.tasks.cities import CONTEXTS, QUESTIONS, Cities, CitiesConfig, _cities
 from inversescope.tasks.known_answers import answer_tokens, choices
 from inversescope.tasks.ravel import Ravel, RavelConfig
@@ -261,6 +262,14 @@ def test_attributes_that_the_subject_does_not_know_are_left_out(folder: Path):
     assert task.features == ("physical object", "Plant", "context") and len(task.known) == 4
     with refuses(given="Colour 0.25", allowed="known = 0.5", remedy="known"):
         fruit(folder, subject, known=0.5, attributes=["Colour"])
+
+
+def test_an_attribute_of_zero_is_a_label(folder: Path):
+    path = folder / "ravel_physical_object_entity_attributes.json"
+    rows = {name: row | {"Seeds": 0, "Sweet": False} for name, row in files.read_json(path).items()}
+    files.write_json(path, rows)
+    config = RavelConfig.model_validate({"folder": folder, "entity": "physical_object"})
+    assert ravel._entities(config)["apple"] == {"Colour": "red", "Plant": "tree", "Seeds": "0", "Sweet": "False"}
 
 
 def test_splits_and_a_number_of_entities(folder: Path):

@@ -214,6 +214,14 @@ def test_long_texts_are_cut_to_their_first_tokens(tmp_path: Path) -> None:
     assert task.labels(subject.encode("one two")) == {"x": "a"}
 
 
+def test_a_text_is_no_longer_than_the_model_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path, [{"text": "one two three four"}, {"text": "one"}], ".jsonl")
+    monkeypatch.setattr(WordSubject, "longest", len(WordSubject().prefix) + 2, raising=False)
+    task, subject = load(path)
+    assert inputs(task, subject) == ["one two", "one"]
+    assert (task.reading.shortened, task.reading.max_tokens) == (1, 2)
+
+
 def test_a_text_file_has_one_text_a_line(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_bytes("\ufeffà la carte\r\n\none\u2028two\nlast".encode())

@@ -17,6 +17,7 @@ from inversescope.errors import UserError
 from inversescope.features.language import as_label, parse
 from inversescope.paths import folder_of, from_folder
 from inversescope.python_file import UserCode, load_file
+from inversescope.tasks.labels import plain
 
 # From an input's text, and its labels in the task, to the label of a feature.
 Reader = Callable[[str, Mapping[str, str | None]], str | None]
@@ -179,7 +180,7 @@ def _function_reader(name: str, function: Callable[[str], object]) -> Reader:
     @lru_cache(maxsize=65_536)
     def answer(text: str) -> str | None:
         try:
-            value = function(text)
+            value = plain(function(text))
         except Exception as error:  # the user's code may raise anything
             last = traceback.extract_tb(error.__traceback__)[-1]
             given = f"feature {name}, input {text!r}: {type(error).__name__}: {error} ({last.filename}:{last.lineno})"

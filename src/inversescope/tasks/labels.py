@@ -11,14 +11,18 @@ _EXACT = 2**53  # up to here every whole number is a float of its own
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")  # as tables write whole numbers of a column with gaps
 
 
+def plain(value: Any) -> Any:
+    """The value, of NumPy's numbers and truth values as Python's."""
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 else value
+
+
 def as_label(value: Any) -> str | None:
     """The label that a value stands for; None, undecided, for null, NaN and blank text.
 
     Raises:
         TypeError: it is none: a list, an object, bytes.
     """
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        value = value.item()
+    value = plain(value)
     if value is None or (isinstance(value, float | Decimal) and value != value):
         return None
     if isinstance(value, str):

@@ -16,6 +16,7 @@ from inversescope.bounds import INPUTS
 from inversescope.errors import UserError
 from inversescope.paths import ConfigPath
 from inversescope.tasks.entities import EntityTask, right_answers
+from inversescope.tasks.labels import as_label
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject
 
@@ -111,7 +112,10 @@ def _read(config: RavelConfig, source: str, what: str) -> dict[str, Any]:
 def _entities(config: RavelConfig) -> dict[str, Labels]:
     """Every entity with those of its attributes that have a value."""
     rows = _read(config, "ravel", "entity_attributes")
-    return {entity: {name: str(value) for name, value in row.items() if value} for entity, row in rows.items()}
+    labelled = {entity: {name: as_label(value) for name, value in row.items()} for entity, row in rows.items()}
+    return {
+        entity: {name: label for name, label in row.items() if label is not None} for entity, row in labelled.items()
+    }
 
 
 def _split(config: RavelConfig, what: Literal["entity", "prompt"], table: dict[str, Any]) -> dict[str, Any]:

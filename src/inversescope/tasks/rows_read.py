@@ -16,7 +16,7 @@ class RowsRead:
         distinct: different inputs that they come to.
         blank: rows left out, because they have no text.
         shortened: texts longer than `max_tokens`.
-        max_tokens: longest input, in tokens.
+        max_tokens: longest input, in tokens: as the task says, or as the model can read.
         by_position: a position says where the texts are read; else they are read at their end.
         features: columns that are features.
         left_out: columns that are none although the config leaves the choice open, each with the reason.
@@ -41,9 +41,8 @@ class RowsRead:
             if self.by_position
             else f"these are read at their token {self.max_tokens}, not at their end"
         )
-        return (
-            f"{self.shortened:,} of {self.rows:,} texts are longer than task.max_tokens = {self.max_tokens}: {effect}"
-        )
+        limit = f"{self.max_tokens} tokens (task.max_tokens, or the model's limit)"
+        return f"{self.shortened:,} of {self.rows:,} texts are longer than {limit}: {effect}"
 
     def record(self) -> dict[str, Any]:
         """As a record of the run, with the sentences."""

@@ -114,6 +114,8 @@ class Texts:
         labels = _LabelColumns(config, columns)
         self.cut = config.cut
         self._blank = self._shortened = 0
+        longest = getattr(subject, "longest", None)  # that the model can read
+        self._most = config.max_tokens if longest is None else min(config.max_tokens, longest - len(subject.prefix))
         self._inputs: list[Tokens] = []
         self._labels: dict[Tokens, tuple[str | None, ...]] = {}
         # Every occurrence of a token is one and the same object: a quarter of the memory.
@@ -141,7 +143,7 @@ class Texts:
             len(self._counts),
             self._blank,
             self._shortened,
-            config.max_tokens,
+            self._most,
             config.position is not None or config.position_column is not None,
             self.features,
             labels.left_out,
@@ -149,7 +151,7 @@ class Texts:
 
     def _read(self, config: TextsConfig, subject: TaskSubject, where: str, row: dict[str, Any]) -> Tokens | None:
         """The input of a row; None if there is no text."""
-        text, limit = row.get(config.column), len(subject.prefix) + config.max_tokens
+        text, limit = row.get(config.column), len(subject.prefix) + self._most
         if text is None or (isinstance(text, str) and not text.strip()):
             return None
         if not isinstance(text, str | list):

@@ -23,7 +23,7 @@ function control(name) {
   const widget = list
     ? element("select", label, options.map((option) => element("option", { value: option }, option)))
     : element("span", { class: "choices", role: "group", ...label },
-      options.map((option) => element("button", { type: "button" }, `${names[option] ?? option}`)));
+      options.map((option) => element("button", { type: "button" }, `${Object.hasOwn(names, option) ? names[option] : option}`)));
   if (list) widget.addEventListener("change", () => choose(name, widget.value));
   else [...widget.children].forEach((button, i) => button.addEventListener("click", () => choose(name, options[i])));
   return element("div", { class: `control control-${name}`, "data-choice": name }, words, widget);
