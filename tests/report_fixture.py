@@ -440,7 +440,7 @@ def _describe(run: Path, shape: Shape) -> None:
         **{"torch": "2.13.0", "transformers": "5.23.0", "platform": "Linux x86_64", "processor": None},
         **{"device": "cpu", "dtype": "bfloat16", "seed": 7, "subject": {"name": "smollm2", "fingerprint": "b5c1" * 8}},
         "features": {},
-        "config": {"folder": "/home/ada/study", "from_run": "../.."},
+        "config": {"folder": "/study", "from_run": "../.."},
         "task_file": None,
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
