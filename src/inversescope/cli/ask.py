@@ -10,13 +10,22 @@ from rich.console import Console
 
 from inversescope import bounds
 from inversescope.bounds import read_text
+from inversescope.cli.natural import (
+    BitsOption,
+    LengthOption,
+    ModelOption,
+    OutOption,
+    PriorOption,
+    TextOptions,
+    invert_text,
+)
 from inversescope.cli.shared import AllowCode, MessagesFile, PositionOption, ReadsText, app, screen
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
-    from inversescope.inverter import Inverter
     from inversescope.position import Position
     from inversescope.sites import Site
+    from inversescope.subject import Subject
 
 TextArgument = Annotated[
     str | None,
@@ -33,6 +42,8 @@ Sites = Annotated[
     ),
 ]
 TrainedRun = Annotated[Path, typer.Option("--run", help="Folder of a trained run.")]
+AnyRun = Annotated[Path | None, typer.Option("--run", help="Folder of a trained run. Default: runs/demo.")]
+_DEMO = Path("runs/demo")
 Resolution = Annotated[
     float | None,
     typer.Option(
@@ -54,23 +65,35 @@ def invert(
     text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
-    run: TrainedRun = Path("runs/demo"),
+    run: AnyRun = None,
     resolution: Resolution = None,
     bandwidth: Bandwidth = None,
     n: Annotated[int, typer.Option("-n", min=1, max=bounds.SAMPLES, help="Number of samples.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
     allow_code: AllowCode = False,
+    prior: PriorOption = None,
+    model: ModelOption = None,
+    length: LengthOption = None,
+    bits: BitsOption = None,
+    out: OutOption = None,
 ) -> None:
     """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
-    If the text is too long for the model, the tokens nearest to the position are kept.
+    If the text is too long for the model, the tokens nearest to the position are kept. With `--prior text` the inputs
+    are natural text, drawn without a run and without training, and the answer says if it is to be believed.
     """
     from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
 
-    source, sites = _source(text, messages), _sites(run, site)
+    source = _source(text, messages)
+    natural = TextOptions(prior, model, length, bits, out)
+    if natural.check(run, resolution):
+        invert_text(natural, source, site, lambda subject: _position(subject, source, position), bandwidth, n, seed)
+        return
+    run = run or _DEMO
+    sites = _sites(run, site)
     inverter = Inverter.load(run, allow_code=allow_code)
-    where = _position(inverter, source, position)
+    where = _position(inverter.run.subject, source, position)
     for each in sites:
         inversion = inverter.invert(
             source, site=each, position=where, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed
@@ -84,7 +107,7 @@ def explain(
     text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
-    run: TrainedRun = Path("runs/demo"),
+    run: TrainedRun = _DEMO,
     resolution: Resolution = None,
     bandwidth: Bandwidth = None,
     n: Annotated[int, typer.Option("-n", min=2, max=bounds.SAMPLES, help="Number of samples at each site.")] = 128,
@@ -112,7 +135,7 @@ def explain(
         require_page(html)
     source, sites = _source(text, messages), _sites(run, site)
     inverter = Inverter.load(run, allow_code=allow_code)
-    where = _position(inverter, source, position)
+    where = _position(inverter.run.subject, source, position)
     with shown("explain", screen) as progress:
         explanation = find(
             inverter,
@@ -153,10 +176,10 @@ def _sites(run: Path, given: list[str]) -> tuple[Site, ...]:
     return served(run, [address for addresses in given for address in addresses.split(",")])
 
 
-def _position(inverter: Inverter, source: Any, position: str) -> Position:
+def _position(subject: Subject, source: Any, position: str) -> Position:
     from inversescope.position import typed
 
-    where, is_piece = typed(inverter.run.subject, source, position)
+    where, is_piece = typed(subject, source, position)
     if is_piece:
         screen.print(
             f"position {position} is read as the index of a token, although the text has a {position!r}; for that one, "

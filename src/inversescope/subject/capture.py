@@ -106,7 +106,7 @@ class _Taps:
         return hidden[self._batch.rows, self._batch.columns][:, None]
 
 
-class _Reader:
+class SiteReader:
     """Makes the activation of one site from what its place showed."""
 
     def __init__(self, model: Any, site: Site, projections: Mapping[str, Projection]):
@@ -144,9 +144,9 @@ class _Results:
     def __init__(
         self, model: Any, n: int, sites: Sequence[Site], projections: Mapping[str, Projection], *, logits: bool
     ):
-        self.places: dict[Place, list[_Reader]] = {}
+        self.places: dict[Place, list[SiteReader]] = {}
         for single in dict.fromkeys(single for site in sites for single in site.singles):
-            reader = _Reader(model, single, projections)
+            reader = SiteReader(model, single, projections)
             self.places.setdefault(reader.place, []).append(reader)
         readers = [reader for group in self.places.values() for reader in group]
         self._rows = {reader.site: torch.empty(n, reader.dimension) for reader in readers}

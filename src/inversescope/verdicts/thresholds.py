@@ -25,6 +25,10 @@ MOST = 0.5  # share of a target's draws that counts as most of them
 # Chains over natural text.
 CHAINS_AGREE = 1.1  # R̂ of the distance, and of the last tokens, up to which chains from different starts agree
 
+# Weighted draws of natural text.
+NATS = 1.0  # largest difference of ln Z between parts of the draws that should agree
+MISSING = 0.1  # the source's own part of Z, if no draw is the source, from which the draws have missed mass
+
 # Scores and tests.
 SIGNIFICANT = 0.05  # q up to which a finding counts: share of false ones among those at least as sure
 MARGIN = 0.05  # of a difference of shares: two sides are level where its whole interval lies within it

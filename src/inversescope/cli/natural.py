@@ -1,0 +1,138 @@
+"""Natural text as the prior on the command line: `invert --prior text`, which needs no run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+
+from inversescope.cli.shared import screen
+from inversescope.cli.tables.cells import marked
+from inversescope.errors import UserError
+from inversescope.verdicts.wording import number
+
+if TYPE_CHECKING:
+    from inversescope.natural_text.answer import Answer
+    from inversescope.position import Position
+    from inversescope.subject import Subject
+
+TEXT = "text"  # the prior that is the subject's own text
+
+PriorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        help="`text`: natural text, the model's own, without a run and without training (the first call for a model "
+        "takes minutes; what it reads is kept). Default: the prior of the run.",
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="With `--prior text`: the model, as in a config. Default: smollm2.")
+]
+LengthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--length",
+        min=1,
+        help="With `--prior text`: tokens of an input. Default: those of the text, at most 16.",
+    ),
+]
+BitsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--bits",
+        help="With `--prior text`: resolution, as bits by which the answer is narrower than the prior. Default: 6.",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="With `--prior text`: write the answers, one for each site, to this JSON file too."),
+]
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """Options that belong to natural text alone."""
+
+    prior: str | None
+    model: str | None
+    length: int | None
+    bits: float | None
+    out: Path | None
+
+    def check(self, run: Path | None, resolution: float | None) -> bool:
+        """True if natural text is the prior; options of the other prior are refused."""
+        if self.prior not in (None, TEXT):
+            raise UserError("there is no such prior", given=self.prior, allowed=f"{TEXT}, or that of a run (--run)")
+        mine = {"--model": self.model, "--length": self.length, "--bits": self.bits, "--out": self.out}
+        others = {"--run": run, "--resolution": resolution}
+        wrong = [name for name, value in (others if self.prior else mine).items() if value is not None]
+        if wrong:
+            belongs = "a run" if self.prior else f"--prior {TEXT}"
+            raise UserError(f"this option belongs to {belongs}", given=", ".join(wrong))
+        return self.prior == TEXT
+
+
+def invert_text(
+    options: TextOptions,
+    source: Any,
+    sites: Sequence[str],
+    position: Callable[[Subject], Position],
+    bandwidth: float | None,
+    n: int,
+    seed: int,
+) -> None:
+    """Read, sample and print, site by site; with `--out` also write the list of answers."""
+    from inversescope import files
+    from inversescope.cli.progress import shown
+    from inversescope.natural_text.natural_text import NaturalText, default_length
+    from inversescope.position import cut
+    from inversescope.subject import Subject
+
+    subject = Subject.load(options.model or "smollm2")
+    where = position(subject)
+    chosen = subject.sites([address for addresses in sites for address in addresses.split(",")])
+    tokens = len(cut(subject, source, where)) - len(subject.prefix)
+    length = options.length or default_length(tokens)
+    with shown("collect", screen) as progress:
+        text = NaturalText.open(subject, sites=[str(site) for site in chosen], length=length, progress=progress)
+    answers = []
+    for site in chosen:
+        found = text.invert(
+            source, site=str(site), position=where, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed
+        )
+        Console(highlight=False).print(answer_table(found))
+        answers.append(found.record())
+        if options.out is not None:
+            files.write_json(options.out, answers)
+
+
+def answer_table(answer: Answer) -> Group:
+    """The draws, or why there are none."""
+    wanted = f"{answer.bits_wanted:g} bits" if answer.bits_wanted is not None else f"h = {answer.bandwidth:g}"
+    head = [
+        f"[bold]{escape(answer.source)}[/]",
+        escape(f"{answer.site} of {answer.subject}, inputs of {answer.length} tokens, at {wanted}"),
+        escape(f"prior: {answer.prior}"),
+    ]
+    if not answer.believed:
+        head.append(f"[bold red]{escape(answer.verdict)}[/]")
+        finest = answer.believed_bits
+        head.append(f"to be believed: --bits {finest:.1f}" if finest else "no coarser resolution is to be believed")
+        return Group("\n".join(head))
+    head.append(
+        f"[green]{answer.verdict}[/]: {number(answer.bits)} bits kept at h = {number(answer.bandwidth)}, ln Z "
+        f"{number(answer.log_z)} (splits within {number(answer.spread)}), effective sample size {number(answer.size)}"
+    )
+    table = Table("draws", "δ", "as near as inputs that share", "ln P", "draw")
+    for draw in answer.draws:
+        ruler = draw.ruler.removeprefix("as near as inputs that share ")
+        text = marked(answer.source, draw.text)
+        table.add_row(str(draw.times), number(draw.distance), ruler, f"{draw.log_p:.1f}", text)
+    return Group("\n".join(head), table)

@@ -1,0 +1,156 @@
+"""Weighted draws from the posterior: the last tokens from a proposal, the beginning from the pool, exact weights.
+
+A stratum has ends of n tokens. The beginning is a draw of the pool, chosen by how well it leads to the end: by the
+subject's probability of the end's first token behind it, and by what a bridge says of both. With n = 0 the draws of the
+pool themselves are weighted. Each stratum by itself estimates Z = Σ P(x) k(δ/h) without bias, whatever the proposal.
+
+Dimensions: `n` proposals, `t` tokens of an input, `e` distinct ends, `r` beginnings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inversescope.natural_text.ends import BANDWIDTHS, PLAIN
+from inversescope.natural_text.pool import Pool
+from inversescope.natural_text.posterior import EndProposal
+from inversescope.natural_text.prior import PriorTokens
+from inversescope.natural_text.readings import read_alone
+from inversescope.natural_text.site_data import SiteData
+from inversescope.subject.continuing import ROWS, Continuing
+
+HALVES = 2  # of the pool, each with proposals of its own
+
+
+class Stratum(NamedTuple):
+    """Proposals with ends of one length behind one half of the pool.
+
+    Attributes:
+        end: tokens of the ends; 0: draws of the pool themselves.
+        half: number of the half.
+        tokens: the inputs.
+        distance: δ of each.
+        log_weight: ln of P(x) over the proposal's density, without the kernel.
+        log_p: ln P(x).
+    """
+
+    end: int
+    half: int
+    tokens: Int[Tensor, "n t"]
+    distance: Float[Tensor, " n"]
+    log_weight: Float[Tensor, " n"]
+    log_p: Float[Tensor, " n"]
+
+
+@dataclass
+class Question:
+    """One activation at one site, in the site's units, and what reads and proposes for it."""
+
+    data: SiteData
+    target: Float[Tensor, " d"]
+    reader: Continuing
+    pool: Pool
+    words: PriorTokens
+    bandwidths: Sequence[float] = BANDWIDTHS
+
+    @property
+    def length(self) -> int:
+        """Tokens of an input."""
+        return self.data.length
+
+    def distance(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """δ of activations as they are read."""
+        return self.of_standardized(self.data.units.standardize(activations))
+
+    def of_standardized(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """δ of activations in the site's units."""
+        return (((activations - self.target) ** 2).sum(1) / self.data.units.dimension).sqrt()
+
+
+def strata(
+    question: Question, ends: EndProposal, lengths: Sequence[int], draws: int, rng: torch.Generator
+) -> list[Stratum]:
+    """The pool itself, and `draws` proposals of each length of ends, half of them behind each half of the pool."""
+    size = len(question.pool)
+    halves = torch.arange(size).split(-(-size // HALVES))
+    own = question.of_standardized(question.data.pool)
+    log_p = question.pool.log_p[:, : question.length].sum(1)
+    inputs = question.pool.tokens[:, : question.length]
+    found = [
+        Stratum(0, number, inputs[rows], own[rows], torch.zeros(len(rows)), log_p[rows])
+        for number, rows in enumerate(halves)
+    ]
+    for length in lengths:
+        for number, rows in enumerate(halves):
+            found.append(_stratum(question, ends, length, number, rows, draws // HALVES, rng))
+    return found
+
+
+def _stratum(
+    question: Question, ends: EndProposal, length: int, half: int, rows: Int[Tensor, " r"], n: int, rng: torch.Generator
+) -> Stratum:
+    drawn, log_g = ends.draw(n, length, rng)
+    distinct, which = drawn.unique(dim=0, return_inverse=True)
+    log_first, chance = _beginnings(question, distinct, rows)
+    place = torch.multinomial(chance[which], 1, generator=rng)[:, 0]
+    chosen = rows[place]
+    distance, log_rest = _read(question, chosen, drawn)
+    first = log_first[which, place]
+    log_weight = first - math.log(len(rows)) + log_rest - log_g - chance[which, place].log()
+    begun = question.length - length
+    log_p = question.pool.log_p[chosen, :begun].sum(1) + first + log_rest
+    tokens = torch.cat([question.pool.tokens[chosen, :begun], drawn], 1)
+    return Stratum(length, half, tokens, distance, log_weight, log_p)
+
+
+def _beginnings(
+    question: Question, ends: Int[Tensor, "e k"], rows: Int[Tensor, " r"]
+) -> tuple[Float[Tensor, "e r"], Float[Tensor, "e r"]]:
+    """ln P of each end's first token behind each beginning, and the probability with which each is chosen."""
+    data, length = question.data, ends.shape[1]
+    tokens, which = ends[:, 0].unique(return_inverse=True)
+    log_first = question.pool.next_of(question.words, question.length - length, tokens)[rows].T[which]
+    parts = [log_first.log_softmax(1) + math.log(PLAIN)]
+    if length == 1:
+        read = data.units.standardize(data.alone[ends[:, 0]].float())
+    else:
+        read = data.units.standardize(read_alone(question.reader, ends)[data.site])
+    bridge, share = data.bridges[length], math.log((1 - PLAIN) / len(question.bandwidths))
+    predicted, beginnings = bridge.ends(read), data.beginnings[length][rows]
+    for h in question.bandwidths:
+        fit = bridge.log_kernel(question.target, predicted, h, beginnings)
+        parts.append((log_first + fit).log_softmax(1) + share)
+    chance = torch.stack(parts).logsumexp(0).exp().double()
+    return log_first.double(), torch.where(chance.isnan(), 1 / len(rows), chance)  # NaN: none leads to the end
+
+
+def _read(
+    question: Question, chosen: Int[Tensor, " n"], ends: Int[Tensor, "n k"]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """δ of every input, and ln P of its end behind the end's first token; equal inputs are read once."""
+    pairs, which = torch.cat([chosen[:, None], ends], 1).unique(dim=0, return_inverse=True)
+    reader, site = question.reader, question.data.site
+    begun = len(reader.subject.prefix) + question.length - ends.shape[1]
+    distance, log_rest = [], []
+    for part in pairs.split(ROWS):
+        rows, end = part[:, 0], part[:, 1:]
+        past = question.pool.key_values.rows(rows, begun, reader.layers if end.shape[1] == 1 else None)
+        rest = torch.zeros(len(end), dtype=torch.float64)
+        if end.shape[1] > 1:
+            read = reader.read(end[:, :-1], past, whole=True)
+            assert read.hidden is not None and read.key_values is not None
+            for k in range(end.shape[1] - 1):
+                log_next, _ = question.words.next_and_normaliser(read.hidden[:, k])
+                rest += log_next.cpu().gather(1, end[:, k + 1 : k + 2])[:, 0]
+            past = type(read.key_values)(read.key_values.layers[: reader.layers])
+        last = reader.read(end[:, -1:], past, last=True)
+        distance.append(question.distance(last.activations[site][:, 0]))
+        log_rest.append(rest)
+    return torch.cat(distance)[which], torch.cat(log_rest)[which]

@@ -1,0 +1,170 @@
+"""The posterior of one activation of a real subject: any input is scored, and only what is new in it is read.
+
+Dimensions: `n` inputs, `t` their tokens, `v` the vocabulary, `r` rows that are kept, `w` the width of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from inversescope.natural_text.posterior import Scored
+from inversescope.natural_text.readings import prefix_key_values
+from inversescope.natural_text.strata import Question
+from inversescope.subject.continuing import ROWS, KeyValues
+
+KEPT = 1024  # latest inputs whose keys and values are kept, beside the pool's
+
+
+@dataclass
+class _Kept:
+    """Inputs with what is needed to read on behind any of their beginnings, and where each beginning stands."""
+
+    key_values: KeyValues
+    hidden: Float[Tensor, "r t w"]
+    log_p: Float[Tensor, "r t"]
+    owners: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    places: dict[tuple[int, ...], int] = field(default_factory=dict)
+    free: int = 0
+
+    def add(self, row: int, tokens: tuple[int, ...]) -> None:
+        """Let the beginnings of an input be found in a row, and no longer the row's former ones."""
+        former = self.owners.get(row, ())
+        for t in range(1, len(former) + 1):
+            if self.places.get(former[:t]) == row:
+                del self.places[former[:t]]
+        self.owners[row] = tokens
+        for t in range(1, len(tokens) + 1):
+            self.places[tokens[:t]] = row
+
+
+class SubjectPosterior:
+    """`posterior.Posterior` of a question about a subject."""
+
+    def __init__(self, question: Question, kept: int = KEPT):
+        self.question = question
+        self._prefix = prefix_key_values(question.reader.subject)
+        self._first = len(question.reader.subject.prefix)
+        pool, length = question.pool, question.length
+        self._pool = _Kept(pool.key_values, pool.hidden, pool.log_p)
+        for row, tokens in enumerate(pool.tokens[:, :length].tolist()):
+            self._pool.add(row, tuple(tokens))
+        layers = tuple(
+            tuple(
+                torch.empty(kept, part.shape[1], self._first + length, part.shape[3], dtype=part.dtype) for part in pair
+            )
+            for pair in pool.key_values.layers
+        )
+        hidden = torch.empty(kept, length, pool.hidden.shape[2], dtype=pool.hidden.dtype)
+        self._latest = _Kept(KeyValues(tuple((k, v) for k, v in layers)), hidden, torch.empty(kept, length))
+
+    @property
+    def length(self) -> int:
+        """Number of tokens of every input."""
+        return self.question.length
+
+    @torch.inference_mode()
+    def score(self, tokens: Int[Tensor, "n t"], same_before: int = 0) -> Scored:
+        """ln P(x) and δ of whole inputs, from one pass of the subject. Equal inputs are read once."""
+        distinct, which = tokens.unique(dim=0, return_inverse=True)
+        log_p, distance = torch.empty(len(distinct)), torch.empty(len(distinct))
+        start = min(same_before, self.length - 1)
+        for kept, rows, places in self._sources(distinct, start):
+            for part, place in zip(rows.split(ROWS), places.split(ROWS), strict=True):
+                log_p[part], distance[part] = self._read(distinct[part], kept, place, start)
+        return Scored(log_p[which], distance[which])
+
+    @torch.inference_mode()
+    def next_log_probs(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n v"]:
+        """ln P of every token behind beginnings."""
+        words = self.question.words
+        if tokens.shape[1] == 0:
+            return words.first.expand(len(tokens), -1)
+        distinct, which = tokens.unique(dim=0, return_inverse=True)
+        parts = [words.next_and_normaliser(self._hidden(part)[:, -1])[0].cpu() for part in distinct.split(ROWS)]
+        return torch.cat(parts)[which]
+
+    @torch.inference_mode()
+    def token_log_probs(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+        """ln P of each token behind those before it."""
+        words = self.question.words
+        found = [self._find(tuple(row)) for row in tokens.tolist()]
+        if found and all(found):
+            return torch.stack([place[0].log_p[place[1], : tokens.shape[1]] for place in found if place])
+        hidden = self._hidden(tokens)
+        columns = [words.first[tokens[:, 0]]]
+        for k in range(1, tokens.shape[1]):
+            log_next = words.next_and_normaliser(hidden[:, k - 1])[0].cpu()
+            columns.append(log_next.gather(1, tokens[:, k : k + 1])[:, 0])
+        return torch.stack(columns, 1)
+
+    def _hidden(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t w"]:
+        """What the head reads behind every token of some beginnings, kept or read."""
+        found = [self._find(tuple(row)) for row in tokens.tolist()]
+        if all(found):
+            return torch.stack([place[0].hidden[place[1], : tokens.shape[1]] for place in found if place])
+        past = None if self._prefix is None else self._prefix.expanded(len(tokens))
+        read = self.question.reader.read(tokens, past, whole=True)
+        assert read.hidden is not None
+        return read.hidden.cpu()
+
+    def _find(self, beginning: tuple[int, ...]) -> tuple[_Kept, int] | None:
+        for kept in (self._latest, self._pool):
+            if beginning in kept.places:
+                return kept, kept.places[beginning]
+        return None
+
+    def _sources(self, tokens: Int[Tensor, "n t"], start: int) -> list[tuple[_Kept | None, Tensor, Tensor]]:
+        """Inputs by what keeps their first `start` tokens: rows, and the places of their beginnings."""
+        found = [self._find(tuple(row[:start])) if start else None for row in tokens.tolist()]
+        groups: list[tuple[_Kept | None, Tensor, Tensor]] = []
+        for kept in (self._latest, self._pool, None):
+            rows = [i for i, place in enumerate(found) if (place[0] if place else None) is kept]
+            places = [place[1] for i in rows if (place := found[i])]
+            if rows:
+                groups.append((kept, torch.tensor(rows), torch.tensor(places or [0] * len(rows))))
+        return groups
+
+    def _read(
+        self, tokens: Int[Tensor, "n t"], kept: _Kept | None, places: Int[Tensor, " n"], start: int
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """ln P and δ of inputs, of which the first `start` tokens stand in rows of `kept`."""
+        words, n = self.question.words, len(tokens)
+        if kept is None:
+            start, past = 0, None if self._prefix is None else self._prefix.expanded(n)
+            hidden, log_p = tokens.new_empty(n, 0), torch.empty(n, 0)
+            log_next = words.first.expand(n, -1)
+        else:
+            past = kept.key_values.rows(places, self._first + start)
+            hidden, log_p = kept.hidden[places, :start], kept.log_p[places, :start]
+            log_next = words.next_and_normaliser(hidden[:, -1])[0]
+        read = self.question.reader.read(tokens[:, start:], past, whole=True)
+        assert read.hidden is not None and read.key_values is not None
+        columns = [log_next.cpu().gather(1, tokens[:, start : start + 1])]
+        for k in range(start + 1, self.length):
+            log_next = words.next_and_normaliser(read.hidden[:, k - start - 1])[0]
+            columns.append(log_next.cpu().gather(1, tokens[:, k : k + 1]))
+        log_p = torch.cat([log_p, *columns], 1)
+        whole = read.hidden.cpu() if start == 0 else torch.cat([hidden, read.hidden.cpu()], 1)
+        self._keep(tokens, read.key_values, whole, log_p)
+        activations = read.activations[self.question.data.site][:, -1]
+        return log_p.sum(1), self.question.distance(activations)
+
+    def _keep(
+        self, tokens: Int[Tensor, "n t"], key_values: KeyValues, hidden: Tensor, log_p: Float[Tensor, "n t"]
+    ) -> None:
+        """Keep the latest inputs, in place of the oldest."""
+        latest = self._latest
+        size = len(latest.hidden)
+        rows = (torch.arange(len(tokens)) + latest.free)[-size:] % size
+        latest.free = (latest.free + len(tokens)) % size
+        for mine, new in zip(latest.key_values.layers, key_values.layers, strict=True):
+            for slab, part in zip(mine, new, strict=True):
+                slab[rows] = part[-size:].cpu()
+        latest.hidden[rows] = hidden[-size:]
+        latest.log_p[rows] = log_p[-size:]
+        for row, input_ in zip(rows.tolist(), tokens[-size:].tolist(), strict=True):
+            latest.add(row, tuple(input_))

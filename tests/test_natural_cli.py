@@ -1,0 +1,69 @@
+"""`invert --prior text` on a small subject, and its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import refusals
+import small_subject
+from small_subject import call
+
+TEXT = "Then, Mary and John went to the store"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_subject.save_subject(tmp_path_factory.mktemp("subject") / "small")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path_factory.getbasetemp() / "natural"))
+
+
+def test_it_needs_no_run(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "answer.json"
+    options = ("--site", "resid_post.1", "--prior", "text", "--model", model, "--length", "4", "--bits", "0.5")
+    assert call("invert", TEXT, *options, "-n", "5", "--out", out) == 0
+    shown = capsys.readouterr().out
+    (record,) = json.loads(out.read_text())
+    assert (record["answer"], record["site"], record["length"]) == ("draws", "resid_post.1", 4)
+    assert "temperature 0.9" in record["prior"] and record["prior"] in " ".join(shown.split())
+    if record["believed"]:
+        assert sum(draw["times"] for draw in record["draws"]) == 5
+        assert record["bits"] == pytest.approx(0.5, abs=0.05)
+    assert record["verdict"].split(":")[0] in shown
+
+
+def test_no_number_is_shown_where_it_is_not_to_be_believed(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "answer.json"
+    options = ("--site", "resid_post.1", "--prior", "text", "--model", model, "--length", "4", "-b", "0.001")
+    assert call("invert", TEXT, *options, "--out", out) == 0
+    (record,) = json.loads(out.read_text())
+    assert not record["believed"] and record["draws"] == []
+    assert [record[name] for name in ("bits", "log_z", "size", "spread")] == [None] * 4
+    assert "not to be believed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        (("--prior", "corpus"), "corpus"),
+        (("--bits", "3"), "--bits"),
+        (("--prior", "text", "--run", "runs/x"), "--run"),
+        (("--prior", "text", "--length", "2"), "2 tokens"),
+        (("--prior", "text", "--bits", "-1"), "bits -1.0"),
+        (("--prior", "text", "--bits", "3", "-b", "0.2"), "bits 3.0"),
+        (("--prior", "text", "--bits", "nan"), "bits nan"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    model: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], given: str
+):
+    model_options = ("--model", model) if "text" in options else ()
+    assert call("invert", TEXT, "--site", "resid_post.1", *options, *model_options) == 2
+    refusals.check(refusals.printed(capsys.readouterr().err), given=given)

@@ -1,0 +1,124 @@
+"""Inversion on natural text, on a small subject whose inputs can all be listed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from natural_fixture import LENGTH, TOP, Listed, listed
+from scipy import stats
+from torch.testing import assert_close
+
+from inversescope.natural_text.beginnings import PoolBeginnings
+from inversescope.natural_text.estimate import Weighted
+from inversescope.natural_text.posterior import EndProposal, Posterior
+from inversescope.natural_text.proposals import BackwardProposal, Beginnings
+
+TARGETS = (3, 60, 200)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Listed:
+    return listed(tmp_path_factory.getbasetemp() / "natural-listed")
+
+
+@pytest.fixture(scope="module")
+def weighted(world: Listed) -> dict[int, Weighted]:
+    return {
+        row: world.text.weighted(world.question(row), world.inputs[row].tolist(), proposals=1000) for row in TARGETS
+    }
+
+
+def test_the_prior_is_what_is_drawn(world: Listed):
+    assert len(world.inputs) == TOP**LENGTH and float(world.log_p.exp().sum()) == pytest.approx(1, abs=1e-4)
+    place = {tuple(row): i for i, row in enumerate(world.inputs.tolist())}
+    drawn = [place[tuple(row)] for row in world.text.pool.tokens.tolist()]
+    assert_close(world.text.pool.log_p.sum(1), world.log_p[drawn], atol=1e-3, rtol=0)
+    first, expected = np.array(drawn) // TOP**2, world.log_p.exp().reshape(TOP**2, -1).sum(1).numpy()
+    counts = np.bincount(first, minlength=TOP**2)
+    assert stats.chisquare(counts, expected / expected.sum() * len(drawn)).pvalue > 0.001
+
+
+def test_scores_are_those_of_whole_passes(world: Listed):
+    posterior, truth = world.text.posterior(world.question(7)), world.exact(7)
+    assert isinstance(posterior, Posterior)
+    rows = torch.randint(len(world.inputs), (40,), generator=torch.Generator().manual_seed(0))
+    inputs = world.inputs[rows]
+    for same_before in (0, 2, 3, 1):
+        scored = posterior.score(inputs, same_before)
+        assert_close(scored.log_p, world.log_p[rows], atol=1e-3, rtol=0)
+        assert_close(scored.distance.double(), truth.distance[rows], atol=1e-3, rtol=0)
+        each = posterior.token_log_probs(inputs[:, : same_before + 1])
+        assert_close(each.double(), truth.token_log_probs(inputs[:, : same_before + 1]), atol=2e-3, rtol=0)
+    for t in range(LENGTH):
+        mine, right = posterior.next_log_probs(inputs[:, :t]), truth.next_log_probs(inputs[:, :t])
+        assert_close(mine.exp().double(), right.exp(), atol=1e-3, rtol=0)
+
+
+def test_beginnings_that_are_kept_save_tokens(world: Listed):
+    question = world.question(0)
+    posterior = world.text.posterior(question)
+    posterior.score(world.inputs[:16])
+    before = question.reader.tokens_read
+    posterior.score(world.inputs[:16], LENGTH - 1)
+    assert question.reader.tokens_read - before == 16
+
+
+def test_proposals_are_distributions(world: Listed):
+    question = world.question(60)
+    ends, pool = world.text.ends(question), PoolBeginnings(question)
+    assert isinstance(ends, EndProposal) and isinstance(ends, BackwardProposal) and isinstance(pool, Beginnings)
+    drawn, log_g = ends.draw(50, 2, torch.Generator().manual_seed(1))
+    assert_close(ends.log_prob(drawn), log_g)
+    by_steps = ends.log_probs(drawn[:, 1:]).gather(1, drawn[:, :1])[:, 0] + ends.log_probs(drawn[:, :0])[0, drawn[:, 1]]
+    assert_close(by_steps.double(), log_g, atol=1e-4, rtol=0)
+    for end in ((), (5,), (7, 5), (1, 7, 5)):
+        assert float(ends.log_probs(torch.tensor([end], dtype=torch.long)).exp().sum()) == pytest.approx(1, abs=1e-3)
+    behind = pool.log_next(2, drawn[:4, 0], torch.arange(8).reshape(4, 2))
+    expected = world.exact(60).next_log_probs(pool.tokens[:8, :2])
+    assert_close(
+        behind.flatten().exp().double(),
+        expected[torch.arange(8), drawn[:4, 0].repeat_interleave(2)].exp(),
+        atol=1e-3,
+        rtol=0,
+    )
+
+
+@pytest.mark.parametrize("bandwidth", [0.45, 0.6])
+def test_weights_give_the_exact_posterior(world: Listed, weighted: dict[int, Weighted], bandwidth: float):
+    for row, draws in weighted.items():
+        truth, estimate = world.exact(row), draws.at(bandwidth)
+        assert estimate.log_z == pytest.approx(truth.log_normaliser(bandwidth), abs=0.2)
+        chance, tokens = truth.exact(bandwidth), np.array(draws.rows)
+        for position in range(LENGTH):
+            found = np.bincount(tokens[:, position], estimate.weights, minlength=truth.vocabulary)
+            right = np.bincount(truth.inputs[:, position].numpy(), chance.numpy(), minlength=truth.vocabulary)
+            assert 0.5 * np.abs(found - right).sum() < 0.1
+        bits = float((chance * (chance.log() - truth.log_p)).nansum()) / math.log(2)
+        assert estimate.bits == pytest.approx(bits, abs=0.2)
+        assert estimate.spread < 1
+
+
+def test_each_stratum_by_itself_has_the_same_normaliser(world: Listed, weighted: dict[int, Weighted]):
+    for row, draws in weighted.items():
+        truth = world.exact(row).log_normaliser(0.5)
+        assert list(draws.at(0.5).by_end) == [0, 1, 2]
+        for end, log_z in draws.at(0.5).by_end.items():
+            assert log_z == pytest.approx(
+                truth, abs=0.2 if end < 2 else 0.6
+            )  # ends of two tokens: heavier weights here
+
+
+def test_nothing_but_inputs_of_the_prior_has_weight(world: Listed, weighted: dict[int, Weighted]):
+    inputs = {tuple(row) for row in world.inputs.tolist()}
+    for draws in weighted.values():
+        weights = draws.at(0.5).weights
+        assert all(row in inputs for row, weight in zip(draws.rows, weights, strict=True) if weight > 0)
+
+
+def test_bandwidth_of_given_bits(weighted: dict[int, Weighted]):
+    for draws, bits in itertools.product(weighted.values(), (1.0, 3.0)):
+        assert draws.at_bits(bits).bits == pytest.approx(bits, abs=0.05)
