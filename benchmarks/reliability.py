@@ -15,12 +15,12 @@ import sys
 import time
 from pathlib import Path
 
-from faults import kills
+from faults import bits, kills, writers
 from faults.figures import Part
 from rich.console import Console
 from rich.table import Table
 
-PARTS: dict[str, Part] = {"kills": kills.PART}
+PARTS: dict[str, Part] = {"kills": kills.PART, "writers": writers.PART, "bits": bits.PART}
 
 
 def main() -> None:

@@ -22,10 +22,13 @@ Parquet and JSON.
 
 - A file is whole or absent: it is written beside its place and moved there in one step.
 - A step is done when its folder has a `manifest.json`, which is written last. It holds the SHA-256 of every file of the
-  step under `files`, and the hashes of the steps that it was made from. A file that differs from its hash is refused,
-  with both values.
+  step under `files`, and the hashes of the steps that it was made from. Every command compares a file with its hash
+  when it reads it, and refuses one that differs, with both values. Manifests, `resolved.json` and `provenance.json` end
+  with the hash of their own text; `resolved.json` has that of `config.toml`.
+- A step that is not finished has a hidden `.parts.json` with the hashes of its parts. A part that was cut off, damaged
+  or edited is made again, with a message; so are all parts if the steps before gave another result since.
 - `--resume` goes on after the last finished step, inside `collect` after the last finished shard, inside `train` after
-  the last checkpoint. The numbers are those of an undisturbed run.
+  the last checkpoint, or the one before it if the last was damaged. The numbers are those of an undisturbed run.
 - Parquet nulls and JSON `null` mean undefined. There is no NaN and no 0 that stands for "nothing".
 
 "?" behind a type marks columns that may be null. Estimates have three columns, `X`, `X_low`, `X_high`: the value and

@@ -14,8 +14,8 @@ from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
 from inversescope.progress import silent
 from inversescope.records.levels import Level
-from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
+from inversescope.run.sealed import PROVENANCE
 from inversescope.sites import Site
 from inversescope.tasks import Labels, Tokens
 
@@ -50,5 +50,5 @@ def planted(folder: Path, seed: int = 0) -> Study:
     (folder / "reference").mkdir()
     reference(folder / "reference", run.store, (PRESENT, ABSENT), silent)
     files.write_table(folder / records.verify.SAMPLES.path, records.verify.SAMPLES.schema(["colour"]).empty_table())
-    files.write_json(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
+    files.write_sealed(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
     return Study(run, budget=10.0, seed=seed)

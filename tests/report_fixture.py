@@ -442,11 +442,13 @@ def _describe(run: Path, shape: Shape) -> None:
         "features": {},
         "config": {"folder": "/study", "from_run": "../.."},
         "task_file": None,
+        "prior": {"date": "2024-07-26", "tokenizer": "c0de" * 16},
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},
     }
-    files.write_json(run / "resolved.json", {name: config.get(name, {}) for name in records.run.RESOLVED.names})
-    files.write_json(run / "provenance.json", provenance)
+    keys = [name for name in records.run.RESOLVED.names if name != files.SEAL]
+    files.write_sealed(run / "resolved.json", {name: config.get(name, {}) for name in keys})
+    files.write_sealed(run / "provenance.json", provenance)
 
 
 def read_scores(run: Path) -> list[dict]:

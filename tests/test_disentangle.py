@@ -231,8 +231,7 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(run: Path, finished
 
 
 def test_what_stands_on_other_samples_is_refused(run: Path, capsys: pytest.CaptureFixture[str]):
-    manifest = run / "verify" / files.MANIFEST
-    manifest.write_text(manifest.read_text() + " ")
+    files.write_sealed(run / "verify" / files.MANIFEST, files.manifest(run / "verify") | {"again": True})
     assert call("disentangle", run) == 2
     check(printed(capsys.readouterr().err), "verify", given=True, allowed=True, remedy=True)
 

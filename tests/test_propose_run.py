@@ -242,8 +242,8 @@ def test_samples_that_were_made_again_are_not_mixed_with_old_hypotheses(
     run: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ):
     assert call("propose", run, *SITE, "--yes") == 0
-    manifest = files.read_json(run / "verify" / "manifest.json")
-    files.write_json(run / "verify" / "manifest.json", manifest | {"again": True})
+    manifest = files.manifest(run / "verify")
+    files.write_sealed(run / "verify" / "manifest.json", manifest | {"again": True})
     check(printed(refuse(run, capsys)), given=run / "propose", remedy=run / "propose")
 
 

@@ -82,10 +82,12 @@ def test_what_a_model_answered_is_kept(tmp_path: Path, monkeypatch: pytest.Monke
     subject = Subject.load(str(save_subject(tmp_path / "model")), dtype="float32", device="cpu")
     first = choices(subject, ["Then, Michael", "Then, David"], ["and", "went", "store"])
     kept = list((tmp_path / "cache" / "answers").iterdir())
-    assert len(kept) == 1 and files.read_json(kept[0]) == first
-    files.write_json(kept[0], ["store", "store"])
+    assert len(kept) == 1 and files.read_sealed(kept[0]) == {"answers": first}
+    files.write_sealed(kept[0], {"answers": ["store", "store"]})
     assert choices(subject, ["Then, Michael", "Then, David"], ["and", "went", "store"]) == ["store", "store"]
     assert choices(subject, ["Then, Michael"], ["and", "went", "store"]) == first[:1]
+    kept[0].write_text(kept[0].read_text().replace("store", "went"))  # damaged: decoded again
+    assert choices(subject, ["Then, Michael", "Then, David"], ["and", "went", "store"]) == first
 
 
 # Cities

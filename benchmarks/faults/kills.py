@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,7 +18,7 @@ from faults.world import SITE, World, copy, hashes, helper
 # Files that hold seconds or memory, and the manifests over them.
 MEASURED = (
     "provenance.json", "manifest.json", "report/report.html", "report/manifest.json", "propose/usage.json",
-    "arena/manifest.json", "arena/methods.json", "arena/arena.html", "arena/*/manifest.json",
+    "arena/manifest.json", "arena/methods.json", "arena/arena.html", "arena/arena.tex", "arena/*/manifest.json",
 )  # fmt: skip
 METHODS = ("ours", "ours weighted", "reference", "nearest", "linear probe", "logit lens")  # trained by no clock
 
@@ -41,18 +42,14 @@ def _step(name: str) -> Callable[[World, Path], list[tuple[object, ...]]]:
     return lambda world, run: [("step", run, name)]
 
 
-def _endpoint() -> AbstractContextManager[Mapping[str, str]]:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def environment() -> Iterator[Mapping[str, str]]:
-        fake = helper("fake_endpoint")
-        first = {"words": "the first name", "expression": r'extract("^Then, (\w+)")'}
-        asked = {"words": "Michael comes first", "question": "Is Michael named first?"}
-        with fake.serving(fake.Model([first, asked], {asked["question"]: lambda text: "no"})) as server:
-            yield server.environment()
-
-    return environment()
+@contextmanager
+def endpoint() -> Iterator[Mapping[str, str]]:
+    """The environment of a language model on this machine, whose replies never change."""
+    fake = helper("fake_endpoint")
+    first = {"words": "the first name", "expression": r'extract("^Then, (\w+)")'}
+    asked = {"words": "Michael comes first", "question": "Is Michael named first?"}
+    with fake.serving(fake.Model([first, asked], {asked["question"]: lambda text: "no"})) as server:
+        yield server.environment()
 
 
 CASES: dict[str, Case] = {
@@ -60,7 +57,7 @@ CASES: dict[str, Case] = {
     "collect": Case("task", _step("collect")),
     "train": Case("reference", _step("train")),
     "extend": Case("collect", lambda world, run: [("extend", run, world.larger), ("step", run, "collect")]),
-    "propose": Case("report", lambda world, run: [("propose", run, *SITE, "--yes")], _endpoint),
+    "propose": Case("report", lambda world, run: [("propose", run, *SITE, "--yes")], endpoint),
     "arena": Case(
         "report", lambda world, run: [("arena", run, *(word for name in METHODS for word in ("--only", name)))]
     ),
@@ -86,7 +83,7 @@ def _figure(
 ) -> Figure:
     once = _start(before, "once")
     seconds = [_seconds(world, command, environment) for command in case.commands(world, once)]
-    wanted, wrong, killed = _compared(once), [], 0
+    wanted, wrong, killed = compared(once), [], 0
     for number in range(kills):
         run = _start(before, "again")
         moment = (number + rng.random()) / kills * sum(seconds)
@@ -97,7 +94,7 @@ def _figure(
             code, output = world.call(*command, environment=environment)
             if code:
                 wrong.append(f"kill {number}: exit {code}: {' '.join(output.split())[-300:]}")
-        found = _compared(run)
+        found = compared(run)
         other = [path for path in found.keys() | wanted.keys() if found.get(path) != wanted.get(path)]
         if other:
             wrong.append(f"kill {number}: other hashes of {', '.join(sorted(other)[:5])}")
@@ -109,8 +106,6 @@ def _figure(
 def _start(before: Path, name: str) -> Path:
     if before.exists():
         return copy(before, f"{before.name}-{name}")
-    import shutil
-
     shutil.rmtree(target := before.with_name(f"{before.name}-{name}"), ignore_errors=True)
     return target
 
@@ -132,7 +127,8 @@ def _killed(world: World, command: tuple[object, ...], environment: Mapping[str,
     return alive
 
 
-def _compared(run: Path) -> dict[str, str]:
+def compared(run: Path) -> dict[str, str]:
+    """The hash of every file that has to come out the same."""
     return {path: h for path, h in hashes(run).items() if not any(fnmatch(path, pattern) for pattern in MEASURED)}
 
 

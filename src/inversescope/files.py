@@ -1,4 +1,8 @@
-"""Files that are either whole or absent: atomic writes, hashes, manifests of finished steps, one writer at a time."""
+"""Files that are either whole or absent: atomic writes, hashes, manifests of finished steps, one writer at a time.
+
+A file of a finished step is read through `verified`, which compares it with its hash in the manifest; a JSON file that
+no manifest lists is sealed: its last key is the hash of what stands before it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import isfinite
@@ -22,6 +27,9 @@ from inversescope.errors import UserError
 
 MANIFEST = "manifest.json"
 LOCK, WRITER = ".lock", ".writer"  # the lock of a folder, and the process that holds it
+SEAL = "sha256"  # last key of a sealed file
+_SEALED = re.compile(rb',?\n  "sha256": "([^"]*)"\n}\n', re.DOTALL)
+_SPOILT = "a file of this run is not what was written (damaged or edited)"
 
 
 @runtime_checkable  # the tests execute the annotations
@@ -54,7 +62,7 @@ def only_writer(folder: Path) -> Iterator[None]:
             remedy="wait until it has ended, or stop it",
         ) from error
     try:
-        writer.write_text(f"{os.getpid()} on {platform.node()}")
+        write(writer, lambda temporary: temporary.write_text(f"{os.getpid()} on {platform.node()}"))
         yield
     finally:
         if lock.lock_counter == 1:
@@ -165,21 +173,78 @@ def clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as JSON with the hash of its text as the last key."""
+    body = json.dumps(dict(value), indent=2, ensure_ascii=False, allow_nan=False).removesuffix("}").rstrip("\n")
+    seal = hashlib.sha256(body.encode()).hexdigest()
+    text = f'{body}{"," if value else ""}\n  "{SEAL}": "{seal}"\n}}\n'
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_sealed(path: Path, remedy: str | None = None) -> dict[str, Any]:
+    """The object in a sealed file, without its seal.
+
+    Raises:
+        UserError: it is not what was written.
+    """
+    content = path.read_bytes()
+    end = next((match for match in _SEALED.finditer(content) if match.end() == len(content)), None)
+    body = content if end is None else content[: end.start()]
+    actual, recorded = hashlib.sha256(body).hexdigest(), "a hash at the end of the file"
+    if end is not None:
+        recorded = end[1].decode(errors="replace")
+    if actual != recorded:
+        raise UserError(_SPOILT, given=f"{path}: {actual}", allowed=recorded, remedy=remedy or _again(path.parent))
+    return json.loads(body + b"\n}")
+
+
+def sha256_of(text: str) -> str:
+    """The SHA-256 of a text in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_hashed: dict[Path, tuple[tuple[int, ...], str]] = {}  # state of a file, and its hash in that state
+
+
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    """The file's SHA-256 in hexadecimal; computed once, as long as the file is not written again."""
+    state = _state(path)
+    if path not in _hashed or _hashed[path][0] != state:
+        with path.open("rb") as handle:
+            _hashed[path] = state, hashlib.file_digest(handle, "sha256").hexdigest()
+    return _hashed[path][1]
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def finish(folder: Path, files: Iterable[Path], **facts: object) -> None:
     """Write the folder's manifest, last: the hash of every file, and the facts given. Its presence means done."""
     hashes = {str(path.relative_to(folder)): sha256(path) for path in files}
-    write_json(folder / MANIFEST, {**facts, "files": hashes})
+    write_sealed(folder / MANIFEST, {**facts, "files": hashes})
 
 
 def finished(folder: Path) -> bool:
     """True if the folder's step is done."""
     return (folder / MANIFEST).exists()
+
+
+_manifests: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """The folder's manifest.
+
+    Raises:
+        UserError: it is not what was written.
+    """
+    path = folder / MANIFEST
+    state = _state(path)
+    if path not in _manifests or _manifests[path][0] != state:
+        _manifests[path] = state, read_sealed(path)
+    return _manifests[path][1]
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -188,10 +253,37 @@ def check(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: a file is missing or differs from what was written.
     """
-    manifest = read_json(folder / MANIFEST)
-    for name, expected in manifest["files"].items():
+    for name, expected in manifest(folder)["files"].items():
         check_hash(folder / name, expected)
-    return manifest
+    return manifest(folder)
+
+
+def verified(path: Path) -> Path:
+    """The path of a file that is about to be read, once it is what the manifest beside it says. A step that is not
+    finished has no manifest, and its files are as they are.
+
+    Raises:
+        UserError: it is missing, differs from what was written, or is not of this step.
+    """
+    if finished(path.parent):
+        check_hash(path, manifest(path.parent)["files"].get(path.name, "no such file in the manifest"))
+    return path
+
+
+def written(path: Path) -> bool:
+    """True if a file that a step may write is there.
+
+    Raises:
+        UserError: the manifest says that it was written, and it is not there.
+    """
+    if finished(path.parent):
+        return path.name in manifest(path.parent)["files"] and verified(path).exists()
+    return path.exists()
+
+
+def read_table(path: Path, **how: Any) -> pa.Table:
+    """A Parquet table of a run, verified; `how` as for `pyarrow.parquet.read_table`."""
+    return pq.read_table(verified(path), **how)
 
 
 def check_hash(path: Path, expected: str) -> None:
@@ -202,9 +294,8 @@ def check_hash(path: Path, expected: str) -> None:
     """
     actual = sha256(path) if path.exists() else "no such file"
     if actual != expected:
-        raise UserError(
-            "a file of this run is not what was written (damaged or edited)",
-            given=f"{path}: {actual}",
-            allowed=expected,
-            remedy=f"delete the folder {path.parent} and start again with --resume",
-        )
+        raise UserError(_SPOILT, given=f"{path}: {actual}", allowed=expected, remedy=_again(path.parent))
+
+
+def _again(folder: Path) -> str:
+    return f"delete the folder {folder} and start again with --resume"

@@ -83,7 +83,7 @@ class Generated:
             cost.training, cost.answering, cost.measured = shared["training"], shared["answering"], False
             cost.fitted(shared["steps"], bool(shared["cut"]))
             cost.notes.append(f"the draws of {self.beside}, whose cost is this")
-            return pq.read_table(other / SAMPLES)
+            return files.read_table(other / SAMPLES)
         return self._own_draws(study, folder, cost, progress)
 
     def _own_draws(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> pa.Table:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.arena.cost import Cost, Memory
@@ -77,7 +76,8 @@ def _require_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> 
 def _answer(folder: Path, study: Study, method: Method, progress: Progress) -> None:
     """Write a method's answers and their cost; NaN at the sites and features that it leaves out."""
     folder.mkdir(exist_ok=True)
-    files.clear(folder)
+    for path in folder.iterdir():  # of a life that was killed: parts of other draws
+        path.unlink()
     cost, answered, answers = Cost(), set[tuple[str, str]](), list[dict[str, Any]]()
     with Memory(study.run.subject.device) as memory:
         for answer in method.answer(study, folder, cost, progress):
@@ -102,12 +102,12 @@ def _compare(folder: Path, study: Study, methods: Sequence[Method]) -> None:
     described = []
     for method in methods:
         own = folder / method.name.replace(" ", "-")
-        answers[method.name] = read(pq.read_table(own / ANSWERS), targets)
+        answers[method.name] = read(files.read_table(own / ANSWERS), targets)
         described.append(
             {
                 **{"name": method.name, "kind": method.kind, "supervised": method.supervised},
                 "sees": method.sees,
-                **files.read_json(own / files.MANIFEST)["cost"],
+                **files.manifest(own)["cost"],
             }
         )
     effects, why = _effects(study.run.folder)
@@ -133,6 +133,6 @@ def _effects(run: Path) -> tuple[dict[tuple[str, str], float], str]:
     path = run / "causal" / "effects.parquet"
     if not path.exists():
         return {}, "not measured: this run has no causal/effects.parquet"
-    rows = pq.read_table(path, columns=["site", "feature", "effect"]).to_pylist()
+    rows = files.read_table(path, columns=["site", "feature", "effect"]).to_pylist()
     effects = {(row["site"], row["feature"]): row["effect"] for row in rows if row["effect"] is not None}
     return effects, "effect of causal/effects.parquet: nats by which another label's activation changes the output more"

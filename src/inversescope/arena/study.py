@@ -22,8 +22,8 @@ from inversescope.collect.posterior import posterior
 from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
 from inversescope.records.levels import Level, resolutions
-from inversescope.run.provenance import PROVENANCE
 from inversescope.run.run import Run
+from inversescope.run.sealed import read_provenance
 from inversescope.score.labelled_feature import Feature, read_features
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
@@ -91,12 +91,12 @@ class Study:
     @cached_property
     def inputs(self) -> pa.Table:
         """Every input of the run, with its labels."""
-        return pq.read_table(self.run.folder / "collect" / "inputs.parquet")
+        return files.read_table(self.run.folder / "collect" / "inputs.parquet")
 
     @cached_property
     def samples(self) -> pa.Table:
         """Verified samples of the run."""
-        return pq.read_table(self.run.folder / "verify" / "samples.parquet")
+        return files.read_table(self.run.folder / "verify" / "samples.parquet")
 
     @cached_property
     def features(self) -> list[Feature]:
@@ -135,7 +135,7 @@ class Study:
     @property
     def trained(self) -> tuple[int, bool]:
         """Steps of the run's own training, and True if it was not ended by being calibrated."""
-        steps = pq.read_metadata(self.run.folder / records.train.LOSSES.path).num_rows
+        steps = pq.read_metadata(files.verified(self.run.folder / records.train.LOSSES.path)).num_rows
         return steps, steps >= self.run.config.train.steps
 
     @property
@@ -146,7 +146,7 @@ class Study:
     @cached_property
     def distances(self) -> dict[Site, Float[ndarray, "pool targets"]]:
         """δ of every input of the pool to every target."""
-        distances = load_file(self.run.folder / "reference" / DISTANCES)
+        distances = load_file(files.verified(self.run.folder / "reference" / DISTANCES))
         return {site: distances[str(site)] for site in self.sites}
 
     @cached_property
@@ -174,4 +174,4 @@ class Study:
 
 
 def _spent(run: Run, step: str) -> float:
-    return float(files.read_json(run.folder / PROVENANCE)["seconds"][step])
+    return float(read_provenance(run.folder)["seconds"][step])

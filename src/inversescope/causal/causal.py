@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope import files, records
+from inversescope import files, parts, records
 from inversescope.causal.continuation import continued, described
 from inversescope.causal.donors import DONORS, CausalData, Donor, Donors, Group, Label
 from inversescope.causal.effects import OWN, effects
@@ -58,20 +58,21 @@ def causal(
     reasons = {site: unsettable(data.subject, site) for site in sites}
     settable = [site for site, reason in reasons.items() if reason is None]
     donors = Donors(data, {site: levels[site].bandwidth for site in sites}, seed, most)
-    total, parts = len(settable) * donors.targets, []
+    total, pieces = len(settable) * donors.targets, []
     for start in range(0, len(settable), SITES):
         path, chosen = folder / f"part-{start // SITES:05d}.parquet", settable[start : start + SITES]
         done = start * donors.targets
-        if not path.exists():
+        if not parts.kept(path):
             rows: list[dict[str, Any]] = []
             for of_target in _runs(data, donors, chosen):
                 rows += of_target
                 done += len(chosen)
                 progress(done, total, NOTE)
             files.write_table(path, records.causal.RUNS.of(rows))
-        parts.append(pq.read_table(path))
+            parts.keep(path)
+        pieces.append(pq.read_table(path))
         progress((start + len(chosen)) * donors.targets, total, NOTE)
-    runs = pa.concat_tables(parts) if parts else records.causal.RUNS.of([])
+    runs = pa.concat_tables(pieces) if pieces else records.causal.RUNS.of([])
     files.write_table(folder / "runs.parquet", runs)
     features = {site: list(data.at(site)) for site in sites}
     table = effects(runs.to_pylist(), reasons, features, levels, seed, described(data.continuation))

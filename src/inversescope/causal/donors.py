@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 from safetensors import safe_open
 
-from inversescope import records
+from inversescope import files, records
 from inversescope.causal.continuation import Continuation
 from inversescope.causal.effects import EQUAL, OTHER, PAIRS, RANDOM, SAME
 from inversescope.causal.minimal_pairs import MinimalPairs
@@ -90,7 +89,7 @@ class Donors:
         self._drawn: defaultdict[tuple[str, int], dict[Tokens, float]] = defaultdict(dict)  # in the order of drawing
         self._pairs = MinimalPairs.of(data.run, data.store, list(data.labels), most, seed)
         of_site = {str(site): bandwidth for site, bandwidth in bandwidths.items()}
-        samples = pq.read_table(
+        samples = files.read_table(
             data.run / records.verify.SAMPLES.path,
             columns=["site", "bandwidth", "target", "tokens", "distance"],
             filters=pc.field("bandwidth").isin(sorted(set(of_site.values()))) & pc.field("verified"),
@@ -155,5 +154,5 @@ class Donors:
 
     @lru_cache(maxsize=1)  # noqa: B019 - many calls in a row for one site
     def _distances(self, site: Site) -> Float[ndarray, "pool targets"]:
-        with safe_open(self._data.run / "reference" / "distances.safetensors", "numpy") as tensors:
+        with safe_open(files.verified(self._data.run / "reference" / "distances.safetensors"), "numpy") as tensors:
             return tensors.get_tensor(str(site))

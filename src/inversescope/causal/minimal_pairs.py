@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from inversescope import records
+from inversescope import files, records
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.store import Store
 from inversescope.stats.labels import encode
@@ -88,10 +88,10 @@ def _drawn(run: Path, features: Sequence[str]) -> dict[Tokens, Row]:
     """The labels of the draws and edits that the prior has; none where its probabilities are not known."""
     columns = [f"{records.LABEL}{name}" for name in features]
     path = run / records.verify.SAMPLES.path
-    if not set(columns) <= set(pq.read_schema(path).names):
+    if not set(columns) <= set(pq.read_schema(files.verified(path)).names):
         return {}
     known = pc.field("verified") & pc.field("log_prior").is_valid() & (pc.field("log_prior") > -np.inf)
-    table = pq.read_table(path, columns=["tokens", *columns], filters=known)
+    table = files.read_table(path, columns=["tokens", *columns], filters=known)
     labels = zip(*(table[column].to_pylist() for column in columns), strict=True)
     return dict(zip(map(tuple, table["tokens"].to_pylist()), labels, strict=True))
 

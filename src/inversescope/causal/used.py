@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.verdicts import encoded_and_used, finest_reliable, is_reliable
@@ -26,10 +25,10 @@ Row = Mapping[str, Any]
 
 def used(run: Path) -> None:
     """Write `causal/used.parquet` and `causal/headline.json`, from the records of `causal`, `mine` and `score`."""
-    effects = pq.read_table(run / records.causal.EFFECTS.path).to_pylist()
-    scores = pq.read_table(run / records.score.RESULTS.path).to_pylist()
-    mined = pq.read_table(run / records.score.HYPOTHESES.path, filters=pc.field("significant")).to_pylist()
-    exact = files.read_json(run / records.calibrate.VERDICTS.path)["truth"] == "exact"
+    effects = files.read_table(run / records.causal.EFFECTS.path).to_pylist()
+    scores = files.read_table(run / records.score.RESULTS.path).to_pylist()
+    mined = files.read_table(run / records.score.HYPOTHESES.path, filters=pc.field("significant")).to_pylist()
+    exact = files.read_json(files.verified(run / records.calibrate.VERDICTS.path))["truth"] == "exact"
     of_cell: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in scores:
         of_cell[row["site"], row["feature"]].append(row)
@@ -70,7 +69,7 @@ def confirmed(run: Path, features: Collection[str]) -> dict[str, list[str]]:
     """The first expressions of each site that were confirmed, features of the task left out: those of the largest
     bandwidth first, which hold farthest from the target.
     """
-    rows = pq.read_table(run / records.score.HYPOTHESES.path, filters=pc.field("significant"))
+    rows = files.read_table(run / records.score.HYPOTHESES.path, filters=pc.field("significant"))
     hypotheses: dict[str, list[str]] = {}
     for row in rows.sort_by([("bandwidth", "descending"), ("rank", "ascending")]).to_pylist():
         of_site = hypotheses.setdefault(row["site"], [])

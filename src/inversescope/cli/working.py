@@ -36,6 +36,7 @@ def work(
     """
     if resume and is_finished(folder):
         require_same_config(folder, config)
+        check(folder)
         screen.print("this run is finished: nothing is left to do")
         show(folder, "report")
         return
@@ -55,7 +56,8 @@ def work(
 def open_run(folder: Path, config: str, name: str, start: Path, resume: bool, allow_code: bool) -> Run:
     """The run in this folder, new or resumed. One of which nothing is done may be started anew with another config."""
     with screen.status("starting"):
-        from inversescope.run.run import Run, nothing_done
+        from inversescope.run.run import Run
+        from inversescope.run.sealed import nothing_done
 
     if resume and (folder / "resolved.json").exists() and not nothing_done(folder):
         require_same_config(folder, config)
@@ -70,7 +72,22 @@ def is_finished(folder: Path) -> bool:
     return all(files.finished(directory) for directory in (folder, *(folder / step for step in STEPS)))
 
 
+def check(folder: Path) -> None:
+    """Compare every file of a finished run with its hash."""
+    from inversescope import files
+    from inversescope.run.sealed import read_provenance
+
+    read_provenance(folder)
+    for directory in (folder, *(folder / step for step in STEPS)):
+        files.check(directory)
+
+
 def require_same_config(folder: Path, config: str) -> None:
+    from inversescope.run.sealed import CONFIG, check_config
+
+    if not (folder / CONFIG).exists():
+        return  # a run without it cannot be opened, and that says so
+    check_config(folder)
     if (folder / "config.toml").read_bytes() != config.encode():
         raise UserError(
             "the run in this folder was started with another config",

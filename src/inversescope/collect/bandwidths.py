@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.optimize import root_scalar
 
-from inversescope import records
+from inversescope import files, records
 from inversescope.collect.distance import Distance
 from inversescope.collect.posterior import distances, stand_ins
 from inversescope.collect.store import Store
@@ -153,7 +152,7 @@ def chosen(run: Path, site: Site, resolution: float | None, bandwidth: float | N
     Raises:
         UserError: the run has no such resolution, or both are given.
     """
-    rows = pq.read_table(run / records.collect.BANDWIDTHS.path, filters=[("site", "=", str(site))])
+    rows = files.read_table(run / records.collect.BANDWIDTHS.path, filters=[("site", "=", str(site))])
     known = [row for row in rows.sort_by("bandwidth").to_pylist() if row["bandwidth"] is not None]
     levels = [of_row(row) for row in known]
     if bandwidth is not None and resolution is None:

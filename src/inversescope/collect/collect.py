@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from inversescope import files
+from inversescope import files, parts
 from inversescope.collect.distance import Distance
 from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS
@@ -33,6 +34,7 @@ from inversescope.tasks import Task, Tokens
 from inversescope.units import Moments, Units
 
 FLOAT = 4  # bytes
+_LOG = logging.getLogger(__name__)
 
 
 def collect(
@@ -45,7 +47,8 @@ def collect(
     progress: Progress,
     neighbourhood: NeighbourhoodConfig = DEFAULT,
 ) -> None:
-    """Draw the inputs that are missing, then read what no shard holds.
+    """Draw the inputs that are missing, then read what no shard holds. If the table of inputs or a shard is not what
+    was written, it is made again, with a message.
 
     Args:
         sites: for each split, where it is read.
@@ -54,11 +57,13 @@ def collect(
 
     Raises:
         UserError: the prior has too few inputs, the activations do not fit on the disk, or a shard is not what was
-            written.
+            written a moment before.
     """
+    parts.kept(folder / INPUTS)
     write_inputs(folder / INPUTS, config, task, subject, seed)
+    parts.keep(folder / INPUTS)
     store = Store(folder, neighbourhood)
-    _check(store)
+    _drop_changed(store)
     blocks = [block for split in sizes(folder / INPUTS) for block in _parts(store, split, sites[split], config.shard)]
     note = _room(folder, sum(block.bytes(subject) for block in blocks))
     done, total = 0, sum(block.rows for block in blocks)
@@ -93,13 +98,25 @@ def _parts(store: Store, split: str, sites: Sequence[Site], size: int) -> Iterat
     """All rows of a split: as they were cut into shards before, and the rest in parts of `size`."""
     held: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
     for shard in store.shards(split):
-        with safe_open(store.folder / shard["file"], "pt") as tensors:
+        with safe_open(files.verified(store.folder / shard["file"]), "pt") as tensors:
             held[shard["start"], shard["rows"]].update(tensors.keys())
     for (start, rows), names in held.items():
         yield _Part(split, start, rows, tuple(site for site in sites if str(site) not in names))
     end = sizes(store.folder / INPUTS)[split]
-    for start in range(max((start + rows for start, rows in held), default=0), end, size):
-        yield _Part(split, start, min(size, end - start), tuple(sites))
+    for first, last in _gaps(held, end):
+        for start in range(first, last, size):
+            yield _Part(split, start, min(size, last - start), tuple(sites))
+
+
+def _gaps(held: Iterable[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
+    """First row, and the one after the last, of the rows up to `end` that are in no range (first row, rows)."""
+    row = 0
+    for start, rows in sorted(held):
+        if row < start:
+            yield row, start
+        row = max(row, start + rows)
+    if row < end:
+        yield row, end
 
 
 def _room(folder: Path, needed: int) -> str:
@@ -130,13 +147,38 @@ def _read(store: Store, block: _Part, subject: Subject, progress: Progress) -> N
     file = store.folder / _name(block.split, block.start, inputs, map(str, block.missing))
     files.write_tensors(file, {str(site): rows for site, rows in captured.activations.items()})
     entry = {"file": file.name, "split": block.split, "start": block.start, "rows": block.rows}
-    files.write_json(store.folder / SHARDS, [*store.all_shards(), entry | {"sha256": files.sha256(file)}])
+    listed = [*store.all_shards(), entry | {"sha256": files.sha256(file)}]
+    # In an order that does not depend on when each was read.
+    listed.sort(key=lambda shard: (shard["split"], shard["start"], shard["file"]))
+    files.write_json(store.folder / SHARDS, listed)
 
 
 def _name(split: str, start: int, inputs: Sequence[Tokens], sites: Iterable[str]) -> str:
     """Name of a shard: its split, its first row, and a hash of its inputs and sites."""
     held = json.dumps([[list(tokens) for tokens in inputs], sorted(sites)])
     return f"{split}-{start:07d}-{hashlib.sha256(held.encode()).hexdigest()[:12]}.safetensors"
+
+
+def _drop_changed(store: Store) -> None:
+    """Take the shards out of `shards.json` that are not what was written."""
+    path = store.folder / SHARDS
+    try:
+        listed = store.all_shards()
+    except UserError as error:
+        _LOG.warning("%s; every shard is read again", error)
+        listed = []
+    held = [shard for shard in listed if _as_written(store, shard)]
+    if len(held) < len(listed) or (path.exists() and not listed):
+        files.write_json(path, held)
+
+
+def _as_written(store: Store, shard: dict) -> bool:
+    try:
+        _check_shard(store, shard)
+    except (UserError, KeyError, TypeError) as error:
+        _LOG.warning("the inputs of a shard are read again: %s", error)
+        return False
+    return True
 
 
 def _check(store: Store) -> None:
@@ -146,18 +188,22 @@ def _check(store: Store) -> None:
         UserError: a shard is not what was written, or holds the activations of other inputs.
     """
     for shard in store.all_shards():
-        path = store.folder / shard["file"]
-        files.check_hash(path, shard["sha256"])
-        inputs = [tuple(row) for row in store.column("tokens", shard["split"], shard["start"], shard["rows"])]
-        with safe_open(path, "pt") as tensors:
-            name = _name(shard["split"], shard["start"], inputs, tensors.keys())
-        if name != path.name:
-            raise UserError(
-                "a shard holds the activations of other inputs than inputs.parquet has in its rows",
-                given=path,
-                allowed=name,
-                remedy=f"delete the folder {store.folder} and start again with --resume",
-            )
+        _check_shard(store, shard)
+
+
+def _check_shard(store: Store, shard: dict) -> None:
+    path = store.folder / shard["file"]
+    files.check_hash(path, shard["sha256"])
+    inputs = [tuple(row) for row in store.column("tokens", shard["split"], shard["start"], shard["rows"])]
+    with safe_open(path, "pt") as tensors:
+        name = _name(shard["split"], shard["start"], inputs, tensors.keys())
+    if name != path.name:
+        raise UserError(
+            "a shard holds the activations of other inputs than inputs.parquet has in its rows",
+            given=path,
+            allowed=name,
+            remedy=f"delete the folder {store.folder} and start again with --resume",
+        )
 
 
 def _write_statistics(store: Store, sites: Sequence[Site]) -> dict[Site, Units]:
@@ -166,7 +212,7 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> dict[Site, Units]:
     for shard in store.shards("pool"):
         probability = store.column("probability", "pool", shard["start"], shard["rows"])
         weights = None if None in probability else torch.tensor(probability, dtype=torch.float64)
-        with safe_open(store.folder / shard["file"], "pt") as tensors:
+        with safe_open(files.verified(store.folder / shard["file"]), "pt") as tensors:
             for site in moments.keys() & set(tensors.keys()):
                 moments[site].add(tensors.get_tensor(site), weights)
     statistics = {site: measured.units() for site, measured in moments.items()}

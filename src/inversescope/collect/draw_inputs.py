@@ -69,12 +69,12 @@ def sizes(path: Path) -> Counter[str]:
     """Number of inputs of each split of a table; nothing where there is no table."""
     if not path.exists():
         return Counter()
-    counts = pq.read_table(path, columns=["split"])["split"].value_counts()
+    counts = files.read_table(path, columns=["split"])["split"].value_counts()
     return Counter({row["values"]: row["counts"] for row in counts.to_pylist()})
 
 
 def _tokens(path: Path, split: str) -> list[Tokens]:
-    table = pq.read_table(path, columns=["tokens"], filters=[("split", "=", split)])
+    table = files.read_table(path, columns=["tokens"], filters=[("split", "=", split)])
     return [tuple(row) for row in table["tokens"].to_pylist()]
 
 
@@ -134,7 +134,7 @@ def _write(
     next_rows = _table(list(islice(rows, ROWS)), prior, task, subject)
     with pq.ParquetWriter(target, next_rows.schema) as writer:
         if old.exists():
-            for batch in pq.ParquetFile(old).iter_batches(ROWS):
+            for batch in pq.ParquetFile(files.verified(old)).iter_batches(ROWS):
                 writer.write_batch(batch)
         while len(next_rows):
             writer.write_table(next_rows)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope import records
+from inversescope import files, records
 from inversescope.tasks import Tokens
 
 INPUTS = "inputs.parquet"
@@ -57,7 +56,7 @@ class Inputs:
 
 def read_inputs(path: Path, split: str) -> Inputs:
     """The inputs of `train`, `pool` or `target` in a table of inputs."""
-    table = pq.read_table(path, filters=[("split", "=", kept_as(path, split))]).sort_by("row")
+    table = files.read_table(path, filters=[("split", "=", kept_as(path, split))]).sort_by("row")
     labels = {
         name.removeprefix("label."): table[name].to_pylist() for name in table.column_names if name.startswith("label.")
     }
@@ -90,16 +89,16 @@ class KnownInputs:
 def read_known(run: Path) -> KnownInputs | None:
     """The known inputs of a run; None where it has none."""
     path = run / records.collect.KNOWN.path
-    if not path.exists():
+    if not files.written(path):
         return None
-    table = pq.read_table(path)
+    table = files.read_table(path)
     rows = list(zip(table["split"].to_pylist(), table["row"].to_pylist(), strict=True))
     return KnownInputs(rows, table["probability"].to_numpy())
 
 
 def read_noise_floor(folder: Path) -> dict[str, float]:
     """The noise floor of each site in the folder of `collect`."""
-    table = pq.read_table(folder / records.collect.NOISE_FLOOR.name)
+    table = files.read_table(folder / records.collect.NOISE_FLOOR.name)
     return dict(zip(table["site"].to_pylist(), table["floor"].to_pylist(), strict=True))
 
 
@@ -109,5 +108,5 @@ def kept_as(path: Path, split: str) -> str:
     """
     if split != "train":
         return split
-    splits = pq.read_table(path, columns=["split"])["split"].unique().to_pylist()
+    splits = files.read_table(path, columns=["split"])["split"].unique().to_pylist()
     return "train" if "train" in splits else "pool"

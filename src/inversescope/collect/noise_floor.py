@@ -53,7 +53,7 @@ def _stored(store: Store, sites: Sequence[Site], rows: Sequence[int]) -> Mapping
     found: dict[Site, dict[int, Tensor]] = {site: {} for site in sites}
     for shard in store.shards("pool"):
         here = [row for row in rows if shard["start"] <= row < shard["start"] + shard["rows"]]
-        with safe_open(store.folder / shard["file"], "pt") as tensors:
+        with safe_open(files.verified(store.folder / shard["file"]), "pt") as tensors:
             for site in sites:
                 if here and str(site) in tensors.keys():  # noqa: SIM118 - no container
                     read = tensors.get_tensor(str(site))

@@ -68,6 +68,6 @@ def nearest(
 
 def read_outside(run: Path, store: Store, site: Site, activation: Float[Tensor, "1 d"]) -> Outside:
     """The verdict on any activation; one of an input of the pool is inside, as its own input is the nearest."""
-    stored = load_file(run / records.collect.NEAREST.path)[str(site)]
+    stored = load_file(files.verified(run / records.collect.NEAREST.path))[str(site)]
     distance = store.distance(site).between(store.activations("pool", site), activation).min()
     return outside(float(distance), stored, store.noise_floor(site))

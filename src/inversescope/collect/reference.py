@@ -76,7 +76,7 @@ def known_rows(store: Store, task: Task) -> list[dict]:
 
 def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:
     """δ from every input of the pool to every target, by site, as the step wrote them."""
-    return load_file(run / "reference" / DISTANCES)
+    return load_file(files.verified(run / "reference" / DISTANCES))
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:

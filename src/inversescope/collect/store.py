@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
 from safetensors import safe_open
@@ -58,7 +57,7 @@ class Store:
         parts: dict[int, Tensor] = {}  # by their first row
         others: set[str] = set()
         for shard in self.shards(self._kept(split)):
-            with safe_open(self.folder / shard["file"], "pt") as tensors:
+            with safe_open(files.verified(self.folder / shard["file"]), "pt") as tensors:
                 others.update(tensors.keys())
                 if str(site) in tensors.keys():  # noqa: SIM118 - no container
                     parts[shard["start"]] = tensors.get_tensor(str(site))
@@ -69,22 +68,24 @@ class Store:
         return torch.cat([parts[start] for start in sorted(parts)])
 
     def shards(self, split: str) -> list[dict]:
-        """The entries of the shards of a split, in the order in which they were written."""
+        """The entries of the shards of a split, in the order of their rows."""
         return [shard for shard in self.all_shards() if shard["split"] == split]
 
     def all_shards(self) -> list[dict]:
         """The entries of all shards that are written: file, split, first row, rows, hash."""
         path = self.folder / SHARDS
-        return files.read_json(path) if path.exists() else []
+        return files.read_json(files.verified(path)) if path.exists() else []
 
     def column(self, name: str, split: str, start: int, rows: int) -> list:
         """A column of `inputs.parquet` for some rows of a split; the others are not read."""
         here = [("split", "=", split), ("row", ">=", start), ("row", "<", start + rows)]
-        return pq.read_table(self.folder / INPUTS, columns=[name, "row"], filters=here).sort_by("row")[name].to_pylist()
+        return (
+            files.read_table(self.folder / INPUTS, columns=[name, "row"], filters=here).sort_by("row")[name].to_pylist()
+        )
 
     def units(self, site: Site) -> Units:
         """The site's mean and standard deviation over the pool."""
-        with safe_open(self.folder / "statistics.safetensors", "pt") as tensors:
+        with safe_open(files.verified(self.folder / "statistics.safetensors"), "pt") as tensors:
             mean, deviation = (tensors.get_tensor(f"{site}.{name}") for name in ("mean", "deviation"))
         return Units(mean, deviation, len(self.inputs("pool")))
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope import files, records
+from inversescope import files, parts, records
 from inversescope.causal.donors import CausalData, Label
 from inversescope.disentangle.interventions import Change, Intervention, Interventions
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
@@ -64,7 +64,9 @@ def _disentangle(run: Run, progress: Progress) -> Path:
     left_out = {str(site): reason for site, reason in reasons.items() if reason is not None}
     counted = questions.counts | {"left_out": left_out}
     files.write_json(folder / "questions.json", records.disentangle.QUESTIONS.of(counted))
-    files.finish(folder, [path for path in sorted(folder.iterdir()) if path.is_file()], made_from=_made_from(run))
+    written = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    files.finish(folder, written, made_from=_made_from(run))
+    parts.end(folder)
     return folder
 
 
@@ -77,18 +79,19 @@ def _runs(
     progress: Progress,
 ) -> pa.Table:
     """The rows of `runs.parquet`; parts of sites that were run before are kept."""
-    own, targets, parts = questions.activations(sites), interventions.targets, []
+    own, targets, pieces = questions.activations(sites), interventions.targets, []
     for number, site in enumerate(sites):
         path = folder / f"part-{number:05d}.parquet"
-        if not path.exists():
+        if not parts.kept(path):
             rows: list[dict[str, Any]] = []
             for target in range(targets):
                 rows += _rows(data, site, target, interventions, questions.right[target], own[site])
                 progress(number * targets + target + 1, len(sites) * targets, "sites x targets")
             files.write_table(path, records.disentangle.RUNS.of(rows))
-        parts.append(pq.read_table(path))
+            parts.keep(path)
+        pieces.append(pq.read_table(path))
         progress((number + 1) * targets, len(sites) * targets, "sites x targets")
-    return pa.concat_tables(parts) if parts else records.disentangle.RUNS.of([])
+    return pa.concat_tables(pieces) if pieces else records.disentangle.RUNS.of([])
 
 
 def _rows(
@@ -175,7 +178,7 @@ def _finished(folder: Path, made_from: Mapping[str, str]) -> bool:
     """True if everything is written. Else begin the folder, or go on with one begun on the same samples."""
     folder.mkdir(exist_ok=True)
     files.clear(folder)
-    before = files.read_json(folder / BEGUN) if (folder / BEGUN).exists() else made_from
+    before = files.read_sealed(folder / BEGUN) if (folder / BEGUN).exists() else made_from
     if before != made_from:
         step = next(step for step in made_from if before.get(step) != made_from[step])
         raise UserError(
@@ -187,5 +190,5 @@ def _finished(folder: Path, made_from: Mapping[str, str]) -> bool:
     if files.finished(folder):
         files.check(folder)
         return True
-    files.write_json(folder / BEGUN, made_from)
+    files.write_sealed(folder / BEGUN, made_from)
     return False

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import NamedTuple
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from inversescope import files
 from inversescope.causal.causal import activations
 from inversescope.causal.donors import DONORS, CausalData
 from inversescope.disentangle.metric import MATCHED, MEANS, NOTHING, OWN, POOL, SAMPLES, SHUFFLED
@@ -58,7 +58,7 @@ class Interventions:
         self._targets, self._pool = data.store.inputs("target").tokens, data.store.inputs("pool")
         self.targets = len(self._targets)
         self._drawn: defaultdict[str, dict[int, dict[Tokens, None]]] = defaultdict(dict)  # in the order of drawing
-        table = pq.read_table(
+        table = files.read_table(
             data.run / "verify" / "samples.parquet",
             columns=["site", "bandwidth", "target", "tokens"],
             filters=(pc.field("method") == "generator") & pc.field("verified"),

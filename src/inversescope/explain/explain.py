@@ -12,9 +12,8 @@ from math import nan
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from inversescope import records
+from inversescope import files, records
 from inversescope.errors import UserError
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
@@ -140,7 +139,7 @@ def _verdicts(run: Run) -> dict[tuple[str, float], str]:
     """The verdict of the calibration on clean targets, by site and bandwidth; empty where there is none."""
     if not run.finished("calibrate"):
         return {}
-    rows = pq.read_table(run.folder / records.calibrate.CALIBRATION.path).to_pylist()
+    rows = files.read_table(run.folder / records.calibrate.CALIBRATION.path).to_pylist()
     return {(row["site"], row["bandwidth"]): row["verdict"] for row in rows if row["query"] == "clean"}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 import torch
 
-from inversescope import __version__, files
+from inversescope import __version__
 from inversescope.bounds import SAMPLES
 from inversescope.collect.bandwidths import Remaining, chosen
 from inversescope.collect.inputs import read_known
@@ -52,9 +52,6 @@ class Inverter:
         self.run = run
         readers = {name: reader(name, each) for name, each in features.items()}
         self.task = with_readers(run.task, readers, run.subject)
-        files.check(run.folder / "collect")
-        files.check(run.folder / "reference")
-        files.check(run.folder / "train")
         self.known = read_known(run.folder)
         self.generator = load_generator(run.folder / "train", run.subject.device)
 

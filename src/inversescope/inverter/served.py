@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from inversescope import files
 from inversescope.errors import UserError
-from inversescope.run.run import RESOLVED, Run
+from inversescope.run.run import Run
+from inversescope.run.sealed import read_resolved
 from inversescope.sites import Addresses, Site, SubjectShape, each, select
 
 LISTED = 12  # sites named in a message
@@ -20,7 +20,7 @@ def served(folder: Path | str, addresses: Addresses) -> tuple[Site, ...]:
         UserError: this is not a run directory, or an address is malformed or names no site of the generator.
     """
     run = Run.open(folder)
-    resolved = files.read_json(run.folder / RESOLVED)
+    resolved = read_resolved(run.folder)
     sites = tuple(map(Site.parse, resolved["generator"]["sites"]))
     return chosen(addresses, sites, SubjectShape(**resolved["subject"]["shape"]))
 

@@ -93,7 +93,12 @@ class Footprint:
 
     @property
     def checkpoint(self) -> int:
-        """The generator in training, on the disk until training ends, and in memory while it is written."""
+        """The generator in training, on the disk until training ends: what is fitted once, and its last two states."""
+        return self._in_training + 4 * self._learned
+
+    @property
+    def _in_training(self) -> int:
+        """The generator and its optimizers."""
         return self.generator + 3 * self._learned
 
     def disk(self, inputs: int) -> dict[str, int]:
@@ -122,14 +127,14 @@ class Footprint:
         }
         if device.type == "cpu":
             reading |= {"a shard": self._shard, "libraries": LIBRARIES}
-            training |= {"checkpoint": self.checkpoint, "libraries": LIBRARIES}
+            training |= {"checkpoint": self._in_training, "libraries": LIBRARIES}
             training["a batch"] = max(self._learning, self._fitting)
         return max(reading, training, key=lambda parts: sum(parts.values()))
 
     def beside(self) -> dict[str, int]:
         """At the peak, in the machine's memory, where the subject and the generator are on a GPU."""
         fitting = self.generator + self._examples + self._fitting  # the generator is fitted before it goes there
-        return {"libraries": LIBRARIES, "activations and generator": max(self._shard, fitting, self.checkpoint)}
+        return {"libraries": LIBRARIES, "activations and generator": max(self._shard, fitting, self._in_training)}
 
     @property
     def _compared(self) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.errors import UserError
@@ -28,7 +27,7 @@ def require_same(run: Path) -> None:
         UserError: they have, or a record was changed.
     """
     folder = run / FOLDER
-    if files.finished(folder) and files.check(folder)["made_from"] != _made_from(run):
+    if files.finished(folder) and files.manifest(folder)["made_from"] != _made_from(run):
         raise UserError(
             "the run was verified again, and its proposed hypotheses still stand on the old samples",
             given=folder,
@@ -63,6 +62,7 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
     )
     for row, q in zip(tables["proposals"], resampling.q_values(p_values).tolist(), strict=True):
         row["q_value"] = defined(q)
+    (folder / files.MANIFEST).unlink(missing_ok=True)  # an interruption from here on leaves no wrong hashes
     for record in (records.propose.PROPOSALS, records.propose.JUDGED):
         files.write_table(folder / record.name, record.of(tables[record.name.removesuffix(".parquet")]))
     files.write_json(folder / "usage.json", records.propose.USAGE.of(_usage(run, address, outcome, prices)))
@@ -130,7 +130,7 @@ def _others(
         same &= pc.field(column_name) == key[column_name]
     if questions:
         same &= pc.field(column).isin(list(questions))
-    return pq.read_table(path).filter(~same).to_pylist()
+    return files.read_table(path).filter(~same).to_pylist()
 
 
 def _made_from(run: Path) -> dict[str, str]:

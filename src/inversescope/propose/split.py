@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -113,15 +112,17 @@ def read_split(run: Path, site: str, bandwidth: float | None = None, resolution:
         if not files.finished(run / step):
             problem, remedy = f"step {step} of this run is not done", f"inversescope run CONFIG --out {run} --resume"
             raise UserError(problem, given=run, remedy=remedy)
-        files.check_hash(*_record(run / step))
-    if not files.read_json(run / "resolved.json")["generator"]["sites"]:
+    resolved = files.read_sealed(run / records.run.RESOLVED.path)
+    if not resolved["generator"]["sites"]:
         raise UserError(NO_GENERATOR, given=run, remedy="a run with generator.sites")
     if resolution is not None:
         bandwidth = pick(read_levels(run).get(Site.parse(site), []), resolution, bandwidth).bandwidth
-    seed = files.read_json(run / "resolved.json")["seed"]
-    inputs = pq.read_table(run / "collect" / "inputs.parquet", columns=["split", "row", "text", "probability"])
+    seed = resolved["seed"]
+    inputs = files.read_table(run / "collect" / "inputs.parquet", columns=["split", "row", "text", "probability"])
     sources = _of_split(inputs, "target")["text"].to_pylist()
-    cases = _cases(pq.read_table(run / "verify" / "samples.parquet", columns=list(_SAMPLES)), site, bandwidth, sources)
+    cases = _cases(
+        files.read_table(run / "verify" / "samples.parquet", columns=list(_SAMPLES)), site, bandwidth, sources
+    )
     marks = _marks(run, site)
     h, usable = _at(cases, bandwidth, len(sources), marks)
     rng = Stream.PROPOSAL_SPLIT.rng(seed)
@@ -153,14 +154,8 @@ def _marks(run: Path, site: str) -> dict[float, bool | None]:
     if not files.finished(run / "score"):
         return {}
     wanted = (pc.field("method") == "weighted") & (pc.field("feature") == NULL_FEATURE) & (pc.field("site") == site)
-    rows = pq.read_table(run / records.score.RESULTS.path, filters=wanted).to_pylist()
+    rows = files.read_table(run / records.score.RESULTS.path, filters=wanted).to_pylist()
     return {row["bandwidth"]: row["null_passes"] for row in rows}
-
-
-def _record(folder: Path) -> tuple[Path, str]:
-    """The record of a step that is read here, and its hash when it was written."""
-    name = {"collect": "inputs.parquet", "verify": "samples.parquet"}[folder.name]
-    return folder / name, files.read_json(folder / files.MANIFEST)["files"][name]
 
 
 def _of_split(inputs: pa.Table, split: str) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inversescope.records.record import RESOLUTION, Room, column, document, estimate, key, table
+from inversescope.records.record import RESOLUTION, SEAL, Room, column, document, estimate, key, table
 
 _METHOD = column(
     "method",
@@ -75,6 +75,7 @@ BEGUN = document(
     "disentangle/begun.json",
     "The samples that the folder stands on, by the hash of their manifests; other ones are refused.",
     key("collect, verify", "SHA-256 of the manifest of each step"),
+    SEAL,
 )
 
 DISENTANGLE = Room(

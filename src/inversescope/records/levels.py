@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
-from inversescope import records
+from inversescope import files, records
 from inversescope.errors import UserError
 from inversescope.sites import Site
 
@@ -51,7 +49,7 @@ def read_levels(run: Path) -> dict[Site, list[Level]]:
     resolution.
     """
     levels: defaultdict[Site, list[Level]] = defaultdict(list)
-    for row in pq.read_table(run / records.collect.BANDWIDTHS.path).sort_by("bandwidth").to_pylist():
+    for row in files.read_table(run / records.collect.BANDWIDTHS.path).sort_by("bandwidth").to_pylist():
         if row["bandwidth"] is not None:
             levels[Site.parse(row["site"])].append(of_row(row))
     return levels
@@ -65,7 +63,7 @@ def of_row(row: Mapping[str, Any]) -> Level:
 def unreached(run: Path) -> dict[str, list[float]]:
     """The resolutions that the pool does not reach, of each site that has such."""
     missing: dict[str, list[float]] = {}
-    for row in pq.read_table(run / records.collect.BANDWIDTHS.path).to_pylist():
+    for row in files.read_table(run / records.collect.BANDWIDTHS.path).to_pylist():
         if row["bandwidth"] is None:
             missing.setdefault(row["site"], []).append(row["resolution"])
     return missing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import Room, column, document, estimate, key, table
+from inversescope.records.record import SEAL, Room, column, document, estimate, key, table
 
 _ASKED = (
     column("site", "string", "the site"),
@@ -96,6 +96,7 @@ REPLY = document(
         "`text`, or null with the `problem`; `attempts`; `prompt_tokens`, `reply_tokens`, and whether they are "
         "`estimated`",
     ),
+    SEAL,
     always=False,
 )
 

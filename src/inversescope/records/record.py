@@ -58,6 +58,7 @@ def key(names: str, meaning: str) -> Group:
     return column(names, "", meaning)
 
 
+SEAL = key("sha256", "SHA-256 of the text before this key")
 RESOLUTION = "N: one input in N of the prior remains at this h; null where the bandwidth was set itself"
 
 SITE_PARTS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import Record, Room, document, key
+from inversescope.records.record import SEAL, Record, Room, document, key
 
 RESOLVED = document(
     "resolved.json",
@@ -11,6 +11,8 @@ RESOLVED = document(
         "seed, subject, task, features, collect, neighbourhood, generator, train, calibrate, sample, causal",
         "sections of the config",
     ),
+    key("config_sha256", "SHA-256 of `config.toml`"),
+    SEAL,
 )
 PROVENANCE = document(
     "provenance.json",
@@ -39,8 +41,14 @@ PROVENANCE = document(
         "where relative paths of the config start: `folder`, its folder, and `from_run`, the way to it from the run, "
         "which counts where that folder is no longer there",
     ),
+    key(
+        "prior",
+        "hashes of what the prior is made from: files and folders of the task, the rows of own texts, code of the task "
+        "that is not of this package, tokenizer, chat template; and `date`: today, for a chat template that writes it",
+    ),
     key("started", "time in UTC, ISO 8601"),
-    key("seconds", '`{"collect": 12.3, ...}`: wall-clock time of each step'),
+    key("seconds", '`{"collect": 12.3, ...}`: wall-clock time of each step, over all its lives if it was interrupted'),
+    SEAL,
 )
 ACCURACY = document(
     "task/accuracy.json",
@@ -73,6 +81,7 @@ RUN = Room(
         RESOLVED,
         PROVENANCE,
         Record(".lock", "empty; locked by the process that writes into the run", always=False),
+        Record(".parts.json", "in the folder of an unfinished step: its parts with their hashes", always=False),
         Record(".writer", "the number of that process, while it writes", always=False),
     ),
 )

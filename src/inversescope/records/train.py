@@ -41,5 +41,7 @@ TRAIN = Room(
         GENERATOR,
         LOSSES,
         Record("train/checkpoint.pt", "only while training goes on: its state after the last checkpoint", always=False),
+        Record("train/checkpoint-before.pt", "the same, one checkpoint earlier", always=False),
+        Record("train/checkpoint-fitted.pt", "the same: what was fitted before the first step", always=False),
     ),
 )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.report.records import Row
@@ -63,14 +62,14 @@ class ArenaRecords:
 
 def load_arena(folder: Path) -> ArenaRecords:
     """The records in the arena's folder."""
-    results = [row for row in pq.read_table(folder / records.arena.RESULTS.name).to_pylist() if row["chosen"]]
+    results = [row for row in files.read_table(folder / records.arena.RESULTS.name).to_pylist() if row["chosen"]]
     overall = [
         row
-        for row in pq.read_table(folder / records.arena.PAIRS.name).to_pylist()
+        for row in files.read_table(folder / records.arena.PAIRS.name).to_pylist()
         if (row["site"], row["feature"], row["measure"]) == (None, None, "accuracy")
     ]
     return ArenaRecords(
-        files.read_json(folder / records.arena.METHODS.name),
+        files.read_json(files.verified(folder / records.arena.METHODS.name)),
         {(row["method"], row["site"], row["feature"]): row for row in results},
         {(row["one"], row["other"]): row for row in overall},
     )

@@ -77,7 +77,7 @@ def write_report(run: Path) -> Path:
     page = render(records)
     folder = run / "report"
     for name in RESULTS:
-        source = run / "score" / name
+        source = files.verified(run / "score" / name)
         files.write(folder / name, lambda temporary, source=source: shutil.copyfile(source, temporary))
     files.write(folder / "report.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))
     return folder / "report.html"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.errors import UserError
@@ -119,8 +118,8 @@ def load(run: Path) -> Records:
         _existing(run / "score" / name)
     return Records(
         run=run,
-        config=_json(run, records.run.RESOLVED),
-        provenance=_json(run, records.run.PROVENANCE),
+        config=files.read_sealed(_existing(run / records.run.RESOLVED.path)),
+        provenance=files.read_sealed(_existing(run / records.run.PROVENANCE.path)),
         accuracy=_json(run, records.run.ACCURACY),
         reading=_json(run, records.run.READING) if (run / records.run.READING.path).exists() else None,
         scores=_rows(run, records.score.RESULTS),
@@ -162,7 +161,7 @@ def _rows(run: Path, record: records.Table) -> list[Row]:
 def _table(run: Path, record: records.Table) -> pa.Table:
     path = run / record.path
     try:
-        table = pq.read_table(_existing(path))
+        table = files.read_table(_existing(path))
     except pa.ArrowInvalid as error:
         raise _damaged(path, error) from error
     if missing := [name for name in record.names if name not in table.column_names]:
@@ -176,7 +175,7 @@ def _table(run: Path, record: records.Table) -> pa.Table:
 
 
 def _json(run: Path, record: records.Document) -> dict[str, Any]:
-    return files.read_json(_existing(run / record.path))
+    return files.read_json(files.verified(_existing(run / record.path)))
 
 
 def _existing(path: Path) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inversescope import files
+from inversescope import files, parts
 from inversescope.collect.sizes import SIZES
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
+from inversescope.run import prior
 from inversescope.run.pipeline import STEPS
-from inversescope.run.run import CONFIG, RESOLVED, Run, config_folder
+from inversescope.run.run import Run
+from inversescope.run.sealed import CONFIG, CONFIG_HASH, RESOLVED, config_folder, read_provenance, read_resolved
 
 _LATER = list(STEPS)[list(STEPS).index("collect") + 1 :]
 
@@ -28,17 +30,19 @@ def extend(folder: Path | str, config_text: str, name: str = CONFIG, start: Path
     Raises:
         UserError: steps after `collect` have begun, or the config differs in more than inputs and sites.
     """
-    run = Run.open(folder)
+    run = Run.open(folder, becoming=config_text)
     config = RunConfig.parse(config_text, name, start or config_folder(run.folder))
     grown = Run(run.folder, config.with_sizes(run.config.collect.model_dump(include=set(SIZES))), run.made_by)
     _nothing_stands_on_it(run)
     _asks_for_more(run, grown)
-    resolved = grown.resolved(files.read_json(run.folder / RESOLVED)["task"])  # the task is the same
+    _has_its_prior(grown)
+    task = read_resolved(run.folder)["task"]  # the task is the same
+    resolved = grown.resolved(task) | {CONFIG_HASH: files.sha256_of(config_text)}
     with files.only_writer(run.folder):
         _nothing_stands_on_it(run)  # another process may have been faster
-        (run.folder / "collect" / files.MANIFEST).unlink(missing_ok=True)  # not done any more
+        parts.reopen(run.folder / "collect", read_provenance(run.folder)["seconds"].get("collect", 0.0))
+        files.write_sealed(run.folder / RESOLVED, resolved)  # names the config: without it, it is an extension begun
         files.write(run.folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-        files.write_json(run.folder / RESOLVED, resolved)
     return grown
 
 
@@ -50,6 +54,14 @@ def _nothing_stands_on_it(run: Run) -> None:
             given=", ".join(later),
             remedy=f"delete these folders of {run.folder}, or extend a copy of it",
         )
+
+
+def _has_its_prior(grown: Run) -> None:
+    """Compare what the prior is made from with what it was when the run was started; no code of the user's is run."""
+    grown.require_same_code()
+    if grown.config.task_file is None:
+        current = prior.sources(grown.task_config, grown.subject)
+        prior.require_same(current, read_provenance(grown.folder)["prior"])
 
 
 def _asks_for_more(run: Run, grown: Run) -> None:

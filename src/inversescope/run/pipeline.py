@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from inversescope import files
+from inversescope import files, parts
 from inversescope.calibrate import calibrate
 from inversescope.causal import causal
 from inversescope.collect import accuracy, collect, reference
@@ -15,7 +14,7 @@ from inversescope.collect.store import OpenRun
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.report import page
-from inversescope.run.provenance import PROVENANCE
+from inversescope.run.sealed import PROVENANCE, read_provenance
 from inversescope.sample import sample, verify
 from inversescope.score import mine, score
 from inversescope.train import train
@@ -63,21 +62,25 @@ def _do(run: OpenRun, step: str, progress: Progress) -> None:
     made_from = _made_from(run.folder, step)
     folder = run.folder / step
     folder.mkdir(exist_ok=True)
+    (folder / files.MANIFEST).unlink(missing_ok=True)  # a report that is written again
     files.clear(run.folder)
     files.clear(folder)
-    started = time.monotonic()
+    parts.begin(folder, made_from)
     STEPS[step](run, folder, progress)
     if step != LAST:  # the report shows the seconds of the others
-        made_by = files.read_json(run.folder / PROVENANCE)
-        made_by["seconds"][step] = round(made_by["seconds"].get(step, 0) + time.monotonic() - started, 1)
-        files.write_json(run.folder / PROVENANCE, made_by)
+        made_by = read_provenance(run.folder)
+        made_by["seconds"][step] = round(parts.seconds(folder), 1)
+        files.write_sealed(run.folder / PROVENANCE, made_by)
     files.finish(folder, _outputs(folder), step=step, made_from=made_from)
+    parts.end(folder)
     if step == LAST:
         files.finish(run.folder, [run.folder / name / files.MANIFEST for name in STEPS], steps=list(STEPS))
 
 
 def _made_from(run: Path, step: str) -> dict[str, str]:
-    """The steps before this one with the hashes of their manifests, after checking that they are done and fit."""
+    """The steps before this one with the hashes of their manifests, after checking that they are done and fit. Their
+    files are compared with their hashes where they are read.
+    """
     hashes: dict[str, str] = {}
     for before in itertools.takewhile(lambda name: name != step, STEPS):
         if not finished(run, before):
@@ -86,7 +89,8 @@ def _made_from(run: Path, step: str) -> dict[str, str]:
                 given=run,
                 remedy=f"inversescope step {run} {before}",
             )
-        made_from = files.check(run / before)["made_from"]
+        parts.end(run / before)  # left where the process was killed at the very end
+        made_from = files.manifest(run / before)["made_from"]
         if made_from != hashes:
             changed = next(name for name in hashes | made_from if made_from.get(name) != hashes.get(name))
             raise UserError(

@@ -12,14 +12,14 @@ from typing import Any
 from inversescope import __version__
 from inversescope.subject import Subject
 
-PROVENANCE = "provenance.json"
 
-
-def provenance(subject: Subject, seed: int, task_file: str | None, features: dict[str, str]) -> dict[str, Any]:
+def provenance(
+    subject: Subject, seed: int, task_file: str | None, features: dict[str, str], prior: dict[str, str]
+) -> dict[str, Any]:
     """The facts that a reader needs to make the run again; `commit` is null outside a checkout of this project.
 
     `task_file` is the hash of the user's file that defines the task. `features` say by feature what labels inputs: the
-    hash of a function of the user's, an annotator's library and model.
+    hash of a function of the user's, an annotator's library and model. `prior` is its fingerprint (`run/prior.py`).
     """
     commit, dirty = _commit()
     return {
@@ -42,6 +42,7 @@ def provenance(subject: Subject, seed: int, task_file: str | None, features: dic
         },
         "task_file": task_file,
         "features": features,
+        "prior": {"date": subject.tokenizer.date.isoformat(), **prior},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {},
     }

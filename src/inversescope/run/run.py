@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,16 +18,26 @@ from inversescope.features.on_task import add_features
 from inversescope.progress import Progress, watched
 from inversescope.python_file import allow, require_allowed
 from inversescope.records.levels import Levels, read_levels
-from inversescope.run import pipeline
-from inversescope.run.provenance import PROVENANCE, provenance
+from inversescope.run import pipeline, prior
+from inversescope.run.provenance import provenance
+from inversescope.run.sealed import (
+    CONFIG,
+    CONFIG_HASH,
+    PROVENANCE,
+    RESOLVED,
+    check_config,
+    config_folder,
+    of_config,
+    read_provenance,
+    read_resolved,
+    require_free,
+)
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
 from inversescope.subject.projection_files import load_projection
 from inversescope.subject.site_checks import require as require_site_checks
 from inversescope.tasks import Task, TaskConfig, load_task
-
-CONFIG, RESOLVED = "config.toml", "resolved.json"
 
 
 class Run:
@@ -78,35 +88,38 @@ class Run:
                 has too few inputs, or a site does not prove to be what it is called.
         """
         folder, start = Path(folder), (start or Path.cwd()).absolute()
-        _require_free(folder, config_text)
+        require_free(folder, config_text)
         run = cls(folder, RunConfig.parse(config_text, name, start))
         if allow_code:
             allow(run.config.code)
         require_allowed(run.config.code)
         require_site_checks(run.subject, run.sites["pool"])
         run.config = sized(run.config, run.task, run.seed)
-        resolved = run.resolved(run.task_config.model_dump(mode="json"))
+        resolved = run.resolved(run.task_config.model_dump(mode="json")) | {CONFIG_HASH: files.sha256_of(config_text)}
         labelled_by = run.config.functions | run.config.annotated
-        made_by = provenance(run.subject, run.seed, run.config.task_file, labelled_by)
-        made_by["config"] = _start(start, folder)
+        made_from = prior.sources(run.task_config, run.subject) | prior.content(run.task)
+        made_by = provenance(run.subject, run.seed, run.config.task_file, labelled_by, made_from)
+        made_by["config"] = of_config(start, folder)
         with files.only_writer(folder):
-            _require_free(folder, config_text)  # another process may have been faster
+            require_free(folder, config_text)  # another process may have been faster
             if (folder / "task").exists():
                 shutil.rmtree(folder / "task")  # of a run of which nothing was done
             files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-            files.write_json(folder / PROVENANCE, made_by)
-            files.write_json(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
+            files.write_sealed(folder / PROVENANCE, made_by)
+            files.write_sealed(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
         return run
 
     @classmethod
-    def open(cls, folder: Path | str, device: str | None = None, *, allow_code: bool = False) -> Self:
+    def open(
+        cls, folder: Path | str, device: str | None = None, *, allow_code: bool = False, becoming: str | None = None
+    ) -> Self:
         """A run that was created before. Nothing that its config names is run here.
 
         `device`: of the subject, in place of the config's. `allow_code` allows the Python files that the config names
-        to be run where labels are needed.
+        to be run where labels are needed. `becoming` is the config (TOML text) to which the run is extended.
 
         Raises:
-            UserError: it is not a run directory, or one of another version.
+            UserError: it is not a run directory, or one of another version, or a file of it is not what was written.
         """
         folder = Path(folder)
         for name in (CONFIG, PROVENANCE, RESOLVED):
@@ -116,7 +129,7 @@ class Run:
                     given=f"{folder} (no {name})",
                     remedy="inversescope run CONFIG --out RUN",
                 )
-        recorded = files.read_json(folder / PROVENANCE)
+        recorded = read_provenance(folder)
         made_by = recorded["inversescope"]
         if made_by != __version__:
             raise UserError(
@@ -125,7 +138,8 @@ class Run:
                 allowed=f"version {__version__}",
                 remedy=f"start a new run, or open it with version {made_by}",
             )
-        sizes = files.read_json(folder / RESOLVED)["collect"]
+        check_config(folder, becoming)
+        sizes = read_resolved(folder)["collect"]
         config = RunConfig.read(folder / CONFIG, config_folder(folder))
         run = cls(folder, config.with_sizes({name: sizes[name] for name in SIZES}), recorded, device)
         if allow_code:
@@ -205,6 +219,7 @@ class Run:
         if made_by:
             recorded = made_by["subject"]
             _require_same(f"subject {subject.name!r}", subject.fingerprint, recorded["fingerprint"])
+            subject.tokenizer.date = date.fromisoformat(made_by["prior"]["date"])
             if list(subject.prefix) != recorded["prefix"]:
                 raise UserError(
                     "inputs start with other tokens than those of this run: the tokenizer has changed",
@@ -222,16 +237,20 @@ class Run:
 
         Raises:
             CodeNotAllowedError: Python files of the config are run for it that were not allowed.
-            UserError: it or a feature cannot be loaded, or a file, a function or an annotator's model is not the one
-                that the run was started with.
+            UserError: it or a feature cannot be loaded; the prior, a file, a function or an annotator's model is not
+                the one that the run was started with.
         """
         self.require_same_code()
         require_allowed(self.config.code)
         if self.made_by is not None:
-            recorded = self.made_by["features"]
+            made_by = self.made_by
             for name, current in self.config.annotated.items():
-                _require_annotated_by(name, current, recorded[name])
-        return add_features(load_task(self.task_config, self.subject), self.config.features, self.subject)
+                _require_annotated_by(name, current, made_by["features"][name])
+            prior.require_same(prior.sources(self.task_config, self.subject), made_by["prior"])
+        task = load_task(self.task_config, self.subject)
+        if self.made_by is not None:
+            prior.require_same(prior.content(task), self.made_by["prior"])
+        return prior.with_own_inputs(add_features(task, self.config.features, self.subject), self.store)
 
     @cached_property
     def task_config(self) -> TaskConfig:
@@ -312,45 +331,4 @@ def _require_annotated_by(feature: str, current: str, recorded: str) -> None:
             given=current,
             allowed=recorded,
             remedy="install that one, or start a new run",
-        )
-
-
-def config_folder(run: Path) -> Path:
-    """The folder at which relative paths of a run's config start: where it was, or if that has moved together with the
-    run, where it is now.
-    """
-    start = files.read_json(run / PROVENANCE)["config"]
-    there = Path(start["folder"])
-    return there if there.is_dir() else Path(os.path.normpath(run.absolute() / start["from_run"]))
-
-
-def _start(start: Path, run: Path) -> dict[str, str]:
-    """The folder at which relative paths of the config start, as a record."""
-    return {"folder": str(start), "from_run": os.path.relpath(start, run.absolute())}
-
-
-def nothing_done(folder: Path) -> bool:
-    """True for a folder with a run of which no step is done, and nothing is there that took long."""
-    names = _names(folder)
-    return (
-        PROVENANCE in names and names <= {CONFIG, PROVENANCE, RESOLVED, "task"} and not files.finished(folder / "task")
-    )
-
-
-def _names(folder: Path) -> set[str]:
-    """Names in a folder; without the lock, and what an attempt that was killed left half-written."""
-    names = {path.name for path in folder.iterdir() if path.suffix != ".part"} if folder.is_dir() else set()
-    return names - {files.LOCK, files.WRITER}
-
-
-def _require_free(folder: Path, config_text: str) -> None:
-    """Check that a run of this config may be created here; files of an earlier, killed attempt may be there."""
-    names = _names(folder)
-    begun = names == {CONFIG} and (folder / CONFIG).read_bytes() == config_text.encode()
-    if (folder.exists() and not folder.is_dir()) or (names and not begun and not nothing_done(folder)):
-        raise UserError(
-            "the folder is not empty",
-            given=folder,
-            allowed="a folder that is missing or empty",
-            remedy="another folder, or --resume to go on with the run in it",
         )

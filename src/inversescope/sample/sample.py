@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope import files, records
+from inversescope import files, parts, records
 from inversescope.collect.store import OpenRun, Store
 from inversescope.generator import Generator
 from inversescope.progress import Progress
@@ -46,15 +46,17 @@ def sample(
     jobs: list[Site | None] = [*generator.sites, None]
     for index, site in enumerate(jobs):
         path = folder / f"part-{index:05d}.parquet"
-        if not path.exists():
+        if not parts.kept(path):
             device = next(generator.parameters()).device
             rng = torch.Generator(device).manual_seed(TorchStream.SAMPLES.seed(seed, index))
             files.write_table(path, _draw_site(store, generator, site, levels, samples, rng))
+            parts.keep(path)
         paths.append(path)
         progress(index + 1, len(jobs) + 1, "sites")
     path = folder / f"part-{len(jobs):05d}.parquet"
-    if not path.exists():
+    if not parts.kept(path):
         files.write_table(path, _edit(store, samples, Stream.EDITS.rng(seed)))
+        parts.keep(path)
     progress(len(jobs) + 1, len(jobs) + 1, "sites")
     return [*paths, path]
 

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope import files, records
+from inversescope import files, parts, records
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.posterior import posterior
 from inversescope.collect.reference import read_distances
@@ -50,7 +50,7 @@ def verify(
 
     `from_pool`: δ from every input of the pool to every target, by site, as the step `reference` wrote them.
     """
-    path, table = folder / "samples.parquet", _at_every_site(pa.concat_tables(pq.read_table(path) for path in drawn))
+    path, table = folder / "samples.parquet", _at_every_site(pa.concat_tables(files.read_table(path) for path in drawn))
     if not len(table):  # no generator
         files.write_table(path, records.verify.SAMPLES.schema(task.features).empty_table())
         return path
@@ -83,11 +83,12 @@ def _distances(
     distinct = sorted(unmeasured.unread)  # inputs that share their beginnings stand together
     for start in range(0, len(distinct), CHUNK):
         path = folder / f"part-{start // CHUNK:05d}.parquet"
-        if not path.exists():
+        if not parts.kept(path):
             chunk = distinct[start : start + CHUNK]
             captured = subject.capture(chunk, list(unmeasured.sites), progress=_behind(progress, start, len(distinct)))
             rows, distances = unmeasured.measure(chunk, captured.activations.__getitem__)
             files.write_table(path, records.verify.MEASURED.of_columns({"row": rows, "distance": distances}))
+            parts.keep(path)
         measured = pq.read_table(path)
         distance[measured["row"].to_numpy()] = measured["distance"].to_numpy()
         progress(min(start + CHUNK, len(distinct)), len(distinct), NOTE)

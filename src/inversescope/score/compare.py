@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -74,7 +73,7 @@ def consistency(
     path = run / "verify" / "samples.parquet"
     if not files.finished(path.parent):
         raise UserError("this run has no verified samples", given=run, remedy=f"inversescope step {run} verify")
-    samples = pq.read_table(path)
+    samples = files.read_table(path)
     conditioned = samples.filter(pc.field("method") == "generator")
     features = [name.removeprefix("label.") for name in samples.column_names if name.startswith("label.")]
     for what, given, allowed in (
@@ -88,7 +87,7 @@ def consistency(
             )
     level = pick(read_levels(run)[Site.parse(site)], resolution, bandwidth)
     of_cell = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == level.bandwidth))
-    targets = pq.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
+    targets = files.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
     return _of(of_cell, targets[f"label.{feature}"], method, feature)
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
@@ -98,7 +97,7 @@ def _write(run: Path, rows: list[dict[str, Any]], counts: dict[str, Any]) -> Non
 def _marks(run: Path) -> dict[tuple[str, float], bool | None]:
     """True for each site and bandwidth at which the null feature is above chance by the weighted samples."""
     wanted = (pc.field("method") == "weighted") & (pc.field("feature") == NULL_FEATURE)
-    rows = pq.read_table(run / records.score.RESULTS.path, filters=wanted).to_pylist()
+    rows = files.read_table(run / records.score.RESULTS.path, filters=wanted).to_pylist()
     return {(row["site"], row["bandwidth"]): row["null_passes"] for row in rows}
 
 
@@ -112,12 +111,12 @@ def _annotated() -> dict[str, dict[str, str]]:
 
 
 def _inputs(run: Path) -> dict[str, pa.Table]:
-    table = pq.read_table(run / "collect" / "inputs.parquet")
+    table = files.read_table(run / "collect" / "inputs.parquet")
     return {split: table.filter(pc.field("split") == split).sort_by("row") for split in ("pool", "target")}
 
 
 def _samples(run: Path) -> pa.Table:
-    samples = pq.read_table(run / "verify" / "samples.parquet")
+    samples = files.read_table(run / "verify" / "samples.parquet")
     return samples.filter((pc.field("method") == "generator") & pc.field("site").is_valid())
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from inversescope import records
+from inversescope import files, records
 from inversescope.score.feature import has_enough
 from inversescope.score.labelled_feature import Feature
 from inversescope.score.methods_and_controls import WeightedInputs
@@ -90,7 +89,7 @@ class SameEnding:
 def read_bits(run: Path) -> dict[Site, dict[float, float]]:
     """Bits that are kept at each site and bandwidth, −log2 of the share of the prior that remains, where known."""
     found: dict[Site, dict[float, float]] = {}
-    for row in pq.read_table(run / records.collect.BANDWIDTHS.path).to_pylist():
+    for row in files.read_table(run / records.collect.BANDWIDTHS.path).to_pylist():
         if row["bits"] is not None:
             found.setdefault(Site.parse(row["site"]), {})[row["bandwidth"]] = row["bits"]
     return found

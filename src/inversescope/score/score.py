@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Float
 from numpy import ndarray
 from safetensors import safe_open
@@ -56,10 +55,11 @@ _TABLES = tuple(record for record in records.score.SCORE.records if isinstance(r
 
 def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     """Write the step's records in the folder `score`: its tables, and `results.json`."""
-    inputs = pq.read_table(run / "collect" / "inputs.parquet")
-    samples = pq.read_table(run / "verify" / "samples.parquet")
+    inputs = files.read_table(run / "collect" / "inputs.parquet")
+    samples = files.read_table(run / "verify" / "samples.parquet")
     distances = {
-        Site.parse(name): rows for name, rows in load_file(run / "reference" / "distances.safetensors").items()
+        Site.parse(name): rows
+        for name, rows in load_file(files.verified(run / "reference" / "distances.safetensors")).items()
     }
     pool, train = (read_inputs(run / "collect" / INPUTS, split) for split in ("pool", "train"))
     exact, probability, known = pool.exact, pool.probability, read_known(run)
@@ -80,7 +80,7 @@ def score(run: Path, kernel: Kernel, seed: int, progress: Progress) -> None:
     shares = probability if known is None else known.beside(probability)
     targets = read_inputs(run / "collect" / INPUTS, "target").tokens
     endings = SameEnding.of(targets, [*pool.tokens, *others], shares, sources.own)
-    calibration = pq.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
+    calibration = files.read_table(run / "calibrate" / "calibration.parquet").to_pylist()
     tables: dict[str, list[dict[str, Any]]] = {record.name.removesuffix(".parquet"): [] for record in _TABLES}
     for done, site in enumerate(sorted(distances, key=lambda site: site.depth)):
         bandwidths = [level.bandwidth for level in levels[site]]
@@ -114,7 +114,7 @@ def _known(run: Path, site: Site, known: KnownInputs | None) -> Known | None:
     """The known inputs beside the pool of a site; None where they were not read there."""
     if known is None:
         return None
-    with safe_open(run / records.collect.KNOWN_DISTANCES.path, "numpy") as tensors:
+    with safe_open(files.verified(run / records.collect.KNOWN_DISTANCES.path), "numpy") as tensors:
         if str(site) not in tensors.keys():  # noqa: SIM118 - no container
             return None
         return Known(tensors.get_tensor(str(site)), known)
@@ -126,7 +126,7 @@ def _write(run: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
     for record, rows in zip(_TABLES, tables.values(), strict=True):
         files.write_table(folder / record.name, record.of(rows))
     scores, diagnostics = tables["results"], tables["diagnostics"]
-    accuracy = files.read_json(run / "task" / "accuracy.json")
+    accuracy = files.read_json(files.verified(run / "task" / "accuracy.json"))
     summary = {"scores": scores, "diagnostics": diagnostics, "accuracy": accuracy}
     files.write_json(folder / records.score.SUMMARY.name, records.score.SUMMARY.of(summary))
 

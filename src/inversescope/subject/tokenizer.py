@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import re
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any, Literal
 
 from inversescope.bounds import CHARACTERS, limited
@@ -17,6 +20,8 @@ Prefix = Literal["auto", "none"] | Sequence[int]  # the tokens that start every 
 
 # Control characters, all but tab and newline; and bytes that make no character, as "surrogateescape" leaves them.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]")
+DATE = date(2024, 7, 26)  # today, for a chat template that writes it: the same input has the same tokens on every day
+_DIRECTIVES = "aAbBdeHIjmMpSyYcxXDFT"  # of strftime
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -47,11 +52,20 @@ def _own_first_tokens(tokenizer: Any) -> tuple[int, ...]:
 
 
 class Tokenizer:
-    """Made from a pair of functions. Neither adds a token by itself."""
+    """Made from a pair of functions. Neither adds a token by itself.
+
+    Attributes:
+        date: today, for a chat template that writes it.
+    """
 
     def __init__(self, encode: Encode, decode: Decode):
         self.encode = encode
         self.decode = decode
+        self.date = DATE
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of the tokenizer and of the chat template, as far as there are such."""
+        return {}
 
     def show(self, tokens: Sequence[int]) -> str:
         """Text for people: control characters are named in ‹›."""
@@ -85,6 +99,11 @@ class PretrainedTokenizer(Tokenizer):
             lambda tokens: tokenizer.decode(tokens, clean_up_tokenization_spaces=False),
         )
 
+    def fingerprints(self) -> dict[str, str]:
+        found = {"tokenizer": _hash(_content(self._tokenizer))}
+        template = self._tokenizer.chat_template
+        return found | ({"chat template": _hash(template)} if template else {})
+
     def show(self, tokens: Sequence[int]) -> str:
         """Text for people: special tokens, bytes that make no character and control characters are named in ‹›."""
         parts = []
@@ -103,7 +122,11 @@ class PretrainedTokenizer(Tokenizer):
         try:
             with limited():
                 text = self._tokenizer.apply_chat_template(
-                    list(messages), tokenize=False, add_generation_prompt=answers, clean_up_tokenization_spaces=False
+                    list(messages),
+                    tokenize=False,
+                    add_generation_prompt=answers,
+                    clean_up_tokenization_spaces=False,
+                    chat_template=_on_day(self._tokenizer.get_chat_template(), self.date),
                 )
         except Exception as error:  # a template is a program, and may raise anything
             given = " ".join(f"{type(error).__name__}: {error}".split())
@@ -132,6 +155,29 @@ class PretrainedTokenizer(Tokenizer):
         if match := _BYTE_TOKEN.fullmatch(string):
             return bytes([int(match[1], 16)])
         return string.replace("\u2581", " ").encode()  # SentencePiece's space
+
+
+def _on_day(template: str, day: date) -> str:
+    """A chat template in which `strftime_now` is a macro that writes this day; transformers' own writes today."""
+    if "strftime_now" not in template:
+        return template
+    written = {f"%{directive}": day.strftime(f"%{directive}") for directive in _DIRECTIVES}
+    written |= {f"%-{directive}": written[f"%{directive}"].lstrip("0") or "0" for directive in "dmHIMSj"}
+    replaced = "".join(f"|replace({directive!r}, {value!r})" for directive, value in written.items())
+    return f"{{%- macro strftime_now(format) -%}}{{{{ format{replaced} }}}}{{%- endmacro %}}{{{{ '' }}}}{template}"
+
+
+def _content(tokenizer: Any) -> Any:
+    """All that decides the tokens of a text; not how inputs of a batch are cut and filled up, which calls change."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
+    content = json.loads(backend.to_str())
+    return {name: part for name, part in content.items() if name not in ("truncation", "padding")}
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _named(text: str) -> str:

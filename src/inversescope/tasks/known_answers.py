@@ -6,13 +6,13 @@ cache, under a hash of the model and of all prompts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from inversescope import files
+from inversescope.errors import UserError
 from inversescope.tasks.task import TaskSubject, Tokens
 
 _OPEN = ("'", '"', "(", "[", "/")  # after one of these an answer starts at once, elsewhere with a space
@@ -39,9 +39,12 @@ def choices(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]
     path = _kept(subject, prompts, answers)
     if path is None:
         return _decode(subject, prompts, answers)
-    if not path.exists():
-        files.write_json(path, _decode(subject, prompts, answers))
-    return files.read_json(path)
+    try:
+        return files.read_sealed(path)["answers"]
+    except (FileNotFoundError, UserError):  # there are none, or they were damaged
+        decoded = _decode(subject, prompts, answers)
+        files.write_sealed(path, {"answers": decoded})
+        return decoded
 
 
 def _kept(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) -> Path | None:
@@ -52,7 +55,7 @@ def _kept(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) 
     if not isinstance(subject, Subject):
         return None
     key = json.dumps([subject.fingerprint, str(subject.dtype), list(subject.prefix), prompts, answers])
-    return cache_folder().parent / "answers" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    return cache_folder().parent / "answers" / f"{files.sha256_of(key)}.json"
 
 
 def _decode(subject: TaskSubject, prompts: Sequence[str], answers: Sequence[str]) -> list[str | None]:

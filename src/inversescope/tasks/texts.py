@@ -8,10 +8,13 @@ differ, that feature is undecided. `reading` says what became of the rows.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, Self
 
@@ -163,6 +166,14 @@ class Texts:
             raise UserError(f"{where}: {error}") from error
         self._shortened += len(whole) > limit
         return whole[:limit] if position is None else keep_last(whole, subject.prefix, limit)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits: a hash of every row's input, and of the labels."""
+        digest = hashlib.sha256(json.dumps(self.features).encode())
+        for tokens in self._inputs:
+            digest.update(f"{self._labels[tokens]} {tokens}".encode())
+        return digest.hexdigest()
 
     def draw(self, n: int, rng: Generator) -> list[Tokens]:
         """The inputs of `n` rows, drawn without replacement: as many as there are rows gives every row once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from inversescope import files, records
+from inversescope import files, parts, records
 from inversescope.generator import Generator, Vocabulary
 from inversescope.sites import Site
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, BEFORE, FITTED = "checkpoint.pt", "checkpoint-before.pt", "checkpoint-fitted.pt"
 
 
 def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) -> None:
@@ -41,7 +42,7 @@ def save_generator(folder: Path, generator: Generator, losses: Sequence[float]) 
 
 def load_generator(folder: Path, device: torch.device) -> Generator:
     """Generator that `train` saved in this folder, in evaluation mode."""
-    description = files.read_json(folder / "generator.json")
+    description = files.read_json(files.verified(folder / "generator.json"))
     generator = Generator(
         Vocabulary(tuple(map(tuple, description["phrases"])), tuple(description["prefix"])),
         description["positions"],
@@ -53,18 +54,44 @@ def load_generator(folder: Path, device: torch.device) -> Generator:
         conditioning=description["conditioning"],
         decoder=(description["width"], description["layers"], description["heads"]),
     )
-    generator.load_state_dict(load_file(folder / "generator.safetensors"))
+    generator.load_state_dict(load_file(files.verified(folder / "generator.safetensors")))
     return generator.to(device).eval()
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training: numbers, tensors, lists and dictionaries of them."""
-    content = io.BytesIO()  # torch.save to a path does not report a full disk
-    torch.save(state, content)
-    files.write(folder / CHECKPOINT, lambda temporary: temporary.write_bytes(content.getbuffer()))
+    """Write the state of a training: numbers, tensors, lists and dictionaries of them. The checkpoint before it stays;
+    its key `fitted`, which never changes, is written once.
+    """
+    state = dict(state)
+    fitted, last = {"fitted": state.pop("fitted")}, folder / CHECKPOINT
+    if not parts.kept(folder / FITTED):
+        _save(folder / FITTED, fitted)
+    if parts.kept(last):
+        files.write(folder / BEFORE, lambda temporary: shutil.copyfile(last, temporary))
+        parts.keep(folder / BEFORE)
+    _save(last, state)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """State of the last checkpoint; None if there is none."""
-    path = folder / CHECKPOINT
-    return torch.load(path, weights_only=True) if path.exists() else None
+    """State of the last checkpoint that is what was written; None if there is none."""
+    for path in (folder / CHECKPOINT, folder / BEFORE):
+        if parts.kept(path) and parts.kept(folder / FITTED):
+            return _load(path) | _load(folder / FITTED)
+    return None
+
+
+def delete_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a training that has ended."""
+    for name in (CHECKPOINT, BEFORE, FITTED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    written = io.BytesIO()  # torch.save to a path does not report a full disk
+    torch.save(content, written)
+    files.write(path, lambda temporary: temporary.write_bytes(written.getbuffer()))
+    parts.keep(path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)

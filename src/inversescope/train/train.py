@@ -25,7 +25,7 @@ from inversescope.streams import TorchStream
 from inversescope.subject.capture import enough_memory
 from inversescope.tasks import Task
 from inversescope.train.bandwidth_range import bandwidth_range
-from inversescope.train.checkpoint import CHECKPOINT, save_checkpoint, save_generator
+from inversescope.train.checkpoint import delete_checkpoints, save_checkpoint, save_generator
 from inversescope.train.emulator import Emulator
 from inversescope.train.pairs import TrainingPairs, stored_activations
 from inversescope.train.trainer import Check, Trainer, TrainingData
@@ -164,7 +164,7 @@ def _range(
 
 
 def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
-    """The step `train`; its checkpoint is deleted at the end."""
+    """The step `train`; its checkpoints are deleted at the end."""
     config = run.config
     with enough_memory("training", f"train.batch = {config.train.batch}", "a smaller batch (train.batch)"):
         train(
@@ -180,4 +180,4 @@ def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
             at_sites(run.levels),
             run.task if config.train.emulate else None,
         )
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    delete_checkpoints(folder)

@@ -142,11 +142,13 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """State for a checkpoint."""
+        weights, fitted = self.generator.state_dict(), dict(self.generator.named_buffers())
         return {
             "step": self.done,
             "losses": self.losses,
             "site_weights": self.site_weights,
-            "generator": self.generator.state_dict(),
+            "generator": {name: weight for name, weight in weights.items() if name not in fitted},
+            "fitted": {name: weight for name, weight in weights.items() if name in fitted},
             "average": self.average.state(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -157,7 +159,7 @@ class Trainer:
         if state is None:
             return
         self.done, self.losses, self.site_weights = state["step"], state["losses"], state["site_weights"]
-        self.generator.load_state_dict(state["generator"])
+        self.generator.load_state_dict(state["fitted"] | state["generator"])
         self.average.load(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)

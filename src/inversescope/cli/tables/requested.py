@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -40,8 +39,8 @@ def arena_table(folder: Path) -> Group:
 
 def disentangle_table(run: Path) -> Group:
     """The best site of each way to intervene, over all attributes."""
-    rows = pq.read_table(run / records.disentangle.RESULTS.path).to_pylist()
-    attributes = files.read_json(run / records.disentangle.QUESTIONS.path)["attributes"]
+    rows = files.read_table(run / records.disentangle.RESULTS.path).to_pylist()
+    attributes = files.read_json(files.verified(run / records.disentangle.QUESTIONS.path))["attributes"]
     table = Table(box=None, pad_edge=False)
     for column in ("activation of", "site", "Cause", "Isolate", "Disentangle"):
         table.add_column(column, no_wrap=True)
@@ -57,9 +56,9 @@ def disentangle_table(run: Path) -> Group:
 
 def proposals_table(run: Path, site: str, bandwidth: float) -> Group:
     """The proposed hypotheses of a site at a bandwidth, the surest first, and what they cost."""
-    rows = pq.read_table(run / records.propose.PROPOSALS.path).to_pylist()
+    rows = files.read_table(run / records.propose.PROPOSALS.path).to_pylist()
     here = [row for row in rows if (row["site"], row["bandwidth"]) == (site, bandwidth)]
-    usage = files.read_json(run / records.propose.USAGE.path)
+    usage = files.read_json(files.verified(run / records.propose.USAGE.path))
     table, rest = Table(box=None, pad_edge=False), []
     for column in ("hypothesis", "corrected \\[95%]", "shuffled", "q", "targets"):
         table.add_column(column, no_wrap=column != "hypothesis")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
@@ -42,7 +41,7 @@ _COLOURS = {"calibrated": "green", "copies": "red", "undertrained": "red", "cann
 def summary_table(run: Path) -> Group:
     """Each feature at the generator's deepest site, in 80 columns: at the finest level, and at the finest one
     where the reference can be relied on."""
-    scores = files.read_json(run / records.score.SUMMARY.path)["scores"]
+    scores = files.read_json(files.verified(run / records.score.SUMMARY.path))["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
     if not generated:
         return _reference_table(scores)
@@ -105,12 +104,12 @@ def _reference_table(scores: Sequence[Mapping[str, Any]]) -> Group:
 def reading(run: Path) -> Mapping[str, Any]:
     """What became of the rows of a file of texts; empty for other tasks."""
     path = run / records.run.READING.path
-    return files.read_json(path) if path.exists() else {}
+    return files.read_json(path) if files.written(path) else {}
 
 
 def noise_line(run: Path) -> str:
     """The noise floor of the run's sites, and the bandwidths below it."""
-    rows = pq.read_table(run / records.collect.NOISE_FLOOR.path).to_pylist()
+    rows = files.read_table(run / records.collect.NOISE_FLOOR.path).to_pylist()
     worst = max(rows, key=lambda row: row["floor"])
     quantiles = f"{worst['floor']:.1g} (95%; median {worst['median']:.1g})"
     return f"noise floor: the same input in another batch is at δ {quantiles} at {worst['site']}, the worst site"
@@ -118,7 +117,7 @@ def noise_line(run: Path) -> str:
 
 def outside_line(run: Path) -> str:
     """The targets that are outside of the prior, counted over the sites."""
-    rows = pq.read_table(run / records.collect.TARGETS.path).to_pylist()
+    rows = files.read_table(run / records.collect.TARGETS.path).to_pylist()
     outside = [row for row in rows if row["outside"]]
     return f"{len(outside)} of {len(rows)} pairs of site and target are outside of the prior; one in 100 is expected"
 
@@ -159,13 +158,13 @@ def comparison_table(feature: str, names: Sequence[str], found: Compared) -> Gro
 
 def verdict_table(run: Path) -> Group:
     """Verdicts of the calibration on every site and bandwidth, by query, and on the prior."""
-    verdicts = files.read_json(run / records.calibrate.VERDICTS.path)
+    verdicts = files.read_json(files.verified(run / records.calibrate.VERDICTS.path))
     if verdicts["prior"] is None:
         return Group(NO_GENERATOR)
     table = Table(box=None, pad_edge=False)
     for column in ("site", "h", "query", "verdict", "KL", "in training / expected", "because"):
         table.add_column(column, no_wrap=column != "because")
-    for row in pq.read_table(run / records.calibrate.CALIBRATION.path).to_pylist():
+    for row in files.read_table(run / records.calibrate.CALIBRATION.path).to_pylist():
         copied = f"{short(row['in_training'])} / {short(row['in_training_expected'])}"
         verdict = f"[{_COLOURS[row['verdict']]}]{row['verdict']}[/]"
         h, divergence = short_level(row), number(row["kl"])
@@ -182,7 +181,7 @@ def _prior_line(prior: dict) -> str:
 
 def causal_table(run: Path) -> Group:
     """Effects of other activations at each site, for the feature of the largest effect there."""
-    rows = pq.read_table(run / records.causal.EFFECTS.path).to_pylist()
+    rows = files.read_table(run / records.causal.EFFECTS.path).to_pylist()
     table = Table(box=None, pad_edge=False)
     for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
         table.add_column(column, no_wrap=column != "feature")
@@ -199,8 +198,8 @@ def causal_table(run: Path) -> Group:
 
 def hypotheses_table(run: Path) -> Group:
     """The first hypotheses of every site at the coarsest level that confirmed any."""
-    rows = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
-    counts = files.read_json(run / records.score.SEARCH.path)
+    rows = files.read_table(run / records.score.HYPOTHESES.path).to_pylist()
+    counts = files.read_json(files.verified(run / records.score.SEARCH.path))
     if not counts["tried"]:
         return Group(NO_GENERATOR)
     table = Table(box=None, pad_edge=False)

@@ -62,12 +62,16 @@ class Replies:
     def get(self, key: str) -> Reply | None:
         """The reply to a request; None if it was never answered."""
         path = self.folder / f"{key}.json"
-        return Reply(**files.read_json(path)["reply"]) if path.exists() else None
+        return _read(path) if path.exists() else None
 
     def put(self, key: str, body: dict[str, Any], reply: Reply) -> None:
         """Keep a reply beside its request."""
-        files.write_json(self.folder / f"{key}.json", {"request": body, "reply": asdict(reply)})
+        files.write_sealed(self.folder / f"{key}.json", {"request": body, "reply": asdict(reply)})
 
     def all(self) -> list[Reply]:
         """Every reply in the folder."""
-        return [Reply(**files.read_json(path)["reply"]) for path in sorted(self.folder.glob("*.json"))]
+        return [_read(path) for path in sorted(self.folder.glob("*.json"))]
+
+
+def _read(path: Path) -> Reply:
+    return Reply(**files.read_sealed(path, f"delete {path}; its request is then sent again")["reply"])

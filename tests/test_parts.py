@@ -1,0 +1,151 @@
+"""Parts of a step that was interrupted: taken as they were written, else made again; and the seconds of all lives."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from small_subject import World, call
+
+from inversescope import files, parts
+from inversescope.train.checkpoint import BEFORE, CHECKPOINT, FITTED, load_checkpoint, save_checkpoint
+
+FROM = {"task": "1" * 64}
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    path = tmp_path / "part"
+    path.write_text("whole")
+    parts.begin(tmp_path, FROM)
+    parts.keep(path)
+    return path
+
+
+def test_a_part_is_taken_as_it_was_written(part: Path, caplog: pytest.LogCaptureFixture):
+    parts.begin(part.parent, FROM)
+    assert parts.kept(part) and not parts.kept(part.with_name("another"))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("content", ["", "whol", "whole!", "While"])
+def test_a_part_that_is_cut_off_or_changed_is_deleted_and_said(part: Path, caplog, content: str):
+    part.write_text(content)
+    assert not parts.kept(part) and not part.exists()
+    assert str(part) in caplog.text
+
+
+def test_a_part_without_a_hash_is_not_taken(part: Path, caplog):
+    part.with_name("stray").write_text("whole")
+    assert not parts.kept(part.with_name("stray"))
+    flipped = (part.parent / parts.LEDGER).read_text().replace("seconds", "secunds")
+    (part.parent / parts.LEDGER).write_text(flipped)
+    assert not parts.kept(part) and "damaged" in caplog.text
+
+
+def test_parts_that_were_made_from_something_else_are_deleted(part: Path, caplog):
+    parts.begin(part.parent, FROM)
+    assert part.exists()
+    parts.begin(part.parent, FROM | {"task": "2" * 64})
+    assert not part.exists() and str(part.parent) in caplog.text
+
+
+def test_the_seconds_are_those_of_all_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock = iter([100.0, 107.0, 1000.0, 1002.0, 5.0, 6.5])
+    monkeypatch.setattr(parts.time, "monotonic", lambda: next(clock))
+    (tmp_path / "part").write_text("x")
+    parts.begin(tmp_path, FROM)
+    parts.keep(tmp_path / "part")  # seven seconds; what the killed life did after that is not known
+    parts.begin(tmp_path, FROM)
+    parts.keep(tmp_path / "part")
+    parts.begin(tmp_path, FROM)
+    assert parts.seconds(tmp_path) == pytest.approx(7 + 2 + 1.5)
+    parts.end(tmp_path)
+    assert not (tmp_path / parts.LEDGER).exists()
+
+
+def test_a_finished_step_can_be_reopened(tmp_path: Path):
+    (tmp_path / "part").write_text("x")
+    files.finish(tmp_path, [tmp_path / "part"])
+    parts.reopen(tmp_path, 12.0)
+    assert not files.finished(tmp_path) and parts.kept(tmp_path / "part")
+    parts.begin(tmp_path, FROM)
+    assert parts.seconds(tmp_path) >= 12
+
+
+# Checkpoints
+
+
+def state(step: int) -> dict:
+    return {"step": step, "fitted": {"a": torch.ones(3)}, "generator": {"w": torch.full((2,), float(step))}}
+
+
+def test_the_last_checkpoint_is_loaded(tmp_path: Path):
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, state(step))
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None and loaded["step"] == 3
+    assert loaded["fitted"]["a"].tolist() == [1, 1, 1] and loaded["generator"]["w"].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "another"])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_loaded(tmp_path: Path, damage: str, caplog):
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, state(step))
+    whole = (tmp_path / CHECKPOINT).read_bytes()
+    if damage == "another":
+        torch.save({"step": 9, "generator": {"w": torch.ones(5)}}, tmp_path / CHECKPOINT)
+    else:
+        (tmp_path / CHECKPOINT).write_bytes(b"" if damage == "empty" else whole[: len(whole) // 2])
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None and loaded["step"] == 2 and str(tmp_path / CHECKPOINT) in caplog.text
+    (tmp_path / BEFORE).write_bytes(b"")
+    assert load_checkpoint(tmp_path) is None
+
+
+def test_without_what_was_fitted_training_begins_anew(tmp_path: Path):
+    save_checkpoint(tmp_path, state(1))
+    (tmp_path / FITTED).write_bytes(b"")
+    assert load_checkpoint(tmp_path) is None
+
+
+# Steps
+
+
+def unfinished(world: World, folder: Path, step: str) -> Path:
+    """A copy of the finished run in which this step was killed at its end, and the later ones are not begun."""
+    run = Path(shutil.copytree(world.run, folder / "run"))
+    steps = list(files.manifest(run)["steps"])
+    (run / files.MANIFEST).unlink()
+    for later in steps[steps.index(step) + 1 :]:
+        shutil.rmtree(run / later)
+    parts.reopen(run / step, 0.0)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        ("sample", "part-00001.parquet"),
+        ("verify", "part-00000.parquet"),
+        ("causal", "part-00000.parquet"),
+        ("collect", "inputs.parquet"),
+        ("collect", "shards.json"),
+        ("collect", "a shard"),
+    ],
+)
+def test_a_part_that_is_cut_off_is_made_again(
+    world: World, tmp_path: Path, step: str, name: str, caplog: pytest.LogCaptureFixture
+):
+    run = unfinished(world, tmp_path, step)
+    shards = files.read_json(world.run / "collect" / "shards.json")
+    path = run / step / (shards[1]["file"] if name == "a shard" else name)
+    path.write_bytes(path.read_bytes()[:-7])
+    with caplog.at_level(logging.WARNING):
+        assert call("step", run, step) == 0
+    assert str(path) in caplog.text
+    assert files.manifest(run / step)["files"] == files.manifest(world.run / step)["files"]
+    assert not (run / step / parts.LEDGER).exists()
