@@ -121,7 +121,7 @@ def render(records: Records) -> str:
 def page_data(records: Records) -> dict[str, Any]:
     """Every number that the figures show. Tables are packed (see `pack`)."""
     first = records.headline
-    sites, targets = _shown(records.generator_sites, first["site"]), choose(records)
+    sites, targets = _shown(records.generator_sites or records.scored_sites, first["site"]), choose(records)
     samples, draws = cards(records, targets, sites)
     return {
         "features": records.features,

@@ -103,8 +103,17 @@ class Records:
     @property
     def generator_sites(self) -> list[str]:
         """The sites for which the generator was sampled, in order of depth."""
-        sites = {Site.parse(row["site"]) for row in self.diagnostics}
-        return [str(site) for site in sorted(sites, key=lambda site: site.depth)]
+        return _by_depth(self.diagnostics)
+
+    @property
+    def scored_sites(self) -> list[str]:
+        """The sites at which features were scored, in order of depth."""
+        return _by_depth(self.scores)
+
+
+def _by_depth(rows: list[Row]) -> list[str]:
+    sites = {Site.parse(row["site"]) for row in rows}
+    return [str(site) for site in sorted(sites, key=lambda site: site.depth)]
 
 
 def load(run: Path) -> Records:

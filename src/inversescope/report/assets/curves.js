@@ -160,7 +160,7 @@ function byDistanceTile(feature, width) {
 
 // Distances: a histogram per level, against that of the prior.
 function drawDistances(width) {
-  if (chosen.site === null) return [noGenerator()];
+  if (data.generatorSites.length === 0) return [noGenerator()];
   const rows = distances.filter((row) => row.site === chosen.site);
   const graphs = rows.length === 0 ? notice(`${DASH} Undefined: no sample of this site was verified.`)
     : tiles(data.levels, width, levelWords, (level, size) => histogram(rows, level, size));

@@ -210,7 +210,7 @@ function byLevel(kind, records, columns, nothing) {
   return table(kind, head, rows);
 }
 function drawQuality() {
-  if (chosen.site === null) return [noGenerator()];
+  if (data.generatorSites.length === 0) return [noGenerator()];
   return [byLevel("quality", quality, QUALITY, "the pool has too few inputs near the targets, or all samples are training inputs")];
 }
 
