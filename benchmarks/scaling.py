@@ -71,7 +71,7 @@ def main() -> None:
 
 def _projected(run: Run, dimension: int) -> Run:
     """The run, its activations standardized and projected on so many random directions."""
-    other = Run(run.folder, run.config)
+    other = Run(run.folder, run.config, run.made_by)
     other.__dict__ |= {"store": _Projected(run.store.folder, dimension), "subject": run.subject, "task": run.task}
     return other
 
