@@ -224,7 +224,7 @@ def test_a_run_keeps_the_models_of_its_features(tmp_path: Path, monkeypatch: pyt
     with refuses("'mood'", given="vaderSentiment 99", allowed=known["mood"], remedy=True):
         _ = Run.open(run.folder).task
     use_none(monkeypatch)
-    with refuses("sentiment", remedy=annotator.INSTALL):
+    with refuses("sentiment", annotator.INSTALL):
         RunConfig.parse(text, "run.toml")
 
 

@@ -54,19 +54,19 @@ def unpacked(table: dict) -> list[dict]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def drawn(page: Path, profile: Path) -> str:
-    """The document after its scripts have run."""
+def chromium(profile: Path) -> list[str]:
+    """The command of a browser without a window."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium to run the page in")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    options += [
-        "--disable-component-update",
-        "--disable-sync",
-        "--virtual-time-budget=5000",
-        f"--user-data-dir={profile}",
-    ]
-    command = [browser, *options, "--dump-dom", page.as_uri()]
+    options += ["--disable-component-update", "--disable-sync", "--virtual-time-budget=5000"]
+    return [browser, *options, f"--user-data-dir={profile}"]
+
+
+def drawn(page: Path, profile: Path, fragment: str = "") -> str:
+    """The document after its scripts have run."""
+    command = [*chromium(profile), "--dump-dom", page.as_uri() + fragment]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 

@@ -26,7 +26,7 @@ def served(folder: Path | str, addresses: Addresses) -> tuple[Site, ...]:
 
 
 def chosen(addresses: Addresses, sites: Sequence[Site], shape: SubjectShape) -> tuple[Site, ...]:
-    """Those of a generator's sites that the addresses name: each once, in the order given.
+    """The sites of a generator that the addresses name: each once, in the order given.
 
     Raises:
         UserError: an address is malformed, or names none of them.

@@ -45,11 +45,15 @@ from inversescope.verdicts.scores import UNDERTRAINED
 _SCRIPTS = (
     "figures.js",
     "numbers.js",
+    "address.js",
+    "tips.js",
+    "sorting.js",
     "curves.js",
     "tables.js",
     "used.js",
     "overview.js",
     "disentangle.js",
+    "values.js",
     "page.js",
 )
 METHODS = {

@@ -200,7 +200,7 @@ class Endpoint:
 
 
 def _set(*names: str) -> str:
-    """Those variables of the environment that are set: their names alone, for a proxy may hold a password."""
+    """Names of the variables of the environment that are set; not their values, for a proxy may hold a password."""
     return ", ".join(each for name in names for each in (name, name.lower()) if os.environ.get(each))
 
 

@@ -69,9 +69,15 @@ function band(points, kind) {
   return runs(points).map((run) => shape("polygon", { class: `band ${kind}`, points: outline(run) }));
 }
 
-// A marker per method, told apart by form as well as by colour.
+// A marker per method and per feature, told apart by form as well as by colour; those of features have radius 1.
+const FORMS = [
+  "M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0Z", "M-.9-.9H.9V.9H-.9Z", "M0-1.2L1.2 0L0 1.2L-1.2 0Z", "M0-1.2L1.1.8H-1.1Z",
+  "M0 1.2L1.1-.8H-1.1Z", "M-1.2-.4H-.4V-1.2H.4V-.4H1.2V.4H.4V1.2H-.4V.4H-1.2Z",
+];
 function marker(kind, x, y, { hollow = false, size = 3.6, tip } = {}) {
   const attributes = { class: `mark ${kind}${hollow ? " hollow" : ""}`, tip };
+  const hue = /^hue-(\d)/.exec(kind)?.[1];
+  if (hue) return shape("path", { ...attributes, d: FORMS[hue % FORMS.length], transform: `translate(${x} ${y}) scale(${size})` });
   if (kind !== "weighted") return shape("circle", { ...attributes, cx: x, cy: y, r: size });
   const corner = { x: x - size, y: y - size, width: 2 * size, height: 2 * size };
   return shape("rect", { ...attributes, ...corner, transform: `rotate(45 ${x} ${y})` });

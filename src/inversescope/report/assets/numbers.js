@@ -88,16 +88,3 @@ function scoreTip(row) {
     row.ess === null ? null : `effective sample size ${number(row.ess, 1)}`,
   ].filter((words) => words !== null);
 }
-
-function showTip(event) {
-  const tip = document.getElementById("tip");
-  const over = event.target.closest?.(".has-tip");
-  tip.hidden = !over;
-  if (!over) return;
-  const [title, ...lines] = over.tip();
-  tip.replaceChildren(element("b", {}, title), ...lines.map((words) => element("span", {}, words)));
-  const below = event.clientY + 18;
-  const fits = below + tip.offsetHeight < innerHeight;
-  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8))}px`;
-  tip.style.top = `${fits ? below : Math.max(4, event.clientY - tip.offsetHeight - 10)}px`;
-}

@@ -24,8 +24,12 @@ function control(name) {
     ? element("select", label, options.map((option) => element("option", { value: option }, option)))
     : element("span", { class: "choices", role: "group", ...label },
       options.map((option) => element("button", { type: "button" }, `${Object.hasOwn(names, option) ? names[option] : option}`)));
-  if (list) widget.addEventListener("change", () => choose(name, widget.value));
-  else [...widget.children].forEach((button, i) => button.addEventListener("click", () => choose(name, options[i])));
+  const chooseHere = (value) => {
+    choose(name, value);
+    writeAddress(widget.closest("section").id);
+  };
+  if (list) widget.addEventListener("change", () => chooseHere(widget.value));
+  else [...widget.children].forEach((button, i) => button.addEventListener("click", () => chooseHere(options[i])));
   return element("div", { class: `control control-${name}`, "data-choice": name }, words, widget);
 }
 
@@ -43,19 +47,68 @@ function choose(name, value) {
   chosen[name] = value;
   showChoice(name);
   draw(Object.keys(SECTIONS).filter((section) => SECTIONS[section].uses.includes(name)));
+  all("details.values").forEach(fillValues);
 }
 
 function draw(sections) {
   for (const section of sections) {
-    for (const box of all(`[data-figure="${section}"]`)) box.replaceChildren(...SECTIONS[section].draw(box.clientWidth));
+    for (const box of all(`[data-figure="${section}"]`)) {
+      if (!box.checkVisibility()) continue; // it has no width
+      const open = box.querySelector("details.values")?.open;
+      box.replaceChildren(...SECTIONS[section].draw(box.clientWidth), ...values(section));
+      box.querySelectorAll(".scroll").forEach(makeSortable);
+      makeReachable(box);
+      if (open) box.querySelector("details.values").open = true;
+    }
   }
 }
 
-function nextTheme({ currentTarget: button }) {
-  const themes = ["automatic", "light", "dark"];
-  const page = document.documentElement.dataset;
-  page.theme = themes[(themes.indexOf(page.theme ?? "automatic") + 1) % themes.length];
-  button.textContent = `theme: ${page.theme}`;
+// The theme is kept for the other pages, where the browser lets a page keep something.
+const THEMES = ["automatic", "light", "dark"];
+const KEPT = "inversescope-theme";
+function showTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  document.getElementById("theme").textContent = `theme: ${theme}`;
+}
+function keptTheme() {
+  try {
+    const kept = localStorage.getItem(KEPT);
+    return THEMES.includes(kept) ? kept : THEMES[0];
+  } catch {
+    return THEMES[0];
+  }
+}
+function nextTheme() {
+  const theme = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme) + 1) % THEMES.length];
+  showTheme(theme);
+  try {
+    localStorage.setItem(KEPT, theme);
+  } catch {
+    // it holds for this page alone
+  }
+}
+
+// Sections that come into sight are drawn: they had no width before.
+function showView() {
+  document.documentElement.dataset.view = view;
+  document.getElementById("view").textContent = view === "summary" ? "whole report" : "one-page summary";
+}
+function nextView() {
+  view = VIEWS[(VIEWS.indexOf(view) + 1) % VIEWS.length];
+  showView();
+  draw(Object.keys(SECTIONS));
+  writeAddress("");
+}
+
+// What the address says, at the start and when it changes.
+function followAddress() {
+  const before = JSON.stringify([chosen, view]);
+  readAddress();
+  showView();
+  Object.keys(chosen).forEach(showChoice);
+  if (JSON.stringify([chosen, view]) !== before) draw(Object.keys(SECTIONS));
+  writeAddress();
+  showPlace();
 }
 
 // Figures are drawn to the width that there is, and again when it changes.
@@ -75,10 +128,20 @@ for (const box of all("[data-keys]")) {
   const named = (kind) => words[kind] ?? data.methods[kind.replace("-", " ")];
   box.append(...box.dataset.keys.split(" ").map((kind) => key(kind, named(kind))));
 }
+showTheme(keptTheme());
+readAddress();
+showView();
 Object.keys(CHOICES).forEach(showChoice);
 document.getElementById("theme").addEventListener("click", nextTheme);
+document.getElementById("view").addEventListener("click", nextView);
+document.querySelectorAll(".scroll").forEach(makeSortable);
+makeReachable(document);
 for (const kind of ["pointerover", "pointermove", "pointerdown"]) document.addEventListener(kind, showTip);
+document.addEventListener("focusin", showFocused);
+document.addEventListener("keydown", stepThrough);
+addEventListener("hashchange", followAddress);
 addEventListener("beforeprint", () => all("#reading, #provenance details").forEach((box) => (box.open = true)));
 const main = document.querySelector("main");
 drawToWidth(main.clientWidth);
+showPlace();
 new ResizeObserver(([{ contentRect }]) => drawToWidth(Math.round(contentRect.width))).observe(main);

@@ -79,8 +79,9 @@ function hypothesisRow(row) {
   const merged = element("details", {}, element("summary", {}, `${row.merged.length} more`),
     row.merged.map((source) => element("code", {}, source)));
   const title = row.null_passes ? data.nullPasses : row.source_alone ? data.sourceAlone : null;
-  return element("tr", { class: row.significant ? "" : "unconfirmed", title },
-    element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis)),
+  const id = `hypothesis-${row.rank}`;
+  return element("tr", { id, class: row.significant ? "" : "unconfirmed", title },
+    element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis), linkTo(id, `hypothesis ${row.rank}`)),
     estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
     cell(row.q_value, row.q_value < data.smallestQ ? equals(row.q_value) : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
     element("td", {}, necessity), element("td", { class: "verdict", title: use?.reason ?? "" }, use?.verdict ?? ""),
@@ -113,8 +114,9 @@ function targetCard(target, samples, farthest) {
   const f = data.features.indexOf(chosen.feature);
   const label = f < 0 ? null : `${chosen.feature}: ${target.labels[f] ?? "undecided"}`;
   const rows = samples.shown.map((sample) => sampleRow(sample, target, f, farthest));
-  return element("article", { class: "target" },
-    element("header", {}, element("span", {}, `source input of target ${target.row}`),
+  const id = `target-${target.row}`;
+  return element("article", { id, class: "target" },
+    element("header", {}, element("span", {}, `source input of target ${target.row} `, linkTo(id, `target ${target.row}`)),
       element("span", {}, `${target.acceptance === null ? "" : `other inputs accepted ${number(target.acceptance)}, `}rank ${target.rank} of ${target.of}`)),
     element("p", { class: "input", dir: "auto" }, target.text),
     target.outside.includes(chosen.site) ? element("p", { class: "outside" }, "outside of the prior: farther from every stored input than those are from each other") : null,
@@ -194,20 +196,20 @@ const QUALITY = [
 ];
 const diagnostic = (level) => diagnostics.find((row) => row.site === chosen.site && levelOf(row) === level);
 const diagnosticTable = () => byLevel("diagnostics", diagnostics, DIAGNOSTICS, "there was nothing to measure it on");
-function byLevel(kind, records, columns, nothing) {
-  const head = element("tr", {}, element("th", {}, data.byResolution ? "resolution" : "h"), columns.map(([, words]) => element("th", {}, words)));
-  const rows = data.levels.map((level) => {
-    const found = records.find((row) => row.site === chosen.site && levelOf(row) === level);
-    const why = found ? nothing : "no draws at this level";
-    const limits = (name) => (found[`${name}_low`] == null ? null : element("span", { class: "range" }, ` ${range(found, name)}`));
-    const entry = ([name, , digits, counts]) => (counts && found && !found.acceptance_counts
-      ? element("td", {}, undefinedMark(`at this level hardly any input of the reference has δ ≤ ${data.accepted}`))
-      : (found?.[name] ?? null) === null ? element("td", {}, undefinedMark(why))
-      : element("td", {}, number(found[name], digits), limits(name)));
-    const below = found?.below_noise ? element("span", { class: "range" }, ` ${data.belowNoise}`) : null;
-    return element("tr", {}, element("th", { scope: "row" }, found ? atLevel(found) : levelWords(level), below), columns.map(entry));
-  });
-  return table(kind, head, rows);
+// One row a measure, one column a level: there are many measures and few levels.
+function byLevel(kind, records, measures, nothing) {
+  const found = data.levels.map((level) => records.find((row) => row.site === chosen.site && levelOf(row) === level));
+  const below = (row) => (row?.below_noise ? element("span", { class: "range" }, ` ${data.belowNoise}`) : null);
+  const head = element("tr", {}, element("th", {}, data.byResolution ? "resolution" : "h"),
+    data.levels.map((level, i) => element("th", {}, found[i] ? atLevel(found[i]) : levelWords(level), below(found[i]))));
+  const entry = (row, [name, , digits, counts]) => {
+    if (counts && row && !row.acceptance_counts) return undefinedMark(`at this level hardly any input of the reference has δ ≤ ${data.accepted}`);
+    if ((row?.[name] ?? null) === null) return undefinedMark(row ? nothing : "no draws at this level");
+    const limits = row[`${name}_low`] == null ? null : element("span", { class: "range" }, ` ${range(row, name)}`);
+    return [number(row[name], digits), limits];
+  };
+  return table(kind, head, measures.map((measure) => element("tr", {}, rowHead(measure[1]),
+    found.map((row) => element("td", {}, entry(row, measure))))));
 }
 function drawQuality() {
   if (data.generatorSites.length === 0) return [noGenerator()];
