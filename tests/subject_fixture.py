@@ -23,6 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "falcon": {"ffn_hidden_size": 48},
     "llama": GROUPED,
     "mistral": GROUPED,
+    "ministral3": GROUPED,
     "mixtral": GROUPED | {"num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen2": GROUPED,
     "qwen3": GROUPED | {"head_dim": 6},

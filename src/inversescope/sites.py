@@ -229,6 +229,8 @@ def _own(address: str, alone: bool) -> str:
 
 
 def _range(number: str, limit: int, address: str, name: str) -> range:
+    if limit == 0:
+        raise UserError(f"this subject has no {name}s", given=address, remedy="inversescope sites MODEL")
     if number == "*":
         return range(limit)
     if int(number) >= limit:

@@ -68,8 +68,9 @@ def doctor(
 ) -> None:
     """Check the installation, the device and the bundled model; print how to install what is missing.
 
-    With MODEL: load the model and check by its own numbers that each site name refers to the right activation. Exit
-    code 1 if a check fails.
+    With MODEL: load the model and check by its own numbers that each site name refers to the right activation, and that
+    a batch changes no input. A check cannot tell where no input changed enough; its points are offered all the same.
+    Exit code 1 if a check fails.
     """
     if model is not None:
         _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
@@ -94,7 +95,11 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
         rounding = drift(subject)
         checks = (*examine(subject), *([] if rounding is None else [rounding]))
     Console(highlight=False).print(site_checks_table(subject.name, checks))
-    first = " ".join(f"{subject.tokenizer.show([token])} ({token})" for token in subject.prefix)
+    try:
+        first = " ".join(f"{subject.tokenizer.show([token])} ({token})" for token in subject.prefix)
+    except UserError as error:
+        typer.echo(str(error))
+        first = " ".join(map(str, subject.prefix))
     Console(highlight=False).print(f"every input starts with: {first or 'nothing'} (subject.prefix)", markup=False)
     if any(check.ok is False for check in checks):
         raise typer.Exit(1)

@@ -18,6 +18,7 @@ from inversescope.config import RunConfig
 from inversescope.generator.neighbour_lm import NEIGHBOURS
 from inversescope.sites import Site
 from inversescope.subject import Subject
+from inversescope.subject.model_shape import vocabulary_of
 from inversescope.subject.subject import batch_tokens
 from inversescope.tasks import Task
 from inversescope.tasks.known_answers import CHUNK
@@ -157,7 +158,7 @@ class Footprint:
         """A block's hidden states, or the logits of inputs that are read together, and a copy of them in float32."""
         shape, size = self._whole.shape, self._whole.dtype.itemsize
         block = size * tokens * (STREAMS * shape.width + HIDDENS * shape.mlp_width)
-        return max(block, CHUNK * self._whole.model.config.vocab_size * (size + FLOAT))
+        return max(block, CHUNK * vocabulary_of(self._whole.model.config) * (size + FLOAT))
 
     @property
     def _fitting(self) -> int:

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from inversescope.errors import UserError
-from inversescope.sites import SubjectShape
 from inversescope.subject.architecture import Architecture
+from inversescope.subject.model_shape import composite, rope_boundary, text_config
+from inversescope.subject.unlisted import embedding_path, found
 
 _PARALLEL = "attention and MLP read the same residual stream side by side: there is nothing between them"
 _EXPERTS = "the MLP is a mixture of experts, and which of them are active differs from token to token"
@@ -135,6 +136,7 @@ ARCHITECTURES: dict[str, Architecture | Callable[[Any], Architecture | None]] = 
     "falcon": _falcon,
     "llama": _LLAMA,
     "mistral": _LLAMA,
+    "ministral3": _LLAMA,
     "mixtral": replace(_LLAMA, down="", refused={"mlp_act": _EXPERTS}),
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
@@ -154,88 +156,49 @@ def architecture_of(model: Any) -> Architecture:
     Raises:
         UserError: there is none, and its blocks cannot be found.
     """
-    entry = ARCHITECTURES.get(model.config.model_type)
-    listed = entry(model.config) if callable(entry) else entry
-    return listed or _found(model)
-
-
-def _found(model: Any) -> Architecture:
-    """The residual stream between the blocks, the embeddings, and `z` and the final norm under well-known names."""
-    base, layers = model.base_model, model.config.num_hidden_layers
-    lists = [
-        name for name, module in base.named_modules() if isinstance(module, nn.ModuleList) and len(module) == layers
-    ]
-    outermost = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
-    if len(outermost) != 1:
+    config = text_config(model.config)
+    entry = ARCHITECTURES.get(config.model_type)
+    listed = entry(config) if callable(entry) else entry
+    if listed is not None and composite(model):
+        listed = _within(listed, embedding_path(model))
+    architecture = listed or found(model)
+    if architecture is None:
         raise UserError(
             "this architecture is not known, and its blocks cannot be found",
-            given=model.config.model_type,
+            given=config.model_type,
             allowed=", ".join(ARCHITECTURES),
             remedy="add an entry to inversescope/subject/architectures.py",
         )
-    (blocks,) = outermost
-    embedding = [name for name, module in base.named_modules() if module is model.get_input_embeddings()]
-    prefix = blocks.rpartition(".")[0]
-    beside = dict(base.get_submodule(prefix).named_children())
-    norms = [name for name in ("norm", "ln_f", "final_layer_norm", "final_layernorm") if name in beside]
-    shape = shape_of(model.config)
-    projections = [
-        name
-        for name, module in base.get_submodule(f"{blocks}.0").named_modules()
-        if name.rpartition(".")[2] in ("o_proj", "out_proj", "c_proj")
-        and "attn" in name + type(module).__name__.lower()
-        and module.weight.shape == (shape.width, shape.heads * shape.head_width)
-    ]
-    return Architecture(
-        blocks=blocks,
-        embedding="".join(embedding[:1]),
-        last_norm=f"{prefix}.{norms[0]}".lstrip(".") if len(norms) == 1 else "",
-        projection=projections[0] if len(projections) == 1 else "",
-    )
+    return architecture
+
+
+def _within(entry: Architecture, embedding: str) -> Architecture | None:
+    """The entry for a text model inside another, which its embeddings show; None: it is of another form."""
+    if not embedding.endswith(entry.embedding):
+        return None
+    prefix = embedding.removesuffix(entry.embedding)
+    paths = {name: prefix + getattr(entry, name) for name in ("blocks", "embedding", "last_norm")}
+    return replace(entry, **paths, packs=False)
 
 
 def output_weight(module: nn.Module) -> Float[Tensor, "outputs inputs"]:
-    """The matrix of a linear map; GPT-2 keeps its the other way round, and a rounded one is found by what it does."""
+    """The matrix of a linear map; GPT-2 keeps its the other way round, and that of a
+    rounded map, or of one with an adapter, is found by what it does."""
     weight = module.get_parameter("weight")
-    if not weight.is_floating_point():
-        assert isinstance(module, nn.Linear)
+    if not weight.is_floating_point() or hasattr(module, "base_layer"):
+        assert isinstance(module.in_features, int)
         units = torch.eye(module.in_features, device=weight.device)
         with torch.inference_mode():
             return (module(units) - module(torch.zeros_like(units))).float().T
     return weight.T if type(module).__name__ == "Conv1D" else weight
 
 
-def shape_of(config: Any) -> SubjectShape:
-    """Layers, heads and widths from a Hugging Face configuration."""
-    heads, width = config.num_attention_heads, config.hidden_size
-    hidden = (getattr(config, name, None) for name in ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"))
-    return SubjectShape(
-        layers=config.num_hidden_layers,
-        heads=heads,
-        key_value_heads=_key_value_heads(config),
-        width=width,
-        head_width=getattr(config, "head_dim", None) or width // heads,
-        mlp_width=next((size for size in hidden if size), 4 * width),
-    )
-
-
-def _key_value_heads(config: Any) -> int:
-    if config.model_type == "falcon":
-        shared = config.multi_query and not config.new_decoder_architecture
-        return 1 if shared else config.num_kv_heads
-    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-
-
-def longest_of(config: Any) -> int | None:
-    """Number of tokens the model can read; None if nothing limits it (ALiBi)."""
-    return getattr(config, "max_position_embeddings", None)
-
-
 def may_pack(model: Any, longest: int) -> bool:
     """True if inputs of up to `longest` tokens may share prefixes in one row of this model.
 
-    Not with attention kernels that take no boolean mask, nor when a sliding window hides part of an input's past.
+    Not with attention kernels that take no boolean mask, nor when a sliding window hides part of an input's past, nor
+    where positions depend on the longest input.
     """
-    window = getattr(model.config, "sliding_window", None)
-    sees_everything = window is None or longest <= window
-    return architecture_of(model).packs and model.config._attn_implementation == "sdpa" and sees_everything
+    limits = (getattr(text_config(model.config), "sliding_window", None), rope_boundary(model.config))
+    short = all(limit is None or longest <= limit for limit in limits)
+    return architecture_of(model).packs and model.config._attn_implementation == "sdpa" and short

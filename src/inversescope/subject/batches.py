@@ -33,24 +33,30 @@ class Batch:
     columns: Int[Tensor, " reads"]
 
 
-def batches(inputs: Sequence[tuple[int, ...]], budget: int, *, share: bool) -> Iterator[Batch]:
+def batches(
+    inputs: Sequence[tuple[int, ...]], budget: int, *, share: bool, boundary: int | None = None
+) -> Iterator[Batch]:
     """Batches of about `budget` tokens, padding included, that hold every input once.
 
-    With `share`, prefixes are computed once where that saves enough.
+    With `share`, prefixes are computed once where that saves enough. Inputs longer than `boundary` are with others of
+    their length only.
     """
     if share and inputs:
         rows = pack(inputs, min(ROW_NODES, budget))
         if sum(map(len, rows)) < WORTHWHILE * sum(map(len, inputs)):
             return _packed(rows, budget)
-    return _padded(inputs, budget)
+    return _padded(inputs, budget, boundary)
 
 
-def _padded(inputs: Sequence[tuple[int, ...]], budget: int) -> Iterator[Batch]:
+def _padded(inputs: Sequence[tuple[int, ...]], budget: int, boundary: int | None) -> Iterator[Batch]:
     """Longest first, so that memory runs out at once or not at all; padded on the right, where no token looks."""
     order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))
     start = 0
     while start < len(order):
-        chosen = order[start : start + max(1, budget // len(inputs[order[start]]))]
+        longest = len(inputs[order[start]])
+        chosen = order[start : start + max(1, budget // longest)]
+        if boundary is not None and longest > boundary:
+            chosen = [i for i in chosen if len(inputs[i]) == longest]
         start += len(chosen)
         lengths = torch.tensor([len(inputs[i]) for i in chosen])
         mask = torch.arange(int(lengths[0]))[None, :] < lengths[:, None]

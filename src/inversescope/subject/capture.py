@@ -16,9 +16,10 @@ from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.subject.architecture import Side
-from inversescope.subject.architectures import architecture_of, longest_of, may_pack, output_weight, shape_of
+from inversescope.subject.architectures import architecture_of, may_pack, output_weight
 from inversescope.subject.batches import Batch, batches
 from inversescope.subject.hooks import hook
+from inversescope.subject.model_shape import longest_of, rope_boundary, shape_of, vocabulary_of
 from inversescope.subject.projections import Projection
 
 # A module of the base model and the side of it that a hook sits on; sites that it shows together share theirs.
@@ -93,6 +94,11 @@ class _Taps:
     def _keep(self, location: Place, hidden: Tensor) -> None:
         batch = self._batch
         assert batch is not None
+        if hidden.numel() != batch.tokens.numel() * hidden.shape[-1]:
+            raise UserError(
+                "this model's hidden state is more than one vector for each token",
+                given=f"{location[0]}: {[*hidden.shape]}",
+            )
         # Some models put the tokens of all rows in one line.
         self._seen[location] = hidden.reshape(*batch.tokens.shape, -1)[batch.rows, batch.columns]
         if not self._logits and len(self._seen) == len(self._places):
@@ -150,7 +156,7 @@ class _Results:
             self.places.setdefault(reader.place, []).append(reader)
         readers = [reader for group in self.places.values() for reader in group]
         self._rows = {reader.site: torch.empty(n, reader.dimension) for reader in readers}
-        self._logits = torch.empty(n, model.config.vocab_size) if logits else None
+        self._logits = torch.empty(n, vocabulary_of(model.config)) if logits else None
 
     def write(self, inputs: Tensor, seen: dict[Place, Tensor], logits: Tensor | None) -> None:
         """Keep what these inputs showed; values that are not finite are refused."""
@@ -191,14 +197,14 @@ def capture(
     """
     _check(inputs, model.config)
     longest = max(map(len, inputs), default=0)
-    share = may_pack(model, longest)
+    share, boundary = may_pack(model, longest), rope_boundary(model.config)
     with enough_memory(_READING, f"{len(sites)} sites of {len(inputs)} inputs", _SMALLER):
         results = _Results(model, len(inputs), sites, projections, logits=logits)
     waiting = torch.arange(len(inputs))
     with _Taps(model, results.places, logits=logits) as taps:
         while len(waiting):
             done = torch.zeros(len(waiting), dtype=torch.bool)
-            for batch in batches([inputs[i] for i in waiting.tolist()], budget, share=share):
+            for batch in batches([inputs[i] for i in waiting.tolist()], budget, share=share, boundary=boundary):
                 try:
                     with enough_memory(_READING, f"{batch.tokens.numel()} tokens at once", _SMALLER):
                         seen, values = taps.read(batch)
@@ -229,11 +235,11 @@ def _check(inputs: Sequence[tuple[int, ...]], config: Any) -> None:
                 given=f"input {i} has {len(tokens)} tokens",
                 allowed="at least 1 token" if longest is None else f"1 to {longest} tokens",
             )
-        if min(tokens) < 0 or max(tokens) >= config.vocab_size:
+        if min(tokens) < 0 or max(tokens) >= vocabulary_of(config):
             raise UserError(
                 "an input has a token that the subject does not have",
                 given=f"input {i}: {list(tokens)}",
-                allowed=f"token ids 0 to {config.vocab_size - 1}",
+                allowed=f"token ids 0 to {vocabulary_of(config) - 1}",
             )
 
 

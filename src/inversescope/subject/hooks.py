@@ -24,10 +24,12 @@ def hook(module: nn.Module, side: Side, see: Callable[[Tensor], Tensor | None]) 
         return ((changed, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": changed})
 
     def after(_: nn.Module, __: Any, output: Any) -> Any:
-        changed = see(output[0] if isinstance(output, tuple) else output)
+        changed = see(output[0] if isinstance(output, tuple | list) else output)
         if changed is None:
             return None
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+        if isinstance(output, tuple):
+            return (changed, *output[1:])
+        return [changed, *output[1:]] if isinstance(output, list) else changed
 
     if side == "input":
         return module.register_forward_pre_hook(before, with_kwargs=True)

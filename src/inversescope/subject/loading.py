@@ -6,7 +6,7 @@ Device, precision and attention are what transformers, accelerate and bitsandbyt
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,19 @@ import torch
 
 from inversescope.errors import UserError
 from inversescope.extras import install
+from inversescope.subject import adapters
+from inversescope.subject.model_shape import text_config
+from inversescope.subject.not_loaded import not_loaded
+from inversescope.subject.tokenizer_files import load_tokenizer
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
+_CONDITIONAL = "ForConditionalGeneration"
 ALL = "all"  # the device that is every GPU
 BITS = (8, 4)
+_DEVICES = "auto, cpu, cuda, cuda:N, all"
 _HUB = "the Hugging Face hub"
+_BASE = {"trust_remote_code": False}  # of the model that an adapter is for: no revision, which is the adapter's
 _EARLIER = "earlier downloads, as the Hugging Face hub does not answer"
 ATTENTION = ("sdpa", "eager", "flash_attention_2", "flex_attention")
 
@@ -41,7 +48,9 @@ def choose_device(device: str) -> torch.device:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # an assertion where torch was built without CUDA
-        raise UserError("this device cannot be used", given=device, allowed="auto, cpu, cuda, cuda:N, all") from error
+        raise UserError("this device cannot be used", given=device, allowed=_DEVICES) from error
+    if torch.device(device).type == "meta":
+        raise UserError("this device holds no numbers", given=device, allowed=_DEVICES)
     return torch.device(device)
 
 
@@ -86,7 +95,7 @@ def load(
     bits: int | None = None,
     attention: str | None = None,
 ) -> tuple[Any, Any]:
-    """The model, on its device, and its tokenizer, or None where it has none.
+    """The model, on its device, and its tokenizer; where it has none, the error that says so.
 
     Args:
         name: a folder, or a name on the hub.
@@ -115,10 +124,13 @@ def load(
         reachable = _reachable(name, revision)
         source |= {"revision": revision, "local_files_only": not reachable}
         tried = _HUB if reachable else _EARLIER
-        model, tokenizer = _load(name, tried, options, source)
-    else:
-        with quiet():
-            model, tokenizer = _load(name, tried, options, source)
+    base = adapters.base_of(name, **source)
+    with quiet() if base or tried == "a folder" else nullcontext():
+        model, tokenizer = _load(base or name, tried, options, source if base is None else _BASE)
+        if base is not None:
+            adapters.put_on(model, name, **source)
+            own = load_tokenizer(name, **source)
+            tokenizer = tokenizer if isinstance(own, UserError) else own
     return model if "device_map" in options or device is None else model.to(device), tokenizer
 
 
@@ -140,32 +152,29 @@ def _require(library: str, what: str) -> None:
 
 
 def _load(name: str, tried: str, options: dict[str, Any], source: dict[str, Any]) -> tuple[Any, Any]:
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(name, **source)
         refuse_not_causal(config)
-        read: Any = AutoModelForCausalLM.from_pretrained(name, output_loading_info=True, **options, **source)
+        read: Any = class_for(config).from_pretrained(name, output_loading_info=True, **options, **source)
     except UserError:
         raise
-    # ImportError: the library of its attention kernel, or the one that its weights were rounded with, is missing.
-    except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _not_loaded(name, tried, error) from error
+    except Exception as error:  # a configuration or weights that do not fit fail in any way, deep in transformers
+        raise not_loaded(name, tried, error) from error
     model, info = read
     if info["missing_keys"]:
-        raise _not_loaded(name, tried, f"weights are missing: {', '.join(sorted(info['missing_keys'])[:3])}")
+        raise not_loaded(name, tried, f"weights are missing: {', '.join(sorted(info['missing_keys'])[:3])}")
     return model, load_tokenizer(name, **source)
 
 
-def load_tokenizer(name: str, **source: Any) -> Any:
-    """The model's tokenizer; None if it has none, which is an error of `Subject.encode`."""
-    from transformers import AutoTokenizer
+def class_for(config: Any) -> Any:
+    """The class that reads a model: of the text alone where there is one, else of the whole."""
+    from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    try:
-        return AutoTokenizer.from_pretrained(name, **source)
-    except (OSError, ValueError):
-        return None
+    alone = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or text_config(config) is config
+    return AutoModelForCausalLM if alone else AutoModelForMultimodalLM
 
 
 def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
@@ -184,7 +193,7 @@ def download(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
                 name, revision=revision, allow_patterns=list(patterns), local_files_only=not reachable
             )
     except (OSError, ValueError) as error:
-        raise _not_loaded(name, _HUB if reachable else _EARLIER, error) from error
+        raise not_loaded(name, _HUB if reachable else _EARLIER, error) from error
     return Path(folder)
 
 
@@ -197,45 +206,22 @@ def _reachable(name: str, revision: str | None) -> bool:
     try:
         HfApi().model_info(name, revision=revision, timeout=10)
     except (HfHubHTTPError, HFValidationError) as error:
-        raise _not_loaded(name, _HUB, error) from error
+        raise not_loaded(name, _HUB, error) from error
     except (NetworkError, OSError):  # no network: a copy downloaded before will do
         return False
     return True
 
 
 def refuse_not_causal(config: Any) -> None:
-    """Refuse a configuration whose model is no causal language model."""
-    architectures = config.architectures or []
-    if architectures and not any(architecture.endswith(_CAUSAL) for architecture in architectures):
-        allowed = " or ".join(f"...{ending}" for ending in _CAUSAL)
-        raise UserError("this is not a causal language model", given=", ".join(architectures), allowed=allowed)
-
-
-def _not_loaded(name: str, tried: str, error: Exception | str) -> UserError:
-    return UserError(
-        "this subject could not be loaded",
-        given=f"{name!r}; tried {tried}: {' '.join(str(error).split())}",
-        allowed="smollm2 (bundled), a folder with a saved model, or a causal language model's name on the hub",
-        remedy=_permission(name, error) if isinstance(error, Exception) else None,
-    )
-
-
-def _permission(name: str, error: BaseException) -> str | None:
-    """Remedy where the hub does not let this user have the model (Gemma, Llama); None for other errors.
-
-    transformers says what the hub said in errors of its own, with the hub's behind them.
-    """
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    if any(isinstance(cause, GatedRepoError) for cause in causes):
-        return (
-            f"accept the model's licence at https://huggingface.co/{name} with your account, then `hf auth login` or "
-            "HF_TOKEN with a token of that account"
+    """Refuse a configuration whose model is no causal language model, and holds none."""
+    if config.is_encoder_decoder:
+        raise UserError(
+            "this model reads its input with an encoder, token by token in both directions",
+            given=", ".join(config.architectures or [config.model_type]),
+            allowed="a causal language model: a decoder alone, or one inside a model that reads images or sound, too",
         )
-    answers = [cause.response.status_code for cause in causes if isinstance(cause, HfHubHTTPError)]
-    if any(answer in (401, 403) for answer in answers):
-        return "check the name; if the model is private, `hf auth login` or HF_TOKEN with a token that may read it"
-    return None
+    architectures = config.architectures or []
+    inside = text_config(config) is not config and any(name.endswith(_CONDITIONAL) for name in architectures)
+    if architectures and not inside and not any(name.endswith(_CAUSAL) for name in architectures):
+        allowed = f"{' or '.join(f'...{ending}' for ending in _CAUSAL)}, or ...{_CONDITIONAL} with a text model inside"
+        raise UserError("this is not a causal language model", given=", ".join(architectures), allowed=allowed)

@@ -19,6 +19,7 @@ from inversescope.sites import Site
 from inversescope.subject.architecture import Side, Tap
 from inversescope.subject.architectures import architecture_of
 from inversescope.subject.hooks import hook
+from inversescope.subject.model_shape import rope_boundary
 from inversescope.subject.projections import Projection
 from inversescope.subject.subject import Subject
 
@@ -133,6 +134,7 @@ def _beginning(subject: Subject, tokens: Sequence[int]) -> Any:
 
     model = subject.model
     goes_on = "cache" in inspect.signature(model.forward).parameters and not model._is_stateful
+    goes_on = goes_on and rope_boundary(model.config) is None  # what is written behind may change its positions
     if not tokens or not goes_on:
         return None
     past = DynamicCache(config=model.config)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from inversescope.errors import UserError
-from inversescope.subject import bundled, loading
+from inversescope.subject import adapters, bundled, loading
 from inversescope.subject.subject import Subject
 from inversescope.subject.tokenizer import Prefix
+from inversescope.subject.tokenizer_files import load_tokenizer
 
 CONFIG = "config.json"
 _SMALL = ("*.json", "*.jinja", "*.txt", "*.model")  # a configuration and a tokenizer
@@ -28,6 +29,8 @@ def locate(name: str, revision: str | None = None) -> Path:
     if name == bundled.NAME:
         return bundled.folder()
     folder = Path(name) if Path(name).is_dir() else loading.download(name, revision, _SMALL)
+    if (base := adapters.base_of(str(folder))) is not None:
+        return locate(base)
     if not (folder / CONFIG).is_file():
         raise UserError(
             "there is neither this model nor its configuration",
@@ -43,11 +46,13 @@ def without_weights(folder: Path, name: str, dtype: torch.dtype, prefix: Prefix 
     Raises:
         UserError: it is no causal language model, or its blocks cannot be found.
     """
-    from transformers import AutoModelForCausalLM
-
+    config = _config(folder)
     with torch.random.fork_rng(devices=[]), torch.device("meta"), loading.quiet():
-        model = AutoModelForCausalLM.from_config(_config(folder), dtype=dtype)
-    subject = Subject.of(model, loading.load_tokenizer(str(folder), trust_remote_code=False), name, prefix)
+        try:
+            model = loading.class_for(config).from_config(config, dtype=dtype)
+        except Exception as error:  # sizes that do not fit fail in any way, deep in transformers
+            raise _unusable(folder, error) from error
+    subject = Subject.of(model, load_tokenizer(str(folder)), name, prefix)
     subject.untrained = True
     return subject
 
@@ -57,7 +62,12 @@ def _config(folder: Path) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError("this configuration cannot be used", given=f"{folder / CONFIG}: {error}") from error
+    except Exception as error:
+        raise _unusable(folder, error) from error
     loading.refuse_not_causal(config)
     return config
+
+
+def _unusable(folder: Path, error: Exception) -> UserError:
+    given = f"{folder / CONFIG}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return UserError("this configuration cannot be used", given=given)

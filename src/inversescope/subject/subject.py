@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any, Self
 
 import torch
@@ -15,15 +12,15 @@ from inversescope.errors import UserError
 from inversescope.position import Messages
 from inversescope.progress import Progress, silent
 from inversescope.sites import POINTS, Site, SubjectShape, select
-from inversescope.subject import bundled, loading
-from inversescope.subject.architectures import architecture_of, longest_of, shape_of
+from inversescope.subject import adapters, bundled, loading
+from inversescope.subject.architectures import architecture_of
 from inversescope.subject.capture import Captured, capture
+from inversescope.subject.model_shape import fingerprint_of, longest_of, shape_of
 from inversescope.subject.projections import Projection, require_fit
 from inversescope.subject.tokenizer import Decode, Encode, Prefix, PretrainedTokenizer, Tokenizer, first_tokens
 
 # Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
-_SAMPLED_WEIGHTS = 64
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,7 +42,7 @@ class Subject:
         untrained: its weights are random or missing (`shapes`): only its shapes mean something.
     """
 
-    def __init__(self, model: Any, *, name: str, tokenizer: Tokenizer | None, prefix: Sequence[int]) -> None:
+    def __init__(self, model: Any, *, name: str, tokenizer: Tokenizer | UserError, prefix: Sequence[int]) -> None:
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.shape: SubjectShape = shape_of(model.config)
@@ -117,27 +114,34 @@ class Subject:
         """A Hugging Face causal language model already in memory, which is frozen and put in evaluation mode.
 
         Args:
-            model: the model, head included.
+            model: the model, head included; or a `PeftModel`, whose active adapters stay in place.
             encode: text to token ids, without the prefix. Not needed with a tokenizer, or if texts are never used.
             decode: token ids to text; needed with `encode`.
-            tokenizer: a Hugging Face tokenizer in place of the pair.
+            tokenizer: a Hugging Face tokenizer in place of the pair; or the error of one that could not be read.
             prefix: the tokens that start every input.
             name: what to call it; its class if left out.
 
         Raises:
             UserError: it is no causal language model, or its blocks cannot be found.
         """
+        model = adapters.unwrapped(model)
         if not hasattr(model, "get_output_embeddings") or model.get_output_embeddings() is None:
             raise UserError(
                 "this is not a causal language model", given=type(model).__name__, allowed="one with a head"
             )
         architecture_of(model)
-        words = None
-        if tokenizer is not None:
+        name = name or type(model).__name__
+        words = UserError(
+            "this subject has no tokenizer: it reads token ids only", given=name,
+            remedy="Subject.from_model(model, tokenizer=...) or (model, encode=..., decode=...)",
+        )  # fmt: skip
+        if isinstance(tokenizer, UserError):
+            words = tokenizer
+        elif tokenizer is not None:
             words = PretrainedTokenizer(tokenizer)
         elif encode is not None and decode is not None:
             words = Tokenizer(encode, decode)
-        return cls(model, name=name or type(model).__name__, tokenizer=words, prefix=prefix)
+        return cls(model, name=name, tokenizer=words, prefix=prefix)
 
     def __repr__(self) -> str:
         s, dtype = self.shape, str(self.dtype).removeprefix("torch.")
@@ -164,13 +168,7 @@ class Subject:
 
         It is the same in float32 and in bfloat16, and on every device. Models that differ in few weights may share it.
         """
-        digest = hashlib.sha256(json.dumps([self.model.config.model_type, asdict(self.shape)]).encode())
-        for name, weight in self.model.named_parameters():
-            digest.update(f"{name} {tuple(weight.shape)}".encode())
-            stride = max(1, weight.numel() // _SAMPLED_WEIGHTS)
-            sample = weight.detach().flatten()[::stride].to("cpu", torch.bfloat16)
-            digest.update(sample.float().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint_of(self.model)
 
     @property
     def longest(self) -> int | None:
@@ -184,12 +182,8 @@ class Subject:
         Raises:
             UserError: the subject has neither a tokenizer nor `encode` and `decode`.
         """
-        if self._tokenizer is None:
-            raise UserError(
-                "this subject has no tokenizer: it reads token ids only",
-                given=self.name,
-                remedy="Subject.from_model(model, encode=..., decode=...)",
-            )
+        if isinstance(self._tokenizer, UserError):
+            raise self._tokenizer
         return self._tokenizer
 
     def encode(self, text: str) -> list[int]:

@@ -29,7 +29,7 @@ def first_tokens(tokenizer: Any, prefix: Prefix, tokens: int) -> tuple[int, ...]
     """The tokens that start every input.
 
     Args:
-        tokenizer: a Hugging Face tokenizer, or None.
+        tokenizer: a Hugging Face tokenizer; anything else, such as the error of one that could not be read: none.
         prefix: "auto", those that the tokenizer itself puts before a text, often none or one; "none"; or their ids.
         tokens: the number of tokens that the model knows.
 
@@ -37,7 +37,7 @@ def first_tokens(tokenizer: Any, prefix: Prefix, tokens: int) -> tuple[int, ...]
         UserError: it has no such token.
     """
     if prefix == "auto":
-        return () if tokenizer is None else _own_first_tokens(tokenizer)
+        return _own_first_tokens(tokenizer) if hasattr(tokenizer, "encode") else ()
     first = () if prefix == "none" else tuple(map(int, prefix))
     if any(token >= tokens for token in first):
         given = f"subject.prefix = {list(first)}"

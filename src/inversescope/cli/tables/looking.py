@@ -40,10 +40,16 @@ def site_checks_table(name: str, checks: Sequence[SiteCheck]) -> Group:
     signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]–[/]"}
     for check in checks:
         error = "not examined" if check.error is None else f"{check.error:.1e}"
-        allowed = "" if check.allowed is None else f"{check.allowed:g}"
-        table.add_row(signs[check.ok], escape(check.name), error, allowed)
+        sign, allowed = signs[check.ok], "" if check.allowed is None else f"{check.allowed:g}"
+        if check.size is not None:
+            sign, error = "[yellow]cannot tell[/]", f"felt: {check.size:.1e}"
+        table.add_row(sign, escape(check.name), error, allowed)
     failed = dict.fromkeys(point for check in checks if check.ok is False for point in check.points)
-    return Group(table, f"[red]refused: {', '.join(failed)}[/]" if failed else "every check that can be made holds")
+    untold = dict.fromkeys(point for check in checks if check.size is not None for point in check.points)
+    lines = [f"[red]refused: {', '.join(failed)}[/]" if failed else "every check that can be made holds"]
+    if untold:
+        lines.append(f"[yellow]offered, but not proved: {', '.join(untold)}: no input changed enough there to tell[/]")
+    return Group(table, *lines)
 
 
 def doctor_table(checks: Sequence[Check]) -> Table:
