@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inversescope import __version__
+from inversescope.errors import UserError
 from inversescope.subject import Subject
 
 
@@ -73,3 +74,33 @@ def _processor() -> str:
         else []
     )
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def require_same(what: str, current: str, recorded: str) -> None:
+    """Compare a fingerprint with the one that the run recorded.
+
+    Raises:
+        UserError: they differ.
+    """
+    if current != recorded:
+        raise UserError(
+            f"the {what} is not the one that this run was made with",
+            given=f"fingerprint {current[:16]}",
+            allowed=f"fingerprint {recorded[:16]}",
+            remedy="start a new run",
+        )
+
+
+def require_annotated_by(feature: str, current: str, recorded: str) -> None:
+    """Compare the library and model that label a feature with those that the run recorded.
+
+    Raises:
+        UserError: they differ.
+    """
+    if current != recorded:
+        raise UserError(
+            f"feature {feature!r} was labelled by another version or model in this run",
+            given=current,
+            allowed=recorded,
+            remedy="install that one, or start a new run",
+        )

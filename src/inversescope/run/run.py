@@ -19,7 +19,7 @@ from inversescope.progress import Progress, watched
 from inversescope.python_file import allow, require_allowed
 from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline, prior
-from inversescope.run.provenance import provenance
+from inversescope.run.provenance import provenance, require_annotated_by, require_same
 from inversescope.run.sealed import (
     CONFIG,
     CONFIG_HASH,
@@ -218,7 +218,7 @@ class Run:
         subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
         if made_by:
             recorded = made_by["subject"]
-            _require_same(f"subject {subject.name!r}", subject.fingerprint, recorded["fingerprint"])
+            require_same(f"subject {subject.name!r}", subject.fingerprint, recorded["fingerprint"])
             subject.tokenizer.date = date.fromisoformat(made_by["prior"]["date"])
             if list(subject.prefix) != recorded["prefix"]:
                 raise UserError(
@@ -228,7 +228,7 @@ class Run:
                     remedy="the tokenizer as it was, or a new run",
                 )
             for name, projection in subject.projections.items():
-                _require_same(f"projection {name!r}", projection.fingerprint, recorded["projections"][name])
+                require_same(f"projection {name!r}", projection.fingerprint, recorded["projections"][name])
         return subject
 
     @cached_property
@@ -243,10 +243,9 @@ class Run:
         self.require_same_code()
         require_allowed(self.config.code)
         if self.made_by is not None:
-            made_by = self.made_by
             for name, current in self.config.annotated.items():
-                _require_annotated_by(name, current, made_by["features"][name])
-            prior.require_same(prior.sources(self.task_config, self.subject), made_by["prior"])
+                require_annotated_by(name, current, self.made_by["features"][name])
+            prior.require_same(prior.sources(self.task_config, self.subject), self.made_by["prior"])
         task = load_task(self.task_config, self.subject)
         if self.made_by is not None:
             prior.require_same(prior.content(task), self.made_by["prior"])
@@ -266,9 +265,9 @@ class Run:
         if self.made_by is not None:
             recorded = self.made_by
             if self.config.task_file is not None:
-                _require_same("file of the task", self.config.task_file, recorded["task_file"])
+                require_same("file of the task", self.config.task_file, recorded["task_file"])
             for name, current in self.config.functions.items():
-                _require_same(f"function of feature {name!r}", current, recorded["features"][name])
+                require_same(f"function of feature {name!r}", current, recorded["features"][name])
 
     @cached_property
     def store(self) -> Store:
@@ -312,23 +311,3 @@ class Run:
                 allowed=", ".join(self.config.collect.sites),
             )
         return {"train": generator, "pool": everywhere, "target": everywhere}
-
-
-def _require_same(what: str, current: str, recorded: str) -> None:
-    if current != recorded:
-        raise UserError(
-            f"the {what} is not the one that this run was made with",
-            given=f"fingerprint {current[:16]}",
-            allowed=f"fingerprint {recorded[:16]}",
-            remedy="start a new run",
-        )
-
-
-def _require_annotated_by(feature: str, current: str, recorded: str) -> None:
-    if current != recorded:
-        raise UserError(
-            f"feature {feature!r} was labelled by another version or model in this run",
-            given=current,
-            allowed=recorded,
-            remedy="install that one, or start a new run",
-        )
