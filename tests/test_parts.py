@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from small_subject import World, call
 
 from inversescope import files, parts
+from inversescope.run.sealed import read_provenance
 from inversescope.train.checkpoint import BEFORE, CHECKPOINT, FITTED, load_checkpoint, save_checkpoint
+from inversescope.train.trainer import Trainer
 
 FROM = {"task": "1" * 64}
 
@@ -149,3 +152,28 @@ def test_a_part_that_is_cut_off_is_made_again(
     assert str(path) in caplog.text
     assert files.manifest(run / step)["files"] == files.manifest(world.run / step)["files"]
     assert not (run / step / parts.LEDGER).exists()
+
+
+def test_a_training_that_is_resumed_late_counts_the_seconds_of_all_lives(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, clock, later = unfinished(world, tmp_path, "reference"), time.monotonic, 0.0
+    assert call("step", run, "reference") == 0
+    update = Trainer.step
+    monkeypatch.setattr("inversescope.train.train.CHECKPOINT_STEPS", 5)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + later)
+
+    def dying(trainer: Trainer) -> int:
+        nonlocal later
+        later = 1000.0  # the first life is long
+        if trainer.done == 57:
+            raise KeyboardInterrupt
+        return update(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", dying)
+        assert call("step", run, "train") == 130
+    assert call("step", run, "train") == 0
+    assert 1000 < read_provenance(run)["seconds"]["train"] < 2000
+    assert files.manifest(run / "train")["files"] == files.manifest(world.run / "train")["files"]
+    assert not list((run / "train").glob("checkpoint*"))
