@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 # Where and how long a run was made, and hashes of files: not numbers of the method.
 LEFT_OUT = ("provenance.json", "*manifest.json", "propose/replies/*")
-SECONDS = ("seconds", "training", "answering", "memory", "verified", "sha256")  # keys of JSON files
+SECONDS = ("seconds", "training", "answering", "memory", "verified", "sha256", "config_sha256")  # keys of JSON files
 
 
 class Renamed:
