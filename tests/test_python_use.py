@@ -154,6 +154,16 @@ def test_records_say_what_made_them_and_are_saved(inverter: Inverter, explanatio
     assert all(str(value) in page for value in wanted.values())
 
 
+def test_charts_hold_their_values(inverter: Inverter, explanation: Explanation):
+    inversion = inverter.invert("Mary went", site="resid_post.1", **ONE)
+    bundle = inversion.plot()._repr_mimebundle_()
+    values = bundle["application/vnd.vegalite.v5+json"]["data"]["values"]
+    assert sum(value["draws"] for value in values) == len(inversion.samples)
+    shown = explanation.plot().spec["data"]["values"]
+    assert {value["hypothesis"] for value in shown} == set(explanation.table())
+    json.dumps([bundle, shown], allow_nan=False)
+
+
 def test_a_feature_that_is_none_is_refused_with_those_there_are(inverter: Inverter):
     with refuses(given="colour", allowed="subject"):
         inverter.invert("Mary went", site="resid_post.1", **ONE).shared("colour")

@@ -126,6 +126,18 @@ def test_sites_are_checked_before_a_model_is_loaded(world: World, tmp_path: Path
 
 
 @pytest.mark.usefixtures("no_model")
+def test_names_of_transformer_lens_are_read_where_records_are(world: World, capsys: pytest.CaptureFixture[str]):
+    place = ("--feature", "subject", "--bandwidth", "0.5", "--method", "generator")
+    shown = []
+    for sites in (("resid_post.0", "resid_post.1"), ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")):
+        assert call("compare", world.run, *place, "--site", sites[0], "--site", sites[1]) == 0
+        assert call("power", world.run, *place, "--site", sites[1]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    refused(capsys, "compare", world.run, *place, "--site", "nowhere", given="nowhere", allowed="POINT.LAYER")
+
+
+@pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("name", ["page.json", "page.JSON", "."])
 def test_a_page_that_its_record_would_overwrite_is_refused(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from inversescope import bounds
 from inversescope.cli.configs import read_config, start
-from inversescope.cli.shared import AllowCode, RunFolder, app, interruptible, screen
+from inversescope.cli.shared import AllowCode, RunFolder, app, as_recorded, interruptible, screen
 from inversescope.cli.working import refresh_report, work
 from inversescope.errors import UserError
 
@@ -106,7 +106,10 @@ def disentangle(run: RunFolder, allow_code: AllowCode = False) -> None:
 def compare(
     run: RunFolder,
     feature: Annotated[str, typer.Option("--feature", help="Feature whose FCR is compared.")],
-    site: Annotated[list[str], typer.Option("--site", help="Site that the run's generator is trained for.")],
+    site: Annotated[
+        list[str],
+        typer.Option("--site", callback=as_recorded, help="Site that the run's generator is trained for."),
+    ],
     resolution: Annotated[
         list[float] | None, typer.Option("--resolution", "-N", help="Resolution N of the run, the same at every site.")
     ] = None,
@@ -146,7 +149,9 @@ def power(
         typer.Argument(metavar="[RUN]", help="Folder of a verified run, from whose samples the variation is measured."),
     ] = None,
     feature: Annotated[str | None, typer.Option("--feature", help="With RUN: feature.")] = None,
-    site: Annotated[str | None, typer.Option("--site", help="With RUN: site of its generator.")] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", callback=as_recorded, help="With RUN: site of its generator.")
+    ] = None,
     resolution: Annotated[float | None, typer.Option("--resolution", "-N", help="With RUN: resolution N.")] = None,
     bandwidth: Annotated[
         float | None, typer.Option("--bandwidth", "-b", help="With RUN made at bandwidths: bandwidth h.")

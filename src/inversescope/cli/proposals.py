@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from inversescope import bounds
-from inversescope.cli.shared import RunFolder, app, interruptible, screen
+from inversescope.cli.shared import RunFolder, app, as_recorded, interruptible, screen
 from inversescope.cli.working import refresh_report
 from inversescope.errors import UserError
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 def propose(
     run: RunFolder,
     site: Annotated[
-        str, typer.Option("--site", help="Site that the run's generator is trained for, such as resid_post.29.")
+        str,
+        typer.Option(
+            "--site",
+            callback=as_recorded,
+            help="Site that the run's generator is trained for, such as resid_post.29.",
+        ),
     ],
     resolution: Annotated[
         float | None,

@@ -65,6 +65,15 @@ class ReadsText(TyperCommand):
         return [*rest, *([] if "--" in rest or not texts else ["--"]), *texts]
 
 
+def as_recorded(site: Any) -> Any:
+    """A site as records have it, or each of several; TransformerLens' names are read too."""
+    from inversescope.sites import Site
+
+    if isinstance(site, list | tuple):
+        return [as_recorded(each) for each in site]
+    return site if site is None else str(Site.parse(site))
+
+
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 MessagesFile = Annotated[
     Path | None,

@@ -12,6 +12,7 @@ from typing import Any
 from inversescope import files
 from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample
+from inversescope.inverter.chart import Chart, lines
 from inversescope.report.explanation import write_explanation
 from inversescope.stats.intervals import Estimate
 from inversescope.verdicts import wording
@@ -137,6 +138,15 @@ class Explanation:
         appeared = {f.hypothesis: None for f in sorted(above, key=lambda f: f.use != BOTH)}
         by_site = {explained.site: {f.hypothesis: f for f in explained.findings} for explained in self.sites}
         return {name: {site: row[name] for site, row in by_site.items() if name in row} for name in appeared}
+
+    def plot(self) -> Chart:
+        """Chart of the corrected score of each hypothesis that is above chance at a site, over the sites."""
+        values = [
+            {"site": site, "hypothesis": name, **files.plain(finding.corrected._asdict())}
+            for name, row in self.table().items()
+            for site, finding in row.items()
+        ]
+        return lines(values, "site", "value", "hypothesis", f"corrected score: {wording.shortened(self.text)}")
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""

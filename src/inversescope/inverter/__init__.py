@@ -1,6 +1,7 @@
 """One activation, inverted with a trained run."""
 
-from inversescope.inverter.inversion import Inversion, InvertedSample, SourceShare
+from inversescope.inverter.inversion import Inversion
+from inversescope.inverter.inverted_sample import InvertedSample, SourceShare
 from inversescope.inverter.inverter import Inverter
 from inversescope.inverter.served import served
 

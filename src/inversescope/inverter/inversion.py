@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
+from inversescope.inverter.chart import Chart, histogram
+from inversescope.inverter.inverted_sample import InvertedSample, SourceShare
 from inversescope.records import LABEL
 from inversescope.sample.one_target import TYPICAL
 from inversescope.score.feature import own_share, shares_of_kept
@@ -28,36 +30,6 @@ from inversescope.verdicts import BELOW_NOISE, OTHERS, Outside, wording
 
 if TYPE_CHECKING:
     import pandas
-
-
-@dataclass(frozen=True)
-class InvertedSample:
-    """One draw of the generator, and what running it through the subject says.
-
-    `distance` (δ) and `weight` are None where it could not be verified because it never ended; `log_q` is in nats. An
-    input that was drawn several times has its whole weight at the first of its draws, where `times` is their number;
-    at the others both are 0.
-    """
-
-    text: str | None
-    tokens: Tokens | None
-    distance: float | None
-    weight: float | None
-    accepted: bool
-    log_q: float
-    labels: Labels
-    times: int = 1
-
-    def __repr__(self) -> str:
-        measured = f"δ {wording.number(self.distance)}, weight {wording.number(self.weight)}"
-        return f"InvertedSample({self.text!r}, {measured}, {self.times} draws)"
-
-
-class SourceShare(NamedTuple):
-    """Share of the source input itself: of the draws, and of the weight (None where nothing has weight)."""
-
-    draws: float
-    weight: float | None
 
 
 @dataclass(frozen=True)
@@ -211,6 +183,11 @@ class Inversion:
 
         rows = [vars(sample) | _prefixed(sample.labels) for sample in self.samples]
         return pandas.DataFrame(rows).drop(columns="labels")
+
+    def plot(self) -> Chart:
+        """Chart of the distances of the draws."""
+        values = [{"distance": sample.distance, "draws": sample.times} for sample in self.distinct]
+        return histogram(values, "distance", "draws", f"{self.site}, {self.level}")
 
     def record(self) -> dict[str, Any]:
         """The inversion as JSON has it; undefined is null."""

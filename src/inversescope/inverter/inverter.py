@@ -19,7 +19,8 @@ from inversescope.collect.posterior import typical
 from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
-from inversescope.inverter.inversion import Inversion, InvertedSample
+from inversescope.inverter.inversion import Inversion
+from inversescope.inverter.inverted_sample import InvertedSample
 from inversescope.inverter.results import read_results
 from inversescope.inverter.served import chosen as chosen_sites
 from inversescope.position import LAST, Messages, Position, cut, inputs, keep_last

@@ -20,6 +20,7 @@ def served(folder: Path | str, addresses: Addresses) -> tuple[Site, ...]:
         UserError: this is not a run directory, or an address is malformed or names no site of the generator.
     """
     run = Run.open(folder)
+    run.require_generator()
     resolved = read_resolved(run.folder)
     sites = tuple(map(Site.parse, resolved["generator"]["sites"]))
     return chosen(addresses, sites, SubjectShape(**resolved["subject"]["shape"]))

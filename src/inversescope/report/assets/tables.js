@@ -81,7 +81,7 @@ function hypothesisRow(row) {
   const title = row.null_passes ? data.nullPasses : row.source_alone ? data.sourceAlone : null;
   const id = `hypothesis-${row.rank}`;
   return element("tr", { id, class: row.significant ? "" : "unconfirmed", title },
-    element("th", { scope: "row" }, `${row.rank}. ${row.words} `, element("code", {}, row.hypothesis), linkTo(id, `hypothesis ${row.rank}`)),
+    element("th", { scope: "row" }, `${row.rank}. ${row.words} `, linkTo(id, `hypothesis ${row.rank}`), element("code", {}, row.hypothesis)),
     estimate("corrected"), estimate("bits"), cell(row.chance, number(row.chance)),
     cell(row.q_value, row.q_value < data.smallestQ ? equals(row.q_value) : number(row.q_value, 3)), element("td", {}, `${row.targets}`),
     element("td", {}, necessity), element("td", { class: "verdict", title: use?.reason ?? "" }, use?.verdict ?? ""),
