@@ -43,6 +43,13 @@ def config(path: Path, world: World, data: Path | str, more: str = "", sizes: st
     return path
 
 
+def path_of(run: Path) -> Path | None:
+    """The file of texts of a run."""
+    task = Run.open(run).config.task
+    assert isinstance(task, TextsConfig)
+    return task.path
+
+
 @pytest.mark.slow
 def test_texts_that_were_cut_are_counted_and_shown(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     data = save(tmp_path / "texts.jsonl", [text + LONG * (number < 3) for number, text in enumerate(TEXTS)])
@@ -87,7 +94,7 @@ def test_a_byte_order_mark_is_no_part_of_a_config_or_a_message(world: World, tmp
     made = config(tmp_path / "bom.toml", world, data)
     made.write_bytes(b"\xef\xbb\xbf" + made.read_bytes())
     assert call("run", made, "--out", tmp_path / "run", "--until", "task") == 0
-    assert Run.open(tmp_path / "run").config.task.path == data
+    assert path_of(tmp_path / "run") == data
     (tmp_path / "half.json").write_text('\ufeff[{"role": "user", "content": "a \\ud83d"}]')
     capsys.readouterr()
     assert call("invert", "--messages", tmp_path / "half.json", "--site", "resid_post.1", "--run", world.run) == 2
@@ -154,7 +161,7 @@ def test_relative_paths_start_at_the_config_and_survive_a_move(world: World, tmp
     assert call("step", tmp_path / "moved", "reference") == 0
     shutil.move(tmp_path / "moved", home / "runs" / "own")
     home.rename(tmp_path / "new")  # the run with all that belongs to it
-    assert str(Run.open(tmp_path / "new" / "runs" / "own").config.task.path) == f"{tmp_path}/new/data/texts.jsonl"
+    assert path_of(tmp_path / "new" / "runs" / "own") == tmp_path / "new" / "data" / "texts.jsonl"
     monkeypatch.chdir(tmp_path / "new" / "data")
     assert call("run", config(tmp_path / "new" / "own.toml", world, "texts.jsonl"), "--out", tmp_path / "run") == 2
     assert "data/texts.jsonl" in str(printed(capsys.readouterr().err).given)
