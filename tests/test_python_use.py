@@ -57,7 +57,7 @@ def test_one_site_in_any_form_gives_one_inversion(inverter: Inverter, texts: lis
     ],
 )
 def test_several_sites_give_a_list(inverter: Inverter, texts: list[str], site: Any, named: list[str]):
-    inversions = inverter.invert(texts[0], site=site, **ONE)
+    inversions: Any = inverter.invert(texts[0], site=site, **ONE)
     assert [inversion.site for inversion in inversions] == named
     assert inversions == [inverter.invert(texts[0], site=each, **ONE) for each in named]
 
