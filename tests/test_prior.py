@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,7 @@ class OwnInputs(Store):
         super().__init__(folder)
         self.pool = Inputs([(1, 2), (1, 3)], ["a", "b"], {"side": labels}, enumerated)
 
+    @lru_cache  # noqa: B019 - as the method that it stands for
     def inputs(self, split: str) -> Inputs:
         return self.pool if split == "pool" else Inputs([], [], {"side": []})
 
