@@ -15,12 +15,18 @@ import sys
 import time
 from pathlib import Path
 
-from faults import bits, kills, writers
+from faults import bits, commands, fuzz, kills, writers
 from faults.figures import Part
 from rich.console import Console
 from rich.table import Table
 
-PARTS: dict[str, Part] = {"kills": kills.PART, "writers": writers.PART, "bits": bits.PART}
+PARTS: dict[str, Part] = {
+    "kills": kills.PART,
+    "writers": writers.PART,
+    "bits": bits.PART,
+    "fuzz": fuzz.PART,
+    "commands": commands.PART,
+}
 
 
 def main() -> None:

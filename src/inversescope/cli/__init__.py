@@ -66,5 +66,8 @@ def _closed(error: OSError) -> bool:
 
 def _fail(message: str) -> None:
     with suppress(OSError):
-        screen.print("[bold red]error:[/]", Text(message), soft_wrap=True)
+        try:
+            screen.print("[bold red]error:[/]", Text(message), soft_wrap=True)
+        except MemoryError:
+            sys.stderr.write(f"error: {message}\n")
     sys.exit(2)

@@ -1,0 +1,236 @@
+"""Whole commands with bad input: each ends with exit code 2 and one message, in bounded time and memory."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import random
+import resource
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from faults.figures import Figure, Part
+from faults.world import helper
+
+LONGEST, LARGEST = 60.0, 3 << 10  # seconds of processor time of one command; MB that all of them may add at the peak
+ENDLESS = 300  # seconds after which a command is stopped
+Command = tuple[str, ...]
+DIGITS = "9" * 5000
+
+SITES = (
+    "", " ", "resid_post", "resid_post.2", "resid_post.-1", "resid_post.1.1", f"resid_post.{DIGITS}", "z.1", "z.0.9",
+    "..", "nothing.1", "resid_post.x", "probe@resid_post.1", "+", "resid_post.1+", "\udcff", "[bold]", "@",
+    "RESID_POST.1", "resid_post.1,", "mlp_out.1", "resid_post.*.*", "resid_post.½",
+)  # fmt: skip
+POSITIONS = ("999", "-999", DIGITS, "nowhere at all", "", "user:0", "user:-1", f"user:{DIGITS}", "last:1", "\0")
+COUNTS = ("0", "-1", "1000000000", DIGITS, "x", "1.5", "nan", "", "0x10", "1e3")
+RADII = ("0", "-1", "nan", "inf", "-inf", DIGITS, "x", "1e-300", "1e300", "")
+MESSAGES = (
+    "5", "true", "null", '"text"', "{}", "[]", "[5]", '[{"role": "user"}]', '[{"role": 5, "content": "x"}]', "", "[",
+    "[" * 100_000, DIGITS, '[{"role": "user", "content": null}]',
+    '[{"role": "user", "content": [{"type": "image"}]}]', "\x00", "[[]]", '[{"role": "user", "content": "\\ud83d"}]',
+    '[{"role": "nobody", "content": ""}]',
+)  # fmt: skip
+CONFIGS = (
+    "x", "[", "seed = -1", f"seed = {DIGITS}", "seed = 1e400", "[collect]\ntargets = 10**30",
+    f"[collect]\ntargets = {10**30}", "[collect]\ntrain = 0", '[collect]\nsites = []',
+    '[collect]\nsites = ["nothing.1"]', '[collect]\nsites = [""]', '[collect]\npool = "some"',
+    "[generator]\nwidth = 7", f"[generator]\nwidth = {10**30}", "[generator]\nwidth = 16384\nlayers = 256",
+    "[train]\nsteps = 0", "[train]\nlearning_rate = nan", "[train]\nbandwidths = [1, 0.1]",
+    "[sample]\nresolutions = [1]", "[sample]\nbandwidths = [-1]", "[sample]\nsamples = true", "[nothing]\nx = 1",
+    '[task]\nname = "nothing"', "[task]\nfile = 3", '[task]\nname = "x"\nfile = "no/such.py"',
+    '[task]\nname = "texts"', '[task]\nname = "texts"\npath = "no/such.txt"',
+    '[task]\nname = "texts"\npath = "/dev/zero"', '[task]\nnames = 1', '[task]\nnames = 9999',
+    '[features]\nx = { regex = "a{100000000}" }', '[features]\nx = { regex = "(" }',
+    '[features]\nx = { function = "os:system" }', '[features]\nx = { function = "no.py:f" }',
+    '[features]\nx = { expression = "__import__(1)" }', '[features]\nx = { column = "nothing" }',
+    '[features]\nx = {}', '[subject]\nmodel = "no/such/model/at/all"', '[subject]\ndevice = "warp"',
+    '[subject]\nbits = 3', '[subject]\nprefix = [99999999]',
+    '[subject]\nprojections = { probe = "no/such.safetensors" }', '[neighbourhood]\ndistance = "far"',
+    '[causal]\nresolution = 7', '[causal]\ncontinuation = -1', '[calibrate]\ntargets = 1', '\x00',
+    "a = " + "[" * 100_000, "x = \"\ud800\"".encode("utf-8", "replace").decode(),
+)  # fmt: skip
+MODEL_CONFIGS = (
+    "", "{}", "[", "5", '{"model_type": "nothing"}', '{"model_type": 5}', '{"num_attention_heads": 0}',
+    '{"num_hidden_layers": "two"}', '{"hidden_act": "nothing"}', '{"hidden_size": -1}', '{"vocab_size": 1}',
+    '{"architectures": ["BertModel"]}', '{"architectures": 5}', '{"hidden_size": 100000000}',
+    '{"auto_map": {"AutoConfig": "mine.Mine"}, "model_type": "mine"}', "[" * 100_000,
+)  # fmt: skip
+TOKENIZERS = ("", "{}", "[", "5", '{"model": {}}', '{"version": "9", "model": {"type": "New"}}')
+
+
+class World:
+    """A model, a finished run of it, and files to be misused."""
+
+    def __init__(self, folder: Path, made: Any):
+        self.folder, self.model, self.run, self.base = folder, made.model, made.run, made.config.read_text()
+        (folder / "empty").mkdir()
+        (folder / "text.txt").write_text("no run, no config")
+        self.numbers = itertools.count()
+
+    def file(self, content: str, name: str) -> str:
+        """A new file."""
+        path = self.folder / f"{next(self.numbers)}-{name}"
+        path.write_text(content, encoding="utf-8", errors="surrogateescape")
+        return str(path)
+
+    def changed_model(self, name: str, content: str) -> str:
+        """A copy of the model with another file; values of an object are put into the one that is there."""
+        folder = self.folder / f"{next(self.numbers)}-model"
+        shutil.copytree(self.model, folder)
+        with contextlib.suppress(ValueError, RecursionError):
+            if isinstance(changed := json.loads(content), dict) and changed and name == "config.json":
+                content = json.dumps(json.loads((folder / name).read_text()) | changed)
+        (folder / name).write_text(content)
+        return str(folder)
+
+    def places(self) -> list[str]:
+        """Paths that are no run."""
+        names = ("empty", "text.txt", "nowhere", "x" * 5000, "\udcff", "text.txt/below")
+        return [*(str(self.folder / name) for name in names), "/dev/null", "", "/"]
+
+
+def commands(world: World) -> Iterator[Command]:
+    """Bad commands of every kind."""
+    run, site = str(world.run), ("--site", "resid_post.1")
+    asked = ("--run", run, "--bandwidth", "0.5")
+    for command in ("invert", "explain"):
+        yield from ((command, "Then", "--site", bad, *asked) for bad in SITES)
+        yield from ((command, "Then", *site, *asked, "--position", bad) for bad in POSITIONS)
+        yield from ((command, "Then", *site, *asked, "-n", bad) for bad in COUNTS)
+        yield from ((command, "Then", *site, "--run", run, "--bandwidth", bad) for bad in RADII if bad != "1e300")
+        yield from ((command, "Then", *site, "--run", run, "--resolution", bad) for bad in RADII)
+        yield from ((command, *site, *asked, "--messages", world.file(bad, "m.json")) for bad in MESSAGES)
+        yield from ((command, *site, *asked, "--messages", bad) for bad in world.places())
+        yield from ((command, "Then", *site, "--run", bad) for bad in world.places())
+        yield from ((command, "", *site, *asked), (command, *site, *asked), (command, "Then", *asked))
+        yield (command, "Then", *site, *asked, "--seed", "-1")
+    for command in ("compare", "power"):
+        feature = ("--feature", "subject")
+        yield from ((command, run, *feature, "--site", bad, "-b", "0.5") for bad in SITES)
+        yield from ((command, run, *feature, *site, "-b", bad) for bad in RADII)
+        yield from ((command, bad, *feature, *site, "-b", "0.5") for bad in world.places() if bad)
+        yield from ((command, run, "--feature", bad, *site, "-b", "0.5") for bad in ("", "nothing", "\udcff"))
+    for bad in CONFIGS:
+        text = world.file(bad + "\n" + world.base if "[" not in bad else _joined(world.base, bad), "c.toml")
+        yield ("run", text, "--out", f"{text}-run", "--until", "collect")
+        yield ("run", text, "--dry-run")
+    yield from (("run", bad, "--out", str(world.folder / "new")) for bad in world.places())
+    config = world.file(world.base, "good.toml")
+    yield from (("run", config, "--out", bad) for bad in (run, str(world.folder / "text.txt"), "/dev/null", "/proc/x"))
+    yield from (("run", config, "--until", bad) for bad in ("", "nothing", "REPORT"))
+    for command in ("step", "disentangle", "arena", "extend", "propose"):
+        more = {"step": ("report",), "extend": (config,), "propose": site}.get(command, ())
+        yield from ((command, bad, *more) for bad in world.places() if bad)
+    yield from (("step", run, bad) for bad in ("", "nothing", "\udcff"))
+    yield from (("arena", run, "--budget", bad) for bad in ("-1", "nan", "x", "inf"))
+    yield from (("arena", run, "--only", bad) for bad in ("", "nothing"))
+    yield from (("propose", run, *site, option, bad) for option in ("-n", "--max-calls") for bad in COUNTS[:6])
+    yield ("disentangle", run)
+    yield ("extend", run, config)
+    yield from (("doctor", world.changed_model("config.json", bad)) for bad in MODEL_CONFIGS)
+    yield from (("sites", world.changed_model("config.json", bad)) for bad in MODEL_CONFIGS)
+    yield from (("run", _of(world, world.changed_model("tokenizer.json", bad)), "--dry-run") for bad in TOKENIZERS)
+    yield from (("sites", str(world.model), "--select", bad) for bad in SITES if bad)
+    yield from (("doctor", str(world.model), "--device", bad) for bad in ("warp", "meta", "cuda:99", "cuda:x"))
+    yield from (("doctor", str(world.model), "--dtype", bad) for bad in ("", "int8", "bits"))
+    yield from (("tasks", bad) for bad in ("nothing", "\udcff"))
+    yield from (("config", bad) for bad in ("nothing", "[bold]"))
+    yield from (("nothing",), ("run",), ("--nothing",), ("invert", "--nothing", "x"), ("step", run))
+
+
+def _joined(base: str, section: str) -> str:
+    """The config with a section in place of the one of that name."""
+    head = section.partition("\n")[0]
+    before, found, after = base.partition(head + "\n")
+    return before + section + "\n" + after.partition("\n[")[2].join(("[", "")) if found else f"{base}\n{section}\n"
+
+
+def _of(world: World, model: str) -> str:
+    return world.file(world.base.replace(str(world.model), model), "model.toml")
+
+
+def call(command: Command) -> tuple[int, str]:
+    """Exit code and messages of a command in this process; a traceback is a message, and its exit code 1."""
+    from inversescope.cli import main
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("no end")
+
+    said = io.StringIO()
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(ENDLESS)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        try:
+            main(list(command))
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        except BaseException:
+            code = 1
+            said.write(traceback.format_exc())
+        finally:
+            signal.alarm(0)
+    return code, said.getvalue()
+
+
+def fault(command: Command, code: int, said: str, seconds: float) -> str | None:
+    """What is wrong with the end of a bad command; None if it ended as it should."""
+    messages = said.count("error: ") + said.count("─ Error ─")
+    last = said.strip().rpartition("\n")[2][:200]
+    if code != 2 or messages != 1 or "Traceback" in said:
+        return f"{shown(command)}: exit {code}, {messages} messages: {last}"
+    return f"{shown(command)}: {seconds:.0f} s" if seconds > LONGEST else None
+
+
+def shown(command: Command) -> str:
+    """The command, short enough for a table."""
+    return " ".join(ascii(part)[1:-1][-40:] or "''" for part in command)
+
+
+def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
+    """The figures, one for each command."""
+    world = World(folder, helper("small_subject").world_in(folder))
+    every = list(commands(world))
+    random.Random(chosen.seed).shuffle(every)
+    every = sorted(every[: chosen.commands], key=lambda command: command[0])
+    screen = patch("inversescope.cli.shared.screen.file", new=None)  # of rich: the stream of the moment
+    with patch.dict("os.environ", HF_HUB_OFFLINE="1"), screen:
+        for name, several in itertools.groupby(every, key=lambda command: command[0]):
+            yield _figure(name, list(several))
+
+
+def _figure(name: str, tried: list[Command]) -> Figure:
+    before, wrong, slowest = _peak(), [], 0.0
+    for command in tried:
+        started = time.process_time()
+        code, said = call(command)
+        seconds = time.process_time() - started
+        slowest = max(slowest, seconds)
+        wrong += [found] if (found := fault(command, code, said, seconds)) else []
+    grown = _peak() - before
+    if grown > LARGEST:
+        wrong.append(f"{grown} MB more memory at the peak")
+    note = f"slowest {slowest:.1f} s of processor time; {grown} MB more memory at the peak"
+    return Figure(f"bad {name}", len(tried), len(tried) - len(wrong), tuple(wrong), note)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1 << 20)
+
+
+def _options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--commands", type=int, default=300, help="bad commands, drawn from all kinds")
+
+
+PART = Part("bad commands: exit 2, one message, no traceback, bounded time and memory", _options, measure)

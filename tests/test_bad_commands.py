@@ -1,0 +1,88 @@
+"""A small part of the fuzzed inputs and bad commands of benchmarks/reliability.py, and faults that they must notice."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from small_subject import World
+
+from inversescope.errors import UserError
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from faults import commands, fuzz
+
+SEED, TRIALS, COMMANDS = 16, 40, 12
+KINDS_OF_COMMANDS = ("run", "invert", "compare", "sites", "step", "propose", "tasks", "config")  # they load little
+
+
+@pytest.fixture(scope="module")
+def fuzzed(world: World) -> fuzz.Fuzz:
+    return fuzz.Fuzz(world.model)
+
+
+@pytest.fixture
+def bad(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[commands.World]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with patch("inversescope.cli.shared.screen.file", new=None):
+        yield commands.World(tmp_path, world)
+
+
+@pytest.mark.parametrize("kind", fuzz.KINDS)
+def test_what_is_fuzzed_is_used_or_refused(kind: str, fuzzed: fuzz.Fuzz):
+    ends = [fuzz.trial(fuzzed, kind, f"{SEED} {kind} {number}") for number in range(TRIALS)]
+    assert set(ends) <= {fuzz.USED, fuzz.REFUSED}
+
+
+@pytest.mark.parametrize(
+    ("end", "wanted"),
+    [(None, "used"), (UserError("refused"), "refused"), (KeyError("a"), "KeyError"), (RecursionError(), "Recursion")],
+)
+def test_a_fault_of_a_trial_is_noticed(
+    end: Exception | None, wanted: str, fuzzed: fuzz.Fuzz, monkeypatch: pytest.MonkeyPatch
+):
+    def ends(*_: Any) -> None:
+        if end is not None:
+            raise end
+
+    monkeypatch.setitem(fuzz.KINDS, "sites", ends)
+    assert wanted in fuzz.trial(fuzzed, "sites", "0")
+
+
+def test_a_bad_command_ends_with_2_and_one_message(bad: commands.World):
+    every = [command for command in commands.commands(bad) if command[0] in KINDS_OF_COMMANDS]
+    for command in random.Random(SEED).sample(every, COMMANDS):
+        assert commands.fault(command, *commands.call(command), seconds=0) is None
+
+
+def test_a_good_command_is_none(bad: commands.World):
+    assert commands.fault(("tasks",), *commands.call(("tasks",)), seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "seconds", "wrong"),
+    [
+        (2, "error: no such file", 1, False),
+        (2, "error: one\nerror: two", 1, True),
+        (2, "", 1, True),
+        (1, "error: no such file", 1, True),
+        (2, "Traceback (most recent call last)\nerror: x", 1, True),
+        (2, "error: no such file", 10_000, True),
+    ],
+)
+def test_a_wrong_end_is_noticed(code: int, said: str, seconds: float, wrong: bool):
+    assert (commands.fault(("step",), code, said, seconds) is not None) == wrong
+
+
+def test_a_traceback_is_noticed(bad: commands.World, monkeypatch: pytest.MonkeyPatch):
+    def fails(arguments: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr("inversescope.cli.app", fails)
+    code, said = commands.call(("tasks",))
+    assert code == 1 and "KeyError" in said and commands.fault(("tasks",), code, said, 0)
