@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from small_subject import World
@@ -27,10 +25,9 @@ def fuzzed(world: World) -> fuzz.Fuzz:
 
 
 @pytest.fixture
-def bad(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[commands.World]:
+def bad(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> commands.World:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with patch("inversescope.cli.shared.screen.file", new=None):
-        yield commands.World(tmp_path, world)
+    return commands.World(tmp_path, world)
 
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)

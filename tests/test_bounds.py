@@ -52,6 +52,11 @@ def test_a_number_that_cannot_be(key: str, value: object):
         RunConfig.parse(f"[{section}]\n{name} = {value}" if section else f"{name} = {value}", "x")
 
 
+@pytest.mark.parametrize("name", ["x" * 100_000, "x/" * 50_000])
+def test_a_name_that_is_too_long_for_a_path(name: str):
+    assert RunConfig.parse(f'[subject]\nmodel = "{name}"', "x").subject.model == name
+
+
 def test_numbers_that_are_too_large_together():
     with refuses("collect.targets", "1,000,000,000"):
         RunConfig.parse("[collect]\npool = 10_000_000\ntargets = 1_000", "x")

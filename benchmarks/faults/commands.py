@@ -204,8 +204,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
     every = list(commands(world))
     random.Random(chosen.seed).shuffle(every)
     every = sorted(every[: chosen.commands], key=lambda command: command[0])
-    screen = patch("inversescope.cli.shared.screen.file", new=None)  # of rich: the stream of the moment
-    with patch.dict("os.environ", HF_HUB_OFFLINE="1"), screen:
+    with patch.dict("os.environ", HF_HUB_OFFLINE="1"):
         for name, several in itertools.groupby(every, key=lambda command: command[0]):
             yield _figure(name, list(several))
 

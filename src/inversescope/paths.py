@@ -21,7 +21,7 @@ def from_folder(path: Path | str, folder: Path | None) -> Path:
     if folder is None or path.is_absolute():
         return path
     whole, here = folder / path, Path.cwd() / path
-    if not whole.exists() and here.exists():
+    if not os.path.exists(whole) and os.path.exists(here):  # unlike pathlib's, of any text
         raise ValueError(
             f"relative paths start at the folder of the config, and there is no {whole} "
             f"(allowed: {os.path.relpath(here, folder)})"
@@ -34,7 +34,7 @@ def name_or_folder(name: str, folder: Path | None) -> str:
     path = _at_home(name)
     if path.is_absolute() or name.startswith("."):
         return str(from_folder(name, folder))
-    if folder is None or not (path.is_dir() or (folder / path).is_dir()):
+    if folder is None or not (os.path.isdir(path) or os.path.isdir(folder / path)):
         return name
     return str(from_folder(name, folder))
 
