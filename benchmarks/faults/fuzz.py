@@ -132,7 +132,8 @@ class Fuzz:
     def position(self, rng: random.Random) -> None:
         """Positions of a text or a conversation."""
         said = [{"role": rng.choice(("user", "x")), "content": rng.choice((self.text, noise(rng)))} for _ in range(3)]
-        source: Any = rng.choice((self.text, noise(rng), said, [rng.choice(ODD)], rng.choice(ODD)))
+        odd = rng.choice([value for value in ODD if isinstance(value, str | list)])
+        source: Any = rng.choice((self.text, noise(rng), said, [rng.choice(ODD)], odd))
         position = rng.choice((noise(rng), rng.choice(("last", "user:0", "x:-9", "9" * 5000)), rng.randrange(-99, 99)))
         if isinstance(position, str) and rng.random() < 0.5:
             position, _ = typed(self.subject, source, position)
