@@ -149,6 +149,26 @@ def commands(world: World) -> Iterator[Command]:
     yield from (("nothing",), ("run",), ("--nothing",), ("invert", "--nothing", "x"), ("step", run))
 
 
+def good(world: World) -> list[Command]:
+    """Commands that the bad ones are made of. Each ends well: what is refused in those is what is bad about them."""
+    run, site, config = str(world.run), ("--site", "resid_post.1"), world.file(world.base, "good.toml")
+    asked = ("--run", run, "--bandwidth", "0.5", "-n", "4")
+    compared = ("--feature", "subject", *site, "-b", "0.5")
+    return [
+        ("invert", "Then, Michael", *site, *asked),
+        ("explain", "Then, Michael", *site, *asked, "--position", "last", "--seed", "1"),
+        ("compare", run, *compared, "--method", "weighted", "--method", "generator"),
+        ("power", run, *compared),
+        ("run", config, "--dry-run"),
+        ("run", config, "--out", f"{config}-run", "--until", "collect"),
+        ("step", run, "report"),
+        ("sites", str(world.model), "--select", "resid_post.1"),
+        ("doctor", str(world.model), "--device", "cpu"),
+        ("tasks",),
+        ("config", "collect"),
+    ]
+
+
 def _joined(base: str, section: str) -> str:
     """The config with a section in place of the one of that name."""
     head = section.partition("\n")[0]
@@ -164,11 +184,11 @@ def call(command: Command) -> tuple[int, str]:
     """Exit code and messages of a command in this process; a traceback is a message, and its exit code 1."""
     from inversescope.cli import main
 
-    def stop(*_: object) -> None:
+    def give_up(*_: object) -> None:
         raise TimeoutError("no end")
 
     said = io.StringIO()
-    signal.signal(signal.SIGALRM, stop)
+    signal.signal(signal.SIGALRM, give_up)
     signal.alarm(ENDLESS)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         try:
@@ -205,6 +225,9 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
     random.Random(chosen.seed).shuffle(every)
     every = sorted(every[: chosen.commands], key=lambda command: command[0])
     with patch.dict("os.environ", HF_HUB_OFFLINE="1"):
+        ends = {shown(command): call(command) for command in good(world)}
+        failed = tuple(f"{command}: exit {code}: {said[-200:]}" for command, (code, said) in ends.items() if code)
+        yield Figure("good commands, for control: exit 0", len(ends), len(ends) - len(failed), failed)
         for name, several in itertools.groupby(every, key=lambda command: command[0]):
             yield _figure(name, list(several))
 
