@@ -1,6 +1,6 @@
 """Weighted draws of natural text for some sentences and layers: seconds, effective sizes, agreement, bits.
 
-python benchmarks/natural_draws.py [--model M] [--layers 8,15,22] [--length 10] [--proposals 1000] [--bits 6,10]
+python benchmarks/natural_draws.py [--model M] [--layers 8,15,22] [--length 10] [--proposals 2000] [--bits 6,10]
 
 Processor seconds of one thread, loading and collecting apart. The sentences are nobody's training set here: nothing is
 trained.
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--layers", default="8,15,22")
     parser.add_argument("--length", type=int, default=10)
-    parser.add_argument("--proposals", type=int, default=1000)
+    parser.add_argument("--proposals", type=int, default=2000)
     parser.add_argument("--bits", default="6,10")
     parser.add_argument("--texts", type=int, default=len(TEXTS))
     options = parser.parse_args()
@@ -61,9 +61,10 @@ def main() -> None:
             for bits in options.bits.split(","):
                 estimate = weighted.at_bits(float(bits))
                 good[bits] += bool(estimate.belief)
+                by_end = " ".join(f"{z:.1f} ({estimate.sizes[end]:.0f})" for end, z in estimate.by_end.items())
                 parts.append(
-                    f"{bits} bits: h {estimate.bandwidth:.3f} size {estimate.size:.0f} spread {estimate.spread:.2f} "
-                    f"{'believed' if estimate.belief else 'NOT'}"
+                    f"{bits} bits: h {estimate.bandwidth:.3f} size {estimate.size:.0f} ln Z by end {by_end} spread "
+                    f"{estimate.spread:.2f} {'believed' if estimate.belief else 'NOT'}"
                 )
             print(f"{site} {seconds:5.1f} s {' | '.join(parts)} | {subject.show(tokens)!r}", flush=True)
         print(f"{site}: believed " + ", ".join(f"{n} of {options.texts} at {b} bits" for b, n in good.items()))

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import torch
 
+from inversescope.natural_text import pool
 from inversescope.natural_text.natural_text import NaturalText
 from inversescope.natural_text.posterior import EnumerablePosterior
 from inversescope.natural_text.prior import Prior
@@ -73,6 +74,7 @@ def main() -> None:
     subject = Subject.load(options.model)
     sites = [f"resid_post.{layer}" for layer in options.layers.split(",")]
     prior = Prior(openings=OPENINGS, temperature=1.0, top=options.top)
+    pool.STEP = options.length  # draws no longer than needed
     start = time.process_time()
     text = NaturalText.open(subject, sites=sites, length=options.length, prior=prior, draws=options.draws)
     inputs, log_p, activations = listed(text, Continuing(subject, subject.sites(sites)))

@@ -17,7 +17,7 @@ from inversescope.natural_text import pool
 from inversescope.natural_text.natural_text import NaturalText
 from inversescope.natural_text.posterior import EnumerablePosterior
 from inversescope.natural_text.prior import Prior, PriorTokens
-from inversescope.natural_text.strata import Question
+from inversescope.natural_text.question import Question
 from inversescope.sites import Site
 from inversescope.subject import Subject
 

@@ -16,8 +16,10 @@ from inversescope.natural_text.beginnings import PoolBeginnings
 from inversescope.natural_text.estimate import Weighted
 from inversescope.natural_text.posterior import EndProposal, Posterior
 from inversescope.natural_text.proposals import BackwardProposal, Beginnings
+from inversescope.natural_text.site_data import DEPTH
+from inversescope.natural_text.strata import strata
 
-TARGETS = (3, 60, 200)
+TARGETS = (3, 200)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Listed:
 @pytest.fixture(scope="module")
 def weighted(world: Listed) -> dict[int, Weighted]:
     return {
-        row: world.text.weighted(world.question(row), world.inputs[row].tolist(), proposals=1000) for row in TARGETS
+        row: world.text.weighted(world.question(row), world.inputs[row].tolist(), proposals=1200) for row in TARGETS
     }
 
 
@@ -102,14 +104,14 @@ def test_weights_give_the_exact_posterior(world: Listed, weighted: dict[int, Wei
         assert estimate.spread < 1
 
 
-def test_each_stratum_by_itself_has_the_same_normaliser(world: Listed, weighted: dict[int, Weighted]):
-    for row, draws in weighted.items():
-        truth = world.exact(row).log_normaliser(0.5)
-        assert list(draws.at(0.5).by_end) == [0, 1, 2]
-        for end, log_z in draws.at(0.5).by_end.items():
-            assert log_z == pytest.approx(
-                truth, abs=0.2 if end < 2 else 0.6
-            )  # ends of two tokens: heavier weights here
+def test_each_stratum_by_itself_has_the_same_normaliser(world: Listed):
+    question, truth = world.question(200), world.exact(200).log_normaliser(0.6)
+    ends = world.text.ends(question)
+    draws = Weighted(strata(question, ends, {1: 1000, 2: 4000}, torch.Generator().manual_seed(0)))
+    by_end = draws.at(0.6).by_end
+    assert list(by_end) == [0, *range(1, DEPTH + 1)]
+    for end, tolerance in ((0, 0.15), (1, 0.2), (2, 0.4)):  # longer ends have heavier weights here
+        assert by_end[end] == pytest.approx(truth, abs=tolerance)
 
 
 def test_nothing_but_inputs_of_the_prior_has_weight(world: Listed, weighted: dict[int, Weighted]):

@@ -14,7 +14,8 @@ from torch import Tensor
 from inversescope.natural_text.ends import Ends
 from inversescope.natural_text.estimate import Weighted
 from inversescope.natural_text.posterior import EndProposal
-from inversescope.natural_text.strata import Question, strata
+from inversescope.natural_text.question import Question
+from inversescope.natural_text.strata import strata
 from inversescope.verdicts.natural import belief
 
 ROW, BANDWIDTH = 239, 0.6
@@ -43,7 +44,7 @@ class Without:
 
 
 def drawn(question: Question, ends: EndProposal, source: tuple[float, float] | None = None) -> Weighted:
-    return Weighted(strata(question, ends, (1, 2), 1000, torch.Generator().manual_seed(0)), source)
+    return Weighted(strata(question, ends, {1: 600, 2: 600}, torch.Generator().manual_seed(0)), source)
 
 
 def test_a_sound_proposal_is_believed(world: Listed):
@@ -67,7 +68,7 @@ def test_a_proposal_without_support_is_not_believed(world: Listed):
 def test_the_source_shows_what_is_missing(world: Listed):
     question = world.question(ROW)
     lame = strata(
-        question, Without(world.text.ends(question), [int(world.inputs[ROW, -1])]), (1,), 400, torch.Generator()
+        question, Without(world.text.ends(question), [int(world.inputs[ROW, -1])]), {1: 400}, torch.Generator()
     )
     source = (float(world.log_p[ROW]), 0.0)
     proposed = [stratum for stratum in lame if stratum.end > 0]
@@ -83,7 +84,7 @@ def test_a_wrong_bridge_makes_it_slow_not_wrong(world: Listed):
     table = data.units.standardize(data.alone.float())
     wrong = replace(data, last=last, vocabulary=last.ends(table), bridges=bridges)
     lame = replace(question, data=wrong)
-    ends = Ends(wrong, lame.target, lame.reader, lame.pool, world.text._backward)
+    ends = Ends(lame, world.text._backward)
     estimate = drawn(lame, ends).at(BANDWIDTH)
     right = world.exact(ROW).log_normaliser(BANDWIDTH)
     assert not estimate.belief or abs(estimate.log_z - right) < 0.5
@@ -94,7 +95,7 @@ def test_a_lost_density_of_the_proposal_is_not_believed(world: Listed):
     ends = world.text.ends(question)
     lost = [
         s if s.end == 0 else s._replace(log_weight=s.log_weight + ends.log_prob(s.tokens[:, -s.end :]))
-        for s in strata(question, ends, (1, 2), 1000, torch.Generator().manual_seed(0))
+        for s in strata(question, ends, {1: 600, 2: 600}, torch.Generator().manual_seed(0))
     ]
     assert not Weighted(lost).at(BANDWIDTH).belief
 

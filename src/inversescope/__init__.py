@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inversescope.errors import UserError as UserError
     from inversescope.inverter import Inverter as Inverter
+    from inversescope.natural_text import NaturalText as NaturalText
     from inversescope.run.pipeline import STEPS as STEPS
     from inversescope.run.run import Run as Run
     from inversescope.sites import Site as Site
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Inverter": "inversescope.inverter",
+    "NaturalText": "inversescope.natural_text",
     "Run": "inversescope.run.run",
     "STEPS": "inversescope.run.pipeline",
     "Site": "inversescope.sites",
@@ -27,7 +29,7 @@ _HOMES = {
     "UserError": "inversescope.errors",
     "load_task": "inversescope.tasks",
 }
-__all__ = ["STEPS", "Inverter", "Run", "Site", "Subject", "UserError", "__version__", "load_task"]
+__all__ = ["STEPS", "Inverter", "NaturalText", "Run", "Site", "Subject", "UserError", "__version__", "load_task"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inversescope.natural_text.estimate import Estimate, Weighted
+from inversescope.natural_text.question import Question
 from inversescope.natural_text.ruler import Ruler
-from inversescope.natural_text.strata import Question
 from inversescope.stats.weights import systematic
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inversescope.natural_text.strata import Question
+from inversescope.natural_text.question import Question
 
 
 class PoolBeginnings:

@@ -40,7 +40,7 @@ class Bridge:
         """Ridge regression on standardized activations; the ridge that predicts held-out pairs best."""
         features = end if beginning is None else torch.cat([end, beginning], 1)
         held = torch.arange(len(features)) % HELD_OUT == 0
-        tried = [_ridge(features[~held], activation[~held], ridge) for ridge in RIDGES]
+        tried = _ridges(features[~held], activation[~held])
         errors = [float(((activation[held] - features[held] @ w - c) ** 2).mean()) for w, c in tried]
         best = min(range(len(RIDGES)), key=errors.__getitem__)
         weights, constant = tried[best]
@@ -89,9 +89,11 @@ class Bridge:
         return -0.5 * (squares + moved - 2 * (gap * precision) @ beginnings.T)
 
 
-def _ridge(features: Float[Tensor, "n f"], values: Float[Tensor, "n d"], ridge: float) -> tuple[Tensor, Tensor]:
+def _ridges(features: Float[Tensor, "n f"], values: Float[Tensor, "n d"]) -> list[tuple[Tensor, Tensor]]:
+    """Weights and constant with each ridge."""
     middle, mean = features.mean(0), values.mean(0)
     centred = features - middle
-    gram = centred.T @ centred + ridge * torch.eye(features.shape[1])
-    weights = torch.linalg.solve(gram, centred.T @ (values - mean))
-    return weights, mean - middle @ weights
+    eigenvalues, vectors = torch.linalg.eigh(centred.T @ centred)
+    cross = vectors.T @ (centred.T @ (values - mean))
+    fits = [vectors @ (cross / (eigenvalues.clamp_min(0) + ridge)[:, None]) for ridge in RIDGES]
+    return [(weights, mean - middle @ weights) for weights in fits]

@@ -1,7 +1,7 @@
 """Proposal for the last tokens of an input, without training: the prior times what bridges say about the activation.
 
 From right to left: the last token from the table of tokens read alone; each token before it from the subject's own
-bigrams read backwards, the likeliest of them read again together with what follows them. All bandwidths of a list are
+pairs read backwards, the likeliest of them read again together with what follows them. All bandwidths of a list are
 mixed, and a share of the plain prior, so that the density is finite wherever the prior has mass.
 
 Dimensions: `n` ends, `v` the vocabulary, `c` candidates.
@@ -11,54 +11,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from inversescope import files
 from inversescope.natural_text.pool import Pool
 from inversescope.natural_text.prior import PriorTokens
-from inversescope.natural_text.readings import read_alone
-from inversescope.natural_text.site_data import SiteData
-from inversescope.subject.continuing import Continuing
+from inversescope.natural_text.question import Question
+from inversescope.natural_text.readings import load
 
-BANDWIDTHS = (0.1, 0.15, 0.2, 0.3, 0.5)
 PLAIN = 0.1  # share of the prior in every proposal
 READ_AGAIN = 24  # ends whose continuations to the left are read again
 CANDIDATES = 48  # continuations of each
-FREQUENT = 8192  # tokens that bigrams know
+FREQUENT = 4096  # tokens that pairs know
+TINY = 1e-30  # smallest mean probability of a token
 KEPT = 512  # densities over the vocabulary that are kept
 
 End = tuple[int, ...]
 
 
-@dataclass
 class Backward:
-    """Bigrams of the subject read backwards: ln P of the token before a token, in proportion to the mean over the pool
-    of the probability of the one times that of the other behind it alone.
+    """Pairs of tokens of the subject read backwards: ln P of the token before a token, in proportion to the mean over
+    the pool of the probability of the one times that of the other behind it alone. Only frequent tokens are known.
     """
 
-    words: PriorTokens
-    hidden: Float[Tensor, "v w"]
-    mean: Float[Tensor, " v"]  # of the token before, over the pool
-    _known: dict[int, Float[Tensor, " v"]] = field(default_factory=dict)
+    def __init__(self, words: PriorTokens, pool: Pool, hidden: Float[Tensor, "v w"]):
+        self._words, self._pool = words, pool
+        self._tokens = pool.mean_next.mean(0).topk(min(FREQUENT, pool.mean_next.shape[1])).indices.sort().values
+        self._behind = hidden[self._tokens]
+        path = pool.folder / "pairs.safetensors"
+        if not path.exists():
+            parts = [words.next_and_normaliser(part)[1] for part in self._behind.split(512)]
+            files.write_tensors(path, {"activations": torch.cat(parts)})
+        self._normaliser = load(path)
+        self._known: dict[tuple[int, int], Float[Tensor, " v"]] = {}
 
-    def __post_init__(self) -> None:
-        self.tokens = self.mean.topk(min(FREQUENT, len(self.mean))).indices
-        self._behind = self.hidden[self.tokens]
-        self._normaliser = torch.cat([self.words.next_and_normaliser(part)[1] for part in self._behind.split(512)])
-
-    def before(self, token: int) -> Float[Tensor, " v"]:
-        """ln P of every token before this one; −inf where bigrams do not know it."""
-        if token not in self._known:
+    def before(self, token: int, position: int) -> Float[Tensor, " v"]:
+        """ln P of every token at a position, behind which this token stands; −inf where it is not known."""
+        if (token, position) not in self._known:
             if len(self._known) >= KEPT:
                 self._known.clear()
-            score = self.words.scores_of(self._behind, torch.tensor([token]))[:, 0] - self._normaliser
-            logs = torch.full_like(self.mean, -math.inf)
-            logs[self.tokens] = score + self.mean[self.tokens].log()
-            self._known[token] = logs.log_softmax(0)
-        return self._known[token]
+            score = self._words.scores_of(self._behind, torch.tensor([token]))[:, 0] - self._normaliser
+            mean = self._pool.mean_next[position]
+            logs = torch.full_like(mean, -math.inf)
+            logs[self._tokens] = score + mean[self._tokens].clamp_min(TINY).log()
+            self._known[token, position] = logs.log_softmax(0)
+        return self._known[token, position]
 
 
 class Ends:
@@ -69,21 +69,14 @@ class Ends:
         log_unigram: ln of the mean probability of each token, over the draws and positions of the pool.
     """
 
-    def __init__(
-        self,
-        data: SiteData,
-        target: Float[Tensor, " d"],
-        reader: Continuing,
-        pool: Pool,
-        backward: Sequence[Backward],
-        bandwidths: Sequence[float] = BANDWIDTHS,
-    ):
+    def __init__(self, question: Question, backward: Backward):
+        data, pool = question.data, question.pool
         self.depth = max(data.bridges)
-        self._target, self._data, self._reader = target, data, reader
-        self._backward, self._bandwidths = backward, bandwidths
-        self._plain = [pool.mean_next[data.length - 1 - m].clamp_min(1e-30).log() for m in range(self.depth)]
-        self.log_unigram = pool.mean_next[: data.length].mean(0).clamp_min(1e-30).log()
-        self._earlier = pool.mean_next[: data.length].clamp_min(1e-30).log().log_softmax(1)
+        self._question, self._data, self._target = question, data, question.target
+        self._backward, self._bandwidths = backward, question.bandwidths
+        self._plain = [pool.mean_next[data.length - 1 - m].clamp_min(TINY).log() for m in range(self.depth)]
+        self.log_unigram = pool.mean_next[: data.length].mean(0).clamp_min(TINY).log()
+        self._earlier = pool.mean_next[: data.length].clamp_min(TINY).log().log_softmax(1)
         self._nodes: dict[End, Float[Tensor, " v"]] = {(): self._last()}
         self._others: dict[End, Float[Tensor, " v"]] = {}
         for m in range(1, self.depth):
@@ -116,15 +109,15 @@ class Ends:
         return torch.stack([self._before(tuple(row)) for row in after.tolist()])
 
     def _before(self, end: End) -> Float[Tensor, " v"]:
-        """ln g of the token before an end; an end that was not read again has bigrams alone."""
+        """ln g of the token before an end; an end that was not read again has pairs alone."""
         if len(end) >= self.depth:
             return self._earlier[len(self._earlier) - 1 - len(end)]
         if end not in self._nodes:
             if end not in self._others:
                 if len(self._others) >= KEPT:
                     self._others.clear()
-                bigram = self._backward[len(end) - 1].before(end[0])
-                self._others[end] = _mixed(self._plain[len(end)], [bigram])
+                pair = self._backward.before(end[0], self._data.length - 1 - len(end))
+                self._others[end] = _mixed(self._plain[len(end)], [pair])
             return self._others[end]
         return self._nodes[end]
 
@@ -141,7 +134,7 @@ class Ends:
             pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
             found += [(start + log_g, (token, *end)) for log_g, token in pairs]
         ends = [end for _, end in sorted(found, reverse=True)[:READ_AGAIN]]
-        priors = [self._backward[m - 1].before(end[0]) for end in ends]
+        priors = [self._backward.before(end[0], self._data.length - 1 - m) for end in ends]
         candidates = [prior.topk(CANDIDATES).indices for prior in priors]
         rows = torch.cat(
             [
@@ -149,7 +142,7 @@ class Ends:
                 for c, end in zip(candidates, ends, strict=True)
             ]
         )
-        read = self._data.units.standardize(read_alone(self._reader, rows)[self._data.site])
+        read = self._question.alone(rows)
         bridge = self._data.bridges[m + 1]
         mean = self._data.beginnings[m + 1].mean(0, keepdim=True)
         for end, prior, chosen, part in zip(ends, priors, candidates, bridge.ends(read).split(CANDIDATES), strict=True):

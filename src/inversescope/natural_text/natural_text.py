@@ -21,8 +21,9 @@ from inversescope.natural_text.ends import Backward, Ends
 from inversescope.natural_text.estimate import Weighted
 from inversescope.natural_text.pool import DRAWS, STEP, Pool, open_pool
 from inversescope.natural_text.prior import Prior, PriorTokens
+from inversescope.natural_text.question import Question
 from inversescope.natural_text.site_data import SiteData, site_data
-from inversescope.natural_text.strata import Question, strata
+from inversescope.natural_text.strata import strata
 from inversescope.natural_text.target import SubjectPosterior
 from inversescope.position import LAST, Messages, Position, cut
 from inversescope.progress import Progress, silent
@@ -32,7 +33,7 @@ from inversescope.subject.subject import Subject
 
 SHORTEST = 3  # tokens of an input: an end of two, and something before it
 LONGEST = STEP  # tokens of an input if nothing is said: what stands before them hardly moves most activations
-PROPOSALS = 1000  # of each length of ends
+PROPOSALS = 2000  # ends of one token; of longer ones, which cost more and have heavier weights, a quarter
 BITS = 6.0
 
 
@@ -108,7 +109,7 @@ class NaturalText:
 
     def ends(self, question: Question) -> Ends:
         """Proposal for the last tokens of a question's inputs."""
-        return Ends(question.data, question.target, question.reader, self.pool, self._backward)
+        return Ends(question, self._backward)
 
     def posterior(self, question: Question) -> SubjectPosterior:
         """The question as a posterior, for chains and searches."""
@@ -124,7 +125,8 @@ class NaturalText:
         """Weighted draws for a question; `source` is the source input without prefix, where it has this length."""
         rng = torch.Generator().manual_seed(seed)
         ends = self.ends(question)
-        found = strata(question, ends, range(1, ends.depth + 1), proposals, rng)
+        counts = {m: proposals if m == 1 else proposals // 4 for m in range(1, ends.depth + 1)}
+        found = strata(question, ends, counts, rng)
         if source is None or len(source) != self.length:
             return Weighted(found)
         scored = self.posterior(question).score(torch.tensor([list(source)]))
@@ -152,7 +154,7 @@ class NaturalText:
             bits: what is to be kept: the divergence of the posterior from the prior; the bandwidth follows.
             bandwidth: h, in place of bits.
             n: number of draws that are given.
-            proposals: for each length of ends; more make the answer finer and slower.
+            proposals: ends of one token, and a quarter as many longer ones; more make the answer finer and slower.
             seed: decides the draws.
 
         Raises:
@@ -168,11 +170,8 @@ class NaturalText:
         return answer(self, question, weighted, estimate, tokens, bits if bandwidth is None else None, n, seed)
 
     @cached_property
-    def _backward(self) -> list[Backward]:
-        """Bigrams read backwards, for the token before the last, and further back."""
-        depth = max(next(iter(self.sites.values())).bridges)
-        means = [self.pool.mean_next[self.length - 1 - m] for m in range(1, depth)]
-        return [Backward(self.words, self._hidden_alone, mean) for mean in means]
+    def _backward(self) -> Backward:
+        return Backward(self.words, self.pool, self._hidden_alone)
 
 
 def default_length(tokens: int) -> int:

@@ -24,9 +24,9 @@ _ALONE = 1024  # tokens read alone at once: their keys and values are the prefix
 
 def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) -> dict[Site, Float[Tensor, "r d"]]:
     """Activations of the draws' first `position` tokens at the last of them, from the cache or read and kept there."""
-    paths = {site: pool.folder / f"{site}.{position}.safetensors" for site in reader.sites}
+    paths = {site: pool.folder / f"{file_name(reader.subject, site)}.{position}.safetensors" for site in reader.sites}
     if all(path.exists() for path in paths.values()):
-        return {site: _load(path) for site, path in paths.items()}
+        return {site: load(path) for site, path in paths.items()}
     before = prefix + position - 1
     parts = []
     for rows in torch.arange(len(pool)).split(ROWS):
@@ -40,12 +40,14 @@ def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) ->
 
 def ends_alone(reader: Continuing, pool: Pool, position: int, m: int) -> dict[Site, Float[Tensor, "r d"]]:
     """The m last of the draws' first `position` tokens read alone behind the prefix, from the cache or kept there."""
-    paths = {site: pool.folder / f"{site}.{position}.end{m}.safetensors" for site in reader.sites}
+    paths = {
+        site: pool.folder / f"{file_name(reader.subject, site)}.{position}.end{m}.safetensors" for site in reader.sites
+    }
     if not all(path.exists() for path in paths.values()):
         read = read_alone(reader, pool.tokens[:, position - m : position])
         for site, path in paths.items():
             files.write_tensors(path, {"activations": read[site]})
-    return {site: _load(path) for site, path in paths.items()}
+    return {site: load(path) for site, path in paths.items()}
 
 
 def read_alone(reader: Continuing, ends: Int[Tensor, "n m"]) -> dict[Site, Float[Tensor, "n d"]]:
@@ -71,11 +73,11 @@ def tokens_alone(
     """Every token of the vocabulary read alone behind the prefix: activations, and what the head reads behind it."""
     folder = cache(subject) / "alone"
     last = folder / "hidden.safetensors"
-    paths = {site: folder / f"{site}.safetensors" for site in sites}
+    paths = {site: folder / f"{file_name(subject, site)}.safetensors" for site in sites}
     missing = [site for site, path in paths.items() if not path.exists()]
     if missing or not last.exists():
         _read_alone(subject, missing, folder, whole=not last.exists(), progress=progress)
-    return {site: _load(path) for site, path in paths.items()}, _load(last)
+    return {site: load(path) for site, path in paths.items()}, load(last)
 
 
 def _read_alone(subject: Subject, sites: Sequence[Site], folder: Path, *, whole: bool, progress: Progress) -> None:
@@ -95,12 +97,21 @@ def _read_alone(subject: Subject, sites: Sequence[Site], folder: Path, *, whole:
             hidden.append(read.hidden[:, 0].cpu())
     progress(vocabulary, vocabulary)
     for site in sites:
-        files.write_tensors(folder / f"{site}.safetensors", {"activations": torch.cat(activations[site]).bfloat16()})
+        files.write_tensors(
+            folder / f"{file_name(subject, site)}.safetensors", {"activations": torch.cat(activations[site]).bfloat16()}
+        )
     if whole:
         files.write_tensors(folder / "hidden.safetensors", {"activations": torch.cat(hidden)})
 
 
-def _load(path: Path) -> Tensor:
+def file_name(subject: Subject, site: Site) -> str:
+    """Name of a site's readings: its address, and the numbers of its projections."""
+    names = [single.projection for single in site.singles if single.projection is not None]
+    return ".".join([str(site), *(subject.projections[name].fingerprint[:12] for name in names)])
+
+
+def load(path: Path) -> Tensor:
+    """The readings in a file."""
     from safetensors.torch import load_file
 
     return load_file(path)["activations"]

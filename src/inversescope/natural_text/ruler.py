@@ -14,7 +14,7 @@ import torch
 
 from inversescope import files
 from inversescope.natural_text.pool import Pool
-from inversescope.natural_text.readings import pool_readings
+from inversescope.natural_text.readings import file_name, pool_readings
 from inversescope.sites import Site
 from inversescope.subject.continuing import Continuing
 from inversescope.units import Units
@@ -59,7 +59,7 @@ class Ruler:
     @classmethod
     def measured(cls, reader: Continuing, pool: Pool, length: int, units: Mapping[Site, Units]) -> dict[Site, Ruler]:
         """From the cache, or measured on pairs of draws: the end of one behind the beginning of another."""
-        paths = {site: pool.folder / f"{site}.{length}.ruler.json" for site in reader.sites}
+        paths = {site: pool.folder / f"{file_name(reader.subject, site)}.{length}.ruler.json" for site in reader.sites}
         if all(path.exists() for path in paths.values()):
             return {site: cls.read(files.read_json(path)) for site, path in paths.items()}
         prefix = len(reader.subject.prefix)

@@ -21,7 +21,7 @@ from inversescope.subject.continuing import Continuing
 from inversescope.units import Units
 
 DEPTH = 2  # tokens of an end that are proposed
-POSITIONS = 3  # last positions of the draws from which bridges are fitted
+POSITIONS = 8  # last positions of the draws from which bridges are fitted, whatever the length that is asked for
 
 
 @dataclass(frozen=True)
@@ -57,45 +57,38 @@ def site_data(
     """Data of every site of the reader, and what the head reads behind every token alone."""
     subject = reader.subject
     prefix, depth = len(subject.prefix), min(DEPTH, length - 1)
+    longest = pool.tokens.shape[1]
     alone, hidden = tokens_alone(subject, reader.sites, progress)
-    positions = range(max(1, length - depth - POSITIONS + 1), length + 1)
-    read = {position: pool_readings(reader, pool, prefix, position) for position in positions}
-    ends = {
-        (m, position): ends_alone(reader, pool, position, m)
-        for m in range(2, depth + 1)
-        for position in positions
-        if position >= max(m + 1, length - 1)
-    }
-    rulers = Ruler.measured(reader, pool, length, {site: Units.of(read[length][site]) for site in reader.sites})
+    fitted = range(max(depth + 1, longest - POSITIONS + 1), longest + 1)
+    earlier = {position - m for position in (*fitted, length) for m in range(depth + 1)}
+    read, ends = {}, {}
+    for done, position in enumerate(sorted(earlier)):
+        progress(done, len(earlier), "readings of the pool")
+        read[position] = pool_readings(reader, pool, prefix, position)
+    for m in range(2, depth + 1):
+        ends |= {(m, position): ends_alone(reader, pool, position, m) for position in fitted}
+    progress(len(earlier), len(earlier))
+    units = {site: Units.of(read[length][site]) for site in reader.sites}
+    rulers = Ruler.measured(reader, pool, length, units)
     result = {}
     for site in reader.sites:
-        units = Units.of(read[length][site])
-        at = {position: units.standardize(read[position][site].float()) for position in positions}
-        table = units.standardize(alone[site].float())
-        suffix = {key: units.standardize(value[site].float()) for key, value in ends.items()}
+        own = units[site]
+        at = {position: own.standardize(read[position][site].float()) for position in earlier}
+        table = own.standardize(alone[site].float())
+        suffix = {key: own.standardize(value[site].float()) for key, value in ends.items()}
+        suffix |= {(1, position): table[pool.tokens[:, position - 1]] for position in fitted}
+        whole = torch.cat([at[position] for position in fitted])
+        last = Bridge.fit(whole, torch.cat([suffix[1, position] for position in fitted]), None)
+        bridges = {
+            m: Bridge.fit(
+                whole,
+                torch.cat([suffix[m, position] for position in fitted]),
+                torch.cat([at[position - m] for position in fitted]),
+            )
+            for m in range(1, depth + 1)
+        }
+        beginnings = {m: bridge.beginnings(at[length - m]) for m, bridge in bridges.items()}
         result[site] = SiteData(
-            site,
-            length,
-            units,
-            at[length],
-            alone[site],
-            last := _last(pool, at, table),
-            last.ends(table),
-            bridges := {m: _bridge(pool, at, table, suffix, m) for m in range(1, depth + 1)},
-            {m: bridge.beginnings(at[length - m]) for m, bridge in bridges.items()},
-            rulers[site],
+            site, length, own, at[length], alone[site], last, last.ends(table), bridges, beginnings, rulers[site]
         )
     return result, hidden
-
-
-def _last(pool: Pool, at: dict[int, Tensor], table: Tensor) -> Bridge:
-    used = list(at)[-POSITIONS:]
-    tokens = torch.cat([pool.tokens[:, position - 1] for position in used])
-    return Bridge.fit(torch.cat([at[position] for position in used]), table[tokens], None)
-
-
-def _bridge(pool: Pool, at: dict[int, Tensor], table: Tensor, suffix: dict[tuple[int, int], Tensor], m: int) -> Bridge:
-    """From the positions whose draws have been read m tokens earlier, too."""
-    used = [p for p in at if p - m in at and (m == 1 or (m, p) in suffix)][-POSITIONS:]
-    end = [table[pool.tokens[:, p - 1]] if m == 1 else suffix[m, p] for p in used]
-    return Bridge.fit(torch.cat([at[p] for p in used]), torch.cat(end), torch.cat([at[p - m] for p in used]))

@@ -10,21 +10,17 @@ Dimensions: `n` proposals, `t` tokens of an input, `e` distinct ends, `r` beginn
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from inversescope.natural_text.ends import BANDWIDTHS, PLAIN
-from inversescope.natural_text.pool import Pool
+from inversescope.natural_text.ends import PLAIN
 from inversescope.natural_text.posterior import EndProposal
-from inversescope.natural_text.prior import PriorTokens
-from inversescope.natural_text.readings import read_alone
-from inversescope.natural_text.site_data import SiteData
-from inversescope.subject.continuing import ROWS, Continuing
+from inversescope.natural_text.question import Question
+from inversescope.subject.continuing import ROWS
 
 HALVES = 2  # of the pool, each with proposals of its own
 
@@ -49,35 +45,8 @@ class Stratum(NamedTuple):
     log_p: Float[Tensor, " n"]
 
 
-@dataclass
-class Question:
-    """One activation at one site, in the site's units, and what reads and proposes for it."""
-
-    data: SiteData
-    target: Float[Tensor, " d"]
-    reader: Continuing
-    pool: Pool
-    words: PriorTokens
-    bandwidths: Sequence[float] = BANDWIDTHS
-
-    @property
-    def length(self) -> int:
-        """Tokens of an input."""
-        return self.data.length
-
-    def distance(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """δ of activations as they are read."""
-        return self.of_standardized(self.data.units.standardize(activations))
-
-    def of_standardized(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """δ of activations in the site's units."""
-        return (((activations - self.target) ** 2).sum(1) / self.data.units.dimension).sqrt()
-
-
-def strata(
-    question: Question, ends: EndProposal, lengths: Sequence[int], draws: int, rng: torch.Generator
-) -> list[Stratum]:
-    """The pool itself, and `draws` proposals of each length of ends, half of them behind each half of the pool."""
+def strata(question: Question, ends: EndProposal, draws: Mapping[int, int], rng: torch.Generator) -> list[Stratum]:
+    """The pool itself, and proposals: so many of each length of ends, half of them behind each half of the pool."""
     size = len(question.pool)
     halves = torch.arange(size).split(-(-size // HALVES))
     own = question.of_standardized(question.data.pool)
@@ -87,9 +56,9 @@ def strata(
         Stratum(0, number, inputs[rows], own[rows], torch.zeros(len(rows)), log_p[rows])
         for number, rows in enumerate(halves)
     ]
-    for length in lengths:
+    for length, count in draws.items():
         for number, rows in enumerate(halves):
-            found.append(_stratum(question, ends, length, number, rows, draws // HALVES, rng))
+            found.append(_stratum(question, ends, length, number, rows, count // HALVES, rng))
     return found
 
 
@@ -118,12 +87,9 @@ def _beginnings(
     tokens, which = ends[:, 0].unique(return_inverse=True)
     log_first = question.pool.next_of(question.words, question.length - length, tokens)[rows].T[which]
     parts = [log_first.log_softmax(1) + math.log(PLAIN)]
-    if length == 1:
-        read = data.units.standardize(data.alone[ends[:, 0]].float())
-    else:
-        read = data.units.standardize(read_alone(question.reader, ends)[data.site])
+    predicted = data.bridges[length].ends(question.alone(ends))
     bridge, share = data.bridges[length], math.log((1 - PLAIN) / len(question.bandwidths))
-    predicted, beginnings = bridge.ends(read), data.beginnings[length][rows]
+    beginnings = data.beginnings[length][rows]
     for h in question.bandwidths:
         fit = bridge.log_kernel(question.target, predicted, h, beginnings)
         parts.append((log_first + fit).log_softmax(1) + share)

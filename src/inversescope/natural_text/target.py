@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inversescope.natural_text.posterior import Scored
+from inversescope.natural_text.question import Question
 from inversescope.natural_text.readings import prefix_key_values
-from inversescope.natural_text.strata import Question
 from inversescope.subject.continuing import ROWS, KeyValues
 
 KEPT = 1024  # latest inputs whose keys and values are kept, beside the pool's

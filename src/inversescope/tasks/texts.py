@@ -39,7 +39,11 @@ _KINDS: dict[type, str] = {list: "lists", dict: "objects", bytes: "bytes"}
 class TextsConfig(TaskConfig):
     """Own texts: a text file (one text a line), CSV, JSON, Parquet, or a Hugging Face data set."""
 
-    name: Literal["texts"] = Field(default="texts", description="the task: own texts")
+    name: Literal["texts"] = Field(
+        default="texts",
+        description="the task: own texts. The prior is empirical: the rows that are given and nothing else; for any "
+        "natural text see `inversescope invert --prior text`",
+    )
     path: ConfigPath | None = Field(
         default=None,
         description="file with the texts: .txt with one text a line; or .csv, .tsv, .jsonl, .ndjson, .json (an array "
