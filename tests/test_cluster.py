@@ -65,15 +65,15 @@ def names(folder: Path) -> list[str]:
 
 
 def attempts(folder: Path, name: int) -> int:
-    return len((folder / f"unit-{name:03d}.attempts").read_text().split())
+    return len((folder / f"unit-{name:03d}.txt.attempts").read_text().split())
 
 
 def test_every_unit_is_done_once(executor: Executor, tmp_path: Path):
     units = [unit(i) for i in range(12)]
     shown: list[tuple[int, int]] = []
     done = list(executor.map(units, make_worker, ToyRun(tmp_path), lambda at, of, _="": shown.append((at, of))))
-    assert sorted(record.id for record in done) == [each.id for each in units]
-    assert names(tmp_path) == [f"{each.id}.txt" for each in units]
+    assert sorted(record.file.name for record in done) == [each.file for each in units]
+    assert names(tmp_path) == [each.file for each in units]
     assert all(attempts(tmp_path, i) == 1 for i in range(12))
     assert isinstance(executor, Here) or shown[-1] == (12, 12)
 
@@ -95,7 +95,7 @@ def test_a_unit_that_fails_is_done_again(pooled: Executor, tmp_path: Path, what:
     units = [unit(i) for i in range(4)] + [unit(4, what=what, times=2)]
     assert len(list(pooled.map(units, make_worker, ToyRun(tmp_path)))) == 5
     assert [attempts(tmp_path, i) for i in range(5)] == [1, 1, 1, 1, 3]
-    assert names(tmp_path) == [f"{each.id}.txt" for each in units]  # and nothing half-written
+    assert names(tmp_path) == [each.file for each in units]  # and nothing half-written
 
 
 @pytest.mark.parametrize("what", ["raise", "die"])
@@ -103,7 +103,7 @@ def test_a_unit_that_always_fails_is_not_repeated_for_ever(pooled: Executor, tmp
     units = [unit(0), unit(1, what=what, times=99)]
     with pytest.raises(UserError) as refused:
         list(pooled.map(units, make_worker, ToyRun(tmp_path)))
-    assert "unit-001" in str(refused.value.given) and attempts(tmp_path, 1) == 3
+    assert "unit-001.txt" in str(refused.value.given) and attempts(tmp_path, 1) == 3
     assert (tmp_path / "unit-000.txt").exists()
 
 
@@ -133,11 +133,11 @@ def test_a_node_that_goes_takes_no_unit_with_it(tmp_path: Path):
     with fake_nodes(3) as cluster:
         done = []
         for record in Pooled(RayPool(3, 1, 0, ToyRun)).map(units, make_worker, ToyRun(tmp_path)):
-            done.append(record.id)
+            done.append(record.file.name)
             if len(done) == 3:
                 cluster.remove_node(cluster.worker_nodes.copy().pop())
-    assert sorted(done) == [each.id for each in units]
-    assert names(tmp_path) == [f"{each.id}.txt" for each in units]
+    assert sorted(done) == [each.file for each in units]
+    assert names(tmp_path) == [each.file for each in units]
 
 
 @pytest.mark.slow

@@ -21,21 +21,21 @@ class ToyRun:
 
 
 class ToyWorker:
-    """Writes the unit's id. Its second argument is what happens at the first so many attempts, its third, that many."""
+    """Writes the file's name into it. Its second argument is what happens at the first so many attempts, its third, that many."""
 
     def __init__(self, run: ToyRun):
         self.folder = run.folder
 
     def __call__(self, unit: Unit, progress: Progress) -> Path:
         seconds, what, times = unit.arguments
-        attempts = self.folder / f"{unit.id}.attempts"
+        attempts = self.folder / f"{unit.file}.attempts"
         with attempts.open("a") as log:
             log.write(f"{os.getpid()}\n")
-        path = self.folder / f"{unit.id}.txt"
+        path = self.folder / unit.file
         if len(attempts.read_text().split()) <= times:
             _trouble(what, path)
         time.sleep(seconds)
-        files.write(path, lambda temporary: temporary.write_text(unit.id))
+        files.write(path, lambda temporary: temporary.write_text(unit.file))
         return path
 
 
@@ -58,4 +58,4 @@ def dies_at_once(run: ToyRun) -> ToyWorker:
 
 
 def unit(name: int, seconds: float = 0.0, what: str = "", times: int = 0) -> Unit:
-    return Unit(f"unit-{name:03d}", (seconds, what, times))
+    return Unit(f"unit-{name:03d}.txt", (seconds, what, times))

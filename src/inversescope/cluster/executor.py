@@ -47,6 +47,13 @@ class LostError(Exception):
     """The process of a worker ended, or its node did."""
 
 
+class Run(RunFolder, Protocol):
+    """A run with the executor of its units."""
+
+    @property
+    def executor(self) -> Executor: ...
+
+
 @runtime_checkable
 class Pool(Protocol):
     """Workers in other processes. Futures are opaque here."""
@@ -173,12 +180,12 @@ class _Step:
         return done
 
     def _again(self, unit: Unit, error: Exception) -> None:
-        self.failed[unit.id] += 1
-        if self.failed[unit.id] >= ATTEMPTS:
+        self.failed[unit.file] += 1
+        if self.failed[unit.file] >= ATTEMPTS:
             what = "lost its worker" if isinstance(error, LostError) else "failed"
             raise UserError(
                 f"a unit of work {what} {ATTEMPTS} times",
-                given=f"unit {unit.id}: {type(error).__name__}: {error}",
+                given=f"{unit.file}: {type(error).__name__}: {error}",
                 remedy="what is done is kept: mend the cause, then start again with --resume",
             ) from error
         self.waiting.append(unit)

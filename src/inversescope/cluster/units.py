@@ -19,11 +19,11 @@ class Unit:
     """A part of a step that can be done by itself, and done again.
 
     Attributes:
-        id: its name; the same at every attempt, no other unit of the step has it.
+        file: name of the file that it writes in the folder of the step; no other unit writes it.
         arguments: all that a worker needs to know beside the run; JSON values.
     """
 
-    id: str
+    file: str
     arguments: tuple[Any, ...] = ()
 
 
@@ -32,13 +32,11 @@ class Done:
     """Record of a unit that is done: small, as it goes through the network.
 
     Attributes:
-        id: of the unit.
         file: what the unit wrote.
         sha256: of the file, as the worker saw it.
         worker: host and process that did it.
     """
 
-    id: str
     file: Path
     sha256: str
     worker: str = field(compare=False)
@@ -58,7 +56,8 @@ MakeWorker = Callable[[Any], Worker]
 def do(worker: Worker, unit: Unit, progress: Progress = silent) -> Done:
     """Have a unit done, and its file hashed."""
     path = worker(unit, progress)
-    return Done(unit.id, path, files.sha256(path), f"{socket.gethostname()}:{os.getpid()}")
+    assert path.name == unit.file
+    return Done(path, files.sha256(path), f"{socket.gethostname()}:{os.getpid()}")
 
 
 def check(done: Done) -> Done:
