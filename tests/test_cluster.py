@@ -12,6 +12,7 @@ from fake_nodes import Cluster, fake_nodes
 from toy_units import ToyRun, dies_at_once, make_worker, unit
 
 from inversescope.cluster import Executor, Here, Pooled
+from inversescope.cluster.nodes import Node, compare, nodes_of_cluster
 from inversescope.cluster.processes import Processes
 from inversescope.cluster.ray_workers import RayPool
 from inversescope.cluster.units import check, do
@@ -153,3 +154,30 @@ def test_a_file_that_is_not_what_the_worker_wrote_is_refused(tmp_path: Path):
     record.file.write_text("another")
     with pytest.raises(UserError):
         check(record)
+
+
+def node(**facts: object) -> Node:
+    same = {"name": "a", "python": "3.11", "packages": "torch 2", "processor": "x86", "gpus": "none"}
+    return Node(**{**same, "reads": True, "computed": "12", **facts})  # type: ignore[arg-type]
+
+
+def test_nodes_that_differ_are_named():
+    assert all(each.ok for each in compare([node(), node(name="b")]))
+    for fact in (
+        {"python": "3.12"},
+        {"processor": "arm"},
+        {"computed": "13"},
+        {"reads": False},
+        {"packages": "torch 3"},
+    ):
+        [differs] = [each for each in compare([node(), node(name="b", **fact)]) if not each.ok]
+        assert sorted(differs.values.values()) == [["a"], ["b"]]
+    assert len(compare([node(reads=None)])) == len(compare([node()])) - 1
+    assert not compare([node(reads=False)])[-1].ok
+
+
+@pytest.mark.slow
+def test_every_node_of_a_cluster_describes_itself(nodes: Cluster, tmp_path: Path):
+    found = nodes_of_cluster(tmp_path)
+    assert len({each.name for each in found}) == 3
+    assert all(each.ok for each in compare(found)) and list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ class ToyRun:
 
 
 class ToyWorker:
-    """Writes the file's name into it. Its second argument is what happens at the first so many attempts, its third, that many."""
+    """Writes the file's name into it. A unit has seconds to wait, a trouble, and the number of attempts that have it."""
 
     def __init__(self, run: ToyRun):
         self.folder = run.folder
