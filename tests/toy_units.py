@@ -21,7 +21,7 @@ class ToyRun:
 
 
 class ToyWorker:
-    """Writes the file's name into it. A unit has seconds to wait, a trouble, and the number of attempts that have it."""
+    """Writes the file's name into it. Arguments: seconds to wait, a trouble, and at how many attempts."""
 
     def __init__(self, run: ToyRun):
         self.folder = run.folder
