@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inversescope import files
+from inversescope.cluster import Do, Unit, Worker, here
 from inversescope.errors import UserError
+from inversescope.progress import Progress
 
 LEDGER = ".parts.json"
 _NOTHING: dict[str, Any] = {"made_from": None, "seconds": 0.0, "files": {}}
@@ -74,6 +76,19 @@ def kept(path: Path) -> bool:
     _LOG.warning("%s is not what was written (cut off, damaged or edited); it is made again", path)
     path.unlink()
     return False
+
+
+def make(
+    folder: Path, units: Sequence[Unit], worker: Callable[[], Worker], progress: Progress, do: Do = here
+) -> list[Path]:
+    """The files of a step's units, in their order, after doing those units whose part is not kept."""
+    paths = [folder / unit.file for unit in units]
+    missing = [unit for unit, path in zip(units, paths, strict=True) if not kept(path)]
+    before, total = sum(unit.size for unit in units) - sum(unit.size for unit in missing), sum(u.size for u in units)
+    progress(before, total)
+    for done in do(missing, worker, lambda at, _, note="": progress(before + at, total, note)):
+        keep(done.file)
+    return paths
 
 
 def reopen(folder: Path, seconds: float) -> None:

@@ -5,15 +5,18 @@ Each site, bandwidth and query has a verdict of its own. Records: `records.calib
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inversescope import files, records
+from inversescope import files, parts, records
 from inversescope.calibrate.divergence import Comparison, Divergences
+from inversescope.cluster import Do, Unit, Worker, by, here
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator
@@ -42,6 +45,7 @@ def calibrate(
     sampled: Levels,
     seed: int,
     progress: Progress,
+    do: Do = here,
 ) -> None:
     """Write `calibration.parquet`, `gaps.parquet` and `verdicts.json`.
 
@@ -49,16 +53,10 @@ def calibrate(
         sampled: levels of each site, which are compared where the config names no bandwidths.
     """
     comparison = Comparison(store, task, config.targets, DRAWS, seed)
-    rows: list[dict[str, Any]] = []
-    gaps: list[dict[str, Any]] = []
-    for done, site in enumerate(generator.sites, start=1):
-        for query in config.queries:
-            for level in _levels(config, sampled, generator, site):
-                divergences = comparison.compare(generator, site, level.drawn, query)
-                measured = divergences.measured(outside=not generator.serves(site, level.drawn))
-                rows.append(_row(divergences, measured, level))
-                gaps += _gap_rows(divergences, measured, level)
-        progress(done, len(generator.sites), "sites")
+    units = [Unit(f"part-{i:05d}.json", (str(site),)) for i, site in enumerate(generator.sites)]
+    worker = _Comparer(folder, comparison, generator, config, sampled)
+    measured = [files.read_json(path) for path in parts.make(folder, units, lambda: worker, progress, do)]
+    rows, gaps = ([row for part in measured for row in part[name]] for name in ("rows", "gaps"))
     write(folder, rows, gaps, store.exact, comparison.prior(generator))
 
 
@@ -71,6 +69,34 @@ def write(
     counts = Counter(row["verdict"] for row in rows)
     judged = {"truth": "exact" if exact else "pool", "counts": counts, "prior": prior}
     files.write_json(folder / records.calibrate.VERDICTS.name, records.calibrate.VERDICTS.of(judged))
+
+
+@dataclass(frozen=True)
+class _Comparer:
+    """Does units of the step: a site."""
+
+    folder: Path
+    comparison: Comparison
+    generator: Generator
+    config: CalibrateConfig
+    sampled: Levels
+
+    def __call__(self, unit: Unit, progress: Progress, /) -> Path:
+        site = Site.parse(*unit.arguments)
+        questions = list(
+            itertools.product(self.config.queries, _levels(self.config, self.sampled, self.generator, site))
+        )
+        rows: list[dict[str, Any]] = []
+        gaps: list[dict[str, Any]] = []
+        for done, (query, level) in enumerate(questions, start=1):
+            divergences = self.comparison.compare(self.generator, site, level.drawn, query)
+            measured = divergences.measured(outside=not self.generator.serves(site, level.drawn))
+            rows.append(_row(divergences, measured, level))
+            gaps += _gap_rows(divergences, measured, level)
+            progress(done, len(questions))
+        path = self.folder / unit.file
+        files.write_json(path, {"rows": rows, "gaps": gaps})
+        return path
 
 
 def check(store: Store, task: Task, config: CalibrateConfig, sampled: Levels, seed: int) -> Check:
@@ -161,11 +187,19 @@ def _address(divergences: Divergences, level: Level) -> dict[str, Any]:
     return {"site": str(divergences.site), **level.columns, "query": divergences.query}
 
 
+def make_worker(run: OpenRun) -> Worker:
+    """Worker of the step `calibrate`."""
+    config, generator = run.config.calibrate, load_generator(run.folder / "train", run.subject.device)
+    comparison = Comparison(run.store, run.task, config.targets, DRAWS, run.seed)
+    return _Comparer(run.folder / "calibrate", comparison, generator, config, run.levels)
+
+
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `calibrate`. Without a generator there is nothing to compare."""
     if not run.sites["train"]:
         write(folder, [], [], run.store.exact, None)
         progress(1, 1, NO_GENERATOR)
         return
-    config, generator = run.config, load_generator(run.folder / "train", run.subject.device)
-    calibrate(folder, run.store, generator, run.task, config.calibrate, run.levels, run.seed, progress)
+    config, generator = run.config.calibrate, load_generator(run.folder / "train", run.subject.device)
+    do = by(run, make_worker)
+    calibrate(folder, run.store, generator, run.task, config, run.levels, run.seed, progress, do)

@@ -8,6 +8,7 @@ from any function of an input.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import isnan, nan
 from pathlib import Path
@@ -27,6 +28,7 @@ from inversescope.causal.donors import DONORS, CausalData, Donor, Donors, Group,
 from inversescope.causal.effects import OWN, effects
 from inversescope.causal.next_token import divergences
 from inversescope.causal.used import confirmed, used
+from inversescope.cluster import Do, Unit, Worker, by, here
 from inversescope.collect.store import OpenRun
 from inversescope.features import parse
 from inversescope.progress import Progress
@@ -50,33 +52,44 @@ def causal(
     seed: int,
     progress: Progress,
     most: int = DONORS,
+    do: Do = here,
 ) -> None:
     """Write `runs.parquet` and `effects.parquet`; what was run of some sites before is kept.
 
     `levels`: of the samples that are donors, by site.
     """
     reasons = {site: unsettable(data.subject, site) for site in sites}
-    settable = [site for site, reason in reasons.items() if reason is None]
+    settable = [str(site) for site, reason in reasons.items() if reason is None]
     donors = Donors(data, {site: levels[site].bandwidth for site in sites}, seed, most)
-    total, pieces = len(settable) * donors.targets, []
-    for start in range(0, len(settable), SITES):
-        path, chosen = folder / f"part-{start // SITES:05d}.parquet", settable[start : start + SITES]
-        done = start * donors.targets
-        if not parts.kept(path):
-            rows: list[dict[str, Any]] = []
-            for of_target in _runs(data, donors, chosen):
-                rows += of_target
-                done += len(chosen)
-                progress(done, total, NOTE)
-            files.write_table(path, records.causal.RUNS.of(rows))
-            parts.keep(path)
-        pieces.append(pq.read_table(path))
-        progress((start + len(chosen)) * donors.targets, total, NOTE)
+    groups = [settable[start : start + SITES] for start in range(0, len(settable), SITES)]
+    units = [Unit(f"part-{i:05d}.parquet", tuple(group), len(group) * donors.targets) for i, group in enumerate(groups)]
+    pieces = [
+        pq.read_table(path) for path in parts.make(folder, units, lambda: _Runner(folder, data, donors), progress, do)
+    ]
     runs = pa.concat_tables(pieces) if pieces else records.causal.RUNS.of([])
     files.write_table(folder / "runs.parquet", runs)
     features = {site: list(data.at(site)) for site in sites}
     table = effects(runs.to_pylist(), reasons, features, levels, seed, described(data.continuation))
     files.write_table(folder / "effects.parquet", table)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Does units of the step: up to `SITES` sites, at all targets."""
+
+    folder: Path
+    data: CausalData
+    donors: Donors
+
+    def __call__(self, unit: Unit, progress: Progress, /) -> Path:
+        sites = [Site.parse(site) for site in unit.arguments]
+        rows: list[dict[str, Any]] = []
+        for done, of_target in enumerate(_runs(self.data, self.donors, sites), start=1):
+            rows += of_target
+            progress(done * len(sites), unit.size, NOTE)
+        path = self.folder / unit.file
+        files.write_table(path, records.causal.RUNS.of(rows))
+        return path
 
 
 def _runs(data: CausalData, donors: Donors, sites: Sequence[Site]) -> Iterator[list[dict[str, Any]]]:
@@ -192,6 +205,13 @@ def _row(
     }
 
 
+def make_worker(run: OpenRun) -> Worker:
+    """Worker of the step `causal`."""
+    data = _data(run)
+    bandwidths = {site: level.bandwidth for site, level in _levels(run).items()}
+    return _Runner(run.folder / "causal", data, Donors(data, bandwidths, run.seed, DONORS))
+
+
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `causal`: write also `used.parquet`, from the scores and the effects.
 
@@ -203,13 +223,22 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
         used(run.folder)
         progress(1, 1, NO_GENERATOR)
         return
-    task, chosen = run.task, run.config.causal
-    levels = {site: pick(run.levels[site], chosen.resolution, chosen.bandwidth) for site in run.sites["train"]}
+    do = by(run, make_worker)
+    causal(folder, _data(run), run.sites["train"], _levels(run), run.seed, progress, do=do)
+    used(run.folder)
+
+
+def _levels(run: OpenRun) -> dict[Site, Level]:
+    """Levels of the samples that are donors."""
+    chosen = run.config.causal
+    return {site: pick(run.levels[site], chosen.resolution, chosen.bandwidth) for site in run.sites["train"]}
+
+
+def _data(run: OpenRun) -> CausalData:
+    task = run.task
     labels = {feature: lambda tokens, feature=feature: task.labels(tokens)[feature] for feature in task.features}
     continuation = run.config.causal.continuation
-    data = CausalData(run.folder, run.store, run.subject, labels, task.contrast, _mined(run), continuation)
-    causal(folder, data, run.sites["train"], levels, run.seed, progress)
-    used(run.folder)
+    return CausalData(run.folder, run.store, run.subject, labels, task.contrast, _mined(run), continuation)
 
 
 def _mined(run: OpenRun) -> dict[Site, dict[str, Label]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
-from inversescope.cluster.units import Done, MakeWorker, Unit, check, do
+from inversescope.cluster.units import Done, MakeWorker, Unit, Worker, check, do
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
 from inversescope.progress import Progress, silent
@@ -30,6 +30,39 @@ class Executor(Protocol):
         ...
 
 
+class Run(RunFolder, Protocol):
+    """A run with the executor of its units."""
+
+    @property
+    def executor(self) -> Executor: ...
+
+
+Do = Callable[[Sequence[Unit], Callable[[], Worker], Progress], Iterator[Done]]
+
+
+def here(units: Sequence[Unit], worker: Callable[[], Worker], progress: Progress) -> Iterator[Done]:
+    """Do units in this process, one after the other, by a worker that is made if there are any."""
+    made, before, total = worker() if units else None, 0, sum(unit.size for unit in units)
+    for unit in units:
+        assert made is not None
+
+        def shown(done: int, of: int, note: str = "", before: int = before, size: int = unit.size) -> None:
+            progress(before + done * size // max(of, 1), total, note)
+
+        yield do(made, unit, shown)
+        before += unit.size
+        progress(before, total)
+
+
+def by(run: Run, make_worker: MakeWorker) -> Do:
+    """Do the units of a step by the executor of the run. Other processes make their workers by `make_worker`; in this
+    one, the step has what they need.
+    """
+    if isinstance(run.executor, Here):
+        return here
+    return lambda units, _, progress: run.executor.map(units, make_worker, run, progress)
+
+
 class Here:
     """Does units in this process, one after the other."""
 
@@ -37,21 +70,11 @@ class Here:
         self, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress = silent
     ) -> Iterator[Done]:
         """See `Executor`."""
-        worker = make_worker(run) if units else None
-        for unit in units:
-            assert worker is not None
-            yield do(worker, unit, progress)
+        yield from here(units, lambda: make_worker(run), progress)
 
 
 class LostError(Exception):
     """The process of a worker ended, or its node did."""
-
-
-class Run(RunFolder, Protocol):
-    """A run with the executor of its units."""
-
-    @property
-    def executor(self) -> Executor: ...
 
 
 @runtime_checkable
@@ -108,7 +131,8 @@ class _Step:
 
     def __init__(self, pool: Pool, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress):
         self.pool, self.make_worker, self.run, self.progress = pool, make_worker, run, progress
-        self.total, self.done = len(units), 0
+        self.count, self.total, self.size = len(units), sum(unit.size for unit in units), 0
+        self.done = 0
         self.waiting = deque(units)
         self.failed: Counter[str] = Counter()  # attempts by unit
         self.starts = self.lost = 0
@@ -117,15 +141,15 @@ class _Step:
         self.busy: dict[Any, tuple[Any, Unit]] = {}  # workers and their units, by the unit's future
 
     def records(self) -> Iterator[Done]:
-        for _ in range(min(self.pool.size, self.total)):
+        for _ in range(min(self.pool.size, self.count)):
             self._start()
-        while self.done < self.total:
+        while self.done < self.count:
             for future in self.pool.wait([*self.starting, *self.busy]):
                 done = self._began(future) if future in self.starting else self._ended(future)
                 if done is not None:
-                    self.done += 1
+                    self.done, self.size = self.done + 1, self.size + done.unit.size
                     yield check(done)
-                self.progress(self.done, self.total, self._note())
+                self.progress(self.size, self.total, self._note())
 
     def end(self) -> None:
         while self.workers:
@@ -200,4 +224,4 @@ class _Step:
     def _note(self) -> str:
         repeated = sum(self.failed.values())
         troubles = f", {self.lost} workers lost, {repeated} units repeated" if repeated or self.lost else ""
-        return f"units, {len(self.busy)} workers{troubles}"
+        return f"{self.done} of {self.count} units, {len(self.busy)} workers{troubles}"

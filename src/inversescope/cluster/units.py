@@ -21,10 +21,12 @@ class Unit:
     Attributes:
         file: name of the file that it writes in the folder of the step; no other unit writes it.
         arguments: all that a worker needs to know beside the run; JSON values.
+        size: its share of the step's work, in what the step's progress counts.
     """
 
     file: str
     arguments: tuple[Any, ...] = ()
+    size: int = 1
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class Done:
     """Record of a unit that is done: small, as it goes through the network.
 
     Attributes:
-        file: what the unit wrote.
+        unit: the unit.
+        file: what it wrote.
         sha256: of the file, as the worker saw it.
         worker: host and process that did it.
     """
 
+    unit: Unit
     file: Path
     sha256: str
     worker: str = field(compare=False)
@@ -44,7 +48,9 @@ class Done:
 
 @runtime_checkable  # the tests execute the annotations
 class Worker(Protocol):
-    """Does units of one step. It writes the unit's file whole or not at all, and returns its path."""
+    """Does units of one step. It writes the unit's file whole or not at all, and returns its path; the progress is that
+    of the unit.
+    """
 
     def __call__(self, unit: Unit, progress: Progress, /) -> Path: ...
 
@@ -57,7 +63,7 @@ def do(worker: Worker, unit: Unit, progress: Progress = silent) -> Done:
     """Have a unit done, and its file hashed."""
     path = worker(unit, progress)
     assert path.name == unit.file
-    return Done(path, files.sha256(path), f"{socket.gethostname()}:{os.getpid()}")
+    return Done(unit, path, files.sha256(path), f"{socket.gethostname()}:{os.getpid()}")
 
 
 def check(done: Done) -> Done:

@@ -20,6 +20,7 @@ import torch
 from safetensors import safe_open
 
 from inversescope import files, parts
+from inversescope.cluster import Do, Done, Unit, Worker, by, here
 from inversescope.collect.distance import Distance
 from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS
@@ -46,6 +47,7 @@ def collect(
     seed: int,
     progress: Progress,
     neighbourhood: NeighbourhoodConfig = DEFAULT,
+    do: Do = here,
 ) -> None:
     """Draw the inputs that are missing, then read what no shard holds. If the table of inputs or a shard is not what
     was written, it is made again, with a message.
@@ -66,16 +68,18 @@ def collect(
     _drop_changed(store)
     blocks = [block for split in sizes(folder / INPUTS) for block in _parts(store, split, sites[split], config.shard)]
     note = _room(folder, sum(block.bytes(subject) for block in blocks))
-    done, total = 0, sum(block.rows for block in blocks)
-    progress(done, total, note)
-    for block in blocks:
-        if block.missing:
-            _read(store, block, subject, lambda read, _, __="", done=done: progress(done + read, total, note))
-        done += block.rows
-        progress(done, total, note)
+    units = [block.unit(store) for block in blocks if block.missing]
+    before, total = sum(block.rows for block in blocks if not block.missing), sum(block.rows for block in blocks)
+
+    def shown(done: int, _: int, more: str = "") -> None:
+        progress(before + done, total, f"{note}; {more}" if more else note)
+
+    shown(0, total)
+    for done in do(units, lambda: Reader(store, subject), shown):
+        _list(store, done)
     _check(store)
-    units = _write_statistics(store, sites["pool"])
-    distances = {site: Distance.of(neighbourhood.distance, of_site) for site, of_site in units.items()}
+    statistics = _write_statistics(store, sites["pool"])
+    distances = {site: Distance.of(neighbourhood.distance, of_site) for site, of_site in statistics.items()}
     count = sizes(folder / INPUTS)["pool"]
     write_noise_floor(store, subject, distances, count, config.shard, seed)
 
@@ -88,6 +92,13 @@ class _Part:
     start: int
     rows: int
     missing: tuple[Site, ...]
+
+    def unit(self, store: Store) -> Unit:
+        """The unit that reads them; its file bears a hash of the inputs."""
+        inputs = [tuple(row) for row in store.column("tokens", self.split, self.start, self.rows)]
+        sites = [str(site) for site in self.missing]
+        name = _name(self.split, self.start, inputs, sites)
+        return Unit(name, (self.split, self.start, self.rows, sites), self.rows)
 
     def bytes(self, subject: Subject) -> int:
         """Bytes on the disk."""
@@ -140,14 +151,27 @@ def _size(size: float) -> str:
     return f"{size:,.3g} TB"
 
 
-def _read(store: Store, block: _Part, subject: Subject, progress: Progress) -> None:
-    """Write a shard. It counts once `shards.json` names it, with its hash."""
-    inputs: list[Tokens] = [tuple(row) for row in store.column("tokens", block.split, block.start, block.rows)]
-    captured = subject.capture(inputs, block.missing, progress=progress)
-    file = store.folder / _name(block.split, block.start, inputs, map(str, block.missing))
-    files.write_tensors(file, {str(site): rows for site, rows in captured.activations.items()})
-    entry = {"file": file.name, "split": block.split, "start": block.start, "rows": block.rows}
-    listed = [*store.all_shards(), entry | {"sha256": files.sha256(file)}]
+@dataclass(frozen=True)
+class Reader:
+    """Does units of the step: a shard. No batch of inputs is in two of them."""
+
+    store: Store
+    subject: Subject
+
+    def __call__(self, unit: Unit, progress: Progress, /) -> Path:
+        split, start, rows, sites = unit.arguments
+        inputs: list[Tokens] = [tuple(row) for row in self.store.column("tokens", split, start, rows)]
+        captured = self.subject.capture(inputs, [Site.parse(site) for site in sites], progress=progress)
+        path = self.store.folder / unit.file
+        files.write_tensors(path, {str(site): read for site, read in captured.activations.items()})
+        return path
+
+
+def _list(store: Store, done: Done) -> None:
+    """Name a shard in `shards.json`, with its hash: then it counts."""
+    split, start, rows, _ = done.unit.arguments
+    entry = {"file": done.unit.file, "split": split, "start": start, "rows": rows, "sha256": done.sha256}
+    listed = [*store.all_shards(), entry]
     # In an order that does not depend on when each was read.
     listed.sort(key=lambda shard: (shard["split"], shard["start"], shard["file"]))
     files.write_json(store.folder / SHARDS, listed)
@@ -222,7 +246,12 @@ def _write_statistics(store: Store, sites: Sequence[Site]) -> dict[Site, Units]:
     return {site: statistics[str(site)] for site in sites}
 
 
+def make_worker(run: OpenRun) -> Worker:
+    """Worker of the step `collect`."""
+    return Reader(run.store, run.subject)
+
+
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `collect`."""
-    config = run.config
-    collect(folder, config.collect, run.task, run.subject, run.sites, run.seed, progress, config.neighbourhood)
+    config, do = run.config, by(run, make_worker)
+    collect(folder, config.collect, run.task, run.subject, run.sites, run.seed, progress, config.neighbourhood, do)

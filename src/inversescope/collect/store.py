@@ -13,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from inversescope import files
+from inversescope.cluster import Executor
 from inversescope.collect.distance import Distance
 from inversescope.collect.inputs import INPUTS, Inputs, kept_as, read_inputs, read_noise_floor
 from inversescope.config import NeighbourhoodConfig, RunConfig
@@ -124,6 +125,8 @@ class OpenRun(RunFolder, Protocol):
     def config(self) -> RunConfig: ...
     @property
     def kernel(self) -> Kernel: ...
+    @property
+    def executor(self) -> Executor: ...
     @cached_property
     def subject(self) -> Subject: ...
     @cached_property

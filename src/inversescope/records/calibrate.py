@@ -51,6 +51,12 @@ GAPS = table(
     column("feature", "string", "the feature"),
     estimate("gap", "how much oftener the draws share the stand-in's label than the truth does, −1 to 1"),
 )
+PART = document(
+    "calibrate/part-NNNNN.json",
+    "Rows of one site, so that a resumed run need not measure them again.",
+    key("rows", "its rows of `calibration.parquet`"),
+    key("gaps", "its rows of `gaps.parquet`"),
+)
 VERDICTS = document(
     "calibrate/verdicts.json",
     "The verdicts counted, and the null condition.",
@@ -69,5 +75,5 @@ CALIBRATE = Room(
 prior the posterior is a sum; else it is estimated from the training inputs and the rest of the pool. Where the
 generator has no noise channel of the run's distance and kernel, the posterior is the one that it draws for
 ([which](statistics.md#distances-and-kernels)); `bandwidth` is that of the level all the same.""",
-    (CALIBRATION, GAPS, VERDICTS),
+    (PART, CALIBRATION, GAPS, VERDICTS),
 )

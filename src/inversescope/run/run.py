@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inversescope import __version__, files
+from inversescope.cluster import Executor, Here
 from inversescope.collect.sizes import SIZES, sized
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
@@ -47,6 +48,7 @@ class Run:
         folder: the directory.
         config: of the run.
         made_by: its provenance as recorded; None for a run that is being made.
+        executor: does the units of its steps; in this process, if it is not set.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Run:
         self.folder = folder
         self.config = config
         self.made_by = made_by
+        self.executor: Executor = Here()
         self._device = device  # of the subject, in place of the config's
 
     def __repr__(self) -> str:

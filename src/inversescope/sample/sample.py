@@ -6,6 +6,7 @@ Records: one Parquet file a site, one row a sample, as `records.sample.DRAWS` de
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope import files, parts, records
+from inversescope.cluster import Do, Unit, Worker, by, here
 from inversescope.collect.store import OpenRun, Store
 from inversescope.generator import Generator
 from inversescope.progress import Progress
@@ -25,6 +27,7 @@ from inversescope.streams import Stream, TorchStream
 from inversescope.train.checkpoint import load_generator
 from inversescope.verdicts import NO_GENERATOR
 
+NO_CONDITION, EDITS = "no condition", "edits"  # methods of draws that are of no site
 ROWS = 1024  # samples drawn at once: enough to fill the arithmetic units, few enough to stay in a small cache
 
 
@@ -36,29 +39,43 @@ def sample(
     samples: int,
     seed: int,
     progress: Progress,
+    do: Do = here,
 ) -> list[Path]:
     """Draw `samples` for every target at each site and level, as many for each target unconditionally, and
     edit each target's source input as often.
 
     Earlier draws are kept. The random numbers of a site follow from the seed and its place alone.
     """
-    paths = []
-    jobs: list[Site | None] = [*generator.sites, None]
-    for index, site in enumerate(jobs):
-        path = folder / f"part-{index:05d}.parquet"
-        if not parts.kept(path):
-            device = next(generator.parameters()).device
-            rng = torch.Generator(device).manual_seed(TorchStream.SAMPLES.seed(seed, index))
-            files.write_table(path, _draw_site(store, generator, site, levels, samples, rng))
-            parts.keep(path)
-        paths.append(path)
-        progress(index + 1, len(jobs) + 1, "sites")
-    path = folder / f"part-{len(jobs):05d}.parquet"
-    if not parts.kept(path):
-        files.write_table(path, _edit(store, samples, Stream.EDITS.rng(seed)))
-        parts.keep(path)
-    progress(len(jobs) + 1, len(jobs) + 1, "sites")
-    return [*paths, path]
+    names = [*map(str, generator.sites), NO_CONDITION, EDITS]
+    units = [Unit(f"part-{index:05d}.parquet", (index, name)) for index, name in enumerate(names)]
+    return parts.make(folder, units, lambda: _Sampler(folder, store, generator, levels, samples, seed), progress, do)
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """Does units of the step: the draws at a site, those of no site, or the edits."""
+
+    folder: Path
+    store: Store
+    generator: Generator
+    levels: Levels
+    samples: int
+    seed: int
+
+    def __call__(self, unit: Unit, _: Progress, /) -> Path:
+        index, name = unit.arguments
+        path = self.folder / unit.file
+        files.write_table(path, self._edits() if name == EDITS else self._draws(index, name))
+        return path
+
+    def _edits(self) -> pa.Table:
+        return _edit(self.store, self.samples, Stream.EDITS.rng(self.seed))
+
+    def _draws(self, index: int, name: str) -> pa.Table:
+        site = None if name == NO_CONDITION else Site.parse(name)
+        device = next(self.generator.parameters()).device
+        rng = torch.Generator(device).manual_seed(TorchStream.SAMPLES.seed(self.seed, index))
+        return _draw_site(self.store, self.generator, site, self.levels, self.samples, rng)
 
 
 def draw(
@@ -98,7 +115,7 @@ def _draw_site(
         with torch.inference_mode():
             condition = generator.no_condition(targets)
         drawn = draw_from(generator, condition, samples, rng)
-        return table("no condition", None, None, targets, samples, *drawn)
+        return table(NO_CONDITION, None, None, targets, samples, *drawn)
     activations = store.activations("target", site)
     return pa.concat_tables(
         table(
@@ -113,7 +130,7 @@ def _edit(store: Store, samples: int, rng: np.random.Generator) -> pa.Table:
     """Edits of every target's source input. Their distance at a site is known once they are read there."""
     sources = store.inputs("target").tokens
     edits = [tokens for each in edits_of(sources, store.inputs("train").tokens, samples, rng) for tokens in each]
-    return table("edits", None, None, len(sources), samples, edits, [None] * len(edits))
+    return table(EDITS, None, None, len(sources), samples, edits, [None] * len(edits))
 
 
 def table(
@@ -140,6 +157,12 @@ def table(
     return records.sample.DRAWS.of_columns(columns)
 
 
+def make_worker(run: OpenRun) -> Worker:
+    """Worker of the step `sample`."""
+    generator = load_generator(run.folder / "train", run.subject.device)
+    return _Sampler(run.folder / "sample", run.store, generator, run.levels, run.config.sample.samples, run.seed)
+
+
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `sample`. Without a generator nothing is drawn."""
     if not run.sites["train"]:
@@ -147,4 +170,5 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
         progress(1, 1, NO_GENERATOR)
         return
     generator = load_generator(run.folder / "train", run.subject.device)
-    sample(folder, run.store, generator, run.levels, run.config.sample.samples, run.seed, progress)
+    samples = run.config.sample.samples
+    sample(folder, run.store, generator, run.levels, samples, run.seed, progress, by(run, make_worker))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from inversescope import files, parts, records
+from inversescope.cluster import Do, Unit, Worker, by, here
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.posterior import posterior
 from inversescope.collect.reference import read_distances
@@ -45,16 +47,17 @@ def verify(
     subject: Subject,
     from_pool: Mapping[str, Float[ndarray, "pool targets"]],
     progress: Progress,
+    do: Do = here,
 ) -> Path:
     """Verify the samples in the files `drawn` (see `sample`), and write `samples.parquet`.
 
     `from_pool`: δ from every input of the pool to every target, by site, as the step `reference` wrote them.
     """
-    path, table = folder / "samples.parquet", _at_every_site(pa.concat_tables(files.read_table(path) for path in drawn))
+    path, table = folder / "samples.parquet", _at_every_site(_drawn(drawn))
     if not len(table):  # no generator
         files.write_table(path, records.verify.SAMPLES.schema(task.features).empty_table())
         return path
-    distances = _distances(folder, table, store, subject, progress)
+    distances = _distances(folder, table, store, subject, progress, do)
     verified = _describe(table, distances, store, task, subject, from_pool)
     files.write_table(path, verified)
     return path
@@ -71,48 +74,51 @@ def _at_every_site(table: pa.Table) -> pa.Table:
 
 
 def _distances(
-    folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Progress
+    folder: Path, table: pa.Table, store: Store, subject: Subject, progress: Progress, do: Do
 ) -> Float[ndarray, " n"]:
     """δ of every row to the activation of its target; NaN where there is nothing to measure."""
     unmeasured = _Unmeasured(table, store)
     distance = np.full(len(table), np.nan)
     for split in SPLITS:  # what was run when collecting need not be run again
-        at = {tokens: row for row, tokens in enumerate(store.inputs(split).tokens) if tokens in unmeasured.unread}
+        at = {tokens: row for row, tokens in enumerate(store.inputs(split).tokens) if tokens in unmeasured.drew}
         rows, distances = unmeasured.measure(list(at), lambda site: store.activations(split, site)[list(at.values())])  # noqa: B023
         distance[rows] = distances
-    distinct = sorted(unmeasured.unread)  # inputs that share their beginnings stand together
-    for start in range(0, len(distinct), CHUNK):
-        path = folder / f"part-{start // CHUNK:05d}.parquet"
-        if not parts.kept(path):
-            chunk = distinct[start : start + CHUNK]
-            captured = subject.capture(chunk, list(unmeasured.sites), progress=_behind(progress, start, len(distinct)))
-            rows, distances = unmeasured.measure(chunk, captured.activations.__getitem__)
-            files.write_table(path, records.verify.MEASURED.of_columns({"row": rows, "distance": distances}))
-            parts.keep(path)
+    starts = range(0, len(unmeasured.unread), CHUNK)
+    units = [Unit(f"part-{start // CHUNK:05d}.parquet", (start,), len(unmeasured.chunk(start))) for start in starts]
+    for path in parts.make(folder, units, lambda: _Reader(folder, unmeasured, subject), progress, do):
         measured = pq.read_table(path)
         distance[measured["row"].to_numpy()] = measured["distance"].to_numpy()
-        progress(min(start + CHUNK, len(distinct)), len(distinct), NOTE)
     return distance
 
 
 class _Unmeasured:
-    """Samples without a distance yet: rows of the table by input, and what their distances are computed from."""
+    """Samples without a distance yet: rows of the table by input, and what their distances are computed from.
+
+    Attributes:
+        drew: the rows that drew each input.
+        unread: the inputs that were not run when collecting; those that share their beginnings stand together.
+    """
 
     def __init__(self, table: pa.Table, store: Store):
         self.rows = table.select(["site", "target", "tokens"]).to_pydict()
-        self.unread: dict[Tokens, list[int]] = {}  # the rows that drew each input that is still to be read
+        self.drew: dict[Tokens, list[int]] = {}
         for row, (site, tokens) in enumerate(zip(self.rows["site"], self.rows["tokens"], strict=True)):
             if site is not None and tokens is not None:
-                self.unread.setdefault(tuple(tokens), []).append(row)
+                self.drew.setdefault(tuple(tokens), []).append(row)
+        self.unread = sorted(self.drew.keys() - {tokens for split in SPLITS for tokens in store.inputs(split).tokens})
         self.sites = [Site.parse(site) for site in sorted({site for site in self.rows["site"] if site is not None})]
         self.delta = {site: store.distance(site) for site in self.sites}
         self.targets = {site: store.activations("target", site) for site in self.sites}
 
+    def chunk(self, start: int) -> list[Tokens]:
+        """The inputs from this one of `unread` on that are read at once."""
+        return self.unread[start : start + CHUNK]
+
     def measure(
         self, inputs: Sequence[Tokens], activations: Callable[[Site], Float[Tensor, "inputs d"]]
     ) -> tuple[Int[ndarray, " rows"], Float[ndarray, " rows"]]:
-        """The rows that drew these inputs, and their δ; the inputs are read then."""
-        drew = [(number, row) for number, tokens in enumerate(inputs) for row in self.unread.pop(tokens)]
+        """The rows that drew these inputs, and their δ."""
+        drew = [(number, row) for number, tokens in enumerate(inputs) for row in self.drew[tokens]]
         distances = np.empty(len(drew))
         for site in self.sites:
             at = [index for index, (_, row) in enumerate(drew) if self.rows["site"][row] == str(site)]
@@ -123,9 +129,21 @@ class _Unmeasured:
         return np.array([row for _, row in drew], dtype=int), distances
 
 
-def _behind(progress: Progress, start: int, total: int) -> Progress:
-    """Progress of a chunk, as progress of the whole."""
-    return lambda done, _, note="": progress(start + done, total, NOTE)
+@dataclass(frozen=True)
+class _Reader:
+    """Does units of the step: a chunk of the inputs that were not read yet."""
+
+    folder: Path
+    unmeasured: _Unmeasured
+    subject: Subject
+
+    def __call__(self, unit: Unit, progress: Progress, /) -> Path:
+        chunk = self.unmeasured.chunk(*unit.arguments)
+        captured = self.subject.capture(chunk, list(self.unmeasured.sites), progress=progress)
+        rows, distances = self.unmeasured.measure(chunk, captured.activations.__getitem__)
+        path = self.folder / unit.file
+        files.write_table(path, records.verify.MEASURED.of_columns({"row": rows, "distance": distances}))
+        return path
 
 
 def _describe(
@@ -241,7 +259,25 @@ def _groups(table: pa.Table) -> Iterator[tuple[slice, str, float, int]]:
         yield slice(start, end), site, bandwidth, target
 
 
+def make_worker(run: OpenRun) -> Worker:
+    """Worker of the step `verify`."""
+    table = _at_every_site(_drawn(_draws(run.folder)))
+    return _Reader(run.folder / "verify", _Unmeasured(table, run.store), run.subject)
+
+
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     """The step `verify`."""
-    drawn = sorted((run.folder / "sample").glob("part-*.parquet"))
-    verify(folder, drawn, run.store, run.task, run.subject, read_distances(run.folder), progress)
+    from_pool, do = read_distances(run.folder), by(run, make_worker)
+
+    def named(done: int, total: int, note: str = "") -> None:
+        progress(done, total, f"{NOTE}, {note}" if note else NOTE)
+
+    verify(folder, _draws(run.folder), run.store, run.task, run.subject, from_pool, named, do)
+
+
+def _draws(run: Path) -> list[Path]:
+    return sorted((run / "sample").glob("part-*.parquet"))
+
+
+def _drawn(paths: Sequence[Path]) -> pa.Table:
+    return pa.concat_tables(files.read_table(path) for path in paths)
