@@ -10,9 +10,8 @@ from contextlib import contextmanager
 import ray
 from ray.cluster_utils import Cluster
 
+from inversescope.cluster.address import STORE
 from inversescope.cluster.ray_workers import connect
-
-STORE = 80 * 2**20  # bytes of a node's object store: the least that Ray takes
 
 
 @contextmanager

@@ -122,9 +122,7 @@ def connect(address: str) -> None:
     Raises:
         UserError: Ray is not installed, or there is no such cluster.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise UserError("Ray is not installed", remedy='pip install "ray"')
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send statistics of its use
+    require_ray()
     import ray
 
     if ray.is_initialized():
@@ -138,3 +136,14 @@ def connect(address: str) -> None:
             allowed="auto (a cluster that runs on this machine), HOST:PORT, or local:N",
             remedy="ray start --head on the first node; `ray status` shows the cluster",
         ) from error
+
+
+def require_ray() -> None:
+    """Refuse to go on without Ray.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UserError("Ray is not installed", remedy='pip install "ray>=2.60"')
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send statistics of its use

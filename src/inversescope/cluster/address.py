@@ -1,0 +1,121 @@
+"""From an address to an executor: this process, processes of this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inversescope.cluster.executor import Executor, Here, Pooled
+from inversescope.cluster.nodes import Compared, Node, compare, nodes_of_cluster
+from inversescope.cluster.processes import Processes
+from inversescope.cluster.ray_workers import RayPool, connect
+from inversescope.errors import UserError
+
+ALLOWED = "auto, HOST:PORT, local:N (N nodes of a cluster on this machine, to try it) or processes:N (without Ray)"
+STORE = 80 * 2**20  # bytes of the object store of a node on this machine: nothing large goes through it
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What each worker has, and how many there are; None: as many as the cluster has room for."""
+
+    count: int | None = None
+    threads: int = 1
+    gpus: float = 0.0
+
+
+@contextmanager
+def executor_at(
+    address: str | None, workers: Workers, open_run: Callable[[Path], Any], storage: Path, *, mixed: bool = False
+) -> Iterator[tuple[Executor, list[Node]]]:
+    """The executor at an address, and the nodes of its cluster (none without Ray).
+
+    Args:
+        open_run: opens a run directory in a worker; a function of a module.
+        storage: folder of the run, which every node must see.
+        mixed: take nodes that differ from each other, too; the last bits of numbers then depend on who computed them.
+
+    Raises:
+        UserError: there is no cluster, or its nodes differ or do not see the folder.
+    """
+    if address is None:
+        yield Here(), []
+    elif address.startswith("processes:"):
+        yield Pooled(Processes(_count(address), workers.threads, open_run)), []
+    else:
+        with _cluster(address, workers.threads):
+            nodes = nodes_of_cluster(storage)
+            _require_alike(compare(nodes), mixed)
+            count = workers.count or _room(workers)
+            yield Pooled(RayPool(count, workers.threads, workers.gpus, open_run)), nodes
+
+
+@contextmanager
+def _cluster(address: str, threads: int) -> Iterator[None]:
+    """Connected to a cluster; one on this machine is ended afterwards."""
+    if not address.startswith("local:"):
+        connect(address)
+        try:
+            yield
+        finally:
+            _disconnect()
+        return
+    count = _count(address)
+    from inversescope.cluster.ray_workers import require_ray
+
+    require_ray()
+    from ray.cluster_utils import Cluster
+
+    shape = {"num_cpus": threads, "object_store_memory": STORE}
+    cluster = Cluster(initialize_head=True, head_node_args={**shape, "include_dashboard": False})
+    try:
+        for _ in range(count - 1):
+            cluster.add_node(**shape)
+        connect(cluster.address)
+        yield
+    finally:
+        _disconnect()
+        cluster.shutdown()
+
+
+def _disconnect() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _count(address: str) -> int:
+    number = address.split(":", 1)[1]
+    most = 4 * (os.cpu_count() or 1)
+    if not number.isdecimal() or not 1 <= int(number[:9]) <= most:
+        raise UserError(
+            "the address of workers on this machine ends with their number",
+            given=address,
+            allowed=f"a number from 1 to {most}",
+            remedy=ALLOWED,
+        )
+    return int(number)
+
+
+def _room(workers: Workers) -> int:
+    """Number of workers that the cluster has room for."""
+    import ray
+
+    total = ray.cluster_resources()
+    room = total.get("CPU", 0) // workers.threads
+    return max(1, int(min(room, total.get("GPU", 0) // workers.gpus) if workers.gpus else room))
+
+
+def _require_alike(compared: list[Compared], mixed: bool) -> None:
+    for fact in compared:
+        if not fact.ok and (fact.name == "the folder" or not mixed):
+            raise UserError(
+                f"the nodes of the cluster differ: {fact.name}",
+                given="; ".join(f"{', '.join(names)}: {value}" for value, names in fact.values.items()),
+                allowed="the same on every node" if fact.name == "the folder" else "the same on every node, or --mixed",
+                remedy="inversescope doctor --cluster ADDRESS",
+            )
