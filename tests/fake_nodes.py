@@ -24,7 +24,7 @@ def fake_nodes(count: int) -> Iterator[Cluster]:
     try:
         for _ in range(count - 1):
             cluster.add_node(**shape)
-        connect(cluster.address)
+        connect(str(cluster.address))
         yield cluster
     finally:
         ray.shutdown()

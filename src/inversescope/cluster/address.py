@@ -75,7 +75,7 @@ def _cluster(address: str, threads: int) -> Iterator[None]:
     try:
         for _ in range(count - 1):
             cluster.add_node(**shape)
-        connect(cluster.address)
+        connect(str(cluster.address))
         yield
     finally:
         _disconnect()
