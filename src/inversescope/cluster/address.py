@@ -74,7 +74,7 @@ def _cluster(address: str, threads: int) -> Iterator[None]:
     cluster = Cluster(initialize_head=True, head_node_args={**shape, "include_dashboard": False})
     try:
         for _ in range(count - 1):
-            cluster.add_node(**shape)
+            cluster.add_node(**shape)  # pyright: ignore[reportArgumentType]
         connect(str(cluster.address))
         yield
     finally:
