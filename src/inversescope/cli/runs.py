@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from inversescope.cli.cluster import Cluster, ClusterAddress, Gpus, Mixed, Threads, WorkerCount
 from inversescope.cli.configs import read_config, shipped, start
 from inversescope.cli.shared import AllowCode, Resume, RunFolder, app, interruptible, screen
 from inversescope.cli.working import STEPS, do, show, work
@@ -56,6 +57,11 @@ def run(
         ),
     ] = False,
     allow_code: AllowCode = False,
+    cluster: ClusterAddress = None,
+    workers: WorkerCount = None,
+    threads: Threads = None,
+    gpus: Gpus = 0.0,
+    mixed: Mixed = False,
 ) -> None:
     """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same."""
     if until not in STEPS:
@@ -65,7 +71,8 @@ def run(
         _show_needs(config)
         return
     text = read_config(config)
-    work(folder, text, str(config), start(config), resume=resume, until=until, allow_code=allow_code)
+    where = Cluster(cluster, workers, threads, gpus, mixed)
+    work(folder, text, str(config), start(config), resume=resume, until=until, allow_code=allow_code, cluster=where)
 
 
 def _show_needs(config: Path) -> None:
@@ -83,17 +90,24 @@ def step(
     run: RunFolder,
     step: Annotated[str, typer.Argument(metavar="STEP", help=f"Step: {', '.join(STEPS)}.")],
     allow_code: AllowCode = False,
+    cluster: ClusterAddress = None,
+    workers: WorkerCount = None,
+    threads: Threads = None,
+    gpus: Gpus = 0.0,
+    mixed: Mixed = False,
 ) -> None:
     if step not in STEPS:
         raise UserError("there is no such step", given=step, allowed=", ".join(STEPS))
     with interruptible(f"start the step again: inversescope step {run} {step}"):
+        from inversescope.files import only_writer
         from inversescope.run.run import Run
 
         opened = Run.open(run, allow_code=allow_code)
         if opened.finished(step):
             screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
         else:
-            do(opened, step)
+            with only_writer(run), Cluster(cluster, workers, threads, gpus, mixed).of(opened):
+                do(opened, step)
         show(run, step)
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from inversescope.cli.cluster import Cluster
 from inversescope.cli.shared import interruptible, screen
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
     from inversescope.run.run import Run
 
+HERE = Cluster()
 STEPS = {
     "task": "Measure the accuracy of the model at the task; stop if it is too low.",
     "collect": "Draw inputs from the prior and store their activations.",
@@ -29,7 +31,15 @@ STEPS = {
 
 
 def work(
-    folder: Path, config: str, name: str, start: Path, *, resume: bool, until: str, allow_code: bool = False
+    folder: Path,
+    config: str,
+    name: str,
+    start: Path,
+    *,
+    resume: bool,
+    until: str,
+    allow_code: bool = False,
+    cluster: Cluster = HERE,
 ) -> None:
     """Do what is left of a run up to a step, and show what there is; `name` stands for the config in messages, and its
     relative paths begin at `start`.
@@ -44,7 +54,7 @@ def work(
         from inversescope.files import only_writer
 
         run = open_run(folder, config, name, start, resume, allow_code)
-        with only_writer(folder):  # from one step to the next, too
+        with only_writer(folder), cluster.of(run):  # from one step to the next, too
             for step in STEPS:
                 if not run.finished(step):
                     do(run, step)

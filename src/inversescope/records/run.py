@@ -46,6 +46,11 @@ PROVENANCE = document(
         "hashes of what the prior is made from: files and folders of the task, the rows of own texts, code of the task "
         "that is not of this package, tokenizer, chat template; and `date`: today, for a chat template that writes it",
     ),
+    key(
+        "nodes",
+        "nodes of the cluster that did a part of the work last, with versions, instruction set, GPUs, and the hash of "
+        "one computation; empty where there was none",
+    ),
     key("started", "time in UTC, ISO 8601"),
     key("seconds", '`{"collect": 12.3, ...}`: wall-clock time of each step, over all its lives if it was interrupted'),
     SEAL,

@@ -44,6 +44,7 @@ def provenance(
         "task_file": task_file,
         "features": features,
         "prior": {"date": subject.tokenizer.date.isoformat(), **prior},
+        "nodes": [],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {},
     }

@@ -1,0 +1,38 @@
+"""A run whose units are done by workers at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from inversescope import files
+from inversescope.cluster.address import Workers, executor_at
+from inversescope.run.run import Run
+from inversescope.run.sealed import PROVENANCE, read_provenance
+
+
+@contextmanager
+def on_cluster(run: Run, address: str | None, workers: Workers, *, mixed: bool = False) -> Iterator[None]:
+    """Within it, the steps of the run have their units done at an address (see `executor_at`); provenance lists the
+    nodes. Code that the config names runs in the workers as it does here.
+
+    Raises:
+        UserError: there is no cluster, or its nodes differ or do not see the folder of the run.
+    """
+    before = run.executor
+    with executor_at(address, workers, open_in_worker, run.folder, mixed=mixed) as (executor, nodes):
+        if nodes:
+            made_by = read_provenance(run.folder)
+            files.write_sealed(run.folder / PROVENANCE, made_by | {"nodes": [asdict(node) for node in nodes]})
+        run.executor = executor
+        try:
+            yield
+        finally:
+            run.executor = before
+
+
+def open_in_worker(folder: Path) -> Run:
+    """The run in another process. Its code is allowed: else the run were not open where the work was given out."""
+    return Run.open(folder, allow_code=True)
