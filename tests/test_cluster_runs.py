@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from small_subject import call, config_text, save_subject
 
@@ -50,3 +56,31 @@ def test_every_file_is_the_same(config: Path, alone: dict[str, str], address: st
     assert found == alone and len(alone) > 40
     nodes = read_provenance(config.parent / address.replace(":", ""))["nodes"]
     assert len(nodes) == (int(address[-1]) if address.startswith("local") else 0)
+
+
+def test_a_driver_that_was_killed_is_resumed_without_the_cluster(config: Path, alone: dict[str, str]):
+    folder = config.parent / "killed"
+    command = [sys.executable, "-m", "inversescope", "run", str(config), "--out", str(folder), "--threads", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    driver = subprocess.Popen([*command, "--cluster", "processes:2"], env=environment, stderr=subprocess.DEVNULL)
+    workers: list[psutil.Process] = []
+    while len(list((folder / "collect").glob("*-*.safetensors"))) < 2 and driver.poll() is None:
+        time.sleep(0.02)
+        workers = psutil.Process(driver.pid).children(recursive=True)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]  # they end with their driver
+    assert call("run", config, "--out", folder, "--threads", "1", "--resume") == 0
+    assert hashes(folder) == alone
+
+
+def test_doctor_compares_the_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("doctor", "--cluster", "local:2", "--storage", tmp_path) == 0
+    assert "the folder" in capsys.readouterr().out
+    assert call("doctor", "--cluster", "local:2", "--storage", tmp_path / "missing") == 2
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:x", "processes:1000000", "localhost:1"])
+def test_addresses_without_workers_are_refused(config: Path, tmp_path: Path, address: str):
+    assert call("run", config, "--out", tmp_path / "run", "--until", "task", "--cluster", address) == 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from inversescope.cli.cluster import ClusterAddress
 from inversescope.cli.shared import app, screen
 from inversescope.errors import UserError
 
@@ -65,13 +67,23 @@ def doctor(
         str | None,
         typer.Option("--attention", help="Attention kernel: sdpa, eager, flash_attention_2 or flex_attention."),
     ] = None,
+    cluster: ClusterAddress = None,
+    storage: Annotated[
+        Path | None,
+        typer.Option("--storage", help="With --cluster: the folder of the runs, which every node must see."),
+    ] = None,
 ) -> None:
     """Check the installation, the device and the bundled model; print how to install what is missing.
 
     With MODEL: load the model and check by its own numbers that each site name refers to the right activation, and that
     a batch changes no input. A check cannot tell where no input changed enough; its points are offered all the same.
     Exit code 1 if a check fails.
+    With MODEL: load the model and check by its own numbers that each site name refers to the right activation. Exit
+    code 1 if a check fails. With --cluster: compare the nodes of a cluster, which must be alike.
     """
+    if cluster is not None:
+        _compare_nodes(cluster, storage)
+        return
     if model is not None:
         _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
         return
@@ -82,6 +94,22 @@ def doctor(
     Console(highlight=False).print(doctor_table(checks))
     if any(check.ok is False for check in checks):
         raise typer.Exit(2)
+
+
+def _compare_nodes(address: str, storage: Path | None) -> None:
+    from inversescope.cli.tables.looking import nodes_table
+
+    if storage is not None and not storage.is_dir():
+        raise UserError("there is no such folder", given=storage, allowed="a folder that every node sees")
+    with screen.status(f"connecting to {address}"):
+        from inversescope.cluster.address import connected
+        from inversescope.cluster.nodes import compare, nodes_of_cluster
+
+        with connected(address, 1):
+            compared = compare(nodes_of_cluster(storage))
+    Console(highlight=False).print(nodes_table(compared))
+    if not all(fact.ok for fact in compared):
+        raise typer.Exit(1)
 
 
 def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:

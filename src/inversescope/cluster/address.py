@@ -47,7 +47,7 @@ def executor_at(
     elif address.startswith("processes:"):
         yield Pooled(Processes(_count(address), workers.threads, open_run)), []
     else:
-        with _cluster(address, workers.threads):
+        with connected(address, workers.threads):
             nodes = nodes_of_cluster(storage)
             _require_alike(compare(nodes), mixed)
             count = workers.count or _room(workers)
@@ -55,8 +55,12 @@ def executor_at(
 
 
 @contextmanager
-def _cluster(address: str, threads: int) -> Iterator[None]:
-    """Connected to a cluster; one on this machine is ended afterwards."""
+def connected(address: str, threads: int) -> Iterator[None]:
+    """Connected to a Ray cluster; one on this machine is ended afterwards.
+
+    Raises:
+        UserError: Ray is not installed, or there is no such cluster.
+    """
     if not address.startswith("local:"):
         connect(address)
         try:

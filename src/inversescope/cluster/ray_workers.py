@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from inversescope.cluster.units import Done, MakeWorker, Unit, do
 from inversescope.errors import UserError
 from inversescope.files import RunFolder
 
+SECONDS = 10  # given to an address to answer
 PATIENCE = 120  # seconds that a pool waits for its first worker
 
 
@@ -128,8 +130,11 @@ def connect(address: str) -> None:
     if ray.is_initialized():
         return
     try:
+        if ":" in address:  # Ray itself would try for minutes
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             "there is no Ray cluster at this address",
             given=address,

@@ -17,6 +17,7 @@ from inversescope.sites import SubjectShape
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from inversescope.cluster.nodes import Compared
     from inversescope.subject.site_checks import SiteCheck
     from inversescope.tasks import Entry
 
@@ -57,6 +58,17 @@ def doctor_table(checks: Sequence[Check]) -> Table:
     table = Table("", "what", "found", "what to do")
     for check in checks:
         table.add_row(_SIGNS[check.ok], check.name, escape(check.found), escape(check.remedy or ""))
+    return table
+
+
+def nodes_table(compared: Sequence[Compared]) -> Table:
+    """Each fact of the nodes of a cluster, and who has which value."""
+    table = Table("", "what", "value", "nodes")
+    for fact in compared:
+        for value, names in fact.values.items():
+            table.add_row(
+                "[green]ok[/]" if fact.ok else "[red]differs[/]", fact.name, escape(value), escape(", ".join(names))
+            )
     return table
 
 
