@@ -78,8 +78,8 @@ def doctor(
     With MODEL: load the model and check by its own numbers that each site name refers to the right activation, and that
     a batch changes no input. A check cannot tell where no input changed enough; its points are offered all the same.
     Exit code 1 if a check fails.
-    With MODEL: load the model and check by its own numbers that each site name refers to the right activation. Exit
-    code 1 if a check fails. With --cluster: compare the nodes of a cluster, which must be alike.
+
+    With --cluster: compare the nodes of a cluster, which must be alike.
     """
     if cluster is not None:
         _compare_nodes(cluster, storage)
