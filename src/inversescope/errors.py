@@ -30,7 +30,7 @@ class UserError(ValueError):
         self.problem, self.given, self.allowed, self.remedy = problem, given, allowed, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How it is pickled: a worker's error comes from another process."""
+        """Pickled with its parts: a worker's error comes from another process."""
         given = None if self.given is None else str(self.given)
         allowed = None if self.allowed is None else str(self.allowed)
         return _unpickled, (type(self), self.problem, given, allowed, self.remedy)

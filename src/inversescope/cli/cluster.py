@@ -38,7 +38,7 @@ Mixed = Annotated[
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the user asked for."""
+    """Choice of the workers of a command."""
 
     address: str | None = None
     workers: int | None = None
@@ -48,7 +48,7 @@ class Cluster:
 
     @contextmanager
     def of(self, run: Run) -> Iterator[None]:
-        """Within it, the steps of a run are done there."""
+        """Have the steps of a run done there as long as it is open."""
         import torch
 
         from inversescope.cluster.address import Workers

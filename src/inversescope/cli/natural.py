@@ -13,9 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from inversescope.cli.shared import screen
-from inversescope.cli.tables.cells import marked
 from inversescope.errors import UserError
-from inversescope.verdicts.wording import number
 
 if TYPE_CHECKING:
     from inversescope.natural_text.answer import Answer
@@ -115,6 +113,9 @@ def invert_text(
 
 def answer_table(answer: Answer) -> Group:
     """The draws, or why there are none."""
+    from inversescope.cli.tables.cells import marked
+    from inversescope.verdicts.wording import number
+
     wanted = f"{answer.bits_wanted:g} bits" if answer.bits_wanted is not None else f"h = {answer.bandwidth:g}"
     head = [
         f"[bold]{escape(answer.source)}[/]",

@@ -136,7 +136,7 @@ def do(run: Run, step: str) -> None:
 
 
 def show_reading(folder: Path) -> None:
-    """What became of the rows of a file of texts; nothing for other tasks."""
+    """Print the fate of the rows of a file of texts; nothing for other tasks."""
     from inversescope.cli.tables.runs import reading
 
     texts = reading(folder)

@@ -21,7 +21,7 @@ STORE = 80 * 2**20  # bytes of the object store of a node on this machine: nothi
 
 @dataclass(frozen=True)
 class Workers:
-    """What each worker has, and how many there are; None: as many as the cluster has room for."""
+    """Number of workers, and the threads and GPUs of each; None: as many as the cluster has room for."""
 
     count: int | None = None
     threads: int = 1

@@ -112,7 +112,7 @@ class RunConfig(Section):
         return {name: made_by for name, made_by in named.items() if made_by is not None}
 
     def task_config(self) -> TaskConfig:
-        """Config of the task. Where a file of the user's defines the task, it is run for the task's keys and defaults.
+        """Config of the task. A file of the user's that defines the task is run for the task's keys and defaults.
 
         Raises:
             UserError: the user has not allowed the file, it cannot be loaded, or has a wrong key.

@@ -42,7 +42,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Answer:
-    """Draws from the posterior of one activation. Where they are not to be believed there are none, and no numbers.
+    """Draws from the posterior of one activation. If they are not to be believed there are none, and no numbers.
 
     Attributes:
         source: the text whose activation it is.

@@ -73,7 +73,7 @@ class NaturalText:
         seed: int = 0,
         progress: Progress = silent,
     ) -> Self:
-        """What a subject, a prior and a length need: from the cache, or made (minutes) and kept there.
+        """Everything that a subject, a prior and a length need: from the cache, or made (minutes) and kept there.
 
         Raises:
             UserError: the length cannot be used, or there is no such site.

@@ -102,7 +102,7 @@ class SubjectPosterior:
         return torch.stack(columns, 1)
 
     def _hidden(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t w"]:
-        """What the head reads behind every token of some beginnings, kept or read."""
+        """Hidden states that the head reads behind every token of some beginnings, kept or read."""
         found = [self._find(tuple(row)) for row in tokens.tolist()]
         if all(found):
             return torch.stack([place[0].hidden[place[1], : tokens.shape[1]] for place in found if place])

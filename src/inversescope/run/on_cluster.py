@@ -15,7 +15,7 @@ from inversescope.run.sealed import PROVENANCE, read_provenance
 
 @contextmanager
 def on_cluster(run: Run, address: str | None, workers: Workers, *, mixed: bool = False) -> Iterator[None]:
-    """Within it, the steps of the run have their units done at an address (see `executor_at`); provenance lists the
+    """Have the units of the run done at an address (see `executor_at`) as long as it is open. Provenance lists the
     nodes. Code that the config names runs in the workers as it does here.
 
     Raises:

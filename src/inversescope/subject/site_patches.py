@@ -17,7 +17,7 @@ from inversescope.subject.site_check import Examined, Measured, SiteCheck, TooSm
 from inversescope.subject.subject import Subject
 
 STREAM = ("embed", "resid_pre", "resid_post", "final_norm")  # what comes behind depends on nothing else
-TRIED = 4  # pairs of inputs, before the answer is that it cannot be told
+TRIED = 4  # pairs of inputs, before the check cannot tell
 NOISES = (1.0, 10.0, 100.0, 1000.0)  # in norms of the activation
 STANDS_OUT = 4  # times the precision of an attention probability: smaller changes are rounding
 
@@ -31,7 +31,7 @@ class _Pair(NamedTuple):
 
 
 class Patches(Examined):
-    """Of the middle layer."""
+    """Changes of the points of the middle layer, and their effects."""
 
     def __init__(self, subject: Subject):
         super().__init__(subject)

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RowsRead:
-    """What became of the rows of a file.
+    """Fate of the rows of a file: read, cut, left out.
 
     Attributes:
         rows: with a text.

@@ -102,7 +102,7 @@ def _reference_table(scores: Sequence[Mapping[str, Any]]) -> Group:
 
 
 def reading(run: Path) -> Mapping[str, Any]:
-    """What became of the rows of a file of texts; empty for other tasks."""
+    """Fate of the rows of a file of texts; empty for other tasks."""
     path = run / records.run.READING.path
     return files.read_json(path) if files.written(path) else {}
 
