@@ -101,7 +101,7 @@ def _address_space(memory: int) -> Iterator[None]:
 
 
 def exhausted(error: BaseException) -> str | None:
-    """Name of the resource that ran out, if an error says that memory, threads or the depth of calls did; None for any other error."""
+    """Name of the resource that ran out, if an error says so (memory, threads, depth of calls); else None."""
     if isinstance(error, RecursionError):
         return "something is nested too deeply"
     causes: list[BaseException] = [error]
