@@ -14,6 +14,7 @@ from small_subject import World, call, tokenizer
 from inversescope import cli, files
 from inversescope.bounds import LimitError, exhausted, limited
 from inversescope.config import RunConfig
+from inversescope.explain import explain
 from inversescope.features.language import parse
 from inversescope.inverter import Inverter
 from inversescope.subject.tokenizer import PretrainedTokenizer
@@ -181,6 +182,8 @@ def test_a_count_in_python(world: World):
     inverter = Inverter.load(world.run)
     with refuses(given=10**9, allowed="1 to 100,000"):
         inverter.invert("Then", site="resid_post.1", n=10**9)
+    with refuses(given=10**9, allowed="2 to 100,000"):
+        explain(inverter, "Then", sites=["resid_post.1"], n=10**9)
 
 
 @pytest.mark.parametrize(

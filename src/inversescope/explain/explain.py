@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from inversescope import files, records
+from inversescope.bounds import SAMPLES
 from inversescope.errors import UserError
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
@@ -67,8 +68,8 @@ def explain(
     Raises:
         UserError: the generator serves none of the sites, or the text cannot be read.
     """
-    if n < 2:
-        raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed="2 or more")
+    if not 2 <= n <= SAMPLES:
+        raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed=f"2 to {SAMPLES:,}")
     texts, many = inputs(text)
     named = chosen(sites, inverter.sites, inverter.run.subject.shape)
     in_order, prior = sorted(named, key=lambda site: site.depth), Prior(inverter.run)
