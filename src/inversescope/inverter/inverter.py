@@ -31,6 +31,7 @@ from inversescope.sample.one_target import Source, invert, log_floor
 from inversescope.sites import Addresses, Site, is_pattern
 from inversescope.stats.intervals import defined
 from inversescope.streams import TorchStream
+from inversescope.subject import Subject
 from inversescope.train.checkpoint import load_generator
 from inversescope.verdicts import ACCEPTED, proposal
 
@@ -78,8 +79,10 @@ class Inverter:
         *,
         allow_code: bool = False,
         device: str | None = None,
+        subject: Subject | None = None,
     ) -> Self:
-        """Open a run directory whose step `train` is done; `device`, such as "cpu" or "cuda:1", replaces the config's.
+        """Open a run directory whose step `train` is done; `device`, such as "cpu" or "cuda:1", replaces the config's;
+        `subject` is the model in memory that the run was created with, if it was.
 
         `allow_code` allows the Python files that the run's config names to be run, in the version that they have.
 
@@ -88,7 +91,7 @@ class Inverter:
             UserError: it is not a run directory, has no generator, is not trained yet, or belongs to another subject or
                 version.
         """
-        run = Run.open(folder, device, allow_code=allow_code)
+        run = Run.open(folder, device, allow_code=allow_code, subject=subject)
         run.require_generator()
         if not run.finished("train"):
             raise UserError(

@@ -26,7 +26,8 @@ PROVENANCE = document(
     key("seed", "the run's seed; every step draws from a random stream of its own made from it"),
     key(
         "subject",
-        "`name`, `fingerprint` (hash of the architecture and of a sample of the weights), `prefix`: the tokens that "
+        "`name`, `fingerprint` (hash of the architecture and of a sample of the weights), `in_memory` (the model was "
+        "given in Python, and must be given again to open the run), `prefix`: the tokens that "
         "start every input, and `projections`: the hash of each by name",
     ),
     key("task_file", "the SHA-256 of the user's file that defines the task; null for an installed task"),

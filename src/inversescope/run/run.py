@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -33,10 +32,10 @@ from inversescope.run.sealed import (
     read_resolved,
     require_free,
 )
+from inversescope.run.subject_of_run import subject_of
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
 from inversescope.subject import Subject
-from inversescope.subject.projection_files import load_projection
 from inversescope.subject.site_checks import require as require_site_checks
 from inversescope.tasks import Task, TaskConfig, load_task
 
@@ -52,13 +51,19 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, config: RunConfig, made_by: dict[str, Any] | None = None, device: str | None = None
+        self,
+        folder: Path,
+        config: RunConfig,
+        made_by: dict[str, Any] | None = None,
+        device: str | None = None,
+        subject: Subject | None = None,
     ):
         self.folder = folder
         self.config = config
         self.made_by = made_by
         self.executor: Executor = Here()
         self._device = device  # of the subject, in place of the config's
+        self._own = subject  # in place of the config's
 
     def __repr__(self) -> str:
         done = [step for step in pipeline.STEPS if self.finished(step)]
@@ -73,6 +78,7 @@ class Run:
         start: Path | None = None,
         *,
         allow_code: bool = False,
+        subject: Subject | None = None,
     ) -> Self:
         """A new run of a config in a folder that is missing, empty, or holds a run of which nothing is done; made only
         when the config, the task and the sizes of the splits have been tried.
@@ -84,6 +90,8 @@ class Run:
             start: folder at which relative paths of the config start; None: the working directory.
             allow_code: allows the Python files that the config names to be run, now and later, in the version that they
                 have.
+            subject: a model in memory, with the name that the config gives as `subject.model`; it must be given again
+                to open the run.
 
         Raises:
             CodeNotAllowedError: the config names Python files that were not allowed.
@@ -92,7 +100,7 @@ class Run:
         """
         folder, start = Path(folder), (start or Path.cwd()).absolute()
         require_free(folder, config_text)
-        run = cls(folder, RunConfig.parse(config_text, name, start))
+        run = cls(folder, RunConfig.parse(config_text, name, start), subject=subject)
         if allow_code:
             allow(run.config.code)
         require_allowed(run.config.code)
@@ -102,6 +110,7 @@ class Run:
         labelled_by = run.config.functions | run.config.annotated
         made_from = prior.sources(run.task_config, run.subject) | prior.content(run.task)
         made_by = provenance(run.subject, run.seed, run.config.task_file, labelled_by, made_from)
+        made_by["subject"]["in_memory"] = subject is not None
         made_by["config"] = of_config(start, folder)
         with files.only_writer(folder):
             require_free(folder, config_text)  # another process may have been faster
@@ -114,12 +123,19 @@ class Run:
 
     @classmethod
     def open(
-        cls, folder: Path | str, device: str | None = None, *, allow_code: bool = False, becoming: str | None = None
+        cls,
+        folder: Path | str,
+        device: str | None = None,
+        *,
+        allow_code: bool = False,
+        becoming: str | None = None,
+        subject: Subject | None = None,
     ) -> Self:
         """A run that was created before. Nothing that its config names is run here.
 
         `device`: of the subject, in place of the config's. `allow_code` allows the Python files that the config names
         to be run where labels are needed. `becoming` is the config (TOML text) to which the run is extended.
+        `subject` is the model in memory that the run was created with, if it was.
 
         Raises:
             UserError: it is not a run directory, or one of another version, or a file of it is not what was written.
@@ -144,7 +160,7 @@ class Run:
         check_config(folder, becoming)
         sizes = read_resolved(folder)["collect"]
         config = RunConfig.read(folder / CONFIG, config_folder(folder))
-        run = cls(folder, config.with_sizes({name: sizes[name] for name in SIZES}), recorded, device)
+        run = cls(folder, config.with_sizes({name: sizes[name] for name in SIZES}), recorded, device, subject)
         if allow_code:
             run.require_same_code()
             allow(run.config.code)
@@ -207,32 +223,7 @@ class Run:
         Raises:
             UserError: it cannot be loaded, or is not the one that the run was started with.
         """
-        wanted, made_by = self.config.subject, self.made_by
-        dtype = made_by["dtype"] if made_by else wanted.dtype  # "auto" may mean another one on another machine
-        subject = Subject.load(
-            wanted.model,
-            device=self._device or wanted.device,
-            dtype=dtype,
-            revision=wanted.revision,
-            bits=wanted.bits,
-            attention=wanted.attention,
-            prefix=wanted.prefix,
-        )
-        subject.projections = {name: load_projection(path) for name, path in wanted.projections.items()}
-        if made_by:
-            recorded = made_by["subject"]
-            require_same(f"subject {subject.name!r}", subject.fingerprint, recorded["fingerprint"])
-            subject.tokenizer.date = date.fromisoformat(made_by["prior"]["date"])
-            if list(subject.prefix) != recorded["prefix"]:
-                raise UserError(
-                    "inputs start with other tokens than those of this run: the tokenizer has changed",
-                    given=list(subject.prefix),
-                    allowed=recorded["prefix"],
-                    remedy="the tokenizer as it was, or a new run",
-                )
-            for name, projection in subject.projections.items():
-                require_same(f"projection {name!r}", projection.fingerprint, recorded["projections"][name])
-        return subject
+        return subject_of(self.config.subject, self.made_by, self._own, self._device)
 
     @cached_property
     def task(self) -> Task:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inversescope.errors import UserError
+from inversescope.extras import install
 
 _CONFIG = "adapter_config.json"
 _MERGE = "model.merge_and_unload().save_pretrained(FOLDER)"
@@ -30,7 +31,7 @@ def base_of(name: str, **source: Any) -> str | None:
         remedy = f"add it to {path}: the folder or the hub's name of the model that it was trained on"
         raise UserError("this adapter does not say for which model it is", given=name, remedy=remedy)
     if find_spec("peft") is None:
-        raise UserError("an adapter needs peft, which is not installed", given=name, remedy="pip install peft")
+        raise UserError("an adapter needs peft, which is not installed", given=name, remedy=install("adapters"))
     return base
 
 
