@@ -103,6 +103,10 @@ def test_a_lora_folder_and_a_peft_model_are_the_same_subject(adapted: tuple[Path
     assert by_folder.fingerprint == in_memory.fingerprint != load(folder.parent / "base").fingerprint
     assert by_folder.encode("a") == load(folder.parent / "base").encode("a")
     assert shapes.locate(str(folder)) == folder.parent / "base"
+    half = Subject.load(str(folder), device="cpu", dtype="bfloat16")
+    site = half.sites(["result.1.0"])[0]
+    exact = by_folder.capture(INPUTS, [site]).activations[site]
+    torch.testing.assert_close(half.capture(INPUTS, [site]).activations[site], exact, rtol=0.1, atol=0.1)
 
 
 def test_an_adapter_that_cannot_be_put_on_is_refused(adapted: tuple[Path, Any], tmp_path: Path):

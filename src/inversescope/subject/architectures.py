@@ -187,7 +187,8 @@ def output_weight(module: nn.Module) -> Float[Tensor, "outputs inputs"]:
     weight = module.get_parameter("weight")
     if not weight.is_floating_point() or hasattr(module, "base_layer"):
         assert isinstance(module.in_features, int)
-        units = torch.eye(module.in_features, device=weight.device)
+        kind = weight.dtype if weight.is_floating_point() else torch.get_default_dtype()
+        units = torch.eye(module.in_features, device=weight.device, dtype=kind)
         with torch.inference_mode():
             return (module(units) - module(torch.zeros_like(units))).float().T
     return weight.T if type(module).__name__ == "Conv1D" else weight
