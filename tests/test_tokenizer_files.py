@@ -118,6 +118,9 @@ heads = 2
 steps = 10
 batch = 8
 bandwidths = [0.02, 1.0]
+[sample]
+bandwidths = [0.1, 0.5]
+samples = 6
 """
 
 

@@ -27,6 +27,8 @@ def load_tokenizer(name: str, **source: Any) -> Any:
     """The model's tokenizer; where it has none, or it cannot be read, the `UserError` for whoever wants to use it."""
     from transformers import AutoTokenizer
 
+    if pointers := [file for file in _FILES if files.is_lfs_pointer(Path(name) / file)]:
+        return _error(name, f"{pointers[0]} is a Git LFS pointer, not the file itself", "git lfs pull")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **({"trust_remote_code": False} | source))
     except Exception as error:  # a damaged file fails in any way
@@ -45,14 +47,11 @@ def _invented(tokenizer: Any) -> bool:
 
 def _unreadable(folder: Path, name: str, error: Exception) -> UserError:
     text = " ".join(str(error).split())
-    present = [file for file in _FILES if (folder / file).is_file()]
-    if folder.is_dir() and not present:
+    if folder.is_dir() and not any((folder / file).is_file() for file in _FILES):
         given, allowed = f"{folder}: no tokenizer file", ", ".join(_FILES[:5])
         return UserError(_NONE, given=given, allowed=allowed, remedy=_OWN)
     reason, remedy = f"{type(error).__name__}: {text[:300]}", _OWN
-    if pointers := [file for file in present if files.is_lfs_pointer(folder / file)]:
-        reason, remedy = f"{pointers[0]} is a Git LFS pointer, not the file itself", "git lfs pull"
-    elif "trust_remote_code" in text:
+    if "trust_remote_code" in text:
         reason = "it is code of the repository's own, which is not run"
     elif "untagged enum" in text or "unknown variant" in text:
         version = metadata.version("tokenizers")
@@ -60,6 +59,10 @@ def _unreadable(folder: Path, name: str, error: Exception) -> UserError:
         remedy = "pip install -U tokenizers transformers"
     elif package := _missing(text):
         reason, remedy = f"it needs {package}, which is not installed", f"pip install {package}"
+    return _error(name, reason, remedy)
+
+
+def _error(name: str, reason: str, remedy: str) -> UserError:
     return UserError("this subject's tokenizer cannot be read", given=f"{name}: {reason}", remedy=remedy)
 
 
