@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from refusals import refuses
-from small_subject import save_subject
+from small_subject import call, save_subject
 
-from inversescope.cli import main
 from inversescope.errors import UserError
 from inversescope.inverter import Inverter
 from inversescope.run.run import Run
@@ -92,10 +91,8 @@ def test_a_tokenizers_own_code_is_not_run(folder: Path):
 
 def test_doctor_says_why_there_are_no_texts(folder: Path, capsys: pytest.CaptureFixture[str]):
     (folder / "tokenizer.json").write_text(POINTER)
-    with pytest.raises(SystemExit) as stop:
-        main(["doctor", str(folder), "--dtype", "float32", "--device", "cpu"])
-    printed = capsys.readouterr().out
-    assert not stop.value.code and "git lfs pull" in printed
+    assert call("doctor", folder, "--dtype", "float32", "--device", "cpu") == 0
+    assert "git lfs pull" in capsys.readouterr().out
 
 
 CONFIG = """
