@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     base = load(folder / "base").model
     names = ["q_proj", "o_proj", "down_proj"]
     config = peft.LoraConfig(r=2, target_modules=names, init_lora_weights=False, task_type="CAUSAL_LM")
-    model = peft.get_peft_model(base, config).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft uses an older name of transformers
+        model = peft.get_peft_model(base, config).eval()
     model.save_pretrained(folder / "lora")
     settings = json.loads((folder / "lora" / "adapter_config.json").read_text())
     settings["base_model_name_or_path"] = str(folder / "base")

@@ -124,7 +124,8 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
         checks = (*examine(subject), *([] if rounding is None else [rounding]))
     Console(highlight=False).print(site_checks_table(subject.name, checks))
     try:
-        first = " ".join(f"{subject.tokenizer.show([token])} ({token})" for token in subject.prefix)
+        tokenizer = subject.tokenizer
+        first = " ".join(f"{tokenizer.show([token])} ({token})" for token in subject.prefix)
     except UserError as error:
         typer.echo(str(error))
         first = " ".join(map(str, subject.prefix))

@@ -53,7 +53,7 @@ def _unreadable(folder: Path, name: str, error: Exception) -> UserError:
     reason, remedy = f"{type(error).__name__}: {text[:300]}", _OWN
     if "trust_remote_code" in text:
         reason = "it is code of the repository's own, which is not run"
-    elif "untagged enum" in text or "unknown variant" in text:
+    elif "untagged enum" in text or "unknown variant" in text or isinstance(error, KeyError | TypeError):
         version = metadata.version("tokenizers")
         reason = f"tokenizer.json has a format that tokenizers {version} does not know: a newer one, or it is damaged"
         remedy = "pip install -U tokenizers transformers"
