@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from refusals import refuses
-from tiny_folders import INSIDE, LONGROPE, OTHERS, REFUSED, STATES, TEXT, save
+from tiny_folders import INSIDE, LONGROPE, OTHERS, REFUSED, STATES, save
 
 from inversescope.sites import Site
 from inversescope.subject import Subject, shapes, site_checks
@@ -76,54 +74,6 @@ def test_several_streams_are_refused(tmp_path: Path):
     subject = load(tmp_path)
     with refuses(given=("layers.0", "[4, 1, 3, 32]")):
         subject.capture(INPUTS[1:], [Site("resid_post", 0)])
-
-
-@pytest.fixture(scope="module")
-def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """The folder of a LoRA, its model's folder beside it, and the model with it as peft has it."""
-    peft = pytest.importorskip("peft")
-    folder = tmp_path_factory.mktemp("adapted")
-    save(folder / "base", "llama", TEXT)
-    base = load(folder / "base").model
-    names = ["q_proj", "o_proj", "down_proj"]
-    config = peft.LoraConfig(r=2, target_modules=names, init_lora_weights=False, task_type="CAUSAL_LM")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft uses an older name of transformers
-        model = peft.get_peft_model(base, config).eval()
-    model.save_pretrained(folder / "lora")
-    settings = json.loads((folder / "lora" / "adapter_config.json").read_text())
-    settings["base_model_name_or_path"] = str(folder / "base")
-    (folder / "lora" / "adapter_config.json").write_text(json.dumps(settings))
-    return folder / "lora", model
-
-
-def test_a_lora_folder_and_a_peft_model_are_the_same_subject(adapted: tuple[Path, Any]):
-    folder, model = adapted
-    by_folder, in_memory = load(folder), Subject.from_model(model)
-    for subject in (by_folder, in_memory):
-        assert_read_as_plain(subject, model)
-        assert [check for check in site_checks.examine(subject) if check.ok is not True] == []
-    assert by_folder.fingerprint == in_memory.fingerprint != load(folder.parent / "base").fingerprint
-    assert by_folder.encode("a") == load(folder.parent / "base").encode("a")
-    assert shapes.locate(str(folder)) == folder.parent / "base"
-    half = Subject.load(str(folder), device="cpu", dtype="bfloat16")
-    site = half.sites(["result.1.0"])[0]
-    exact = by_folder.capture(INPUTS, [site]).activations[site]
-    torch.testing.assert_close(half.capture(INPUTS, [site]).activations[site], exact, rtol=0.1, atol=0.1)
-
-
-def test_an_adapter_that_cannot_be_put_on_is_refused(adapted: tuple[Path, Any], tmp_path: Path):
-    settings = json.loads((adapted[0] / "adapter_config.json").read_text())
-    path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps(settings))
-    with refuses(given=tmp_path, remedy="merge_and_unload"):  # no weights
-        load(tmp_path)
-    path.write_text(json.dumps(settings | {"base_model_name_or_path": str(tmp_path / "nowhere")}))
-    with refuses(given=tmp_path / "nowhere"):
-        load(tmp_path)
-    path.write_text(json.dumps(settings | {"base_model_name_or_path": None}))
-    with refuses(given=tmp_path, remedy=path):
-        load(tmp_path)
 
 
 def test_a_batch_changes_no_input_where_positions_depend_on_the_longest(tmp_path: Path):
