@@ -27,7 +27,7 @@ from inversescope.explain.replaced import Replaced
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
 from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
-from inversescope.verdicts import MISSED, Outside
+from inversescope.verdicts import MISSED, NOTHING, Outside
 
 TEXT = "Then, Mary and John went to the store. John gave a drink to"
 
@@ -145,7 +145,7 @@ def test_what_is_used_comes_before_what_is_surer():
         scored_finding(Fact(hypothesis(labels)), drawn(labels), UNDEFINED, necessity)
         for labels, necessity in ((sure, UNUSED), (less, OPEN), (less, USED))
     ]
-    found.append(scored_finding(Fact(hypothesis(sure)), drawn(sure), UNDEFINED, UNDEFINED, nothing=True))
+    found.append(scored_finding(Fact(hypothesis(sure)), drawn(sure), UNDEFINED, UNDEFINED, reason=NOTHING))
     assert [each.use for each in found] == ["encoded, unused", "cannot tell", "encoded and used", "encoded, unused"]
     assert sorted(found, key=rank) == [found[2], found[1], found[0], found[3]]
 
@@ -236,7 +236,7 @@ def test_hypotheses_are_what_samples_share_and_the_prior_does_not(run: Path):
     inverter = Inverter.load(run)
     text, pool = inverter.run.store.inputs("target").texts[0], inverter.run.store.inputs("pool")
     inversion = inverter.invert(text, site="resid_post.1", bandwidth=0.5, n=64)
-    found = {each.name: each for each in Prior(inverter.run).hypotheses(inversion.tokens, inversion)}
+    found = {each.name: each for each in Prior(inverter.run).hypotheses(inversion)}
     beside = read_known(run)
     behind = [] if beside is None else [inverter.run.store.inputs(split).tokens[row] for split, row in beside.rows]
     shares = pool.probability if beside is None else beside.beside(pool.probability)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from inversescope.cli.natural import (
     invert_text,
 )
 from inversescope.cli.shared import AllowCode, MessagesFile, PositionOption, ReadsText, app, screen
+from inversescope.cli.vectors import AddOption, BaseOption, ScaleOption, VectorOption, Vectors
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,6 +55,15 @@ Resolution = Annotated[
         "than the text itself answer.",
     ),
 ]
+Resolutions = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--resolution",
+        "-N",
+        help="Resolution N of the run, or several: one input in N of the prior remains. Default: the finest at which "
+        "inputs other than the text itself answer.",
+    ),
+]
 Bandwidth = Annotated[
     float | None,
     typer.Option("--bandwidth", "-b", help="Bandwidth h in place of a resolution: a radius in δ."),
@@ -65,8 +76,12 @@ def invert(
     text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
+    vector: VectorOption = None,
+    base: BaseOption = None,
+    add: AddOption = None,
+    scale: ScaleOption = None,
     run: AnyRun = None,
-    resolution: Resolution = None,
+    resolution: Resolutions = None,
     bandwidth: Bandwidth = None,
     n: Annotated[int, typer.Option("-n", min=1, max=bounds.SAMPLES, help="Number of samples.")] = 32,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the samples.")] = 0,
@@ -79,25 +94,27 @@ def invert(
 ) -> None:
     """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
-    If the text is too long for the model, the tokens nearest to the position are kept. With `--prior text` the inputs
-    are natural text, drawn without a run and without training, and the answer says if it is to be believed.
+    If the text is too long for the model, the tokens nearest to the position are kept. A vector takes the text's place
+    with --vector, or with --base and --add. With `--prior text` the inputs are natural text, drawn without a run and
+    without training, and the answer says if it is to be believed.
     """
     from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
 
-    source = _source(text, messages)
+    vectors = Vectors(vector, base, add, scale)
+    source = _source(text, messages, vectors)
     natural = TextOptions(prior, model, length, bits, out)
-    if natural.check(run, resolution):
+    if natural.check(run, resolution, vectors.given):
         invert_text(natural, source, site, lambda subject: _position(subject, source, position), bandwidth, n, seed)
         return
     run = run or _DEMO
     sites = _sites(run, site)
     inverter = Inverter.load(run, allow_code=allow_code)
     where = _position(inverter.run.subject, source, position)
-    for each in sites:
-        inversion = inverter.invert(
-            source, site=each, position=where, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed
-        )
+    levels: list[float | None] = [*resolution] if resolution else [None]
+    given = {"vector": vectors.read(inverter, sites, where)} if vectors.given else {"text": [source]}
+    found = inverter.invert(**given, site=sites, position=where, n=n, resolution=levels, bandwidth=bandwidth, seed=seed)
+    for inversion in chain.from_iterable(chain.from_iterable(found)):
         Console(highlight=False).print(inversion_table(inversion))
 
 
@@ -107,6 +124,10 @@ def explain(
     text: TextArgument = None,
     messages: MessagesFile = None,
     position: PositionOption = "last",
+    vector: VectorOption = None,
+    base: BaseOption = None,
+    add: AddOption = None,
+    scale: ScaleOption = None,
     run: TrainedRun = _DEMO,
     resolution: Resolution = None,
     bandwidth: Bandwidth = None,
@@ -116,12 +137,20 @@ def explain(
         Path | None,
         typer.Option("--html", help="Write the explanation to this HTML file too, and to a JSON file beside it."),
     ] = None,
+    expected: Annotated[
+        bool,
+        typer.Option(
+            "--expected",
+            help="Hypotheses about the next token that the model expects too: it reads the pool once more.",
+        ),
+    ] = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Explain the activation of TEXT: a ranked list of tested hypotheses, with samples for and against each.
 
     Hypotheses are made from the task's features and the words of the prior. Half of the samples select them, the other
-    half confirms them. With several sites, a table shows at which sites each hypothesis holds.
+    half confirms them. With several sites, a table shows at which sites each hypothesis holds. A vector (--vector, or
+    --base and --add) has no text in which other activations could take its place, so nothing is said of its use.
     """
     from inversescope.cli.progress import shown
     from inversescope.cli.tables.answers import explanation_table
@@ -133,19 +162,22 @@ def explain(
 
     if html is not None:
         require_page(html)
-    source, sites = _source(text, messages), _sites(run, site)
+    vectors = Vectors(vector, base, add, scale)
+    source, sites = _source(text, messages, vectors), _sites(run, site)
     inverter = Inverter.load(run, allow_code=allow_code)
     where = _position(inverter.run.subject, source, position)
+    given = {"vector": vectors.alone(inverter, sites, where)} if vectors.given else {"text": source}
     with shown("explain", screen) as progress:
         explanation = find(
             inverter,
-            source,
+            **given,
             sites=sites,
             position=where,
             n=n,
             resolution=resolution,
             bandwidth=bandwidth,
             seed=seed,
+            expected=expected,
             progress=progress,
         )
     if html is not None:
@@ -154,11 +186,16 @@ def explain(
     Console(highlight=False).print(explanation_table(explanation), *not_tried(annotators.missing()), sep="\n")
 
 
-def _source(text: str | None, messages: Path | None) -> Any:
-    """The text or the conversation that is read."""
+def _source(text: str | None, messages: Path | None, vectors: Vectors) -> Any:
+    """The text or the conversation that is read; with vectors, the text of their base, if any."""
     from inversescope import files
     from inversescope.position import require_messages
 
+    if vectors.given:
+        if text is not None or messages is not None:
+            given = "TEXT" if messages is None else "--messages"
+            raise UserError("a vector takes the place of a text", given=f"{given} and a vector", allowed="one of them")
+        return vectors.base
     if (text is None) == (messages is None):
         given = "neither" if text is None else "both"
         raise UserError("a text or a conversation is read", given=given, allowed="either TEXT or --messages FILE")
@@ -177,8 +214,12 @@ def _sites(run: Path, given: list[str]) -> tuple[Site, ...]:
 
 
 def _position(subject: Subject, source: Any, position: str) -> Position:
-    from inversescope.position import typed
+    from inversescope.position import LAST, typed
 
+    if source is None:  # a vector alone
+        if position != LAST:
+            raise UserError("a vector has no positions", given=f"--position {position}", allowed="no --position")
+        return LAST
     where, is_piece = typed(subject, source, position)
     if is_piece:
         screen.print(

@@ -64,12 +64,12 @@ class TextOptions:
     bits: float | None
     out: Path | None
 
-    def check(self, run: Path | None, resolution: float | None) -> bool:
+    def check(self, run: Path | None, resolution: list[float] | None, vector: bool = False) -> bool:
         """True if natural text is the prior; options of the other prior are refused."""
         if self.prior not in (None, TEXT):
             raise UserError("there is no such prior", given=self.prior, allowed=f"{TEXT}, or that of a run (--run)")
         mine = {"--model": self.model, "--length": self.length, "--bits": self.bits, "--out": self.out}
-        others = {"--run": run, "--resolution": resolution}
+        others = {"--run": run, "--resolution": resolution, "--vector, --base, --add": vector or None}
         wrong = [name for name, value in (others if self.prior else mine).items() if value is not None]
         if wrong:
             belongs = "a run" if self.prior else f"--prior {TEXT}"

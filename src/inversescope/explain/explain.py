@@ -6,7 +6,7 @@ statistics are those of `score/one_activation.py`: the draws are the independent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from typing import Any
@@ -21,11 +21,11 @@ from inversescope.explain.facts import Fact, facts
 from inversescope.explain.null_score import NullScore, features_level
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
-from inversescope.inverter import Inversion, Inverter
-from inversescope.inverter.inverter import Texts
+from inversescope.inverter import Given, Inversion, Inverter, Texts, given
 from inversescope.inverter.served import chosen
-from inversescope.position import LAST, Messages, Position, inputs
-from inversescope.progress import Progress, silent, watched
+from inversescope.position import LAST, Position
+from inversescope.progress import Progress, watched
+from inversescope.records.levels import Level
 from inversescope.run.run import Run
 from inversescope.score.feature import PriorLabels
 from inversescope.score.one_activation import ActivationScore, score_activation
@@ -33,7 +33,7 @@ from inversescope.sites import Addresses, Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
-from inversescope.verdicts import NOTHING, above_chance, disagreement, encoded_and_used, source_alone
+from inversescope.verdicts import above_chance, disagreement, encoded_and_used, source_alone
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
 SUPPORT = 3  # samples shown for a hypothesis
@@ -42,27 +42,35 @@ KEPT = 12  # hypotheses that a site's proposing draws hand to the confirming one
 
 def explain(
     inverter: Inverter,
-    text: Texts,
+    text: Texts | None = None,
     *,
     sites: Addresses,
+    vector: Any = None,
     position: Position = LAST,
     n: int = 128,
     resolution: float | None = None,
     bandwidth: float | None = None,
     seed: int = 0,
+    expected: bool = False,
     progress: Progress | None = None,
 ) -> Any:
-    """Explain the activations of `text` at a position and at these sites: an `Explanation`, or a list of one for each
-    text where a list of texts is given.
+    """Explain the activations of `text` at a position and at these sites, or a vector: an `Explanation`, or a list of
+    one for each where several are given.
+
+    A vector has no source input. A hypothesis about it is that the samples share the label that has most weight among
+    the proposing ones, and it has no causal part: there is no text in which the activation could be replaced.
 
     Args:
         inverter: a trained run.
         text: a text or a conversation, or a list of them, as for `Inverter.invert`.
+        vector: in place of a text, as for `Inverter.invert`.
         sites: a site or several, wildcards allowed; of what each names, those that the generator serves.
         position: where it is read.
         n: draws at each site; half of them propose, half confirm.
         resolution, bandwidth: as for `Inverter.invert`.
         seed: decides the draws.
+        expected: hypotheses about what the subject expects next (its likeliest token, the entropy) too; it reads every
+            input of the reference once more for that.
         progress: called as sites are done; default: a bar in a notebook.
 
     Raises:
@@ -70,54 +78,54 @@ def explain(
     """
     if not 2 <= n <= SAMPLES:
         raise UserError("half of the draws propose and half confirm", given=f"n = {n}", allowed=f"2 to {SAMPLES:,}")
-    texts, many = inputs(text)
+    sources, many = given(inverter.run.subject, text, position, vector)
     named = chosen(sites, inverter.sites, inverter.run.subject.shape)
-    in_order, prior = sorted(named, key=lambda site: site.depth), Prior(inverter.run)
+    in_order, prior = sorted(named, key=lambda site: site.depth), Prior(inverter.run, expected)
+    levels = {site: inverter.level(site, resolution, bandwidth) for site in in_order}
     explained: list[Explanation] = []
     with watched(progress, "explain") as report:
-        for number, each in enumerate(texts):
+        for number, source in enumerate(sources):
 
             def of_all(done: int, total: int, note: str = "", /, before: int = number) -> None:
-                report(before * total + done, len(texts) * total, note)
+                report(before * total + done, len(sources) * total, note)
 
-            where = {"position": position, "resolution": resolution, "bandwidth": bandwidth}
-            explained.append(_explain(inverter, prior, each, in_order, n, seed, of_all, **where))
+            explained.append(_explain(inverter, prior, source, levels, n, seed, of_all))
     return explained if many else explained[0]
 
 
 def _explain(
     inverter: Inverter,
     prior: Prior,
-    text: str | Messages,
-    chosen: Sequence[Site],
+    source: Given,
+    levels: Mapping[Site, Level],
     n: int,
     seed: int,
     progress: Progress,
-    **where: Any,
 ) -> Explanation:
-    """The explanation of one text; `where`: its position, and the resolution or bandwidth, as for `Inverter.invert`."""
-    verdicts = _verdicts(inverter.run)
+    """The explanation of one text or vector at a level of each of the sites."""
+    verdicts, chosen = _verdicts(inverter.run), list(levels)
+    activations = source.activations(inverter.run.subject, chosen)
     proposed: dict[str, Fact] = {}
-    proposing, confirming = [], []
-    for done, site in enumerate(chosen, start=1):
+    proposing, confirming, nulls = [], [], []
+    of_features = features_level(prior.labels, prior.probability)
+    for done, (site, level) in enumerate(levels.items(), start=1):
         propose, confirm = (
-            inverter.invert(text, site=site, n=n // 2, seed=2 * seed + half, progress=silent, **where)
-            for half in range(2)
+            inverter.invert_given(source, site, activations[site], n // 2, level, 2 * seed + half) for half in range(2)
         )
         if not propose.outside.outside:
             proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
             proposing.append(propose)
+        prior.learn(confirm)
         confirming.append(confirm)
+        nulls.append(NullScore(confirm, of_features, len(prior.tokens), propose))
         progress(done, 2 * len(chosen))
-    level = features_level(prior.labels, prior.probability)
-    nulls = [NullScore(confirm, level, len(prior.tokens)) for confirm in confirming]
     distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
     for done, (site, confirm, null) in enumerate(zip(chosen, confirming, nulls, strict=True), start=1):
         findings.append([])  # of an activation outside of the prior there are none
         if not confirm.outside.outside:
             effects = Replaced(inverter.run, site, confirm, seed)
             for fact in distinct:
-                findings[-1].append(_finding(fact, confirm, null, *effects.of(fact.hypothesis), effects.nothing))
+                findings[-1].append(_finding(fact, confirm, null, *effects.of(fact.hypothesis), effects.reason))
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
@@ -146,9 +154,7 @@ def _verdicts(run: Run) -> dict[tuple[str, float], str]:
 
 def _proposed(prior: Prior, propose: Inversion) -> list[Fact]:
     """The facts with the highest lower ends on the proposing draws."""
-    sure = [
-        (_score(candidate, propose).corrected.low, candidate) for candidate in prior.hypotheses(propose.tokens, propose)
-    ]
+    sure = [(_score(candidate, propose).corrected.low, candidate) for candidate in prior.hypotheses(propose)]
     above = sorted((scored for scored in sure if scored[0] > 0), key=lambda scored: -scored[0])
     return facts([Fact(candidate) for _, candidate in above], [propose], prior.probability, KEPT)
 
@@ -159,15 +165,15 @@ def _finding(
     null: NullScore,
     sufficiency: Estimate,
     necessity: Estimate,
-    nothing: bool = False,
+    reason: str | None = None,
 ) -> Finding:
-    """The finding of a fact; `nothing`: even a random input's activation has no effect."""
+    """The finding of a fact; `reason`: why no activation that is put in place of the source's has an effect."""
     hypothesis = fact.hypothesis
     score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
     others = _score(hypothesis, confirm, others=True).corrected
     passes = null.passes(hypothesis.chance)
     alone = source_alone(intervals.fields("corrected", score.corrected) | intervals.fields("others", others))
-    use, reason = _use(score.corrected, necessity, nothing, passes, alone)
+    use, reason = _use(score.corrected, necessity, reason, passes, alone)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
@@ -196,9 +202,9 @@ def _finding(
     )
 
 
-def _use(corrected: Estimate, necessity: Estimate, nothing: bool, passes: bool, alone: bool) -> tuple[str, str]:
+def _use(corrected: Estimate, necessity: Estimate, reason: str | None, passes: bool, alone: bool) -> tuple[str, str]:
     """The verdict on this activation: encoded and used, encoded and unused, neither, or cannot tell; and its reason."""
-    effect = {"reason": NOTHING if nothing else None} | intervals.fields("necessity", necessity)
+    effect = {"reason": reason} | intervals.fields("necessity", necessity)
     score = {"null_passes": passes, "source_alone": alone} | intervals.fields("corrected", corrected)
     return encoded_and_used(score, effect)
 

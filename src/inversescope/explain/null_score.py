@@ -23,12 +23,14 @@ class NullScore:
     """The null feature on the draws of one inversion, whose prior has the labels of `pool`.
 
     A hypothesis is compared with a hash of its own chance level, and with one of the features' level in the median.
+    `propose`: the samples from which the label of a vector is chosen, as for any hypothesis about it.
     """
 
-    def __init__(self, inversion: Inversion, features: int, pool: int):
+    def __init__(self, inversion: Inversion, features: int, pool: int, propose: Inversion | None = None):
         self._inversion = inversion
         self._features = features
         self._pool = pool
+        self._propose = propose or inversion
         self._found: dict[int, ActivationScore] = {}
 
     @cached_property
@@ -52,8 +54,8 @@ class NullScore:
         labels = [None if x.tokens is None else label(x.tokens, count, salt) for x in inversion.samples]
         codes = encode(labels, [str(number) for number in range(count)])
         weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
-        own = int(label(inversion.tokens, count, salt))
-        return score_activation(codes, weights, own, prior, inversion.left_out is None)
+        own = self._propose.own_label(lambda tokens: label(tokens, count, salt))
+        return score_activation(codes, weights, int(own or 0), prior, inversion.left_out is None)
 
 
 def features_level(labels: dict[str, list[str | None]], probability: np.ndarray) -> int:

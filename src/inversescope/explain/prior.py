@@ -15,6 +15,7 @@ from numpy import ndarray
 from inversescope.collect.inputs import read_known
 from inversescope.features import annotators
 from inversescope.features.candidates import Candidate, candidates
+from inversescope.features.of_subject import WORDS, SubjectFeatures
 from inversescope.inverter import Inversion
 from inversescope.run.run import Run
 from inversescope.tasks import Tokens
@@ -45,10 +46,11 @@ class Hypothesis:
 class Prior:
     """The inputs of a run's reference, on which chance is measured: the pool's, and behind them the known ones.
 
-    Candidates come from the pool alone: they are to be features of a typical input.
+    Candidates come from the pool alone: they are to be features of a typical input. `expected`: what the subject
+    expects to follow is a hypothesis too; then the subject reads every input of the reference once more.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, expected: bool = False):
         self.run = run
         pool, known = run.store.inputs("pool"), read_known(run.folder)
         behind = [] if known is None else [(run.store.inputs(split), row) for split, row in known.rows]
@@ -59,16 +61,21 @@ class Prior:
             for name, of_pool in pool.labels.items()
         }
         self.probability = pool.probability if known is None else known.beside(pool.probability)
+        self._of_subject = SubjectFeatures(run.subject, expected)
+        self._of_subject.learn(self.tokens)
         self._decoded = lru_cache(maxsize=None)(run.subject.decode)
 
-    def hypotheses(self, source: Tokens, inversion: Inversion) -> Iterator[Hypothesis]:
-        """Features that a good part of the samples' weight has in common with the source, and not every input of the
-        prior: the task's features, then the miner's candidates. The lack of something is no hypothesis.
+    def hypotheses(self, inversion: Inversion) -> Iterator[Hypothesis]:
+        """Features that a good part of the samples' weight has in common with the source (of a vector: with each
+        other), and not every input of the prior: the task's features, then the miner's candidates. The lack of
+        something is no hypothesis.
         """
         mined = {name: candidate.words for name, candidate in self._candidates.items()}
-        for name, words in {**dict.fromkeys(self.run.task.features, ""), **mined}.items():
+        given = dict.fromkeys(self.run.task.features, "") | {name: WORDS[name] for name in self._of_subject.names}
+        self.learn(inversion)
+        for name, words in {**given, **mined}.items():
             label = self._label(name)
-            value = label(source)
+            value = inversion.own_label(label)
             if value is None or (value == "no" and name in mined):
                 continue
             alike = [
@@ -82,6 +89,10 @@ class Prior:
                 same = np.array([other == value for other in labels])
                 yield Hypothesis(name, words, label, value, shares, len(labels) - labels.count(None), same)
 
+    def learn(self, inversion: Inversion) -> None:
+        """Let the subject read the samples and their source in batches, where hypotheses need that."""
+        self._of_subject.learn([inversion.tokens, *(sample.tokens for sample in inversion.samples)])
+
     @cached_property
     def _candidates(self) -> dict[str, Candidate]:
         texts = [self._decoded(tokens) for tokens in self._pool]
@@ -91,6 +102,8 @@ class Prior:
     def _label(self, name: str) -> Label:
         if name in self.run.task.features:
             return lambda tokens: self.run.task.labels(tokens)[name]
+        if name in self._of_subject.names:
+            return lambda tokens: self._of_subject.label(name, tokens)
         label = self._candidates[name].label
         return lambda tokens: label(self._decoded(tokens))
 

@@ -20,7 +20,7 @@ from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
 from inversescope.streams import Stream
 from inversescope.subject.patching import Source, unsettable
 from inversescope.tasks import Tokens
-from inversescope.verdicts import MOVES, MOVES_TIMES
+from inversescope.verdicts import MOVES, MOVES_TIMES, NO_TEXT, NOTHING
 
 RANDOM = 32  # random inputs, whose mean effect is the denominator of every ratio at a site
 OTHERS = 8  # inputs of the pool with another label, where too few samples have one
@@ -36,7 +36,8 @@ class Replaced:
         self._run, self._site = run, site
         self._effects: dict[Tokens, float] = {}
         self.own, self.random = nan, np.array([])
-        if unsettable(run.subject, site) is not None:
+        self._has_source = inversion.tokens is not None
+        if inversion.tokens is None or unsettable(run.subject, site) is not None:
             return
         self._source = Source(run.subject, inversion.tokens)
         self._undisturbed = self._source.logits([{}])[0].log_softmax(0)
@@ -56,6 +57,11 @@ class Replaced:
     def nothing(self) -> bool:
         """True where even a random input's activation hardly moves the next token."""
         return bool(len(self.random)) and not self.random.mean() > max(MOVES, MOVES_TIMES * self.own)
+
+    @property
+    def reason(self) -> str | None:
+        """The reason why no effect was measured, where it is the same for every hypothesis; else None."""
+        return NO_TEXT if not self._has_source else NOTHING if self.nothing else None
 
     def of(self, hypothesis: Hypothesis) -> tuple[Estimate, Estimate]:
         """Sufficiency and necessity; undefined where the site cannot be set, where setting it has no effect, or where

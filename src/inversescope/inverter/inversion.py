@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
 from inversescope.inverter.chart import Chart, histogram
 from inversescope.inverter.inverted_sample import InvertedSample, SourceShare
+from inversescope.inverter.norms import Norms
 from inversescope.records import LABEL
 from inversescope.sample.one_target import TYPICAL
 from inversescope.score.feature import own_share, shares_of_kept
@@ -26,7 +26,7 @@ from inversescope.stats.labels import encode
 from inversescope.stats.weights import largest_reliable_shape, systematic
 from inversescope.streams import Stream
 from inversescope.tasks import Labels, Tokens
-from inversescope.verdicts import BELOW_NOISE, OTHERS, Outside, wording
+from inversescope.verdicts import OTHERS, Outside, wording
 
 if TYPE_CHECKING:
     import pandas
@@ -37,12 +37,12 @@ class Inversion:
     """Result of inverting one activation: the samples, nearest first, and how good they are.
 
     Attributes:
-        text: the source input, up to the position that was read.
-        tokens: the same, prefix included.
+        text: the source input, up to the position that was read; of a vector its name.
+        tokens: the same, prefix included; None for a vector, which has no source.
         dropped: tokens left out at its beginning, because the subject reads no longer input.
         site: where it was read.
         bandwidth: h.
-        labels: the source's own features.
+        labels: the source's own features; all undecided (None) for a vector.
         samples: verified samples by distance, then those that could not be verified.
         acceptance: share of all samples with δ at most 0.1.
         effective_sample_size: of the importance weights, by distinct inputs.
@@ -58,10 +58,11 @@ class Inversion:
         resolution: N, where h is that of a resolution of the run.
         proposal: note where the generator draws for another posterior, which the weights mend; else None.
         made_by: version, model, run and seeds.
+        norms: of a vector, beside those of stored inputs; None for a text.
     """
 
     text: str
-    tokens: Tokens
+    tokens: Tokens | None
     dropped: int
     site: str
     bandwidth: float
@@ -80,6 +81,7 @@ class Inversion:
     resolution: float | None = None
     proposal: str | None = None
     made_by: Mapping[str, Any] = field(default_factory=dict)
+    norms: Norms | None = None
 
     def __repr__(self) -> str:
         found = f"{len(self.samples)} samples, effective sample size {self.effective_sample_size:.0f}"
@@ -117,9 +119,19 @@ class Inversion:
         return self.pareto_k is not None and self.pareto_k > largest_reliable_shape(inputs)
 
     @property
+    def source_text(self) -> str | None:
+        """The source input; None for a vector, which has none."""
+        return None if self.tokens is None else self.text
+
+    def _is_source(self, sample: InvertedSample) -> bool:
+        return self.tokens is not None and sample.tokens == self.tokens
+
+    @property
     def source_share(self) -> SourceShare:
         """Share of the source input itself, of the draws and of the weight."""
-        own = [sample for sample in self.samples if sample.tokens == self.tokens]
+        if self.tokens is None:
+            return SourceShare(None, None)
+        own = [sample for sample in self.samples if self._is_source(sample)]
         total = sum(sample.weight or 0.0 for sample in self.samples)
         weight = sum(sample.weight or 0.0 for sample in own) / total if total > 0 else None
         return SourceShare(len(own) / len(self.samples), weight)
@@ -132,13 +144,13 @@ class Inversion:
     @property
     def other_weights(self) -> Float[ndarray, " n"]:
         """The same, 0 for the source itself too; for all where the others have less than a hundredth of the weight."""
-        others = self.weights * [sample.tokens != self.tokens for sample in self.samples]
+        others = self.weights * [not self._is_source(sample) for sample in self.samples]
         return others if others.sum() >= OTHERS * self.weights.sum() else np.zeros(len(others))
 
     @property
     def others_acceptance(self) -> float | None:
         """Share of the draws other than the source with δ at most 0.1; None where there are none."""
-        others = [sample.accepted for sample in self.samples if sample.tokens != self.tokens]
+        others = [sample.accepted for sample in self.samples if not self._is_source(sample)]
         return sum(others) / len(others) if others else None
 
     @property
@@ -150,15 +162,19 @@ class Inversion:
     def notes(self) -> list[str]:
         """Sentences for people: the source's share, and reasons why the samples give no finding or an uncertain one."""
         share, notes = self.source_share, []
-        weight = "" if share.weight is None else f" and {share.weight:.0%} of the weight"
-        notes.append(f"the source itself is {share.draws:.0%} of the draws{weight}")
+        if share.draws is None:
+            beside = "" if self.norms is None else f": {self.norms.words}"
+            notes.append(f"a vector, with no text of its own{beside}")
+        else:
+            weight = "" if share.weight is None else f" and {share.weight:.0%} of the weight"
+            notes.append(f"the source itself is {share.draws:.0%} of the draws{weight}")
         if self.proposal is not None:
             notes.append(self.proposal)
         if self.left_out is not None:
             notes.append(f"no finding: {self.left_out}")
         if self.floor == TYPICAL:
             notes.append("the prior does not have this source: the probability of a typical input stands for its own")
-        if self.floor is None:
+        if self.floor is None and self.tokens is not None:
             notes.append("nothing is known of the source's probability: the effective sample size alone decides")
         if self.unreliable:
             notes.append("unreliable: the weights have a heavy tail for so few inputs; draw more")
@@ -213,6 +229,41 @@ class Inversion:
             raise UserError("an inversion is saved as JSON", given=path, allowed="a name that ends in .json")
         files.write_json(Path(path), self.record())
 
+    def own_label(self, label: Callable[[Tokens], str | None]) -> str | None:
+        """The source's label; of a vector, which has none, that with the most weight among the samples. None where it
+        is undecided, or where no decided sample has weight.
+        """
+        if self.tokens is not None:
+            return label(self.tokens)
+        totals = self._totals([None if sample.tokens is None else label(sample.tokens) for sample in self.samples])
+        return max(totals, key=totals.__getitem__, default=None)
+
+    def heaviest(self, feature: str) -> tuple[str, float] | None:
+        """The label with the most weight among decided samples, and its share of that; None where none is decided, or
+        where the samples give no finding (`left_out`).
+
+        Raises:
+            UserError: there is no such feature.
+        """
+        self._require(feature)
+        totals = self._totals([sample.labels.get(feature) for sample in self.samples])
+        if self.left_out is not None or not totals:
+            return None
+        most = max(totals, key=totals.__getitem__)
+        return most, totals[most] / sum(totals.values())
+
+    def _totals(self, labels: Sequence[str | None]) -> dict[str, float]:
+        """The weight of the samples that have each label."""
+        totals: dict[str, float] = {}
+        for weight, label in zip(self.weights.tolist(), labels, strict=True):
+            if label is not None and weight > 0:
+                totals[label] = totals.get(label, 0.0) + weight
+        return totals
+
+    def _require(self, feature: str) -> None:
+        if feature not in self.labels:
+            raise UserError("there is no such feature", given=feature, allowed=", ".join(self.labels) or "none")
+
     def shared(self, feature: str, others: bool = False) -> float | None:
         """The weight, among decided samples, of those with the source's label; None where that is undecided, where no
         sample is decided, or where the samples give no finding (`left_out`).
@@ -225,8 +276,7 @@ class Inversion:
         Raises:
             UserError: there is no such feature.
         """
-        if feature not in self.labels:
-            raise UserError("there is no such feature", given=feature, allowed=", ".join(self.labels) or "none")
+        self._require(feature)
         weights = self.other_weights if others else self.weights
         kept = np.array([self.left_out is None and bool(weights.any())])
         own, labels = self.labels[feature], [sample.labels.get(feature) for sample in self.samples]
@@ -235,44 +285,10 @@ class Inversion:
         return defined(own_share(shares, encode([own], values))[0])
 
     def _repr_html_(self) -> str:
-        def row(cells: Sequence[object], tag: str = "td") -> str:
-            return "<tr>" + "".join(f"<{tag} style='text-align:left'>{cell}</{tag}>" for cell in cells) + "</tr>"
+        from inversescope.inverter.html import inversion_html
 
-        body = [
-            row(
-                [
-                    wording.number(s.distance),
-                    wording.number(s.weight),
-                    s.times,
-                    *(["yes" if s.accepted else ""] if self.typical.acceptance_counts else []),
-                    f"<bdi>{marked(self.text, s.text)}</bdi>",
-                ]
-            )
-            for s in self.distinct
-        ]
-        head = ["δ", "weight", "draws", *(["accepted"] if self.typical.acceptance_counts else []), "sample"]
-        features = ", ".join(
-            f"{escape(name)} {wording.number(self.shared(name))} ({wording.number(self.shared(name, others=True))})"
-            for name in self.labels
-        )
-        shared = f"<br>weight that shares the source's label (in brackets: without the source itself): {features}"
-        return (
-            f"<p>{f'<b>{self.outside.words}</b><br>' if self.outside.outside else ''}"
-            f"<bdi><b>{escape(self.text)}</b></bdi>{escape(self.cut_off)}<br>"
-            f"{self.site}, {self.level}; {len(self.samples)} samples, {len(self.distinct)} distinct, "
-            f"{self.distances}, effective sample size {self.effective_sample_size:.1f}, "
-            f"Pareto k̂ {wording.number(self.pareto_k)}{f'; h is {BELOW_NOISE}' if self.below_noise else ''}<br>"
-            f"{escape('; '.join(self.notes))}{'' if self.outside.outside else shared}</p>"
-            f"<table>{row(head, 'th')}{''.join(body)}</table>"
-        )
+        return inversion_html(self)
 
 
 def _prefixed(labels: Labels) -> dict[str, str | None]:
     return {f"{LABEL}{name}": label for name, label in labels.items()}
-
-
-def marked(source: str, sample: str | None) -> str:
-    """The sample as HTML, its words that differ from the source's in bold."""
-    if sample is None:
-        return "<i>never ended</i>"
-    return wording.marked(source, sample, lambda words: f"<b>{escape(words)}</b>", escape)

@@ -33,7 +33,9 @@ class InvertedSample:
 
 
 class SourceShare(NamedTuple):
-    """Share of the source input itself: of the draws, and of the weight (None where nothing has weight)."""
+    """Share of the source input itself: of the draws, and of the weight (None where nothing has weight); both None for
+    a vector, which has no source.
+    """
 
-    draws: float
+    draws: float | None
     weight: float | None

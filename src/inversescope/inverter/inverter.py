@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
 
-import numpy as np
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from inversescope import __version__
 from inversescope.bounds import SAMPLES
 from inversescope.collect.bandwidths import Remaining, chosen
 from inversescope.collect.inputs import read_known
-from inversescope.collect.outside import read_outside
-from inversescope.collect.posterior import typical
+from inversescope.collect.reread import RereadStore
 from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
+from inversescope.inverter.given import Given, Texts, given
 from inversescope.inverter.inversion import Inversion
-from inversescope.inverter.inverted_sample import InvertedSample
+from inversescope.inverter.inverting import invert_one
 from inversescope.inverter.results import read_results
 from inversescope.inverter.served import chosen as chosen_sites
-from inversescope.position import LAST, Messages, Position, cut, inputs, keep_last
+from inversescope.inverter.sharing import described, local, push, save
+from inversescope.position import LAST, Position
 from inversescope.progress import Progress, watched
 from inversescope.records.levels import Level
 from inversescope.run.run import Run
-from inversescope.sample.one_target import Source, invert, log_floor
 from inversescope.sites import Addresses, Site, is_pattern
-from inversescope.stats.intervals import defined
-from inversescope.streams import TorchStream
 from inversescope.subject import Subject
 from inversescope.train.checkpoint import load_generator
-from inversescope.verdicts import ACCEPTED, proposal
 
 if TYPE_CHECKING:
     import pandas
 
     from inversescope.explain import Explanation
 
-Texts = str | Messages | Sequence[str] | Sequence[Messages]
+Resolutions = float | Sequence[float | None] | None
 
 
 class Inverter:
@@ -80,18 +77,25 @@ class Inverter:
         allow_code: bool = False,
         device: str | None = None,
         subject: Subject | None = None,
+        model: str | None = None,
     ) -> Self:
-        """Open a run directory whose step `train` is done; `device`, such as "cpu" or "cuda:1", replaces the config's;
-        `subject` is the model in memory that the run was created with, if it was.
+        """Open a run directory whose step `train` is done, or an inverter that was saved: a folder, or the name
+        `owner/name` of one on the hub.
 
-        `allow_code` allows the Python files that the run's config names to be run, in the version that they have.
+        `device`, such as "cpu" or "cuda:1", replaces the config's. `model` is the model's name or folder here, where
+        the config names another place; it must be the same model. `subject` is the model in memory that the run was
+        created with, if it was. `allow_code` allows the Python files that the run's config names to be run, in the
+        version that they have.
 
         Raises:
             CodeNotAllowedError: it names files that were not allowed.
             UserError: it is not a run directory, has no generator, is not trained yet, or belongs to another subject or
                 version.
         """
-        run = Run.open(folder, device, allow_code=allow_code, subject=subject)
+        run = Run.open(local(folder), device, allow_code=allow_code, subject=subject)
+        if model is not None:
+            wanted = run.config.subject.model_copy(update={"model": model})
+            run.config = run.config.model_copy(update={"subject": wanted})
         run.require_generator()
         if not run.finished("train"):
             raise UserError(
@@ -99,7 +103,28 @@ class Inverter:
                 given=folder,
                 remedy="inversescope run CONFIG --out RUN --resume",
             )
+        if described(run.folder) is not None:
+            run.store = RereadStore(run.store.folder, run.config.neighbourhood, run.subject, run.sites["train"])
         return cls(run, features)
+
+    def save(self, folder: Path | str, *, store: bool = False, licence: str | None = None) -> None:
+        """Write what `load` needs into a new folder, as data that holds no code, with a model card.
+
+        Args:
+            store: with the activations of the stored inputs; without them the subject reads these inputs again when
+                the inverter is first used.
+            licence: of the inputs, for the model card.
+
+        Raises:
+            UserError: the folder is not empty, or the run needs files that are not shared.
+        """
+        save(self.run, Path(folder), store=store, licence=licence)
+
+    def push_to_hub(
+        self, name: str, *, store: bool = False, licence: str | None = None, private: bool | None = None
+    ) -> str:
+        """Upload the inverter to the hub as `owner/name`, and give its address; else as `save`."""
+        return push(self.run, name, store=store, licence=licence, private=private)
 
     @overload
     def invert(
@@ -117,78 +142,108 @@ class Inverter:
     @overload
     def invert(
         self,
-        text: Texts,
+        text: Texts | None = None,
         *,
         site: Addresses,
+        vector: Any = None,
         position: Position = LAST,
         n: int = 32,
-        resolution: float | None = None,
+        resolution: Resolutions = None,
         bandwidth: float | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Any: ...
     def invert(
         self,
-        text: Texts,
+        text: Texts | None = None,
         *,
         site: Addresses,
+        vector: Any = None,
         position: Position = LAST,
         n: int = 32,
-        resolution: float | None = None,
+        resolution: Resolutions = None,
         bandwidth: float | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Any:
-        """Draw `n` inputs for the activation of `text` at a position, and verify each.
+        """Draw `n` inputs for the activation of `text` at a position, or for a vector, and verify each.
 
-        With one text and one site, the result is an `Inversion`. With a list of texts, it is a list, one for each text;
-        with several sites or a wildcard, a list of one for each site; with both, a list of lists, the texts outside.
+        With one text or vector, one site and one resolution, the result is an `Inversion`. Several of one kind give a
+        list; of several kinds lists of lists, the texts or vectors outside, then the sites, then the resolutions.
         If a text is too long for the subject, the tokens nearest to the position are kept.
 
         Args:
             text: a text, or a conversation: `[{"role": "user", "content": "..."}, ...]`; or a list of them.
+            vector: in place of a text: the numbers of an activation, rows of several, or a mapping from names to
+                vectors. It is taken as it is, in the subject's own units, neither centred nor scaled.
             site: where it is read: an address, a `Site`, a wildcard such as `"resid_post.*"`, or a list of them.
             position: "last", the index of a token, a piece of the text, or a role and its turn such as "user:-1"; see
                 `inversescope.position.cut`.
             n: how many.
-            resolution: N of the run: one input in N of the prior remains.
+            resolution: N of the run, or several: one input in N of the prior remains.
             bandwidth: h, a radius in δ, in place of a resolution. With neither, the finest of the run's levels at which
                 inputs other than the source answer (`collect.bandwidths.chosen`).
             seed: decides the draws, the same for every text.
             progress: called as inversions are done; default: a bar in a notebook.
 
         Raises:
-            UserError: the generator does not serve the site or the bandwidth, the run has no such resolution, or the
-                text has no such position.
+            UserError: the generator does not serve the site or the bandwidth, the run has no such resolution, the text
+                has no such position, or the vector cannot be an activation of the site.
         """
         if not 1 <= n <= SAMPLES:
             raise UserError("so many samples cannot be drawn", given=n, allowed=f"1 to {SAMPLES:,}")
-        texts, many_texts = inputs(text)
+        sources, many_sources = given(self.run.subject, text, position, vector)
         sites, many_sites = self._sites(site)
-        levels = [self._level(where, resolution, bandwidth) for where in sites]
-        inverted: list[list[Inversion]] = []
+        listed = resolution if isinstance(resolution, Sequence) else [resolution]
+        levels = {where: [self.level(where, each, bandwidth) for each in listed] for where in sites}
+        total, done = len(sources) * len(sites) * len(listed), 0
+        inverted: list[list[list[Inversion]]] = [[] for _ in sources]
         with watched(progress, "invert") as report:
-            for number, source in enumerate(texts):
-                inverted.append([])
-                for where, level in zip(sites, levels, strict=True):
-                    inverted[-1].append(self._invert(source, where, position, n, level, seed))
-                    report(number * len(sites) + len(inverted[-1]), len(texts) * len(sites))
-        rows = inverted if many_sites else [row[0] for row in inverted]
-        return rows if many_texts else rows[0]
+            activations = [source.activations(self.run.subject, sites) for source in sources]
+            for where, (row, source) in product(sites, enumerate(sources)):  # the stored inputs of a site are read once
+                inverted[row].append([])
+                for level in levels[where]:
+                    inverted[row][-1].append(self.invert_given(source, where, activations[row][where], n, level, seed))
+                    report(done := done + 1, total)
+        by_site = (
+            inverted if isinstance(resolution, Sequence) else [[of_site[0] for of_site in row] for row in inverted]
+        )
+        rows = by_site if many_sites else [row[0] for row in by_site]
+        return rows if many_sources else rows[0]
+
+    def invert_given(
+        self, source: Given, where: Site, activation: Float[Tensor, "1 d"], n: int, level: Level, seed: int
+    ) -> Inversion:
+        """The inversion of one text or vector, whose activation at the site is known, at one level."""
+        parts = self.run, self.task, self.known, self.generator
+        return invert_one(*parts, source, where, activation, n, level, seed)
+
+    def activation(self, text: Texts, *, site: str | Site, position: Position = LAST) -> Float[Tensor, "*n d"]:
+        """The activation of a text, or of each of several as rows: what `vector` takes, to add to or to average.
+
+        Raises:
+            UserError: there is no such site, or the text has no such position.
+        """
+        sources, several = given(self.run.subject, text, position, None)
+        (where,) = self.run.subject.sites([str(site)])
+        rows = self.run.subject.capture([source.tokens or () for source in sources], [where]).activations[where]
+        return rows if several else rows[0]
 
     def explain(
         self,
-        text: Texts,
+        text: Texts | None = None,
         *,
         site: Addresses,
+        vector: Any = None,
         position: Position = LAST,
         n: int = 128,
         resolution: float | None = None,
         bandwidth: float | None = None,
         seed: int = 0,
+        expected: bool = False,
         progress: Progress | None = None,
     ) -> Explanation | list[Explanation]:
-        """Explain the activations of a text at one site or several; a list of texts gives a list. See
+        """Explain the activations of a text, or a vector, at one site or several; a list of them gives a list. See
         `inversescope.explain.explain`.
         """
         from inversescope.explain import explain
@@ -197,11 +252,13 @@ class Inverter:
             self,
             text,
             sites=site,
+            vector=vector,
             position=position,
             n=n,
             resolution=resolution,
             bandwidth=bandwidth,
             seed=seed,
+            expected=expected,
             progress=progress,
         )
 
@@ -214,69 +271,12 @@ class Inverter:
         """
         return read_results(self.run.folder, table)
 
-    def _invert(
-        self, text: str | Messages, where: Site, position: Position, n: int, level: Level, seed: int
-    ) -> Inversion:
-        """The inversion of one text at one site."""
-        subject, task = self.run.subject, self.task
-        whole = cut(subject, text, position)
-        source = keep_last(whole, subject.prefix, subject.longest)
-        target = subject.capture([source], [where]).activations[where]
-        rng = torch.Generator(subject.device).manual_seed(TorchStream.INVERSION.seed(seed))
-        store = self.run.store
-        usual = typical(store, self.known, where, target, level.bandwidth)
-        floor, origin = log_floor(task, tuple(source), store.inputs("pool").tokens)
-        of_source = Source(tuple(source), floor, usual.near)
-        distance, kernel = store.distance(where), store.kernel
-        draws = invert(self.generator, subject, task, distance, kernel, where, target, of_source, level, n, rng)
-        weighed = draws.weighed
-        undecided = dict.fromkeys(task.labels(source))
-        samples = [
-            InvertedSample(None, None, None, None, False, log_q, undecided, times)
-            if row is None
-            else InvertedSample(
-                subject.show(row), row, distance, weight, distance <= ACCEPTED, log_q, task.labels(row), times
-            )
-            for row, distance, weight, times, log_q in zip(
-                draws.tokens,
-                draws.distance.tolist(),
-                weighed.weight.tolist(),
-                weighed.times.tolist(),
-                draws.log_q.tolist(),
-                strict=True,
-            )
-        ]
-        return Inversion(
-            subject.show(source),
-            tuple(source),
-            len(whole) - len(source),
-            str(where),
-            level.bandwidth,
-            task.labels(source),
-            tuple(sorted(samples, key=lambda s: np.inf if s.distance is None else s.distance)),
-            sum(sample.accepted for sample in samples) / n,
-            weighed.size,
-            defined(weighed.pareto_k),
-            weighed.log_normaliser if np.isfinite(weighed.log_normaliser) else None,
-            defined(floor),
-            origin,
-            weighed.left_out,
-            usual,
-            store.noise_floor(where),
-            read_outside(self.run.folder, store, where, target),
-            level.resolution,
-            proposal(store.neighbourhood.distance, kernel),
-            {
-                "inversescope": __version__,
-                "model": subject.name,
-                "run": str(self.run.folder),
-                "run_seed": self.run.seed,
-                "seed": seed,
-            },
-        )
+    def level(self, site: Site, resolution: float | None, bandwidth: float | None) -> Level:
+        """The level of a site at a resolution or a bandwidth, or by default (`collect.bandwidths.chosen`).
 
-    def _level(self, site: Site, resolution: float | None, bandwidth: float | None) -> Level:
-        """The level that is asked for, which the generator must serve."""
+        Raises:
+            UserError: the run has no such resolution, or the generator does not serve the bandwidth.
+        """
         run, level = self.run, chosen(self.run.folder, site, resolution, bandwidth)
         if level.channel is None and not run.config.neighbourhood.has_channel:
             share = Remaining.of(run.store, run.task, site, run.seed).share(level.bandwidth)

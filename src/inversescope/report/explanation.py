@@ -46,15 +46,17 @@ def render(record: Row) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    source = "" if _is_vector(record) else record["text"]
     environment.filters |= {
         "number": wording.number,
         "interval": lambda estimate: wording.interval(*estimate),
         "equals": wording.equals,
-        "marked": lambda sample: marked(record["text"], sample),
+        "marked": lambda sample: marked(source or sample, sample),
     }
     series, places = _places([of_site["site"] for of_site in record["sites"]])
     return environment.from_string(_asset("explanation.html.j2")).render(
         record=record,
+        is_vector=_is_vector(record),
         series=series,
         places=places,
         table=_table(record["sites"]),
@@ -88,6 +90,11 @@ def shade(finding: Row | None) -> str:
 def marked(source: str, sample: str) -> Markup:
     """A sample with the words that differ from the source's marked."""
     return Markup(wording.marked(source, sample, Markup("<mark>{}</mark>").format, escape))
+
+
+def _is_vector(record: Row) -> bool:
+    """True where the samples are of a vector, which has no source input."""
+    return any(of_site["inversion"]["tokens"] is None for of_site in record["sites"])
 
 
 def _places(sites: Sequence[str]) -> tuple[str, list[str]]:

@@ -76,12 +76,12 @@ class Source:
     """The input whose activation is inverted.
 
     Attributes:
-        tokens: the input.
+        tokens: the input; None for a vector, which has none.
         log_floor: ln of its term P(x̂)·k(0) in the normaliser; NaN where nothing is known of it.
         near: distance up to which a draw is near: the reference's typical one.
     """
 
-    tokens: Tokens
+    tokens: Tokens | None
     log_floor: float
     near: float
 
@@ -114,10 +114,13 @@ def log_prior(task: Task, tokens: Sequence[Tokens | None]) -> Float[ndarray, " n
     return np.array([-np.inf if row is None else prior[row] for row in tokens], dtype=float)
 
 
-def log_floor(task: Task, source: Tokens, pool: Sequence[Tokens]) -> tuple[float, str | None]:
+def log_floor(task: Task, source: Tokens | None, pool: Sequence[Tokens]) -> tuple[float, str | None]:
     """ln P(x̂)·k(0) of a source input, and where P is from: `known` from the task; `typical` of the pool's inputs (the
-    mean of their ln P) for a source that the prior does not have; None, with NaN, where P of no input is known.
+    mean of their ln P) for a source that the prior does not have; None, with NaN, where P of no input is known, or
+    where there is no source.
     """
+    if source is None:
+        return np.nan, None
     own = task.log_prior(source)
     if own is not None and np.isfinite(own):
         return own, KNOWN
@@ -163,11 +166,11 @@ def _distances(
     site: Site,
     tokens: Sequence[Tokens | None],
     target: Float[Tensor, "1 d"],
-    source: Tokens,
+    source: Tokens | None,
 ) -> Float[ndarray, " n"]:
     """δ of every draw. The source is not read again: in another batch it would be off by the subject's rounding."""
     distinct = sorted({row for row in tokens if row is not None and row != source})
-    known = dict.fromkeys(distinct, np.nan) | {source: 0.0}
+    known: dict[Tokens | None, float] = dict.fromkeys(distinct, np.nan) | {source: 0.0}
     if distinct:
         read = subject.capture(distinct, [site]).activations[site]
         known |= dict(zip(distinct, distance.paired(read, target).double().tolist(), strict=True))

@@ -48,7 +48,7 @@ from inversescope.verdicts.thresholds import (
     USED,
 )
 from inversescope.verdicts.undertrained import Judgement, Measured, Verdict, of_question, of_site
-from inversescope.verdicts.used import NOTHING, encoded_and_used, finest_reliable, is_reliable
+from inversescope.verdicts.used import NO_TEXT, NOTHING, encoded_and_used, finest_reliable, is_reliable
 
 __all__ = [
     "ACCEPTED",
@@ -75,6 +75,7 @@ __all__ = [
     "NOISE_QUANTILE",
     "NOTHING",
     "NO_GENERATOR",
+    "NO_TEXT",
     "NO_WEIGHT",
     "NULL_FEATURE",
     "NULL_PASSES",

@@ -11,6 +11,7 @@ from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
 from inversescope.verdicts.wording import of_row
 
 NOTHING = "a random input's activation hardly moves the next token"
+NO_TEXT = "a vector has no text in which another activation could take its place"
 BOTH, UNUSED, NEITHER, CANNOT_TELL = "encoded and used", "encoded, unused", "neither", "cannot tell"
 Row = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
 from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES, SOURCE_ALONE
 from inversescope.verdicts.used import BOTH
-from inversescope.verdicts.wording import number, short
+from inversescope.verdicts.wording import DASH, number, short
 
 SYNONYMS = 3  # other names of a fact that are shown
 
@@ -38,16 +38,30 @@ def inversion_table(inversion: Inversion) -> Group:
     counts = inversion.typical.acceptance_counts
     table = Table("δ", "weight", "draws", *(["accepted"] if counts else []), "sample")
     for sample in inversion.distinct:
-        text = "[dim]never ended[/]" if sample.text is None else marked(inversion.text, sample.text)
+        text = "[dim]never ended[/]" if sample.text is None else marked(inversion.source_text, sample.text)
         accepted = ["yes" if sample.accepted else ""] if counts else []
         table.add_row(number(sample.distance), number(sample.weight), str(sample.times), *accepted, text)
     if inversion.outside.outside:  # its samples answer for other activations
         return Group(head, table)
+    return Group(head, table, _of_vector(inversion) if inversion.tokens is None else _shared(inversion))
+
+
+def _of_vector(inversion: Inversion) -> Table:
+    """The label of each feature that has the most weight."""
+    table = Table("feature", "label with the most weight", "its share of the weight")
+    for name in inversion.labels:
+        label, share = inversion.heaviest(name) or (DASH, None)
+        table.add_row(escape(name), escape(label), number(share))
+    return table
+
+
+def _shared(inversion: Inversion) -> Table:
+    """The weight that shares each of the source's labels."""
     shared = Table("feature", "source", "weight of the samples that share it", "without the source itself")
     for name, value in inversion.labels.items():
         weights = (number(inversion.shared(name, others)) for others in (False, True))
         shared.add_row(escape(name), escape(value or "undecided"), *weights)
-    return Group(head, table, shared)
+    return shared
 
 
 def _notes(inversion: Inversion) -> list[str]:
@@ -69,7 +83,8 @@ def explanation_table(explanation: Explanation) -> Group:
         (only,) = explanation.sites
         if only.inversion.outside.outside:
             return Group(f"{_outside(only.inversion)}{head}\n{only.site}")
-        blocks = [_finding_block(explanation.text, finding) for finding in only.findings if finding.above_chance]
+        text = only.inversion.source_text
+        blocks = [_finding_block(text, finding) for finding in only.findings if finding.above_chance]
         rest = len(only.findings) - len(blocks)
         foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
         verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
@@ -117,7 +132,7 @@ def _null(of_site: SiteExplained) -> str:
     return short(max(0.0, of_site.null.value)) + "*" * of_site.null_passes
 
 
-def _finding_block(text: str, finding: Finding) -> str:
+def _finding_block(text: str | None, finding: Finding) -> str:
     """One hypothesis: its numbers, the samples for it, and one against."""
     lines = [
         f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]: {finding.use}"

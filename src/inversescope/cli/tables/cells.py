@@ -28,7 +28,7 @@ def estimated(row: Mapping[str, Any], name: str = "fcr") -> str:
     return escape(wording.short_of_row(row, name))
 
 
-def marked(source: str, sample: str) -> str:
-    """A sample on one line, its words that differ from the source's in bold."""
-    old, new = (" ".join(text.split()) for text in (source, sample))
+def marked(source: str | None, sample: str) -> str:
+    """A sample on one line, its words that differ from the source's in bold; none where there is no source."""
+    old, new = (" ".join(text.split()) for text in (sample if source is None else source, sample))
     return wording.marked(old, new, lambda words: f"[bold]{escape(words)}[/]", escape)
