@@ -90,7 +90,7 @@ def test_a_ladder_reproduces_the_exact_posterior():
             own = torch.bincount(tokens[:, :, level, place].flatten(), minlength=TOKENS).double()
             wanted = torch.zeros(TOKENS).double().index_add(0, posterior.inputs[:, place], exact)
             assert 0.5 * float((own / own.sum() - wanted).abs().sum()) < 0.05
-    assert all(each.verdict.believed for each in diagnose(trace, ["one", "other"] * 20))
+    assert all(each.verdict for each in diagnose(trace, ["one", "other"] * 20))
     assert trace.round_trips.sum() > 0
 
 
@@ -107,15 +107,15 @@ def ladders_in_two_phases(mix_of) -> list:
 
 def test_chains_stuck_in_a_phase_are_not_believed():
     stuck = ladders_in_two_phases(lambda posterior, pool, random: Mix(((TokenFromSubject(posterior), 1.0),)))
-    assert not any(each.verdict.believed for each in stuck)
+    assert not any(each.verdict for each in stuck)
     free = ladders_in_two_phases(lambda p, pool, random: usual_mix(p, pool, TableProposal(), random))
-    assert all(each.verdict.believed for each in free)
+    assert all(each.verdict for each in free)
 
 
 def test_one_start_is_not_believed_however_well_it_agrees():
-    assert not of_chains({"the distance": 1.0}, starts=1).believed
-    assert of_chains({"the distance": 1.0}, starts=2).believed
-    assert not of_chains({"the distance": float("nan")}, starts=2).believed
+    assert not of_chains({"the distance": 1.0}, starts=1)
+    assert of_chains({"the distance": 1.0}, starts=2)
+    assert not of_chains({"the distance": float("nan")}, starts=2)
 
 
 def test_phases_of_equal_density_differ_in_distance_and_not_in_the_sum():

@@ -49,6 +49,20 @@ def test_no_number_is_shown_where_it_is_not_to_be_believed(
     assert "not to be believed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("answer", ["best", "nearest", "shortest"])
+def test_a_search_is_no_draw(answer: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "answer.json"
+    options = ("--site", "resid_post.1", "--prior", "text", "--model", model, "--length", "4", "--out", out)
+    assert call("invert", TEXT, *options, "--answer", answer, "--seconds", "0.5", "-n", "2") == 0
+    (record,) = json.loads(out.read_text())
+    assert record["answer"] == answer
+    assert len(record["found"]) > 2
+    assert not {"draws", "bits", "log_z", "verdict"} & set(record)
+    lengths = {len(each["tokens"]) for each in record["found"]}
+    assert lengths == {4} if answer != "shortest" else max(lengths) <= 4
+    assert "found, not drawn" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "given"),
     [
@@ -59,6 +73,12 @@ def test_no_number_is_shown_where_it_is_not_to_be_believed(
         (("--prior", "text", "--bits", "-1"), "bits -1.0"),
         (("--prior", "text", "--bits", "3", "-b", "0.2"), "bits 3.0"),
         (("--prior", "text", "--bits", "nan"), "bits nan"),
+        (("--answer", "best"), "--answer"),
+        (("--prior", "text", "--answer", "farthest"), "farthest"),
+        (("--prior", "text", "--answer", "best", "--bits", "3"), "--bits"),
+        (("--prior", "text", "--seconds", "3"), "--seconds"),
+        (("--prior", "text", "--answer", "nearest", "-b", "0.2"), "0.2"),
+        (("--prior", "text", "--answer", "nearest", "--seconds", "-1"), "-1.0"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -9,9 +9,8 @@ import torch
 from toy_text import LENGTH, TOKENS, Pool, TableProposal, TableText, posterior_of
 
 from inversescope.natural_text.budget import Budget
-from inversescope.natural_text.moves import NewEnd, PoolBeginning, TokenFromBoth, TokenFromSubject
+from inversescope.natural_text.edits import one_token, other_beginning, splice
 from inversescope.natural_text.posterior import Scored
-from inversescope.natural_text.proposals import Dealer
 from inversescope.natural_text.search import Answer, Kept, Material, by_density, by_distance, of_given_length, shortest
 
 BANDWIDTH = 0.3
@@ -34,10 +33,17 @@ class AnyLength:
 
 def material_of(posterior: TableText, random: torch.Generator) -> Material:
     pool, end = Pool(posterior, 30, random), TableProposal()
-    edits = [TokenFromBoth(posterior, end), TokenFromSubject(posterior)]
-    whole = [NewEnd(posterior, end), PoolBeginning(posterior, pool, Dealer(30, random), 5)]
     read = AnyLength(posterior)
-    return Material(read, pool, end, lambda tokens, scored: -(scored.distance**2) / 0.5, edits, whole)
+
+    def fit(tokens: torch.Tensor) -> torch.Tensor:
+        return -(read(tokens).distance ** 2) / 0.5
+
+    def choose(ends: torch.Tensor, count: int) -> torch.Tensor:
+        return pool.log_next(LENGTH - ends.shape[1], ends[:, 0]).topk(count, dim=1).indices
+
+    scored = Scored(pool.token_log_p.sum(1), pool.distance)
+    edits, whole = [one_token(posterior, end), splice], [other_beginning(pool)]
+    return Material(read, pool.tokens, scored, end, fit, choose, lambda tokens: None, edits, whole)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -92,7 +98,7 @@ def test_ctrl_c_keeps_what_was_found():
 def test_a_budget_of_tokens_is_kept():
     random, posterior = torch.Generator().manual_seed(0), posterior_of()
     answer: Answer = of_given_length("nearest", material_of(posterior, random), BANDWIDTH, Budget(tokens=300), random)
-    assert 300 <= answer.tokens < 300 + 8 * 4 * LENGTH
+    assert 300 <= answer.tokens < 300 + 8 * 8 * LENGTH
 
 
 def test_an_input_is_kept_once_and_the_worst_goes():

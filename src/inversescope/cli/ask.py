@@ -12,11 +12,13 @@ from rich.console import Console
 from inversescope import bounds
 from inversescope.bounds import read_text
 from inversescope.cli.natural import (
+    AnswerOption,
     BitsOption,
     LengthOption,
     ModelOption,
     OutOption,
     PriorOption,
+    SecondsOption,
     TextOptions,
     invert_text,
 )
@@ -91,6 +93,8 @@ def invert(
     length: LengthOption = None,
     bits: BitsOption = None,
     out: OutOption = None,
+    answer: AnswerOption = None,
+    seconds: SecondsOption = None,
 ) -> None:
     """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
@@ -103,7 +107,7 @@ def invert(
 
     vectors = Vectors(vector, base, add, scale)
     source = _source(text, messages, vectors)
-    natural = TextOptions(prior, model, length, bits, out)
+    natural = TextOptions(prior, model, length, bits, out, answer, seconds)
     if natural.check(run, resolution, vectors.given):
         invert_text(natural, source, site, lambda subject: _position(subject, source, position), bandwidth, n, seed)
         return

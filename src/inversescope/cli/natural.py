@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console, Group
@@ -17,10 +17,15 @@ from inversescope.errors import UserError
 
 if TYPE_CHECKING:
     from inversescope.natural_text.answer import Answer
+    from inversescope.natural_text.natural_text import NaturalText
+    from inversescope.natural_text.search import Kind
+    from inversescope.natural_text.searching import SearchAnswer
     from inversescope.position import Position
+    from inversescope.sites import Site
     from inversescope.subject import Subject
 
 TEXT = "text"  # the prior that is the subject's own text
+ANSWERS = ("draws", "best", "nearest", "shortest")
 
 PriorOption = Annotated[
     str | None,
@@ -52,6 +57,22 @@ OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="With `--prior text`: write the answers, one for each site, to this JSON file too."),
 ]
+AnswerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--answer",
+        help="With `--prior text`: `draws` from the posterior; `best`, the inputs of the largest ln P(x) − δ²/2h²; "
+        "`nearest`, those of the smallest δ; `shortest`, of any length, each token worth its nats. Default: draws.",
+    ),
+]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        help="With `--answer best`, `nearest` or `shortest`: time for each site; Ctrl-C keeps what was found. "
+        "Default: 15.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -63,18 +84,41 @@ class TextOptions:
     length: int | None
     bits: float | None
     out: Path | None
+    answer: str | None
+    seconds: float | None
 
     def check(self, run: Path | None, resolution: list[float] | None, vector: bool = False) -> bool:
         """True if natural text is the prior; options of the other prior are refused."""
         if self.prior not in (None, TEXT):
             raise UserError("there is no such prior", given=self.prior, allowed=f"{TEXT}, or that of a run (--run)")
-        mine = {"--model": self.model, "--length": self.length, "--bits": self.bits, "--out": self.out}
+        mine = {
+            "--model": self.model,
+            "--length": self.length,
+            "--bits": self.bits,
+            "--out": self.out,
+            "--answer": self.answer,
+            "--seconds": self.seconds,
+        }
         others = {"--run": run, "--resolution": resolution, "--vector, --base, --add": vector or None}
         wrong = [name for name, value in (others if self.prior else mine).items() if value is not None]
         if wrong:
             belongs = "a run" if self.prior else f"--prior {TEXT}"
             raise UserError(f"this option belongs to {belongs}", given=", ".join(wrong))
+        self._check_answer()
         return self.prior == TEXT
+
+    def _check_answer(self) -> None:
+        if self.answer not in (None, *ANSWERS):
+            raise UserError("there is no such answer", given=self.answer, allowed=", ".join(ANSWERS))
+        if self.searched and self.bits is not None:
+            raise UserError("bits belong to draws", given=f"--answer {self.answer} --bits", remedy="-b BANDWIDTH")
+        if self.seconds is not None and not self.searched:
+            raise UserError("seconds belong to a search", given="--seconds", allowed="with " + ", ".join(ANSWERS[1:]))
+
+    @property
+    def searched(self) -> bool:
+        """The answer is that of a search, not draws."""
+        return self.answer not in (None, ANSWERS[0])
 
 
 def invert_text(
@@ -102,13 +146,57 @@ def invert_text(
         text = NaturalText.open(subject, sites=[str(site) for site in chosen], length=length, progress=progress)
     answers = []
     for site in chosen:
-        found = text.invert(
-            source, site=str(site), position=where, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed
-        )
-        Console(highlight=False).print(answer_table(found))
+        if options.searched:
+            found = _searched(options, text, cut(subject, source, where), site, bandwidth, seed)
+            Console(highlight=False).print(search_table(found, n))
+        else:
+            found = text.invert(
+                source, site=str(site), position=where, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed
+            )
+            Console(highlight=False).print(answer_table(found))
         answers.append(found.record())
         if options.out is not None:
             files.write_json(options.out, answers)
+
+
+def _searched(
+    options: TextOptions, text: NaturalText, tokens: Sequence[int], site: Site, bandwidth: float | None, seed: int
+) -> SearchAnswer:
+    """Inputs of a search, with its progress; what Ctrl-C ends is kept."""
+    from inversescope.cli.progress import shown
+    from inversescope.natural_text import searching
+    from inversescope.natural_text.budget import Budget
+
+    activation = text.subject.capture([tuple(tokens)], [site]).activations[site][0]
+    question = text.question(activation, site)
+    with shown(f"{options.answer} input", screen) as progress:
+        budget = Budget(seconds=searching.SECONDS if options.seconds is None else options.seconds, progress=progress)
+        return searching.invert(text, tokens, question, cast("Kind", options.answer), budget, bandwidth, seed)
+
+
+def search_table(answer: SearchAnswer, n: int) -> Group:
+    """The inputs of a search, and how far the first is from the source's own measure."""
+    from inversescope.cli.tables.cells import marked
+    from inversescope.verdicts.wording import number
+
+    measure = "by distance" if answer.bandwidth is None else f"by ln P(x) − δ²/2h² at h = {answer.bandwidth:g}"
+    length = f"at most {answer.length}" if answer.answer == "shortest" else str(answer.length)
+    head = [
+        f"[bold]{escape(answer.source)}[/]",
+        escape(f"{answer.site} of {answer.subject}, inputs of {length} tokens: {answer.answer}, {measure}"),
+        escape(f"prior: {answer.prior}"),
+        f"found, not drawn, in {answer.seconds:.0f} s, {answer.tokens_read} tokens read"
+        + ("; ended by Ctrl-C" if answer.cancelled else ""),
+    ]
+    gap = answer.short_of_source
+    if gap is not None:
+        side = "below" if gap > 0 else "above"
+        head.append(f"the first is {abs(gap):.0f} nats {side} the source")
+    table = Table("δ", "as near as inputs that share", "ln P", "input")
+    for each in answer.found[:n]:
+        ruler = each.ruler.removeprefix("as near as inputs that share ")
+        table.add_row(number(each.distance), ruler, f"{each.log_p:.1f}", marked(answer.source, each.text))
+    return Group("\n".join(head), table)
 
 
 def answer_table(answer: Answer) -> Group:

@@ -9,7 +9,8 @@ import torch
 
 from inversescope.natural_text.chains import Trace
 from inversescope.stats.chains import r_hat, r_hat_of_labels
-from inversescope.verdicts.chains import Belief, of_chains
+from inversescope.verdicts.chains import of_chains
+from inversescope.verdicts.natural import Belief
 
 DISTANCE, LAST, LAST_TWO = "the distance", "the last token", "the last two tokens"
 

@@ -109,7 +109,7 @@ class NaturalText:
 
     def ends(self, question: Question) -> Ends:
         """Proposal for the last tokens of a question's inputs."""
-        return Ends(question, self._backward)
+        return Ends(question, self.pairs)
 
     def posterior(self, question: Question) -> SubjectPosterior:
         """The question as a posterior, for chains and searches."""
@@ -170,7 +170,8 @@ class NaturalText:
         return answer(self, question, weighted, estimate, tokens, bits if bandwidth is None else None, n, seed)
 
     @cached_property
-    def _backward(self) -> Backward:
+    def pairs(self) -> Backward:
+        """Pairs of tokens read backwards."""
         return Backward(self.words, self.pool, self._hidden_alone)
 
 

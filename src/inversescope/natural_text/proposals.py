@@ -56,8 +56,9 @@ class End(NamedTuple):
 
 
 def sample(logits: Float[Tensor, "n k"], random: torch.Generator) -> Int[Tensor, " n"]:
-    """One place of each row, drawn with probability proportional to exp(logits)."""
-    return torch.multinomial(logits.softmax(-1), 1, generator=random)[:, 0]
+    """One place of each row, drawn with probability proportional to exp(logits); any place where all are −inf."""
+    chance = logits.softmax(-1)
+    return torch.multinomial(chance.where(chance.isfinite(), 1.0), 1, generator=random)[:, 0]
 
 
 def picked(values: Shaped[Tensor, "n k"], place: Int[Tensor, " n"]) -> Shaped[Tensor, " n"]:

@@ -17,20 +17,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inversescope.natural_text.budget import Budget
-from inversescope.natural_text.moves import Chains, Move, of_rows
+from inversescope.natural_text.edits import Edit
+from inversescope.natural_text.moves import of_rows
 from inversescope.natural_text.posterior import Scored, log_density
-from inversescope.natural_text.proposals import BackwardProposal, Beginnings
+from inversescope.natural_text.proposals import BackwardProposal
 
 Kind = Literal["best", "nearest", "shortest"]
 Read = Callable[[Int[Tensor, "n t"], int], Scored]
 Value = Callable[[Scored], Float[Tensor, " n"]]
 # ln of the target's likelihood given an end, whatever stands before it, up to a constant for ends of one length.
-Fits = Callable[[Int[Tensor, "n t"], Scored], Float[Tensor, " n"]]
+Fit = Callable[[Int[Tensor, "n t"]], Float[Tensor, " n"]]
+Keep = Callable[[Int[Tensor, "n t"]], None]
+# The `k` draws of the pool whose beginnings go best with each end of an input.
+Beginnings = Callable[[Int[Tensor, "n t"], int], Int[Tensor, "n k"]]
 
 WIDTH = 8  # ends that a beam goes on with
 AMONG = 32  # tokens tried before each end
 STATES = 8  # inputs that edits start from
-EDITS = 4  # of each at a time
+EDITS = 8  # of each at a time
+IN_VAIN = 50  # edits in a row without a new input, after which there are none
 
 
 class Found(NamedTuple):
@@ -108,6 +113,8 @@ class Search:
     ) -> None:
         self.kept = Kept(value, STATES)
         self._read_inputs, self._end, self._budget, self._random = read, end, budget, random
+        self._tried: set[tuple[int, ...]] = set()
+        self._in_vain = 0
 
     def read(self, tokens: Int[Tensor, "n t"], same_before: int = 0, note: str = "") -> Scored:
         """Read inputs, count their tokens, keep the best."""
@@ -116,46 +123,53 @@ class Search:
         self.kept.add(tokens, scored)
         return scored
 
-    def ends(self, longest: int, fits: Fits, width: int = WIDTH, among: int = AMONG) -> Int[Tensor, "n t"]:
-        """Backward beam to ends of `longest` tokens; the beams where it stopped.
-
-        Ranked by the proposal's own probability of an end and by how well it fits.
+    def ends(self, longest: int, fit: Fit, width: int = WIDTH, among: int = AMONG) -> None:
+        """Backward beam to ends of `longest` tokens, by the proposal's probability of an end and by its fit; the beams
+        are read as if they were whole inputs.
         """
-        beams, prior = torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, dtype=torch.float64)
+        beams, prior = torch.zeros(1, 0, dtype=torch.long), torch.zeros(1)
         while beams.shape[1] < longest and self._budget.left:
             log_probs = self._end.log_probs(beams)
             best = log_probs.topk(min(among * (1 if beams.shape[1] else width), log_probs.shape[1]), dim=1)
             tokens = torch.cat([best.indices.reshape(-1, 1), beams.repeat_interleave(best.indices.shape[1], 0)], 1)
             prior = (prior[:, None] + best.values).reshape(-1)
-            scored = self.read(tokens, note=f"ends of {tokens.shape[1]} tokens")
-            rank = (prior + fits(tokens, scored)).nan_to_num(nan=-torch.inf)
+            rank = (prior + fit(tokens)).nan_to_num(nan=-torch.inf)
+            self._budget.spend(tokens.numel(), f"ends of {tokens.shape[1]} tokens")
             rows = rank.topk(min(width, len(rank))).indices
             beams, prior = tokens[rows], prior[rows]
-        return beams
+            self.read(beams, note=f"ends of {tokens.shape[1]} tokens")
 
-    def beginnings(self, pool: Beginnings, ends: Int[Tensor, "n t"], among: int = AMONG) -> None:
-        """Whole inputs: before each end the beginnings of the pool that lead to it best."""
-        length = pool.tokens.shape[1]
-        kept = length - ends.shape[1]
-        if kept <= 0:
-            return
-        rows = pool.log_next(kept, ends[:, 0]).topk(min(among, len(pool.tokens)), dim=1).indices
-        for end, chosen in zip(ends, rows, strict=True):
+    def beginnings(
+        self, pool: Int[Tensor, "r length"], ends: Int[Tensor, "n t"], choose: Beginnings, among: int = AMONG
+    ) -> None:
+        """Whole inputs: before each end the beginnings of the pool that go best with it."""
+        kept = pool.shape[1] - ends.shape[1]
+        for end, rows in zip(ends, choose(ends, min(among, len(pool))), strict=True):
             if not self._budget.left:
                 return
-            tokens = torch.cat([pool.tokens[chosen, :kept], end.expand(len(chosen), -1)], 1)
+            tokens = torch.cat([pool[rows, :kept], end.expand(len(rows), -1)], 1)
             self.read(tokens, kept, "beginnings")
 
-    def edit(self, moves: Sequence[Move], bandwidth: float, length: int, edits: int = EDITS) -> None:
-        """Proposals of one move from the best inputs of a length, each `edits` times."""
-        tokens, scored = self.kept.of_length(length)
-        rows = torch.arange(len(tokens)).repeat_interleave(edits)
-        chains = Chains(tokens[rows], of_rows(scored, rows), torch.full((len(rows),), bandwidth, dtype=torch.float64))
-        move = moves[int(torch.randint(len(moves), (), generator=self._random))]
-        proposed = move.propose(chains, self._random)
-        new = (proposed.tokens != chains.tokens).any(1)
-        if new.any():
-            self.read(proposed.tokens[new], proposed.same_before, f"edits of {length} tokens")
+    def edit(self, edits: Sequence[Edit], keep: Keep, length: int, count: int = EDITS) -> None:
+        """Edits of one kind of the best inputs of a length, `count` of each; those that were tried before are left."""
+        inputs, _ = self.kept.of_length(length)
+        keep(inputs)
+        edited = edits[int(torch.randint(len(edits), (), generator=self._random))](inputs, count, self._random)
+        rows = [row for row, tokens in enumerate(edited.tokens.tolist()) if self._new(tuple(tokens))]
+        self._in_vain = 0 if rows else self._in_vain + 1
+        if rows:
+            self.read(edited.tokens[rows], edited.same_before, f"edits of {length} tokens")
+
+    @property
+    def goes_on(self) -> bool:
+        """There is a budget, and edits still lead to inputs that were not tried."""
+        return self._budget.left and self._in_vain < IN_VAIN
+
+    def _new(self, tokens: tuple[int, ...]) -> bool:
+        if tokens in self._tried:
+            return False
+        self._tried.add(tokens)
+        return True
 
 
 def by_density(bandwidth: float) -> Value:
@@ -177,57 +191,67 @@ class Material(NamedTuple):
     """The parts of a search that do not depend on its kind.
 
     Attributes:
-        read: ln P and δ of inputs of any length up to the pool's.
+        read: ln P and δ of inputs of any length up to the pool's; of δ alone where the nearest are searched for.
         pool: draws from the prior.
+        scored: ln P and δ of each.
         end: backward proposal for the target.
-        fits: likelihood of the target given an end.
-        moves: edits; they work on inputs of any length, but for those that need the pool.
-        whole: edits of whole inputs only.
+        fit: likelihood of the target given an end.
+        choose: draws whose beginnings go best with an end.
+        keep: makes inputs known, so that what shares their beginnings is read from where it differs.
+        edits: of inputs of any length.
+        whole: edits of inputs of the pool's length.
     """
 
     read: Read
-    pool: Beginnings
+    pool: Int[Tensor, "r length"]
+    scored: Scored
     end: BackwardProposal
-    fits: Fits
-    moves: Sequence[Move]
-    whole: Sequence[Move]
+    fit: Fit
+    choose: Beginnings
+    keep: Keep
+    edits: Sequence[Edit]
+    whole: Sequence[Edit]
 
 
 def of_given_length(
-    kind: Literal["best", "nearest"], material: Material, bandwidth: float, budget: Budget, random: torch.Generator,
+    kind: Literal["best", "nearest"],
+    material: Material,
+    bandwidth: float,
+    budget: Budget,
+    random: torch.Generator,
     longest_end: int = 4,
-) -> Answer:  # fmt: skip
+) -> Answer:
     """The best or the nearest inputs of the pool's length: beam, beginnings, then edits to the end of the budget."""
     value = by_density(bandwidth) if kind == "best" else by_distance
     search = Search(material.read, value, material.end, budget, random)
-    pool = material.pool
-    length = pool.tokens.shape[1]
-    search.kept.add(pool.tokens, Scored(pool.token_log_p.sum(1).double(), pool.distance.double()))
+    length = material.pool.shape[1]
+    longest_end = min(longest_end, length - 1)
+    search.kept.add(material.pool, material.scored)
     with budget:
-        search.ends(min(longest_end, length), material.fits)
-        for count in range(1, min(longest_end, length - 1) + 1):
+        search.ends(longest_end, material.fit)
+        for count in range(1, longest_end + 1):
             if count in search.kept.lengths:
-                search.beginnings(pool, search.kept.of_length(count)[0])
-        while budget.left:
-            search.edit([*material.moves, *material.whole], bandwidth, length)
+                search.beginnings(material.pool, search.kept.of_length(count)[0], material.choose)
+        while search.goes_on:
+            search.edit([*material.edits, *material.whole], material.keep, length)
     return _answer(kind, search.kept, length, budget)
 
 
 def shortest(material: Material, bandwidth: float, budget: Budget, random: torch.Generator) -> Answer:
     """The input of any length with the largest ln P(x) − δ²/2h²: every further token has to be worth its nats.
 
-    The beam goes to the pool's length; edits then take turns over the best length and its neighbours.
+    The beam goes to the pool's length; edits then take turns over the best length, its neighbours, and any other.
     """
     search = Search(material.read, by_density(bandwidth), material.end, budget, random)
     kept = search.kept
     with budget:
-        search.ends(material.pool.tokens.shape[1], material.fits)
-        turn = 0
-        while budget.left:
+        search.ends(material.pool.shape[1], material.fit)
+        while search.goes_on:
             best = _best_length(kept)
-            length = best + (0, 1, -1)[turn % 3]
-            search.edit(material.moves, bandwidth, length if length in kept.lengths else best)
-            turn += 1
+            other = kept.lengths[int(torch.randint(len(kept.lengths), (), generator=random))]
+            for length in (best, best + 1, best - 1, other):
+                if length in kept.lengths and search.goes_on:
+                    search.edit(material.edits, material.keep, length)
     if not kept.lengths:
         return Answer("shortest", [], {}, budget.spent, budget.seconds, budget.cancelled)
     return _answer("shortest", kept, _best_length(kept), budget)

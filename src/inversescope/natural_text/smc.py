@@ -123,7 +123,7 @@ class _Rungs:
         """The particles drawn by weight, with equal weights and the mean weight as a factor of Ẑ, if too few count."""
         now, n = self.particles, len(self.particles.tokens)
         weights = now.log_weight.softmax(0)
-        if float(1 / weights.pow(2).sum()) >= RESAMPLED * n:
+        if not float(1 / weights.pow(2).sum()) < RESAMPLED * n:  # NaN: nothing has weight, and nothing will
             return now, self._target, self._log_z, self._ancestor
         places = (torch.rand(1, generator=self.random, dtype=torch.float64) + torch.arange(n)) / n
         rows = torch.searchsorted(weights.cumsum(0), places.clamp_max(float(weights.sum()))).clamp_max(n - 1)

@@ -67,7 +67,7 @@ def _stratum(
 ) -> Stratum:
     drawn, log_g = ends.draw(n, length, rng)
     distinct, which = drawn.unique(dim=0, return_inverse=True)
-    log_first, chance = _beginnings(question, distinct, rows)
+    log_first, chance = leading(question, distinct, rows)
     place = torch.multinomial(chance[which], 1, generator=rng)[:, 0]
     chosen = rows[place]
     distance, log_rest = _read(question, chosen, drawn)
@@ -79,7 +79,7 @@ def _stratum(
     return Stratum(length, half, tokens, distance, log_weight, log_p)
 
 
-def _beginnings(
+def leading(
     question: Question, ends: Int[Tensor, "e k"], rows: Int[Tensor, " r"]
 ) -> tuple[Float[Tensor, "e r"], Float[Tensor, "e r"]]:
     """ln P of each end's first token behind each beginning, and the probability with which each is chosen."""

@@ -68,14 +68,26 @@ class SubjectPosterior:
 
     @torch.inference_mode()
     def score(self, tokens: Int[Tensor, "n t"], same_before: int = 0) -> Scored:
-        """ln P(x) and δ of whole inputs, from one pass of the subject. Equal inputs are read once."""
+        """ln P(x) and δ of inputs, also of shorter ones, from one pass of the subject. Equal inputs are read once."""
         distinct, which = tokens.unique(dim=0, return_inverse=True)
         log_p, distance = torch.empty(len(distinct)), torch.empty(len(distinct))
-        start = min(same_before, self.length - 1)
+        start = min(same_before, tokens.shape[1] - 1)
         for kept, rows, places in self._sources(distinct, start):
             for part, place in zip(rows.split(ROWS), places.split(ROWS), strict=True):
                 log_p[part], distance[part] = self._read(distinct[part], kept, place, start)
         return Scored(log_p[which], distance[which])
+
+    @torch.inference_mode()
+    def distance(self, tokens: Int[Tensor, "n t"], same_before: int = 0) -> Float[Tensor, " n"]:
+        """δ alone, of inputs of any length: the subject is read up to the site, and nothing is kept."""
+        question, found = self.question, torch.empty(len(tokens))
+        start = min(same_before, tokens.shape[1] - 1)
+        for kept, rows, places in self._sources(tokens, start):
+            for part, place in zip(rows.split(ROWS), places.split(ROWS), strict=True):
+                begun, past = self._past(kept, place, start, question.reader.layers)
+                read = question.reader.read(tokens[part, begun:], past, last=True)
+                found[part] = question.distance(read.activations[question.data.site][:, -1])
+        return found
 
     @torch.inference_mode()
     def next_log_probs(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n v"]:
@@ -106,8 +118,7 @@ class SubjectPosterior:
         found = [self._find(tuple(row)) for row in tokens.tolist()]
         if all(found):
             return torch.stack([place[0].hidden[place[1], : tokens.shape[1]] for place in found if place])
-        past = None if self._prefix is None else self._prefix.expanded(len(tokens))
-        read = self.question.reader.read(tokens, past, whole=True)
+        read = self.question.reader.read(tokens, self._past(None, tokens[:, 0], 0)[1], whole=True)
         assert read.hidden is not None
         return read.hidden.cpu()
 
@@ -128,23 +139,32 @@ class SubjectPosterior:
                 groups.append((kept, torch.tensor(rows), torch.tensor(places or [0] * len(rows))))
         return groups
 
+    def _past(
+        self, kept: _Kept | None, places: Int[Tensor, " n"], start: int, layers: int | None = None
+    ) -> tuple[int, KeyValues | None]:
+        """Number of tokens that need not be read, and keys and values of the prefix and of them."""
+        if kept is not None:
+            return start, kept.key_values.rows(places, self._first + start, layers)
+        if self._prefix is None:
+            return 0, None
+        return 0, KeyValues(self._prefix.layers[:layers]).expanded(len(places))
+
     def _read(
         self, tokens: Int[Tensor, "n t"], kept: _Kept | None, places: Int[Tensor, " n"], start: int
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """ln P and δ of inputs, of which the first `start` tokens stand in rows of `kept`."""
         words, n = self.question.words, len(tokens)
+        start, past = self._past(kept, places, start)
         if kept is None:
-            start, past = 0, None if self._prefix is None else self._prefix.expanded(n)
             hidden, log_p = tokens.new_empty(n, 0), torch.empty(n, 0)
             log_next = words.first.expand(n, -1)
         else:
-            past = kept.key_values.rows(places, self._first + start)
             hidden, log_p = kept.hidden[places, :start], kept.log_p[places, :start]
             log_next = words.next_and_normaliser(hidden[:, -1])[0]
         read = self.question.reader.read(tokens[:, start:], past, whole=True)
         assert read.hidden is not None and read.key_values is not None
         columns = [log_next.cpu().gather(1, tokens[:, start : start + 1])]
-        for k in range(start + 1, self.length):
+        for k in range(start + 1, tokens.shape[1]):
             log_next = words.next_and_normaliser(read.hidden[:, k - start - 1])[0]
             columns.append(log_next.cpu().gather(1, tokens[:, k : k + 1]))
         log_p = torch.cat([log_p, *columns], 1)
@@ -163,8 +183,8 @@ class SubjectPosterior:
         latest.free = (latest.free + len(tokens)) % size
         for mine, new in zip(latest.key_values.layers, key_values.layers, strict=True):
             for slab, part in zip(mine, new, strict=True):
-                slab[rows] = part[-size:].cpu()
-        latest.hidden[rows] = hidden[-size:]
-        latest.log_p[rows] = log_p[-size:]
+                slab[rows, :, : part.shape[2]] = part[-size:].cpu()
+        latest.hidden[rows, : tokens.shape[1]] = hidden[-size:]
+        latest.log_p[rows, : tokens.shape[1]] = log_p[-size:]
         for row, input_ in zip(rows.tolist(), tokens[-size:].tolist(), strict=True):
             latest.add(row, tuple(input_))
