@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from small_subject import World, call, config_text
 
-from inversescope import files, parts
+from inversescope import files
+from inversescope.cluster import parts
 from inversescope.collect.collect import collect
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.store import Store

@@ -11,7 +11,8 @@ import pytest
 import torch
 from small_subject import World, call
 
-from inversescope import files, parts
+from inversescope import files
+from inversescope.cluster import parts
 from inversescope.run.sealed import read_provenance
 from inversescope.train.checkpoint import BEFORE, CHECKPOINT, FITTED, load_checkpoint, save_checkpoint
 from inversescope.train.trainer import Trainer

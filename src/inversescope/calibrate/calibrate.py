@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from inversescope import files, parts, records
+from inversescope import files, records
 from inversescope.calibrate.divergence import Comparison, Divergences
-from inversescope.cluster import Do, Unit, Worker, by, here
+from inversescope.cluster import Do, Unit, Worker, by, here, parts
 from inversescope.collect.store import OpenRun, Store
 from inversescope.config import CalibrateConfig
 from inversescope.generator import Generator

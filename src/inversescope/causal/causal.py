@@ -22,13 +22,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope import files, parts, records
+from inversescope import files, records
 from inversescope.causal.continuation import continued, described
 from inversescope.causal.donors import DONORS, CausalData, Donor, Donors, Group, Label
 from inversescope.causal.effects import OWN, effects
 from inversescope.causal.next_token import divergences
 from inversescope.causal.used import confirmed, used
-from inversescope.cluster import Do, Unit, Worker, by, here
+from inversescope.cluster import Do, Unit, Worker, by, here, parts
 from inversescope.collect.store import OpenRun
 from inversescope.features import parse
 from inversescope.progress import Progress

@@ -19,6 +19,7 @@ from inversescope.cluster.executor import LostError
 from inversescope.cluster.processes import set_threads
 from inversescope.cluster.units import Done, MakeWorker, Unit, do
 from inversescope.errors import UserError
+from inversescope.extras import install
 from inversescope.files import RunFolder
 
 SECONDS = 10  # given to an address to answer
@@ -150,5 +151,5 @@ def require_ray() -> None:
         UserError: it is not installed.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UserError("Ray is not installed", remedy='pip install "ray>=2.60"')
+        raise UserError("Ray is not installed", remedy=install("cluster"))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send statistics of its use

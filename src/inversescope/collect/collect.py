@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from inversescope import files, parts
-from inversescope.cluster import Do, Done, Unit, Worker, by, here
+from inversescope import files
+from inversescope.cluster import Do, Done, Unit, Worker, by, here, parts
 from inversescope.collect.distance import Distance
 from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope import files, parts, records
+from inversescope import files, records
 from inversescope.causal.donors import CausalData, Label
+from inversescope.cluster import parts
 from inversescope.disentangle.interventions import Change, Intervention, Interventions
 from inversescope.disentangle.metric import MATCHED, SHUFFLED, results
 from inversescope.disentangle.questions import Query, Questions

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inversescope import files, parts
+from inversescope import files
+from inversescope.cluster import parts
 from inversescope.collect.sizes import SIZES
 from inversescope.config import RunConfig
 from inversescope.errors import UserError

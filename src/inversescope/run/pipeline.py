@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from inversescope import files, parts
+from inversescope import files
 from inversescope.calibrate import calibrate
 from inversescope.causal import causal
+from inversescope.cluster import parts
 from inversescope.collect import accuracy, collect, reference
 from inversescope.collect.store import OpenRun
 from inversescope.errors import UserError

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inversescope import files, parts, records
-from inversescope.cluster import Do, Unit, Worker, by, here
+from inversescope import files, records
+from inversescope.cluster import Do, Unit, Worker, by, here, parts
 from inversescope.collect.store import OpenRun, Store
 from inversescope.generator import Generator
 from inversescope.progress import Progress

@@ -21,8 +21,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from inversescope import files, parts, records
-from inversescope.cluster import Do, Unit, Worker, by, here
+from inversescope import files, records
+from inversescope.cluster import Do, Unit, Worker, by, here, parts
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.posterior import posterior
 from inversescope.collect.reference import read_distances

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from inversescope import files, parts, records
+from inversescope import files, records
+from inversescope.cluster import parts
 from inversescope.generator import Generator, Vocabulary
 from inversescope.sites import Site
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from inversescope import files
-from inversescope.cluster import Do, Unit, Worker, here
+from inversescope.cluster.executor import Do, here
+from inversescope.cluster.units import Unit, Worker
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 
