@@ -166,7 +166,7 @@ class RunConfig(Section):
         """
         left = {name: size for name, size in sizes.items() if getattr(self.collect, name) == "auto"}
         try:
-            return type(self)(**(dict(self) | {"collect": self.collect.model_copy(update=left)}))
+            return type(self).model_validate(dict(self) | {"collect": self.collect.model_copy(update=left)})
         except ValidationError as error:
             raise UserError("the config does not fit its inputs", given=_problems(error)) from error
 

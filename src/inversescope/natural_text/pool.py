@@ -149,5 +149,7 @@ def _read(path: Path) -> Pool:
     tensors = load_file(path)  # mapped into memory: keys and values are read where they are used
     layers = sum(name.startswith("keys.") for name in tensors)
     pairs = tuple((tensors[f"keys.{i}"], tensors[f"values.{i}"]) for i in range(layers))
-    names = ("tokens", "log_p", "hidden", "normaliser", "mean_next")
-    return Pool(*(tensors[name] for name in names), KeyValues(pairs), path.parent)
+    tokens, log_p, hidden, normaliser, mean_next = (
+        tensors[name] for name in ("tokens", "log_p", "hidden", "normaliser", "mean_next")
+    )
+    return Pool(tokens, log_p, hidden, normaliser, mean_next, KeyValues(pairs), path.parent)
