@@ -116,7 +116,7 @@ def invert(
     inverter = Inverter.load(run, allow_code=allow_code)
     where = _position(inverter.run.subject, source, position)
     levels: list[float | None] = [*resolution] if resolution else [None]
-    given = {"vector": vectors.read(inverter, sites, where)} if vectors.given else {"text": [source]}
+    given: dict[str, Any] = {"vector": vectors.read(inverter, sites, where)} if vectors.given else {"text": [source]}
     found = inverter.invert(**given, site=sites, position=where, n=n, resolution=levels, bandwidth=bandwidth, seed=seed)
     for inversion in chain.from_iterable(chain.from_iterable(found)):
         Console(highlight=False).print(inversion_table(inversion))
@@ -170,7 +170,7 @@ def explain(
     source, sites = _source(text, messages, vectors), _sites(run, site)
     inverter = Inverter.load(run, allow_code=allow_code)
     where = _position(inverter.run.subject, source, position)
-    given = {"vector": vectors.alone(inverter, sites, where)} if vectors.given else {"text": source}
+    given: dict[str, Any] = {"vector": vectors.alone(inverter, sites, where)} if vectors.given else {"text": source}
     with shown("explain", screen) as progress:
         explanation = find(
             inverter,

@@ -27,6 +27,7 @@ class RereadStore(Store):
         self._subject = subject
         self._sites = tuple(sites)
 
+    @lru_cache(maxsize=2)  # noqa: B019 - as in the store itself
     def activations(self, split: str, site: Site) -> Float[Tensor, "n d"]:
         """The activations of a site, row i for input i of the split.
 

@@ -22,7 +22,7 @@ Texts = str | Messages | Sequence[str] | Sequence[Messages]
 
 @dataclass(frozen=True)
 class Given:
-    """What is inverted: a source input, or a vector, which has none.
+    """Source input that is inverted, or a vector, which has none.
 
     Attributes:
         text: the source input as people read it, or the name of the vector.
@@ -49,7 +49,7 @@ class Given:
 
 
 def given(subject: Subject, text: Any, position: Position, vector: Any) -> tuple[list[Given], bool]:
-    """What is given, and whether it is several: texts, conversations or vectors.
+    """The texts, conversations or vectors, and True where they are several.
 
     Args:
         vector: numbers of one vector, rows of several, or a mapping from names to vectors.

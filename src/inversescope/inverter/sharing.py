@@ -1,4 +1,4 @@
-"""A trained run as a folder that can be shared: what its inverter needs, as data that holds no code, and a model card.
+"""A trained run as a folder that can be shared: the needs of its inverter, as data without code, and a model card.
 
 Kept: config, provenance, the inputs (as tokens, texts and labels), statistics of the sites, bandwidths, the generator,
 and the verdicts of its calibration. The generator brings the activations of its own stored inputs; those of the pool
@@ -151,7 +151,7 @@ def local(place: Path | str) -> Path:
 
 
 def described(folder: Path) -> dict[str, Any] | None:
-    """What a shared inverter says of itself; None for a run directory."""
+    """Description of a shared inverter; None for a run directory."""
     return files.read_json(folder / SHARED) if (folder / SHARED).exists() else None
 
 
