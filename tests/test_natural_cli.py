@@ -45,7 +45,7 @@ def test_no_number_is_shown_where_it_is_not_to_be_believed(
     assert call("invert", TEXT, *options, "--out", out) == 0
     (record,) = json.loads(out.read_text())
     assert not record["believed"] and record["draws"] == []
-    assert [record[name] for name in ("bits", "log_z", "size", "spread")] == [None] * 4
+    assert [record[name] for name in ("bits", "log_z", "size", "spread", "near")] == [None] * 5
     assert "not to be believed" in capsys.readouterr().out
 
 

@@ -101,18 +101,19 @@ def test_a_lost_density_of_the_proposal_is_not_believed(world: Listed):
 
 
 @pytest.mark.parametrize(
-    ("spread", "size", "share", "reasons"),
+    ("spread", "size", "carried", "share", "reasons"),
     [
-        (0.9, 30.0, 0.1, 0),
-        (0.9, 30.0, None, 0),
-        (1.1, 30.0, 0.1, 1),
-        (math.inf, 30.0, None, 1),
-        (math.nan, 30.0, None, 1),
-        (0.9, 29.0, None, 1),
-        (0.9, 30.0, 0.2, 1),
-        (2.0, 1.0, 5.0, 3),
+        (0.9, 30.0, 10.0, 0.1, 0),
+        (0.9, 30.0, 10.0, None, 0),
+        (1.1, 30.0, 10.0, 0.1, 1),
+        (math.inf, 30.0, 10.0, None, 1),
+        (math.nan, 30.0, 10.0, None, 1),
+        (0.9, 29.0, 10.0, None, 1),
+        (0.9, 300.0, 9.0, None, 1),
+        (0.9, 30.0, 10.0, 0.2, 1),
+        (2.0, 1.0, 1.0, 5.0, 4),
     ],
 )
-def test_limits(spread: float, size: float, share: float | None, reasons: int):
-    verdict = belief(spread, size, share)
+def test_limits(spread: float, size: float, carried: float, share: float | None, reasons: int):
+    verdict = belief(spread, size, carried, share)
     assert len(verdict.against) == reasons and bool(verdict) == (reasons == 0)

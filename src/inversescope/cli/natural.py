@@ -215,10 +215,12 @@ def answer_table(answer: Answer) -> Group:
         finest = answer.believed_bits
         head.append(f"to be believed: --bits {finest:.1f}" if finest else "no coarser resolution is to be believed")
         return Group("\n".join(head))
-    head.append(
+    head += [
         f"[green]{answer.verdict}[/]: {number(answer.bits)} bits kept at h = {number(answer.bandwidth)}, ln Z "
-        f"{number(answer.log_z)} (splits within {number(answer.spread)}), effective sample size {number(answer.size)}"
-    )
+        f"{number(answer.log_z)} (splits within {number(answer.spread)}), effective sample size "
+        f"{number(answer.size, 0)}",
+        f"nearer than unrelated inputs: {number(answer.near)} of the posterior",
+    ]
     table = Table("draws", "δ", "as near as inputs that share", "ln P", "draw")
     for draw in answer.draws:
         ruler = draw.ruler.removeprefix("as near as inputs that share ")

@@ -58,6 +58,7 @@ class Answer:
         log_z: ln Z.
         size: effective sample size, by distinct inputs.
         spread: largest difference of ln Z between parts of the draws, in nats.
+        near: share of the posterior that is nearer than unrelated inputs, by the ruler.
         source_log_p: ln P of the source, where it is one of the inputs.
         believed_bits: the most bits, of those tried below what was wanted, that are to be believed; None: none.
         ruler: median δ of inputs that share so many last tokens.
@@ -77,6 +78,7 @@ class Answer:
     log_z: float | None
     size: float | None
     spread: float | None
+    near: float | None
     source_log_p: float | None
     believed_bits: float | None
     ruler: dict[str, float]
@@ -114,11 +116,18 @@ def answer(
         log_z=estimate.log_z if believed else None,
         size=estimate.size if believed else None,
         spread=estimate.spread if believed else None,
+        near=_near(weighted, estimate, ruler) if believed else None,
         source_log_p=None if weighted.source is None else weighted.source[0],
         believed_bits=estimate.bits if believed else _finest(weighted, estimate.bits),
         ruler=ruler.record(),
         draws=_draws(text, weighted, estimate, ruler, n, seed) if believed else (),
     )
+
+
+def _near(weighted: Weighted, estimate: Estimate, ruler: Ruler) -> float:
+    """Share of the weight whose distance is that of inputs with a common ending."""
+    near = [ruler.shared(distance) > 0 for distance in weighted.distance.tolist()]
+    return float(estimate.weights @ np.array(near, dtype=float))
 
 
 def _finest(weighted: Weighted, wanted: float) -> float | None:

@@ -89,10 +89,12 @@ class Weighted:
         )
         two = sorted(by_end.values())[-2:] if len(ends) > 1 else (-np.inf, np.inf)
         spread = max(two[-1] - two[0], max(halves) - min(halves))
-        size = min(self._size(weights), float(effective_sample_size(weights)))
         log_kernel = -0.5 * (self.distance / bandwidth) ** 2
+        # Where a few near inputs stand beside many unrelated ones, the bits are those of the few.
+        carried = weights * np.maximum(log_kernel - log_z, 0) if np.isfinite(log_z) else weights
+        size = min(self._size(weights), float(effective_sample_size(weights)))
         bits = (float(weights @ log_kernel) - log_z) / np.log(2) if np.isfinite(log_z) else np.inf
-        verdict = belief(spread, size, self._source_share(bandwidth, log_z))
+        verdict = belief(spread, size, self._size(carried), self._source_share(bandwidth, log_z))
         return Estimate(bandwidth, log_z, by_end, sizes, halves, float(spread), size, max(bits, 0.0), weights, verdict)
 
     def at_bits(self, bits: float) -> Estimate:

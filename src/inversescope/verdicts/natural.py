@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from inversescope.verdicts.thresholds import MISSING, NATS, TRUSTED
+from inversescope.verdicts.thresholds import CARRIED, MISSING, NATS, TRUSTED
 
 
 class Belief(NamedTuple):
@@ -22,12 +22,13 @@ class Belief(NamedTuple):
         return "to be believed" if self else f"not to be believed: {'; '.join(self.against)}"
 
 
-def belief(spread: float, size: float, source_share: float | None) -> Belief:
+def belief(spread: float, size: float, carried: float, source_share: float | None) -> Belief:
     """Verdict from the diagnostics of an estimate.
 
     Args:
         spread: largest difference of ln Z between parts of the draws that should agree, in nats.
         size: effective sample size, by distinct inputs.
+        carried: the same, in proportion to the bits that each input carries.
         source_share: the source's own part of Z if no draw is the source, else None.
     """
     against = []
@@ -36,6 +37,8 @@ def belief(spread: float, size: float, source_share: float | None) -> Belief:
         against.append(f"ln Z of the splits differs by {gap} nats (at most {NATS:g})")
     if size < TRUSTED:
         against.append(f"the effective sample size is {size:.0f} (at least {TRUSTED:g})")
+    if carried < CARRIED:
+        against.append(f"the bits are those of {carried:.0f} inputs, effectively (at least {CARRIED:g})")
     if source_share is not None and source_share > MISSING:
         share = f"{source_share:.0%}" if source_share < 10 else "many times"
         against.append(f"the source, which no draw is, has {share} of the mass that was found (at most {MISSING:.0%})")
