@@ -84,7 +84,7 @@ def test_a_wrong_bridge_makes_it_slow_not_wrong(world: Listed):
     table = data.units.standardize(data.alone.float())
     wrong = replace(data, last=last, vocabulary=last.ends(table), bridges=bridges)
     lame = replace(question, data=wrong)
-    ends = Ends(lame, world.text._backward)
+    ends = world.text.ends(lame)
     estimate = drawn(lame, ends).at(BANDWIDTH)
     right = world.exact(ROW).log_normaliser(BANDWIDTH)
     assert not estimate.belief or abs(estimate.log_z - right) < 0.5
