@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inversescope.cluster.executor import Executor, Here, Pooled
+from inversescope.cluster.executor import ATTEMPTS, Executor, Here, Pooled
 from inversescope.cluster.nodes import Compared, Node, compare, nodes_of_cluster
 from inversescope.cluster.processes import Processes
-from inversescope.cluster.ray_workers import RayPool, connect
+from inversescope.cluster.ray_workers import RayPool, connect, require_ray
 from inversescope.errors import UserError
 
 ALLOWED = "auto, HOST:PORT, local:N (N nodes of a cluster on this machine, to try it) or processes:N (without Ray)"
@@ -68,22 +68,48 @@ def connected(address: str, threads: int) -> Iterator[None]:
         finally:
             _disconnect()
         return
-    count = _count(address)
-    from inversescope.cluster.ray_workers import require_ray
-
-    require_ray()
-    from ray.cluster_utils import Cluster
-
-    shape = {"num_cpus": threads, "object_store_memory": STORE}
-    cluster = Cluster(initialize_head=True, head_node_args={**shape, "include_dashboard": False})
-    try:
-        for _ in range(count - 1):
-            cluster.add_node(**shape)  # pyright: ignore[reportArgumentType]
-        connect(str(cluster.address))
+    with local_cluster(_count(address), threads):
         yield
+
+
+@contextmanager
+def local_cluster(count: int, threads: int) -> Iterator[Any]:
+    """Connected to a Ray cluster of some nodes on this machine, each with as many CPUs; ended afterwards.
+
+    Raises:
+        UserError: Ray is not installed, or the nodes do not start.
+    """
+    require_ray()
+    cluster = _started(count, {"num_cpus": threads, "object_store_memory": STORE})
+    try:
+        connect(str(cluster.address))
+        yield cluster
     finally:
         _disconnect()
         cluster.shutdown()
+
+
+def _started(count: int, shape: dict[str, Any]) -> Any:
+    """Nodes on this machine. Ray gives each 30 s to start, which is too little where the machine is busy."""
+    from ray.cluster_utils import Cluster
+
+    for attempt in range(1, ATTEMPTS + 1):
+        cluster = Cluster()
+        try:
+            cluster.add_node(**shape, include_dashboard=False)
+            for _ in range(count - 1):
+                cluster.add_node(**shape)
+        except Exception as error:  # Ray raises no narrower one
+            cluster.shutdown()
+            if attempt == ATTEMPTS:
+                raise UserError(
+                    "nodes of a Ray cluster do not start on this machine",
+                    given=f"{count} nodes, {ATTEMPTS} attempts; the last: {error}",
+                    remedy="fewer nodes, or processes:N",
+                ) from error
+        else:
+            return cluster
+    raise AssertionError
 
 
 def _disconnect() -> None:
