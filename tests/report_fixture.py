@@ -442,6 +442,7 @@ def _describe(run: Path, shape: Shape) -> None:
         "features": {},
         "config": {"folder": "/study", "from_run": "../.."},
         "task_file": None,
+        "nodes": [],
         "prior": {"date": "2024-07-26", "tokenizer": "c0de" * 16},
         "started": "2025-11-02T09:30:00Z",
         "seconds": {"task": 9.1, "collect": 61.8, "train": 192.4, "sample": 31.0, "verify": 22.6, "score": 8.3},

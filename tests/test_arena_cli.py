@@ -30,7 +30,11 @@ def run(world: World, tmp_path: Path) -> Path:
 def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFixture[str]):
     sites, features = ("resid_post.0", "z.1.0", "resid_post.1"), ("subject", "place", "object")
     effects = [{"site": s, "feature": f, "effect": len(s) * 0.1 + len(f)} for s in sites for f in features]
+    made = files.manifest(run / "causal")
     files.write_table(run / records.causal.EFFECTS.path, partial(records.causal.EFFECTS, effects))
+    files.finish(
+        run / "causal", [run / "causal" / name for name in made["files"]], step="causal", made_from=made["made_from"]
+    )
     assert call("arena", run, "--budget", 1) == 0
     shown = capsys.readouterr()
     assert all(name in shown.out for name in METHODS) and f"arena: {run / 'arena' / 'arena.html'}" in shown.err

@@ -264,7 +264,7 @@ def test_interrupted_it_goes_on_with_the_sites_that_are_left(
 
     with pytest.raises(KeyboardInterrupt):
         causal(tmp_path / "causal", world, SITES, LEVELS, 0, stop)
-    assert [path.name for path in (tmp_path / "causal").iterdir()] == ["part-00000.parquet"]
+    assert [path.name for path in (tmp_path / "causal").glob("*.parquet")] == ["part-00000.parquet"]
     read: list[list[Site]] = []
     honest = step._runs
     monkeypatch.setattr(step, "_runs", lambda world, donors, sites: read.append(sites) or honest(world, donors, sites))

@@ -112,6 +112,7 @@ OWN_READERS = {
     "files.py": 1, "tasks/text_files.py": 1, "tasks/ravel.py": 1,
     "tasks/registry.py": 1, "features/feature_config.py": 1, "subject/tensor_files.py": 1, "collect/collect.py": 1,
     "sample/verify.py": 1, "causal/causal.py": 1, "disentangle/disentangle.py": 1, "arena/generated.py": 1,
+    "calibrate/calibrate.py": 1, "inverter/sharing.py": 1,
     "cli/tables/runs.py": 1, "natural_text/pool.py": 1, "natural_text/ruler.py": 1, "natural_text/readings.py": 1,
 }  # fmt: skip
 

@@ -120,7 +120,7 @@ def explained(inverter: Inverter, monkeypatch: pytest.MonkeyPatch, far: list[str
     """The explanation of a target at two sites, of which `far` are taken for outside of the prior."""
     inside = Outside(False, 0.1, 0.3, 0.5)
     verdict = lambda run, store, site, activation: FAR if str(site) in far else inside  # noqa: E731
-    monkeypatch.setattr("inversescope.inverter.inverter.read_outside", verdict)
+    monkeypatch.setattr("inversescope.inverter.inverting.read_outside", verdict)
     text = inverter.run.store.inputs("target").texts[target]
     return explain(inverter, text, sites=TEXT_SITES, n=64, bandwidth=0.5)
 
@@ -154,7 +154,7 @@ def test_one_site_outside_leaves_the_others_as_they_are(inverter: Inverter, monk
 def test_an_inversion_says_first_that_it_is_outside(inverter: Inverter, monkeypatch: pytest.MonkeyPatch):
     text, site = inverter.run.store.inputs("target").texts[0], TEXT_SITES[1]
     inside = inverter.invert(text, site=site, bandwidth=0.5, n=8)
-    monkeypatch.setattr("inversescope.inverter.inverter.read_outside", lambda *arguments: FAR)
+    monkeypatch.setattr("inversescope.inverter.inverting.read_outside", lambda *arguments: FAR)
     far = inverter.invert(text, site=site, bandwidth=0.5, n=8)
     assert far.outside == FAR and not inside.outside.outside
     assert shown(inversion_table(far)).startswith("outside of the prior: ")

@@ -18,6 +18,7 @@ from small_subject import World, call, config_text, world_in
 from inversescope import files
 from inversescope.collect.sizes import sized
 from inversescope.config import RunConfig
+from inversescope.features import feature_config
 from inversescope.features.on_task import add_features
 from inversescope.run.run import Run
 from inversescope.tasks import TextsConfig, load_task
@@ -169,6 +170,7 @@ def test_relative_paths_start_at_the_config_and_survive_a_move(world: World, tmp
 
 def test_home_and_folders_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(feature_config, "_declared", lambda: {"package.module:far": None})
     (tmp_path / "model").mkdir()
     text = """
 [subject]

@@ -182,7 +182,7 @@ def write_run(run: Path, targets: int = 8, weight: float = 0.25, *, fine: bool =
          "source": i < sources}
         for h in (0.1, 0.5) for t in range(targets) for i, text in enumerate(texts(8, rng))
     ]  # fmt: skip
-    files.write_sealed(run / "resolved.json", {"seed": 3})
+    files.write_sealed(run / "resolved.json", {"seed": 3, "generator": {"sites": ["resid_post.1"]}})
     for record, table in (
         (records.collect.INPUTS, records.collect.INPUTS.of(inputs)),
         (records.verify.SAMPLES, partial(records.verify.SAMPLES, rows)),

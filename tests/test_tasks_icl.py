@@ -169,7 +169,7 @@ def test_the_contrast_is_the_answer_beside_that_of_another_task():
         ({"tasks": ("antonym",)}, ("tasks",), "too_short"),
         ({"examples": (2, 2)}, ("examples",), "value_error"),
         ({"examples": ()}, ("examples",), "too_short"),
-        ({"examples": (0,)}, ("examples", 0), "greater_than"),
+        ({"examples": (0,)}, ("examples", 0), "greater_than_equal"),
         ({"words": 25}, ("words",), "less_than_equal"),
         ({"cut": "S2"}, ("cut",), "literal_error"),
     ],

@@ -74,7 +74,7 @@ def collect(
     def shown(done: int, _: int, more: str = "") -> None:
         progress(before + done, total, f"{note}; {more}" if more else note)
 
-    shown(0, total)
+    progress(0, total, note)
     for done in do(units, lambda: Reader(store, subject), shown):
         _list(store, done)
     _check(store)

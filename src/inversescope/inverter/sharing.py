@@ -89,7 +89,7 @@ def _shards(folder: Path) -> Iterator[str]:
     """Files of the activations that are stored; none where they were left out before."""
     if (folder / SHARDS).exists():
         yield SHARDS
-        yield from (shard["file"] for shard in files.read_json(folder / SHARDS))
+        yield from (shard["file"] for shard in files.read_json(files.verified(folder / SHARDS)))
 
 
 def _require_shareable(run: Run) -> None:

@@ -20,6 +20,8 @@ EXAMPLES = 16  # inputs of the prior that are shown
 GUIDE = """\
 Expressions are written in a small part of Python. Each gives yes or no, a whole number or a text; None is undecided.
 Of the whole text: text, first_word, last_word, last_character, has_digit, has_upper; words and characters: how many.
+Of its last part: clause_words (how many words since the last mark), open_quote, open_bracket (which one), language.
+repeats(3): whether the last so many words stand together earlier.
 word(2) and word(-1): a word by its index from 0, or from the end.
 contains("piece"), starts_with("piece"), ends_with("piece"): of any text.
 has_word("Mary"), count("the"), position("gave"): of whole words, in the same case; count and position are numbers.

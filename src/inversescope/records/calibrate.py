@@ -56,6 +56,7 @@ PART = document(
     "Rows of one site, so that a resumed run need not measure them again.",
     key("rows", "its rows of `calibration.parquet`"),
     key("gaps", "its rows of `gaps.parquet`"),
+    always=False,  # there may be no generator
 )
 VERDICTS = document(
     "calibrate/verdicts.json",
