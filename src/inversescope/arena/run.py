@@ -19,6 +19,7 @@ from inversescope.arena.pairs import pairs
 from inversescope.arena.record import read, rows
 from inversescope.arena.study import Study
 from inversescope.arena.supervised import BUDGETS
+from inversescope.cluster import parts
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.report.arena import write_arena
@@ -92,6 +93,7 @@ def _answer(folder: Path, study: Study, method: Method, progress: Progress) -> N
     cost.memory = memory.bytes if cost.measured else None
     files.write_table(folder / ANSWERS, records.arena.ANSWERS.of(answers))
     written = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    parts.end(folder)
     files.finish(folder, written, study=_identity(study), cost=cost.record())
 
 
