@@ -12,6 +12,7 @@ from fake_nodes import Cluster, fake_nodes
 from toy_units import ToyRun, dies_at_once, make_worker, unit
 
 from inversescope.cluster import Executor, Here, Pooled
+from inversescope.cluster.address import STORE, local_cluster
 from inversescope.cluster.nodes import Node, compare, nodes_of_cluster
 from inversescope.cluster.processes import Processes
 from inversescope.cluster.ray_workers import RayPool
@@ -105,7 +106,7 @@ def test_a_unit_that_always_fails_is_not_repeated_for_ever(pooled: Executor, tmp
     with pytest.raises(UserError) as refused:
         list(pooled.map(units, make_worker, ToyRun(tmp_path)))
     assert "unit-001.txt" in str(refused.value.given) and attempts(tmp_path, 1) == 3
-    assert (tmp_path / "unit-000.txt").exists()
+    assert not (tmp_path / "unit-001.txt").exists()
 
 
 def test_workers_that_end_while_they_start_are_reported(pooled: Executor, tmp_path: Path):
@@ -129,16 +130,23 @@ def test_ending_early_ends_the_workers(executor: Executor, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_node_that_goes_takes_no_unit_with_it(tmp_path: Path):
+def test_a_node_that_goes_takes_no_unit_with_it(nodes: Cluster, tmp_path: Path):
     units = [unit(i, seconds=0.5) for i in range(12)]
-    with fake_nodes(3) as cluster:
-        done = []
-        for record in Pooled(RayPool(3, 1, 0, ToyRun)).map(units, make_worker, ToyRun(tmp_path)):
-            done.append(record.file.name)
-            if len(done) == 3:
-                cluster.remove_node(cluster.worker_nodes.copy().pop())
+    done = []
+    for record in Pooled(RayPool(3, 1, 0, ToyRun)).map(units, make_worker, ToyRun(tmp_path)):
+        done.append(record.file.name)
+        if len(done) == 3:
+            nodes.remove_node(nodes.worker_nodes.copy().pop())
     assert sorted(done) == [each.file for each in units]
     assert names(tmp_path) == [each.file for each in units]
+    nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    assert len(nodes_of_cluster(None)) == 3
+
+
+@pytest.mark.slow
+def test_a_second_cluster_is_refused(nodes: Cluster):
+    with pytest.raises(UserError), local_cluster(1, 1):
+        pass
 
 
 @pytest.mark.slow

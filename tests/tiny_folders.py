@@ -58,10 +58,7 @@ INSIDE: dict[str, dict[str, Any]] = {
     "llava": {
         "text_config": {"model_type": "llama"} | TEXT, "vision_config": {"model_type": "clip_vision_model"} | EYES,
     },
-    "llama4": {
-        "text_config": TEXT | {"intermediate_size_mlp": 48, "num_local_experts": 2, "num_experts_per_tok": 1},
-        "vision_config": EYES | {"vision_output_dim": 16, "projector_input_dim": 16, "projector_output_dim": 16},
-    },
+    # Not llama4: in transformers 5.24 its own forward of the whole fails on a text without an image.
 }  # fmt: skip
 # State-space models, and those that mix such layers with attention:
 STATES: dict[str, dict[str, Any]] = {

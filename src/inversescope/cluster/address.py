@@ -62,11 +62,12 @@ def connected(address: str, threads: int) -> Iterator[None]:
         UserError: Ray is not installed, or there is no such cluster.
     """
     if not address.startswith("local:"):
-        connect(address)
+        new = connect(address)
         try:
             yield
         finally:
-            _disconnect()
+            if new:
+                _disconnect()
         return
     with local_cluster(_count(address), threads):
         yield
@@ -80,6 +81,10 @@ def local_cluster(count: int, threads: int) -> Iterator[Any]:
         UserError: Ray is not installed, or the nodes do not start.
     """
     require_ray()
+    import ray
+
+    if ray.is_initialized():
+        raise UserError("this process is connected to a Ray cluster already", remedy="auto, to use that one")
     cluster = _started(count, {"num_cpus": threads, "object_store_memory": STORE})
     try:
         connect(str(cluster.address))

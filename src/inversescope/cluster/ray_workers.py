@@ -119,8 +119,8 @@ class _Actor:
         return do(self.worker, unit)
 
 
-def connect(address: str) -> None:
-    """Connect to a Ray cluster, once: `auto`, or HOST:PORT.
+def connect(address: str) -> bool:
+    """Connect to a Ray cluster: `auto`, or HOST:PORT. False if this process is connected to one already, which stays.
 
     Raises:
         UserError: Ray is not installed, or there is no such cluster.
@@ -129,7 +129,7 @@ def connect(address: str) -> None:
     import ray
 
     if ray.is_initialized():
-        return
+        return False
     try:
         if ":" in address:  # Ray itself would try for minutes
             host, port = address.rsplit(":", 1)
@@ -142,6 +142,7 @@ def connect(address: str) -> None:
             allowed="auto (a cluster that runs on this machine), HOST:PORT, or local:N",
             remedy="ray start --head on the first node; `ray status` shows the cluster",
         ) from error
+    return True
 
 
 def require_ray() -> None:
