@@ -41,6 +41,7 @@ FORKED.set_forkserver_preload(
 
 def live(arguments: list[str], log: Path, writes: int | None) -> None:
     """One life of the command line; it ends in the middle of the write after `writes` ones, if that many are given."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with log.open("w") as sys.stdout:
         sys.stderr = sys.stdout
         torch.set_num_threads(1)
