@@ -34,6 +34,8 @@ targets = 24
 shard = 150
 [generator]
 sites = ["resid_post.14"]
+[sample]
+resolutions = [64, 8]
 """
 
 
