@@ -16,7 +16,14 @@ from inversescope.bounds import exhausted
 from inversescope.cli.shared import app, screen
 from inversescope.errors import CodeNotAllowedError, UserError
 
-for _name in ("runs", "ask", "proposals", "comparisons", "look"):  # in the order in which `--help` lists their commands
+for _name in (
+    "runs",
+    "ask",
+    "check",
+    "proposals",
+    "comparisons",
+    "look",
+):  # in the order in which `--help` lists their commands
     import_module(f"inversescope.cli.{_name}")
 
 

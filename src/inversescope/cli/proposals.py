@@ -16,7 +16,7 @@ from inversescope.cli.working import refresh_report
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
-    from inversescope.propose.endpoint import Request
+    from inversescope.propose.endpoint import Address, Request
 
 
 @app.command()
@@ -97,10 +97,8 @@ def propose(
         limits = proposing.Limits(hypotheses=hypotheses, reply_tokens=reply_tokens)
         split = proposing.read_split(run, site, bandwidth, resolution)
         plan = proposing.Plan(split, limits, _questions(question or []))
-        _announce_calls(plan.most, address.model, address.base_url, max_calls, max_tokens, price)
-        if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
-            screen.print("nothing was sent; with --yes it is sent without asking")
-            raise typer.Exit(1)
+        announce_calls(plan.most, address, max_calls, max_tokens, price, "fewer --hypotheses, or higher limits")
+        confirm(yes)
         budget = Budget(max_calls, max_tokens)
         connection = Endpoint(address, proposing.replies(run), budget, timeout=timeout, parallel=parallel)
         with only_writer(run):
@@ -122,8 +120,8 @@ def _questions(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
-def _announce_calls(
-    most: Sequence[Request], model: str, where: str, calls: int, tokens: int, price: tuple[float, float] | None
+def announce_calls(
+    most: Sequence[Request], address: Address, calls: int, tokens: int, price: tuple[float, float] | None, remedy: str
 ) -> None:
     """Say what may be sent at most, and refuse it where that is more than is allowed."""
     from inversescope.propose import cost
@@ -138,10 +136,18 @@ def _announce_calls(
             "this could take more than is allowed, and nothing was sent",
             given=f"at most {needed}",
             allowed=f"{calls} calls (--max-calls), {tokens:,} tokens (--max-tokens)",
-            remedy="fewer --hypotheses, or higher limits",
+            remedy=remedy,
         )
-    screen.print(f"texts of this run go to {model} at {where}: at most {needed};", soft_wrap=True, markup=False)
+    where = f"{address.model} at {address.base_url}"
+    screen.print(f"texts of this run go to {where}: at most {needed};", soft_wrap=True, markup=False)
     screen.print("what was answered before is not sent again")
+
+
+def confirm(yes: bool) -> None:
+    """End the command where the user does not want to send."""
+    if not yes and not (sys.stdin.isatty() and typer.confirm("send?", default=True)):
+        screen.print("nothing was sent; with --yes it is sent without asking")
+        raise typer.Exit(1)
 
 
 def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:

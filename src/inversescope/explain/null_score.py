@@ -13,10 +13,8 @@ import numpy as np
 from inversescope.inverter import Inversion
 from inversescope.score.feature import PriorLabels
 from inversescope.score.null_feature import classes, label
-from inversescope.score.one_activation import ActivationScore, score_activation
+from inversescope.score.one_activation import ActivationScore, null_score
 from inversescope.stats.labels import encode
-
-HASHES = 15
 
 
 class NullScore:
@@ -45,17 +43,15 @@ class NullScore:
 
     def _of(self, count: int) -> ActivationScore:
         if count not in self._found:
-            scores = [self._hashed(count, salt) for salt in range(HASHES)]
-            self._found[count] = sorted(scores, key=lambda score: score.corrected.low)[HASHES // 2]
+            self._found[count] = null_score(
+                [sample.tokens for sample in self._inversion.samples],
+                self._inversion.weights,
+                lambda salt: self._propose.own_label(lambda tokens: label(tokens, count, salt)),
+                count,
+                float(self._pool),
+                self._inversion.left_out is None,
+            )
         return self._found[count]
-
-    def _hashed(self, count: int, salt: int) -> ActivationScore:
-        inversion, prior = self._inversion, PriorLabels(np.full(count, 1 / count), float(self._pool))
-        labels = [None if x.tokens is None else label(x.tokens, count, salt) for x in inversion.samples]
-        codes = encode(labels, [str(number) for number in range(count)])
-        weights = np.array([sample.weight or 0.0 for sample in inversion.samples])
-        own = self._propose.own_label(lambda tokens: label(tokens, count, salt))
-        return score_activation(codes, weights, int(own or 0), prior, inversion.left_out is None)
 
 
 def features_level(labels: dict[str, list[str | None]], probability: np.ndarray) -> int:

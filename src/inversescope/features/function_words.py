@@ -29,6 +29,7 @@ _WORDS = {
     "Dutch": "de het een en van in is dat op te zijn met voor niet aan er om dan maar ook als bij nog uit door over "
     "naar heeft hij ze wordt werd deze die was wat kan geen of tot je ik wij haar hun",
 }
+LANGUAGES = tuple(_WORDS)
 _FUNCTION_WORDS = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 # The first script that has most of the letters; Han with kana is Japanese.
 _SCRIPTS = {

@@ -35,6 +35,7 @@ from inversescope.train.checkpoint import load_generator
 if TYPE_CHECKING:
     import pandas
 
+    from inversescope.check import Checked, Claim, LanguageModel
     from inversescope.explain import Explanation
 
 Resolutions = float | Sequence[float | None] | None
@@ -261,6 +262,33 @@ class Inverter:
             expected=expected,
             progress=progress,
         )
+
+    def check(
+        self,
+        text: Any,
+        claims: str | Sequence[str | Claim],
+        *,
+        site: str | Site | None = None,
+        position: Position = LAST,
+        n: int = 128,
+        resolution: float | None = None,
+        bandwidth: float | None = None,
+        seed: int = 0,
+        judge: LanguageModel | None = None,
+    ) -> Checked:
+        """The verdict on claims about the activation of a text or a vector at a site. See `inversescope.check.check`.
+
+        Args:
+            text: a text, a conversation, or the numbers of a vector; None where each claim has its own.
+            claims: a claim or several: plain words, expressions, or `Claim`s.
+            site, position: where it is read.
+        """
+        from inversescope.check import check
+        from inversescope.check.claims import claims_about
+
+        listed = [claims] if isinstance(claims, str) else claims
+        about = claims_about(text, listed, site, position)
+        return check(self, about, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed, judge=judge)
 
     def results(self, table: str = "score/results") -> pandas.DataFrame:
         """A table of the run as a data frame (needs the extra `notebook`): the scores, or another by its path in the

@@ -24,6 +24,7 @@ BATCH = 16  # texts in one request
 PROBES, PROBED = 4, 8  # questions with known answers, and texts of either answer for each
 KNOWN = 0.8  # least share of right answers, for "yes" and for "no" each
 AGREED = 0.75  # least share of repeated, and of negated, answers that agree
+LONGEST_KNOWN = 300  # characters of a question of known answer at most
 SHARE = 0.1  # least share of texts with the word of a question of known answer, and without it
 
 Answers = dict[str, str | None]
@@ -83,7 +84,7 @@ class Judge:
             for text, answer in self.answers("known", has_word(word), list(truth), truth).items():
                 if answer is not None:
                     right[truth[text]].append(answer == truth[text])
-        return JudgeAccuracy(_share(right["yes"]), _share(right["no"]), len(right["yes"]) + len(right["no"]))
+        return JudgeAccuracy(_share(right["yes"]), _share(right["no"]), len(right["yes"]), len(right["no"]))
 
     def consistency(self, question: str, answers: Answers) -> tuple[float | None, float | None]:
         """Share of answers that are the same when the question is repeated among other texts, and that are the opposite
@@ -113,11 +114,19 @@ class Judge:
 
 @dataclass(frozen=True)
 class JudgeAccuracy:
-    """Shares of right answers where "yes" is right (`sensitivity`) and where "no" is (`specificity`), of `n` read."""
+    """Shares of right answers where "yes" is right (`sensitivity`, of `positives` answers that were read) and where
+    "no" is (`specificity`, of `negatives`).
+    """
 
     sensitivity: float | None
     specificity: float | None
-    n: int
+    positives: int
+    negatives: int
+
+    @property
+    def n(self) -> int:
+        """Number of answers that were read."""
+        return self.positives + self.negatives
 
     @property
     def problem(self) -> str | None:
@@ -134,12 +143,16 @@ class JudgeAccuracy:
 
 def distrust(held_out: HeldOut, answers: Answers, repeated: float | None, negated: float | None) -> str | None:
     """Reason not to use the answers to a question; None if there is none."""
-    given = [answers[text] for text in held_out.texts]
-    labels = {label for answer in given if (label := LABELS.get(answer or "")) is not None}
-    if sum(answer in ("yes", "no") for answer in given) < len(given) / 2:
-        return "the judge decides fewer than half of the texts"
-    if len(labels) == 1:
+    labels = {label for text in held_out.texts if (label := LABELS.get(answers[text] or "")) is not None}
+    if len(labels) == 1 and _decides(answers):
         return f'the judge says "{labels.pop()}" of every text, distractors included'
+    return unsteady(answers, repeated, negated)
+
+
+def unsteady(answers: Answers, repeated: float | None, negated: float | None) -> str | None:
+    """Reason not to use the answers to a question that may be the same for all texts; None if there is none."""
+    if not _decides(answers):
+        return "the judge decides fewer than half of the texts"
     for share, what in ((repeated, "asked again"), (negated, "asked the opposite")):
         if share is None or share < AGREED:
             agreement = (
@@ -149,15 +162,29 @@ def distrust(held_out: HeldOut, answers: Answers, repeated: float | None, negate
     return None
 
 
+def _decides(answers: Answers) -> bool:
+    return sum(answer in ("yes", "no") for answer in answers.values()) >= len(answers) / 2
+
+
 def most_requests(held_out: HeldOut, questions: int, longest: int, reply_tokens: int) -> list[Request]:
     """Requests for judging so many questions of at most `longest` characters, as many and as long as they can be."""
+    one = question_requests(held_out, longest, reply_tokens)
+    return [*known_requests(held_out, reply_tokens, longest), *(one * questions)] if questions else []
+
+
+def question_requests(held_out: HeldOut, longest: int, reply_tokens: int) -> list[Request]:
+    """Requests for one question about every text, repeated and negated."""
     texts = sorted(held_out.texts, key=len, reverse=True)
     parts = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     question = "x" * longest
     one = [judge_request(question, batch, reply_tokens) for batch in [*parts, texts[:BATCH]]]
-    one.append(judge_request(negated(question), texts[:BATCH], reply_tokens))
-    accuracy = [judge_request(question, texts[:BATCH], reply_tokens)] * (PROBES * -(-2 * PROBED // BATCH))
-    return [*accuracy, *(one * questions)] if questions else []
+    return [*one, judge_request(negated(question), texts[:BATCH], reply_tokens)]
+
+
+def known_requests(held_out: HeldOut, reply_tokens: int, longest: int = LONGEST_KNOWN) -> list[Request]:
+    """Requests for the questions of known answer."""
+    texts = sorted(held_out.texts, key=len, reverse=True)
+    return [judge_request("x" * longest, texts[:BATCH], reply_tokens)] * (PROBES * -(-2 * PROBED // BATCH))
 
 
 def probes(texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str, dict[str, str]]]:

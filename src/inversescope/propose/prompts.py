@@ -92,6 +92,11 @@ def has_word(word: str) -> str:
     return f'Does the word "{word}" occur in the text, in upper or lower case?'
 
 
+def fits(claim: str) -> str:
+    """A question whose answer is yes where a claim holds of the text."""
+    return f"Does this hold of the text (what it says, or how it is written)? {claim}"
+
+
 def shorten(text: str) -> str:
     """The end of a long text."""
     return text if len(text) <= LONGEST else f"…{text[-LONGEST:]}"

@@ -9,6 +9,7 @@ from inversescope.records import (
     arena,
     calibrate,
     causal,
+    check,
     collect,
     disentangle,
     propose,
@@ -45,6 +46,7 @@ ROOMS = (
     arena.ARENA,
     disentangle.DISENTANGLE,
     propose.PROPOSE,
+    check.CHECK,
 )
 MANIFEST = "manifest.json"  # in each folder, beside what its record says
 
@@ -66,6 +68,7 @@ __all__ = [
     "arena",
     "calibrate",
     "causal",
+    "check",
     "collect",
     "described",
     "disentangle",

@@ -8,17 +8,22 @@ activation alone; those of `score_feature` are statements about the site. Dimens
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy import special, stats
+from scipy import special
 
 from inversescope.score.feature import PriorLabels, shares_of_kept
-from inversescope.stats.intervals import CONFIDENCE, UNDEFINED, Estimate
-from inversescope.stats.labels import entropy
+from inversescope.score.null_feature import label
+from inversescope.stats.intervals import UNDEFINED, Estimate, jeffreys
+from inversescope.stats.labels import encode, entropy
 from inversescope.stats.weights import effective_sample_size
+from inversescope.tasks import Tokens
+
+HASHES = 15
 
 
 class ActivationScore(NamedTuple):
@@ -50,21 +55,39 @@ def score_activation(
     rate = float(shares[0, own])
     if np.isnan(rate):
         return ActivationScore(UNDEFINED, UNDEFINED, np.nan, np.nan, np.nan)
-    share = _jeffreys(rate, size)
+    share = jeffreys(rate, size)
     corrected = Estimate(*((value - chance) / (1 - chance) for value in share))
     left = float(entropy(shares, np.array([size]))[0])
-    tail = _binomial_tail(rate, size, chance)
+    tail = binomial_tail(rate, size, chance)
     return ActivationScore(share, corrected, prior.entropy - left, prior.entropy, tail)
 
 
-def _jeffreys(rate: float, size: float) -> Estimate:
-    """Jeffreys' interval (Brown, Cai and DasGupta 2001) of a share of `size` draws; it always holds the share."""
-    tails = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
-    low, high = stats.beta.ppf(tails, size * rate + 0.5, size * (1 - rate) + 0.5)
-    return Estimate(rate, float(min(low, rate)), float(max(high, rate)))
+def null_score(
+    tokens: Sequence[Tokens | None],
+    weights: Float[ndarray, " n"],
+    own: Callable[[int], str | None],
+    count: int,
+    pool: float,
+    kept: bool,
+) -> ActivationScore:
+    """The score of the null feature with `count` labels: the middle one of several hashes, since one may be luck.
+
+    Args:
+        tokens: the draws; None where one never ended.
+        own: the source's label by the hash of a salt.
+        pool: number of inputs of the prior.
+    """
+    prior = PriorLabels(np.full(count, 1 / count), float(pool))
+    values = [str(number) for number in range(count)]
+
+    def hashed(salt: int) -> ActivationScore:
+        labels = [None if row is None else label(row, count, salt) for row in tokens]
+        return score_activation(encode(labels, values), weights, int(own(salt) or 0), prior, kept)
+
+    return sorted(map(hashed, range(HASHES)), key=lambda score: score.corrected.low)[HASHES // 2]
 
 
-def _binomial_tail(rate: float, size: float, chance: float) -> float:
+def binomial_tail(rate: float, size: float, chance: float) -> float:
     """The probability of as many draws with the label by chance: a binomial tail, continued between whole numbers by
     the incomplete beta function, as weighted counts are not whole.
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import special
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 FEWEST = 6  # numbers of a group from which its variance makes an interval; by simulation, docs/lab/statistics.md
@@ -108,6 +108,25 @@ def ratio_of_means(groups: Sequence[Float[ndarray, " _"]], above: Sequence[float
         return Estimate(value, np.nan, np.nan)
     margin = max(0.0, b * b - a * c) ** 0.5
     return Estimate(value, float((b - margin) / a), float((b + margin) / a))
+
+
+def jeffreys(rate: float, size: float) -> Estimate:
+    """Jeffreys' interval (Brown, Cai and DasGupta 2001) of a share of `size` independent inputs; it always holds the
+    share.
+    """
+    tails = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+    low, high = stats.beta.ppf(tails, size * rate + 0.5, size * (1 - rate) + 0.5)
+    return Estimate(rate, float(min(low, rate)), float(max(high, rate)))
+
+
+def difference(one: Estimate, other: Estimate) -> Estimate:
+    """The difference of two independent shares from the interval of each (Newcombe 1998, method 10): the distances of
+    the ends that face each other are added in quadrature. Undefined where one of them is.
+    """
+    value = one.value - other.value
+    below = np.hypot(one.value - one.low, other.high - other.value)
+    above = np.hypot(one.high - one.value, other.value - other.low)
+    return Estimate(value, float(value - below), float(value + above))
 
 
 def fields(name: str, estimate: Estimate) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope.verdicts.thresholds import OUTSIDE
+from inversescope.verdicts.thresholds import OUTSIDE, ROUNDED
 from inversescope.verdicts.wording import number
 
 
@@ -24,7 +24,8 @@ class Outside:
     Attributes:
         outside: the activation is farther than the limit: nothing else may be said of it.
         nearest: δ to the nearest stored input.
-        limit: δ to the nearest other input, at most, of 99 in 100 stored inputs; not less than the noise floor.
+        limit: δ to the nearest other input, at most, of 99 in 100 stored inputs; not less than the noise
+            floor, nor than rounding.
         p_value: share of inputs that are as far from their nearest, the activation itself among them.
     """
 
@@ -49,5 +50,5 @@ def outside(nearest: float, stored: Float[ndarray, " stored"], noise_floor: floa
         return Outside(False, nearest, np.inf, 1.0)
     farther, ranks = int((stored >= nearest).sum()), len(stored) + 1
     rare = max(1, int(OUTSIDE * ranks))
-    limit = max(float(np.sort(stored)[-rare]), noise_floor)
+    limit = max(float(np.sort(stored)[-rare]), noise_floor, ROUNDED)
     return Outside(nearest > limit, nearest, limit, (farther + 1) / ranks)

@@ -9,6 +9,7 @@ GENERALISATION = 0.5  # nats: −ln q of unseen inputs over that of training inp
 TRUSTED = 30.0  # effective sample size from which a reference made of draws counts as the truth
 
 # Activations.
+ROUNDED = 1e-4  # δ that the rounding of float32 alone may make between two readings of one input
 OUTSIDE = 0.01  # share of the prior's own inputs that are called outside of it
 
 # Samples and their weights.

@@ -1,0 +1,58 @@
+"""Records of checked claims in a run: rows of `records.check`, in place of those of an earlier call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from inversescope import files, records
+from inversescope.check.checked import Checked
+from inversescope.propose.endpoint import Replies
+from inversescope.propose.judge import Judged
+
+FOLDER = "check"
+
+
+def replies(run: Path) -> Replies:
+    """All replies of the language model that judged claims of a run."""
+    return Replies(run / FOLDER / "replies")
+
+
+def write(
+    run: Path,
+    checked: Checked,
+    claims: Path,
+    *,
+    unused: Mapping[str, int] | None = None,
+    judged: Sequence[Judged] = (),
+    model: str | None = None,
+) -> Path:
+    """Write the claims, the answers of the judge, and their origin; the folder.
+
+    Args:
+        claims: the file that they are from.
+        unused: parts of it that were not used, each with its number.
+        model: the language model.
+    """
+    folder = run / FOLDER
+    (folder / files.MANIFEST).unlink(missing_ok=True)  # an interruption from here on leaves no wrong hashes
+    made = records.check
+    tables = {made.CLAIMS: files.plain([each.record() for each in checked])}
+    if judged:
+        tables[made.JUDGED] = [vars(answer) for answer in judged]
+    for record, rows in tables.items():
+        files.write_table(folder / record.name, record.of(rows))
+    summary = {
+        "made_by": dict(checked.made_by),
+        "claims": {"file": claims.name, "sha256": files.sha256(claims)},
+        "counts": checked.counts,
+        "unused": dict(unused or {}),
+        "model": model,
+    }
+    files.write_json(folder / made.SUMMARY.name, made.SUMMARY.of(summary))
+    written = [folder / record.name for record in (*tables, made.SUMMARY)]
+    if not judged:
+        (folder / made.JUDGED.name).unlink(missing_ok=True)
+    made_from = {step: files.sha256(run / step / files.MANIFEST) for step in ("collect", "train")}
+    files.finish(folder, written, made_from=made_from)
+    return folder

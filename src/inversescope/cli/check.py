@@ -1,0 +1,137 @@
+"""The command that checks claims about activations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from inversescope import bounds
+from inversescope.cli.ask import Bandwidth, Resolution
+from inversescope.cli.proposals import announce_calls, confirm
+from inversescope.cli.shared import AllowCode, RunFolder, app, interruptible, screen
+
+if TYPE_CHECKING:
+    from inversescope.check import Claim
+    from inversescope.inverter import Inverter
+
+
+@app.command()
+def check(
+    run: RunFolder,
+    claims: Annotated[
+        Path,
+        typer.Option(
+            "--claims",
+            help='Claims, one a line of JSON: {"text": "...", "site": "resid_post.5", "claim": "..."}; or a readout '
+            "file of WorkspaceBench, activation oracles, NLA or Neuronpedia.",
+        ),
+    ],
+    texts: Annotated[
+        Path | None, typer.Option("--texts", help="Read plan of WorkspaceBench, which has the texts of its readouts.")
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            "--vectors", help="Autoencoder whose rows Neuronpedia's explanations are about: FOLDER or FILE:NAME."
+        ),
+    ] = None,
+    resolution: Resolution = None,
+    bandwidth: Bandwidth = None,
+    n: Annotated[int, typer.Option("-n", min=8, max=bounds.SAMPLES, help="Number of draws for each activation.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of the draws.")] = 0,
+    necessity: Annotated[
+        bool, typer.Option(help="Test supported claims by patching: does the model use what is claimed?")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the verdicts to this .jsonl file too, one line a claim.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write them to this HTML file too.")] = None,
+    max_calls: Annotated[
+        int,
+        typer.Option("--max-calls", min=1, max=bounds.CALLS, help="Largest number of requests to a language model."),
+    ] = 200,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, max=bounds.SPENT, help="Largest number of tokens, both ways.")
+    ] = 500_000,
+    reply_tokens: Annotated[
+        int, typer.Option("--reply-tokens", min=64, max=bounds.TOKENS, help="Largest number of tokens of a reply.")
+    ] = 1024,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--price", help="Price of a million tokens sent, and received.", show_default=False),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, max=64, help="Number of requests at the same time.")
+    ] = 4,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, max=bounds.SECONDS, help="Longest time for a reply, seconds.")
+    ] = 120,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without confirmation.")] = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Check claims about activations: supported, contradicted, said by the prior or the ending alone, or cannot tell.
+
+    Each activation is inverted. A claim becomes a feature of inputs, and its share among the verified draws is compared
+    with the prior, with inputs of the same ending, and with draws for other targets. Claims in words go to a language
+    model that judges blind (the variables of `propose`), or to a classifier if they have examples.
+    """
+    with interruptible("start the same command again; what was answered is not asked again"):
+        from inversescope.check import Checking, LanguageModel
+        from inversescope.check import records as recording
+        from inversescope.cli.progress import shown
+        from inversescope.cli.tables.checked import checked_table
+        from inversescope.files import only_writer
+        from inversescope.inverter import Inverter
+        from inversescope.propose.endpoint import Address, Budget, Endpoint
+        from inversescope.propose.endpoint.address import BASE_URL
+        from inversescope.report.checked import require_page, write_checked
+
+        if html is not None:
+            require_page(html)
+        inverter = Inverter.load(run, allow_code=allow_code)
+        listed, unused = _claims(inverter, claims, texts, vectors)
+        with shown("check", screen) as progress:
+            checking = Checking(
+                inverter, listed, n=n, resolution=resolution, bandwidth=bandwidth, seed=seed, progress=progress
+            )
+        most = checking.requests(reply_tokens)
+        address = Address.from_environment() if most and any(map(os.environ.get, BASE_URL)) else None
+        if address is not None:
+            announce_calls(most, address, max_calls, max_tokens, price, "fewer claims in words, or higher limits")
+            confirm(yes)
+        with only_writer(run):
+            if address is None:
+                found = checking.results(necessity=necessity)
+                recording.write(run, found, claims, unused=unused)
+            else:
+                budget = Budget(max_calls, max_tokens)
+                connection = Endpoint(address, recording.replies(run), budget, timeout=timeout, parallel=parallel)
+                with connection as endpoint, screen.status("judging"):
+                    judge = LanguageModel(endpoint, seed, reply_tokens)
+                    found = checking.results(judge, necessity)
+                recording.write(run, found, claims, unused=unused, judged=judge.judged, model=address.model)
+        if out is not None:
+            found.save(out)
+        if html is not None:
+            write_checked(found.record(), html)
+            screen.print(f"page: {html}", soft_wrap=True)
+        Console(highlight=False).print(checked_table(found, unused))
+
+
+def _claims(
+    inverter: Inverter, path: Path, texts: Path | None, vectors: Path | None
+) -> tuple[list[Claim], Mapping[str, int]]:
+    """The claims of a file, and of a readout file the parts that are not used."""
+    from inversescope.check import read_claims
+    from inversescope.check.readouts import Where, read_readouts
+
+    where = Where(inverter.sites, len(inverter.run.subject.prefix), texts, vectors)
+    if (imported := read_readouts(path, where)) is None:
+        return read_claims(path, inverter.task.features), {}
+    screen.print(f"{len(imported.claims)} claims by {imported.tool}", soft_wrap=True)
+    return imported.claims, dict(imported.unused)

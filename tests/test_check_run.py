@@ -1,0 +1,99 @@
+"""Claims checked with a run: the command, its records and page, and planted claims of which the truth is known."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from planted_truth import runs_in
+from planted_worlds import WORLDS
+from refusals import check, printed
+from small_subject import World, call
+
+from inversescope import Inverter, files, records
+from inversescope.verdicts.checked import CANNOT_TELL, SUPPORTED, VERDICTS
+
+TEXT = "Then, Michael and Jessica went to the store. Michael gave a ring to"
+CLAIMS = [
+    {"text": TEXT, "site": "resid_post.1", "claim": 'has_word("gave")'},
+    {"text": TEXT, "site": "resid_post.1", "claim": "the subject", "feature": "subject"},
+    {"text": TEXT, "site": "resid_post.1", "claim": "it is about shopping"},
+    {"text": "store store store", "site": "resid_post.1", "claim": 'has_word("store")'},
+]
+
+
+@pytest.fixture(scope="module")
+def run(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(world.run, tmp_path_factory.mktemp("check") / "run"))
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    (tmp_path / "claims.jsonl").write_text("\n".join(map(json.dumps, CLAIMS)))
+    return tmp_path / "claims.jsonl"
+
+
+def test_the_command_prints_and_records_every_claim(
+    run: Path, claims: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out, page = tmp_path / "out.jsonl", tmp_path / "page.html"
+    assert call("check", run, "--claims", claims, "-n", 16, "--out", out, "--html", page, "--no-necessity") == 0
+    rows = pq.read_table(run / "check" / "claims.parquet").to_pylist()
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["claim"] for row in rows] == [row["claim"] for row in lines] == [each["claim"] for each in CLAIMS]
+    assert {row["verdict"] for row in rows} <= set(VERDICTS) and rows[2]["kind"] == "none"
+    assert rows[2]["share"] is None and rows[2]["verdict"] == CANNOT_TELL
+    records.check.CLAIMS.checked(pq.read_table(run / "check" / "claims.parquet"))
+    assert set(files.manifest(run / "check")["files"]) == {"claims.parquet", "check.json"}
+    assert all(row["verdict"] in page.read_text() for row in rows) and "<script" not in page.read_text()
+    assert "outside of the prior" in capsys.readouterr().out.partition("verdict")[0]
+
+
+def test_python_has_the_same_verdicts(run: Path, claims: Path):
+    inverter = Inverter.load(run)
+    texts = ['has_word("gave")', "it is about shopping"]
+    found = inverter.check(TEXT, texts, site="resid_post.1", n=16)
+    assert [claim.claim.claim for claim in found] == texts and found[1].verdict == CANNOT_TELL
+    vector = inverter.activation(TEXT, site="resid_post.1")
+    by_vector = inverter.check(vector, 'has_word("gave")', site="resid_post.1", n=16)
+    assert by_vector[0].evidence.tokens is None and by_vector[0].verdict in VERDICTS
+    assert len(found.to_dataframe()) == 2
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"text": TEXT, "site": "resid_post.9", "claim": "x"},
+        {"text": TEXT, "site": "resid_post.1", "position": 99, "claim": "x"},
+        {"vector": [1.0], "site": "resid_post.1", "claim": "x"},
+        {"text": TEXT, "site": "resid_post.*", "claim": "x"},
+    ],
+)
+def test_a_claim_that_cannot_be_read_is_refused_with_its_line(
+    run: Path, claim: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "c.jsonl").write_text(json.dumps(CLAIMS[0]) + "\n" + json.dumps(claim))
+    assert call("check", run, "--claims", tmp_path / "c.jsonl", "-n", 16) == 2
+    check(printed(capsys.readouterr().err), "line 2")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_planted_claims_get_the_right_verdict(shared: Path):
+    """A part of `benchmarks/claims.py`."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    from claims import accuracy, check_world, hash_of
+
+    runs, total, empty = runs_in(shared), Counter(), Counter()
+    for world in WORLDS:
+        inverter = Inverter.load(runs[world, 0], features={f"hash{i}": hash_of(i) for i in range(20)})
+        counts, null, _ = check_world(inverter, world, each=16, bandwidth=0.05, draws=128, seed=0)
+        total, empty = total + counts, empty + null
+    decided, right, n = accuracy(total)
+    assert right >= 0.95 * decided and decided >= 0.7 * n and n >= 100
+    assert empty[SUPPORTED] <= 0.05 * sum(empty.values())
