@@ -200,6 +200,5 @@ def claims_about(text: Any, claims: Sequence[str | Claim], site: object, positio
             missing = "a text or a vector" if text is None else "a site" if site is None else "words"
             raise UserError("a claim is about the activation of a text at a site", given=f"{claim!r} without {missing}")
         is_text = isinstance(text, str) or (isinstance(text, list | tuple) and isinstance(text[0], Mapping))
-        about = {"text": text} if is_text else {"vector": text}
-        found.append(Claim(claim, str(site), position=position, **about))
+        found.append(Claim(claim, str(site), text if is_text else None, None if is_text else text, position))
     return found

@@ -53,6 +53,5 @@ def _learned(known: Mapping[str, str]) -> tuple[Accuracy, Any]:
     vectors, labels = embed(list(known)), np.array(list(known.values()))
     model = LogisticRegression(class_weight="balanced", C=10.0, max_iter=1000)
     found = cross_val_predict(model, vectors, labels, cv=StratifiedKFold(FOLDS, shuffle=True, random_state=0))
-    right = {label: found[labels == label] == label for label in ("yes", "no")}
-    yes, no = right["yes"], right["no"]
+    yes, no = (np.asarray(found[labels == label] == label) for label in ("yes", "no"))
     return Accuracy(float(yes.mean()), float(no.mean()), len(yes), len(no)), model.fit(vectors, labels)

@@ -49,8 +49,9 @@ class Gatherer:
         """
         found = chosen(address, self.inverter.sites, self.inverter.run.subject.shape)
         if len(found) > 1:
-            raise UserError("a claim is about one site", given=address, allowed=str(found[0]))
-        return found[0]
+            raise UserError("a claim is about one site", given=address, allowed=", ".join(map(str, found)))
+        (site,) = found
+        return site
 
     def of(self, claim: Claim) -> tuple[Evidence, Inversion]:
         """The evidence on a claim's activation, and the draws that it is made of.

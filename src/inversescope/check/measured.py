@@ -1,7 +1,7 @@
 """Numbers of a claim: the share of inputs with the claimed property among the draws, and beside every control.
 
 The draws of one activation are the independent units, as many as their weights are worth (`score/one_activation.py`);
-of the other targets each is one unit. Where the labels are answers of a judge, every share is corrected for its error.
+of the other targets each is one unit. Every share of a judge's answers is corrected for its error.
 """
 
 from __future__ import annotations
@@ -135,9 +135,9 @@ def _p_value(
     probability: Float[ndarray, " pool"],
     judged: bool,
 ) -> float:
-    """Binomial tail by the prior's share. Where judges have answered about few inputs of the prior, its share is known
-    no better than by these: the tail is beta-binomial. Wrong answers leave both valid, since two equal shares of true
-    labels show as equal shares of answers.
+    """Binomial tail by the prior's share. A judge answers about few inputs of the prior, whose share is known no better
+    than by these; then the tail is beta-binomial. Wrong answers leave it valid, since two equal shares of true labels
+    show as equal shares of answers.
     """
     share, size = _rate(prior, probability), _size(prior, probability)
     rate, inputs = _rate(draws, weights), round(_size(draws, weights))
