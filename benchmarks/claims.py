@@ -2,10 +2,10 @@
 
 python benchmarks/claims.py OUT [--seeds 1] [--each 200] [--bandwidth 0.05] [--draws 128]
 
-Of each claim it is known by construction if the activation holds what is claimed. True: a feature that the site
-encodes, with the source's own label, of which neither the prior nor the text's ending says as much. False: the same
-feature with another label. Of the prior alone: what every text of the prior has. Of the ending alone: the last word, at
-a site that holds it. Nonsense: the text's own hash, and features that are erased at the site.
+The truth of each claim is known by construction: does the activation hold what is claimed? True claims: a feature that
+the site encodes, with the text's label, which neither the prior nor the ending says. False: another label of it. Claims
+that the prior alone says: a property of every text. Claims that the ending alone says: the last word, at a site that
+holds it. Nonsense: the text's hash, and features that are erased at the site.
 """
 
 from __future__ import annotations

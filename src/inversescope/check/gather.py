@@ -50,8 +50,7 @@ class Gatherer:
         found = chosen(address, self.inverter.sites, self.inverter.run.subject.shape)
         if len(found) > 1:
             raise UserError("a claim is about one site", given=address, allowed=", ".join(map(str, found)))
-        (site,) = found
-        return site
+        return next(iter(found))
 
     def of(self, claim: Claim) -> tuple[Evidence, Inversion]:
         """The evidence on a claim's activation, and the draws that it is made of.
