@@ -21,6 +21,7 @@ KNOWN_HOSTS = {
     "127.0.0.1",  # this machine
     "arxiv.org",
     "creativecommons.org",
+    "docs.neuronpedia.org",
     "github.com",
     "huggingface.co",
     "keepachangelog.com",
