@@ -136,12 +136,12 @@ def do(run: Run, step: str) -> None:
 
 
 def show_reading(folder: Path) -> None:
-    """Print the fate of the rows of a file of texts; nothing for other tasks."""
+    """Print the fate of the rows of a file of texts or of the documents of a corpus; nothing for other tasks."""
     from inversescope.cli.tables.runs import reading
 
     texts = reading(folder)
     for note in texts.get("notes", ()):
-        screen.print(note, soft_wrap=True, markup=False, style="yellow" if note == texts["cut"] else None)
+        screen.print(note, soft_wrap=True, markup=False, style="yellow" if note == texts.get("cut") else None)
 
 
 def refresh_report(folder: Path) -> None:

@@ -1,5 +1,5 @@
 """Accuracy of the subject at the task: a subject that cannot do the task has nothing to explain. And what became of the
-rows, where the task is a file of texts.
+rows or documents, where the task is a file of texts or a corpus.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from inversescope.collect.store import OpenRun
 from inversescope.progress import Progress
 from inversescope.streams import Stream
 from inversescope.tasks import Accuracy, require
+from inversescope.tasks.corpus import CorpusRead
 
 PROMPTS = 100
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `task`: write `accuracy.json`, and of a file of texts `reading.json`.
+    """The step `task`: write `accuracy.json`, and of a file of texts `reading.json`, of a corpus `corpus.json`.
 
     Raises:
         UserError: the subject cannot do the task, and `task.force` is not set.
     """
     reading = getattr(run.task, "reading", None)
     if reading is not None:
-        record = records.run.READING
+        record = records.run.CORPUS if isinstance(reading, CorpusRead) else records.run.READING
         files.write_json(folder / record.name, record.of(reading.record()))
     accuracy = run.task.accuracy(run.subject, PROMPTS, Stream.ACCURACY.rng(run.seed))
     measured = dict.fromkeys(column.name for column in fields(Accuracy)) if accuracy is None else asdict(accuracy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from inversescope.errors import UserError
 from inversescope.streams import Stream
 from inversescope.subject import Subject
 from inversescope.tasks import Task, Tokens
+from inversescope.tasks.corpus import CorpusRead
 from inversescope.tasks.rows_read import RowsRead
 
 ROWS = 4096  # inputs written at once
@@ -85,20 +86,23 @@ def _draw(
     then a new input goes to train or pool, whichever is further from full, and stays there.
 
     So no input is in two splits, targets are distinct, and train and pool repeat an input as often as the prior does.
+    Where inputs come from documents, this holds for documents: each goes to one split, and a target is the only input
+    of its own.
     """
+    origin = document_of(task)
     splits = {split: list(inputs) for split, inputs in kept.items()}
-    home = {tokens: split for split, inputs in kept.items() for tokens in inputs}
+    home = {origin(tokens): split for split, inputs in kept.items() for tokens in inputs}
     spent = Counter(tokens for inputs in kept.values() for tokens in inputs if task.rows is not None)
     missing = sum(sizes.values()) - sum(map(len, kept.values()))
     for tokens in _draws(task, missing, rng):
         if spent[tokens]:  # this row of the file is in a split already
             spent[tokens] -= 1
             continue
-        split = home.get(tokens)
+        split = home.get(origin(tokens))
         if split is None:
             others = [name for name in sizes if name != "target"] or ["target"]
             open_splits = others if len(splits["target"]) == sizes["target"] else ["target"]
-            split = home[tokens] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
+            split = home[origin(tokens)] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
         elif split == "target" or len(splits[split]) == sizes[split]:
             continue
         splits[split].append(tokens)
@@ -108,10 +112,17 @@ def _draw(
     raise too_few("the prior has too few different inputs for these splits", drawn, task)
 
 
+def document_of(task: Task) -> Callable[[Tokens], Hashable]:
+    """The document that an input comes from, by its name; of a task without documents the input itself."""
+    return getattr(task, "document", lambda tokens: tokens)
+
+
 def too_few(problem: str, given: str, task: Task) -> UserError:
     """The error that a prior is too small, with the cause where it is texts that were cut until they were alike."""
     remedy = "ask for fewer (collect.train, collect.pool, collect.targets), or widen the task"
-    if isinstance(reading := getattr(task, "reading", None), RowsRead):
+    if isinstance(reading := getattr(task, "reading", None), CorpusRead):
+        remedy = f"ask for fewer, or take more documents: {reading.notes[1]}, and each document is in one split"
+    elif isinstance(reading, RowsRead):
         given += f"; {reading.notes[0]}"
         if reading.cut is not None and reading.distinct < reading.rows:
             given, remedy = f"{given}; {reading.cut}", f"a larger task.max_tokens; or {remedy}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inversescope.collect.draw_inputs import draw_splits
+from inversescope.collect.draw_inputs import document_of, draw_splits
 from inversescope.config import CollectConfig, RunConfig
+from inversescope.errors import UserError
 from inversescope.streams import Stream
 from inversescope.tasks import Task
 
@@ -20,6 +21,12 @@ def sized(config: RunConfig, task: Task, seed: int) -> RunConfig:
     Raises:
         UserError: the prior has too few inputs, or the resolutions do not fit the pool.
     """
+    if hasattr(task, "document") and "all" in (config.collect.pool, config.collect.train):
+        raise UserError(
+            "documents are kept apart between the splits, so that no split can hold all inputs",
+            given='collect.pool or collect.train = "all"',
+            allowed="a number, or auto",
+        )
     config = config.with_sizes(_sizes(config.collect, task))
     draw_splits(config.collect, task, Stream.INPUTS.rng(seed))
     if config.collect.pool == "all":
@@ -30,7 +37,12 @@ def sized(config: RunConfig, task: Task, seed: int) -> RunConfig:
 def _sizes(given: CollectConfig, task: Task) -> Mapping[str, Any]:
     if task.rows is None:
         return USUAL
-    distinct = sum(1 for _ in task.enumerate())
+    inputs = [tokens for tokens, _ in task.enumerate()]
+    distinct = len(inputs)
+    if hasattr(task, "document"):
+        documents = len(set(map(document_of(task), inputs)))
+        each = {"train": distinct // 4, "pool": max(2, distinct // 4), "targets": max(2, documents // 4)}
+        return {name: min(size, each[name]) for name, size in USUAL.items()}
     if distinct > sum(USUAL.values()):
         return USUAL
     targets = max(2, min(USUAL["targets"], distinct)) if given.targets == "auto" else given.targets

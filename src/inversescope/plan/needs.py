@@ -108,7 +108,7 @@ def needs(config_text: str, name: str, start: Path | None = None) -> Needs:
             sites={split: (len(sites), footprint.coordinates[split]) for split, sites in run.sites.items()},
             bounds=_bounds(run),
             prior=None
-            if config.collect.pool == "all"
+            if config.collect.pool == "all" or hasattr(run.task, "document")
             else small_prior(run.task, run.store.inputs("pool").tokens, read),
             disk=footprint.disk(table.stat().st_size),
             checkpoint=footprint.checkpoint,

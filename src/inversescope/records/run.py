@@ -78,6 +78,21 @@ READING = document(
     always=False,
 )
 
+CORPUS = document(
+    "task/corpus.json",
+    "What became of the documents of a corpus.",
+    key("corpus", "the corpus by name"),
+    key("documents, windows", "documents with a window of their own, and all their windows"),
+    key("empty, short", "documents left out: without text, shorter than a window"),
+    key(
+        "repeated", "windows left out because 13 tokens in a row (all, of shorter ones) also stand in another document"
+    ),
+    key("overlaps", "pairs of documents with such text, and the number of sequences in common; 50 pairs at most"),
+    key("kinds", "number of documents of each kind"),
+    key("notes", "all of this in sentences"),
+    always=False,
+)
+
 RUN = Room(
     "",
     "",
@@ -91,7 +106,7 @@ RUN = Room(
         Record(".writer", "the number of that process, while it writes", always=False),
     ),
 )
-TASK = Room("task", "", (ACCURACY, READING))
+TASK = Room("task", "", (ACCURACY, READING, CORPUS))
 REPORT = Room(
     "report",
     "",

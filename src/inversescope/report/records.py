@@ -130,7 +130,7 @@ def load(run: Path) -> Records:
         config=files.read_sealed(_existing(run / records.run.RESOLVED.path)),
         provenance=files.read_sealed(_existing(run / records.run.PROVENANCE.path)),
         accuracy=_json(run, records.run.ACCURACY),
-        reading=_json(run, records.run.READING) if (run / records.run.READING.path).exists() else None,
+        reading=_reading(run),
         scores=_rows(run, records.score.RESULTS),
         diagnostics=_rows(run, records.score.DIAGNOSTICS),
         distances=_rows(run, records.score.DISTANCES),
@@ -181,6 +181,12 @@ def _table(run: Path, record: records.Table) -> pa.Table:
             remedy="report with the version of InverseScope that made the run (see provenance.json)",
         )
     return table
+
+
+def _reading(run: Path) -> dict[str, Any] | None:
+    """Fate of the rows of a file of texts, or of the documents of a corpus; None for other tasks."""
+    written = [record for record in (records.run.READING, records.run.CORPUS) if (run / record.path).exists()]
+    return _json(run, written[0]) if written else None
 
 
 def _json(run: Path, record: records.Document) -> dict[str, Any]:

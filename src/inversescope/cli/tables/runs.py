@@ -102,9 +102,9 @@ def _reference_table(scores: Sequence[Mapping[str, Any]]) -> Group:
 
 
 def reading(run: Path) -> Mapping[str, Any]:
-    """Fate of the rows of a file of texts; empty for other tasks."""
-    path = run / records.run.READING.path
-    return files.read_json(path) if files.written(path) else {}
+    """Fate of the rows of a file of texts, or of the documents of a corpus; empty for other tasks."""
+    paths = [run / record.path for record in (records.run.READING, records.run.CORPUS)]
+    return next((files.read_json(path) for path in paths if files.written(path)), {})
 
 
 def noise_line(run: Path) -> str:
