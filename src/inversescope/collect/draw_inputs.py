@@ -86,7 +86,7 @@ def _draw(
     then a new input goes to train or pool, whichever is further from full, and stays there.
 
     So no input is in two splits, targets are distinct, and train and pool repeat an input as often as the prior does.
-    Where inputs come from documents, this holds for documents: each goes to one split, and a target is the only input
+    The same holds for documents, if inputs come from documents: each goes to one split, and a target is the only input
     of its own.
     """
     origin = document_of(task)

@@ -83,7 +83,7 @@ def documents_of_file(path: Path, column: str, kind: str | None) -> Iterator[Doc
 
 
 def documents_of_python() -> Iterator[Document]:
-    """What comes with Python: the pages of its language reference that `help()` shows, docstrings, and source."""
+    """Documents that come with Python: the pages of its language reference, docstrings, and source."""
     topics = importlib.import_module("pydoc_data.topics").topics
     for name, text in sorted(topics.items()):
         yield Document(f"reference/{name}", _WRAPPED.sub(" ", text), "reference")
