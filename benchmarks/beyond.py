@@ -1,10 +1,11 @@
 """Does a feature hold where another one differs? Is the country shared by inputs that name another city?
 
-    python benchmarks/beyond.py RUN FEATURE GIVEN BANDWIDTH
+    python benchmarks/beyond.py RUN FEATURE GIVEN N
 
-From the finished run's pool: at every site, the corrected score of FEATURE over the inputs whose label of GIVEN is not
-the target's own. Its consistency and its chance are of these alone, so that what GIVEN brings along counts for nothing.
-Left out where fewer than ten such inputs (by their weights) remain of half of the targets.
+From the finished run's pool, where one input in N of the prior remains (N as in the config): at every site, the
+corrected score of FEATURE over the inputs whose label of GIVEN is not the target's own. Its consistency and its chance
+are of these alone, so that what GIVEN brings along counts for nothing. Left out where fewer than ten such inputs (by
+their weights) remain of half of the targets.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rich.table import Table
 from safetensors.numpy import load_file
 
 from inversescope.collect.reference import DISTANCES
+from inversescope.records.levels import pick, read_levels
 from inversescope.stats import intervals
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import effective_sample_size
@@ -31,7 +33,8 @@ NEEDED = 10.0  # effective sample size, of the inputs that differ in GIVEN
 
 
 def main() -> None:
-    run, feature, given, bandwidth = Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])
+    run, feature, given, resolution = Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])
+    levels = {str(site): pick(each, resolution, None) for site, each in read_levels(run).items()}
     inputs = pq.read_table(run / "collect" / "inputs.parquet")
     pool, targets = (inputs.filter(pc.field("split") == split).sort_by("row") for split in ("pool", "target"))
     known = pool["probability"].to_numpy()
@@ -43,7 +46,9 @@ def main() -> None:
     table = Table("site", "inputs", "targets", f"{feature} where {given} differs", "chance")
     found = load_file(run / "reference" / DISTANCES)
     for site, distances in sorted(found.items(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])]):
-        weights = prior * np.exp(Kernel.GAUSSIAN.log(distances, bandwidth)) * apart
+        if site not in levels:
+            continue
+        weights = prior * np.exp(Kernel.GAUSSIAN.log(distances, levels[site].bandwidth)) * apart
         sizes = effective_sample_size(weights.T)
         rates = np.where(sizes >= NEEDED, share(weights, same), np.nan)
         used = ~np.isnan(rates) & ~np.isnan(chance)

@@ -1,10 +1,10 @@
 """Labels of a feature, one by one, over the sites: for in-context learning, the layers that encode each task.
 
-    python benchmarks/by_label.py RUN FEATURE BANDWIDTH
+    python benchmarks/by_label.py RUN FEATURE N
 
-From the finished run's pool, at the generator's sites: for every label up to 40 inputs of the pool stand in for
-targets, each compared with all the others, and the corrected score is of these. In bold where a label's score is
-largest. Prints Markdown.
+From the finished run's pool, at the generator's sites, where one input in N of the prior remains: for every label up to
+40 inputs of the pool stand in for targets, each compared with all the others, and the corrected score is of these. In
+bold where a label's score is largest. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy import ndarray
 from rich.progress import track
 
 from inversescope.collect.store import Store
+from inversescope.records.levels import pick
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.stats import intervals
@@ -27,13 +28,15 @@ STAND_INS = 40
 
 
 def main() -> None:
-    run, feature, bandwidth = Run.open(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    run, feature, resolution = Run.open(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     store = Store(run.folder / "collect")
     pool = np.array(store.inputs("pool").labels[feature], dtype=object)
     known = [label for label in sorted(set(pool) - {None}) if (pool == label).sum() > 1]
+    bandwidths = {site: pick(run.levels[site], resolution, None).bandwidth for site in run.sites["train"]}
     print(f"| site | {' | '.join(known)} |\n|{'---|' * (len(known) + 1)}")
     scores = {
-        site: [score(store, site, pool, label, bandwidth) for label in known] for site in track(run.sites["train"])
+        site: [score(store, site, pool, label, bandwidths[site]) for label in known]
+        for site in track(run.sites["train"])
     }
     best = [max(row[column].value for row in scores.values()) for column in range(len(known))]
     for site, row in scores.items():
