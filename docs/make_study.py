@@ -205,11 +205,11 @@ def picture(scores: Sequence[Row], path: Path, resolution: float) -> None:
     figure, axes = plt.subplots(figsize=(8, 3.6))
     kept = [row for row in scores if row["point"] == "resid_post" and row["others"] is not None]
     for number, feature in enumerate(sorted(dict.fromkeys(row["feature"] for row in kept), key=lambda f: f == NULL)):
-        colour = "0.6" if feature == NULL else f"C{number}"
+        colour, style = ("black", ":") if feature == NULL else (f"C{number}", "-")
         mine = [row for row in kept if row["feature"] == feature]
         line = sorted((r for r in mine if r["method"] == METHOD), key=lambda r: r["layer"])
         layers, low, high = ([r[k] for r in line] for k in ("layer", "others_low", "others_high"))
-        axes.plot(layers, [r["others"] for r in line], color=colour, label=feature)
+        axes.plot(layers, [r["others"] for r in line], color=colour, linestyle=style, label=feature)
         axes.fill_between(layers, low, high, color=colour, alpha=0.15, linewidth=0)
         dots = [r for r in mine if r["method"] == "weighted" and r["verdict"] not in ("copies", "undertrained")]
         axes.scatter([r["layer"] for r in dots], [r["others"] for r in dots], color=colour, s=14, zorder=3)
