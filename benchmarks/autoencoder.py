@@ -68,9 +68,8 @@ def in_library(ours: Autoencoder) -> AutoEncoderTopK:
 def same_function(ours: Autoencoder, x: Tensor) -> tuple[float, float]:
     """Largest difference of a latent and of a reconstruction between ours and the library's with our weights."""
     theirs = in_library(ours)
-    latents = ours.encode(x), theirs.encode(x)
-    rebuilt = ours.decode(latents[0]), theirs.decode(latents[1])
-    return tuple(float((one - other).abs().max()) for one, other in (latents, rebuilt))
+    one, other = ours.encode(x), theirs.encode(x)
+    return float((one - other).abs().max()), float((ours.decode(one) - theirs.decode(other)).abs().max())
 
 
 @torch.no_grad()

@@ -22,8 +22,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from planted_truth import run as planted_run
-from planted_worlds import WORLDS, World
+from planted_truth import run as planted_run  # pyright: ignore[reportMissingImports]
+from planted_worlds import WORLDS, World  # pyright: ignore[reportMissingImports]
 
 from inversescope import Inverter
 from inversescope.check import Checked, Claim, check
