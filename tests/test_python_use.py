@@ -156,10 +156,10 @@ def test_records_say_what_made_them_and_are_saved(inverter: Inverter, explanatio
 
 def test_charts_hold_their_values(inverter: Inverter, explanation: Explanation):
     inversion = inverter.invert("Mary went", site="resid_post.1", **ONE)
-    bundle = inversion.plot()._repr_mimebundle_()
-    values = bundle["application/vnd.vegalite.v5+json"]["data"]["values"]
+    bundle = inversion.chart()._repr_mimebundle_()
+    values = bundle["application/vnd.vegalite.v6+json"]["data"]["values"]
     assert sum(value["draws"] for value in values) == len(inversion.samples)
-    shown = explanation.plot().spec["data"]["values"]
+    shown = explanation.chart().spec["data"]["values"]
     assert {value["hypothesis"] for value in shown} == set(explanation.table())
     json.dumps([bundle, shown], allow_nan=False)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from inversescope import files
+from inversescope.charts.answer import over_sites
+from inversescope.charts.chart import Chart
+from inversescope.charts.widget import shown
 from inversescope.errors import UserError
 from inversescope.inverter import Inversion, InvertedSample
-from inversescope.inverter.chart import Chart, lines
 from inversescope.report.explanation import write_explanation
 from inversescope.stats.intervals import Estimate
 from inversescope.verdicts import wording
@@ -74,6 +76,11 @@ class Finding:
     def __repr__(self) -> str:
         score = f"corrected score {wording.interval(*self.corrected)}"
         return f"Finding({self.hypothesis!r}: {self.value!r}, {score}, {self.use})"
+
+
+def _ends(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    """An estimate under the names that tables and charts have."""
+    return {name if name == "value" else f"value_{name}": value for name, value in estimate.items()}
 
 
 @dataclass(frozen=True)
@@ -139,14 +146,21 @@ class Explanation:
         by_site = {explained.site: {f.hypothesis: f for f in explained.findings} for explained in self.sites}
         return {name: {site: row[name] for site, row in by_site.items() if name in row} for name in appeared}
 
-    def plot(self) -> Chart:
+    def chart(self) -> Chart:
         """Chart of the corrected score of each hypothesis that is above chance at a site, over the sites."""
-        values = [
-            {"site": site, "hypothesis": name, **files.plain(finding.corrected._asdict())}
+        rows = [
+            {"site": site, "hypothesis": name, "use": finding.use, **_ends(files.plain(finding.corrected._asdict()))}
             for name, row in self.table().items()
             for site, finding in row.items()
         ]
-        return lines(values, "site", "value", "hypothesis", f"corrected score: {wording.shortened(self.text)}")
+        title = f"corrected score: {wording.shortened(self.text)}"
+        return Chart(over_sites([each.site for each in self.sites], list(self.table()), title), rows)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """A widget in a notebook that can show one; `_repr_html_` stands beside it."""
+        columns = {"hypothesis": "hypothesis", "site": "site", "value": "corrected score", "use": "encoded and used?"}
+        made = self.chart()
+        return shown([{"text": self.text}, made.part(), {"columns": columns, "rows": made.values}])
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""

@@ -13,9 +13,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from inversescope import files
+from inversescope.charts.answer import distances_of_draws
+from inversescope.charts.chart import Chart
+from inversescope.charts.widget import shown
 from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
-from inversescope.inverter.chart import Chart, histogram
 from inversescope.inverter.inverted_sample import InvertedSample, SourceShare
 from inversescope.inverter.norms import Norms
 from inversescope.records import LABEL
@@ -200,10 +202,21 @@ class Inversion:
         rows = [vars(sample) | _prefixed(sample.labels) for sample in self.samples]
         return pandas.DataFrame(rows).drop(columns="labels")
 
-    def plot(self) -> Chart:
-        """Chart of the distances of the draws."""
-        values = [{"distance": sample.distance, "draws": sample.times} for sample in self.distinct]
-        return histogram(values, "distance", "draws", f"{self.site}, {self.level}")
+    def chart(self) -> Chart:
+        """Chart of the distances of the draws, the source itself marked."""
+        rows = [
+            {"distance": sample.distance, "draws": sample.times, "source": self._is_source(sample)}
+            for sample in self.distinct
+            if sample.distance is not None
+        ]
+        return Chart(distances_of_draws(f"{self.site}, {self.level}"), rows)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """A widget in a notebook that can show one; `_repr_html_` stands beside it."""
+        columns = {"distance": "δ", "weight": "weight", "times": "draws", "text": "sample"}
+        rows = [{name: getattr(sample, name) for name in columns} for sample in self.distinct]
+        notes = "; ".join([f"{self.site}, {self.level}; {self.distances}", *self.notes])
+        return shown([{"text": self.text}, {"text": notes}, self.chart().part(), {"columns": columns, "rows": rows}])
 
     def record(self) -> dict[str, Any]:
         """The inversion as JSON has it; undefined is null."""

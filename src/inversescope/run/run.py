@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inversescope import __version__, files
+from inversescope.charts.widget import shown
 from inversescope.cluster import Executor, Here
 from inversescope.collect.sizes import SIZES, sized
 from inversescope.collect.store import Store
@@ -19,6 +20,7 @@ from inversescope.progress import Progress, watched
 from inversescope.python_file import allow, require_allowed
 from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline, prior
+from inversescope.run.plots import Plots
 from inversescope.run.provenance import provenance, require_annotated_by, require_same
 from inversescope.run.sealed import (
     CONFIG,
@@ -64,6 +66,22 @@ class Run:
         self.executor: Executor = Here()
         self._device = device  # of the subject, in place of the config's
         self._own = subject  # in place of the config's
+
+    @property
+    def plot(self) -> Plots:
+        """Charts of the run, once it is finished."""
+        return Plots(self.folder)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """A finished run as a widget in a notebook that can show one; else its `repr`."""
+        words = {"text/plain": repr(self)}
+        if not self.finished("report"):
+            return words
+        try:
+            made = self.plot.overview()
+        except UserError:  # it has no sites of whole layers
+            return words
+        return words | {"text/html": made.table()} | shown([{"text": repr(self)}, made.part()])
 
     def __repr__(self) -> str:
         done = [step for step in pipeline.STEPS if self.finished(step)]

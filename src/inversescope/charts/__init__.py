@@ -1,0 +1,1 @@
+"""Charts as Vega-Lite specifications, made from rows of records; no torch."""

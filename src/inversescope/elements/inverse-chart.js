@@ -1,0 +1,135 @@
+// <inverse-chart>: a Vega-Lite specification and its rows as a picture, drawn when it comes into sight, to the width
+// that there is, in the colours of the page; with its values as a table and the picture as SVG or PNG. Needs no `eval`.
+import { element } from "./words.js";
+import { makeReachable, placeTip } from "./tips.js";
+import "./inverse-table.js";
+
+const NARROW = 620; // pixels: below, small charts stand closer
+let themes = { light: {}, dark: {} };
+export const setThemes = (configs) => { themes = configs; };
+
+// The theme that the page shows at an element, whoever decided it.
+export function themeAt(node) {
+  const scheme = getComputedStyle(node).colorScheme.split(" ");
+  if (scheme.includes("dark") && scheme.includes("light")) return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return scheme.includes("dark") ? "dark" : "light";
+}
+
+// The specification for a width: small charts as many beside each other as have room.
+export function fitted(spec, rows, width) {
+  const made = { ...spec, data: { values: rows } };
+  if (!spec.facet) return { ...made, width: Math.max(120, width) };
+  const { tile, axis } = spec.usermeta;
+  const gap = width < NARROW ? 12 : spec.spacing?.column ?? 14;
+  const many = new Set(rows.map((row) => row[spec.facet.field])).size || spec.facet.sort?.length || 1;
+  const columns = Math.max(1, Math.min(Math.max(2, many), Math.floor((width + gap) / (tile + gap))));
+  const each = Math.max(80, Math.floor((width - (columns - 1) * gap) / columns - axis - 4));
+  return { ...made, columns, spacing: { ...spec.spacing, column: gap }, spec: { ...spec.spec, width: each } };
+}
+
+// The lines of a tip: what a mark says, without what is undefined.
+export function tipLines(value) {
+  if (typeof value !== "object" || value === null) return value ? [`${value}`] : [];
+  const said = Object.entries(value).filter(([, words]) => !["null", "undefined", "NaN", ""].includes(`${words}`));
+  return said.map(([name, words], i) => (i ? `${name}: ${words}` : `${words}`));
+}
+
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting) target.draw();
+}, { rootMargin: "600px" });
+const widths = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) if (target.drawnWidth && Math.round(contentRect.width) !== target.drawnWidth) target.redraw();
+});
+
+export class InverseChart extends HTMLElement {
+  show(spec, rows) {
+    [this.spec, this.rows, this.drawnWidth] = [spec, rows, null];
+    this.picture ??= element("div", { class: "picture" });
+    this.picture.style.minHeight ||= `${spec.height ?? 150}px`;
+    if (!this.picture.isConnected) this.replaceChildren(this.picture, this.tools());
+    this.fillValues();
+    if (this.isConnected) this.watch();
+  }
+
+  connectedCallback() {
+    if (this.spec) this.watch();
+    this.onTheme = () => this.redraw();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.onTheme);
+    document.addEventListener("themechange", this.onTheme);
+  }
+
+  disconnectedCallback() {
+    sight.unobserve(this);
+    widths.unobserve(this);
+    this.view?.finalize();
+    matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.onTheme);
+    document.removeEventListener("themechange", this.onTheme);
+  }
+
+  watch() {
+    sight.unobserve(this);
+    sight.observe(this);
+    widths.observe(this);
+  }
+
+  redraw() {
+    if (!this.drawnWidth) return;
+    this.drawnWidth = null;
+    this.draw();
+  }
+
+  draw() {
+    const width = Math.round(this.clientWidth);
+    if (!width || this.drawnWidth === width || !this.spec) return;
+    this.drawnWidth = width;
+    const config = themes[themeAt(this)];
+    const { spec } = vegaLite.compile(fitted(this.spec, this.rows, width), { config, logger: vega.logger(vega.Error) });
+    this.view?.finalize();
+    this.view = new vega.View(vega.parse(spec, null, { ast: true }), {
+      expr: vegaInterpreter.expressionInterpreter, renderer: "svg", container: this.picture, logLevel: vega.Error, hover: false,
+    });
+    this.view.tooltip((_, { clientX, clientY }, item, value) => placeTip(item ? tipLines(value) : [], clientX + 14, clientY - 10, clientY + 18));
+    this.view.run();
+    this.picture.style.minHeight = "";
+    for (const mark of this.picture.querySelectorAll("[aria-roledescription$='mark'], path, rect")) {
+      const tooltip = mark.__data__?.tooltip;
+      if (!tooltip) continue;
+      mark.classList.add("has-tip");
+      mark.tip = () => tipLines(mark.__data__?.tooltip);
+      mark.setAttribute("role", "img");
+      mark.setAttribute("aria-label", mark.tip().join("; "));
+    }
+    makeReachable(this);
+    this.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
+  }
+
+  tools() {
+    this.values = element("details", { class: "values" }, element("summary", {}, "The values as a table"));
+    this.values.addEventListener("toggle", () => this.fillValues());
+    const save = (kind) => {
+      const button = element("button", { type: "button", class: "small", "aria-label": `save the chart as ${kind}` }, kind);
+      button.addEventListener("click", () => this.save(kind.toLowerCase()));
+      return button;
+    };
+    return element("div", { class: "chart-tools" }, element("span", { class: "exports" }, save("SVG"), save("PNG")), this.values);
+  }
+
+  fillValues() {
+    if (!this.values?.open) return this.values?.querySelector("inverse-table")?.remove();
+    const table = this.values.querySelector("inverse-table") ?? this.values.appendChild(document.createElement("inverse-table"));
+    table.ready = false;
+    table.show(this.spec.usermeta.values, this.rows, `values ${this.spec.description}`);
+  }
+
+  async save(kind) {
+    this.draw();
+    const address = kind === "png" ? await this.view.toImageURL("png", 2)
+      : URL.createObjectURL(new Blob([await this.view.toSVG()], { type: "image/svg+xml" }));
+    const name = (this.getAttribute("name") ?? this.spec.description).replace(/[^\w-]+/g, "-").toLowerCase();
+    const link = element("a", { href: address, download: `${name}.${kind}` });
+    link.click();
+    if (kind === "svg") setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+}
+customElements.get("inverse-chart") ?? customElements.define("inverse-chart", InverseChart);
+addEventListener("beforeprint", () => document.querySelectorAll("inverse-chart").forEach((chart) => chart.draw()));
