@@ -72,7 +72,7 @@ def test_an_encoder_is_refused(tmp_path: Path):
 def test_several_streams_are_refused(tmp_path: Path):
     save(tmp_path, "gemma3n_text", REFUSED["gemma3n_text"])
     subject = load(tmp_path)
-    with refuses(given=("layers.0", "[4, 1, 3, 32]")):
+    with refuses(given=("layers.0", "[4, 1, 3, 32]"), remedy="Gemma 3"):
         subject.capture(INPUTS[1:], [Site("resid_post", 0)])
 
 

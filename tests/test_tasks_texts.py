@@ -49,6 +49,15 @@ def load(path: Path, **settings: Any) -> tuple[Texts, WordSubject]:
     return Texts(TextsConfig(name="texts", path=path, **settings), subject), subject
 
 
+def test_a_table_whose_texts_have_another_name_says_which_key_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text(",sentence,tone\n0,the cat sat,calm\n1,the owl sat,calm\n")
+    with refuses("column", given="text of", allowed=("''", "sentence", "tone"), remedy="task.column"):
+        load(path)
+    task, _ = load(path, column="sentence")
+    assert "'' (row numbers)" in " ".join(task.reading.notes)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_label_columns_are_features(tmp_path: Path, suffix: str) -> None:
     task, subject = load(save(tmp_path, ROWS, suffix))

@@ -165,3 +165,29 @@ def test_a_config_that_makes_no_sense_is_refused(folder: Path, key: str, value: 
 def test_a_device_without_numbers_is_refused(folder: Path):
     with refuses(given="meta", allowed="cpu"):
         Subject.load(str(folder), device="meta")
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_package_that_a_tokenizer_needs_is_named_if_it_is_missing(
+    folder: Path, installed: bool, monkeypatch: pytest.MonkeyPatch
+):
+    import transformers
+
+    def fail(*_: object, **__: object) -> None:
+        raise ImportError("LlamaTokenizer requires the SentencePiece library but it was not found in your environment")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
+    monkeypatch.setattr("inversescope.subject.tokenizer_files.find_spec", lambda _: object() if installed else None)
+    error = load_tokenizer(str(folder))
+    assert isinstance(error, UserError)
+    assert ("pip install sentencepiece" in str(error)) is not installed
+
+
+def test_an_unreadable_tokenizer_is_no_fault_of_a_row(folder: Path, tmp_path: Path):
+    from inversescope.tasks import TextsConfig, load_task
+
+    (folder / "tokenizer.json").write_text(POINTER)
+    (tmp_path / "texts.txt").write_text("a\nb\n")
+    with pytest.raises(UserError, match="Git LFS") as caught:
+        load_task(TextsConfig(path=tmp_path / "texts.txt"), load(folder))
+    assert "texts.txt" not in str(caught.value)

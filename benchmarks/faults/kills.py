@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from faults.figures import Figure, Part
-from faults.world import SITE, World, copy, hashes, helper
+from faults.world import SITE, World, copy, hashes, helper, said
 
 # Files that hold seconds or memory, and the manifests over them.
 MEASURED = (
     "provenance.json", "manifest.json", "report/report.html", "report/manifest.json", "propose/usage.json",
     "arena/manifest.json", "arena/methods.json", "arena/arena.html", "arena/arena.tex", "arena/*/manifest.json",
 )  # fmt: skip
+TICK = 0.005  # seconds between two looks at a process
 METHODS = ("ours", "ours weighted", "reference", "nearest", "linear probe", "logit lens")  # trained by no clock
 
 
@@ -99,7 +101,7 @@ def _figure(
         if other:
             wrong.append(f"kill {number}: other hashes of {', '.join(sorted(other)[:5])}")
     of_each = len({line.split(":")[0] for line in wrong})
-    note = f"{killed} were killed before they ended; {sum(seconds):.1f} s undisturbed"
+    note = f"{killed} were killed before they ended; {sum(seconds):.1f} processor seconds undisturbed"
     return Figure(f"SIGKILL, {name}", kills, kills - of_each, tuple(wrong), note)
 
 
@@ -111,20 +113,35 @@ def _start(before: Path, name: str) -> Path:
 
 
 def _seconds(world: World, command: tuple[object, ...], environment: Mapping[str, str]) -> float:
-    started = time.monotonic()
-    world.do(*command, environment=environment)
-    return time.monotonic() - started
+    """Processor seconds of a command that is left alone: they depend less on what else the machine does."""
+    process = world.start(*command, environment=environment)
+    seconds = 0.0
+    while process.is_alive():
+        seconds = max(seconds, _used(process))
+        process.join(TICK)
+    assert process.exitcode == 0, f"{' '.join(map(str, command))}: exit {process.exitcode}\n{said(process)}"
+    return seconds
 
 
 def _killed(world: World, command: tuple[object, ...], environment: Mapping[str, str], moment: float) -> bool:
-    """Kill a command after so many seconds; false if it had ended."""
+    """Kill a command after so many processor seconds; false if it had ended."""
     process = world.start(*command, environment=environment)
-    process.join(moment)
+    while process.is_alive() and _used(process) < moment:
+        process.join(TICK)
     alive = process.is_alive()
     if alive:
         process.kill()
         process.join()
     return alive
+
+
+def _used(process: BaseProcess) -> float:
+    """Processor seconds of a process so far; 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def compared(run: Path) -> dict[str, str]:

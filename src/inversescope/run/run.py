@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from inversescope import __version__, files
 from inversescope.charts.widget import shown
 from inversescope.cluster import Executor, Here
 from inversescope.collect.sizes import SIZES, sized
@@ -24,15 +22,13 @@ from inversescope.run.plots import Plots
 from inversescope.run.provenance import provenance, require_annotated_by, require_same
 from inversescope.run.sealed import (
     CONFIG,
-    CONFIG_HASH,
-    PROVENANCE,
-    RESOLVED,
     check_config,
     config_folder,
     of_config,
-    read_provenance,
     read_resolved,
     require_free,
+    require_run,
+    write_new,
 )
 from inversescope.run.subject_of_run import subject_of
 from inversescope.sites import Site
@@ -124,19 +120,13 @@ class Run:
         require_allowed(run.config.code)
         require_site_checks(run.subject, run.sites["pool"])
         run.config = sized(run.config, run.task, run.seed)
-        resolved = run.resolved(run.task_config.model_dump(mode="json")) | {CONFIG_HASH: files.sha256_of(config_text)}
+        resolved = run.resolved(run.task_config.model_dump(mode="json"))
         labelled_by = run.config.functions | run.config.annotated
         made_from = prior.sources(run.task_config, run.subject) | prior.content(run.task)
         made_by = provenance(run.subject, run.seed, run.config.task_file, labelled_by, made_from)
         made_by["subject"]["in_memory"] = subject is not None
         made_by["config"] = of_config(start, folder)
-        with files.only_writer(folder):
-            require_free(folder, config_text)  # another process may have been faster
-            if (folder / "task").exists():
-                shutil.rmtree(folder / "task")  # of a run of which nothing was done
-            files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
-            files.write_sealed(folder / PROVENANCE, made_by)
-            files.write_sealed(folder / RESOLVED, resolved)  # the last: with it, the folder is a run
+        write_new(folder, config_text, made_by, resolved)
         return run
 
     @classmethod
@@ -159,22 +149,7 @@ class Run:
             UserError: it is not a run directory, or one of another version, or a file of it is not what was written.
         """
         folder = Path(folder)
-        for name in (CONFIG, PROVENANCE, RESOLVED):
-            if not (folder / name).exists():
-                raise UserError(
-                    "this is not a run directory",
-                    given=f"{folder} (no {name})",
-                    remedy="inversescope run CONFIG --out RUN",
-                )
-        recorded = read_provenance(folder)
-        made_by = recorded["inversescope"]
-        if made_by != __version__:
-            raise UserError(
-                "the run was made by another version of InverseScope",
-                given=f"{folder}: version {made_by}",
-                allowed=f"version {__version__}",
-                remedy=f"start a new run, or open it with version {made_by}",
-            )
+        recorded = require_run(folder)
         check_config(folder, becoming)
         sizes = read_resolved(folder)["collect"]
         config = RunConfig.read(folder / CONFIG, config_folder(folder))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-from inversescope import files
+from inversescope import __version__, files
 from inversescope.errors import UserError
 
 CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"
@@ -30,6 +31,47 @@ def read_resolved(folder: Path) -> dict[str, Any]:
         UserError: it is not what was written.
     """
     return files.read_sealed(folder / RESOLVED, _REMEDY)
+
+
+def require_run(folder: Path) -> dict[str, Any]:
+    """Check that a folder is a run of this version, and give its provenance.
+
+    Raises:
+        UserError: it is not a run directory, or one of another version.
+    """
+    for name in (CONFIG, PROVENANCE, RESOLVED):
+        if not (folder / name).exists():
+            raise UserError(
+                "this is not a run directory",
+                given=f"{folder} (no {name})",
+                remedy="inversescope run CONFIG --out RUN",
+            )
+    recorded = read_provenance(folder)
+    made_by = recorded["inversescope"]
+    if made_by != __version__:
+        raise UserError(
+            "the run was made by another version of InverseScope",
+            given=f"{folder}: version {made_by}",
+            allowed=f"version {__version__}",
+            remedy=f"start a new run, or open it with version {made_by}",
+        )
+    return recorded
+
+
+def write_new(folder: Path, config_text: str, made_by: dict[str, Any], resolved: dict[str, Any]) -> None:
+    """Write the files of a new run: its config, its provenance, and what the config means for the subject.
+
+    Raises:
+        UserError: the folder is in use.
+    """
+    with files.only_writer(folder):
+        require_free(folder, config_text)  # another process may have been faster
+        if (folder / "task").exists():
+            shutil.rmtree(folder / "task")  # of a run of which nothing was done
+        files.write(folder / CONFIG, lambda path: path.write_bytes(config_text.encode()))
+        files.write_sealed(folder / PROVENANCE, made_by)
+        # The last: with it, the folder is a run.
+        files.write_sealed(folder / RESOLVED, resolved | {CONFIG_HASH: files.sha256_of(config_text)})
 
 
 def check_config(folder: Path, other: str | None = None) -> None:

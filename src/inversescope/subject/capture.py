@@ -98,6 +98,8 @@ class _Taps:
             raise UserError(
                 "this model's hidden state is more than one vector for each token",
                 given=f"{location[0]}: {[*hidden.shape]}",
+                allowed="a model whose blocks pass on one hidden state",
+                remedy="a model of another family: Gemma 3 in place of Gemma 3n",
             )
         # Some models put the tokens of all rows in one line.
         self._seen[location] = hidden.reshape(*batch.tokens.shape, -1)[batch.rows, batch.columns]

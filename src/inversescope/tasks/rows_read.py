@@ -7,6 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+def shown(column: str) -> str:
+    """Name of a column in a message; an empty or blank one in quotes."""
+    return column if column.strip() else repr(column)
+
+
 @dataclass(frozen=True)
 class RowsRead:
     """Fate of the rows of a file: read, cut, left out.
@@ -37,12 +42,13 @@ class RowsRead:
         if not self.shortened:
             return None
         effect = (
-            f"of these, only the last {self.max_tokens} tokens before the position are the input"
+            f"of such a text, only the last {self.max_tokens} tokens before the position are the input"
             if self.by_position
-            else f"these are read at their token {self.max_tokens}, not at their end"
+            else f"such a text is read at its token {self.max_tokens}, not at its end"
         )
         limit = f"{self.max_tokens} tokens (task.max_tokens, or the model's limit)"
-        return f"{self.shortened:,} of {self.rows:,} texts are longer than {limit}: {effect}"
+        verb = "is" if self.shortened == 1 else "are"
+        return f"{self.shortened:,} of {self.rows:,} texts {verb} longer than {limit}: {effect}"
 
     def record(self) -> dict[str, Any]:
         """As a record of the run, with the sentences."""
@@ -53,9 +59,9 @@ class RowsRead:
         """Sentences for people."""
         notes = [f"{self.rows:,} texts come to {self.distinct:,} different inputs"]
         notes += [] if self.cut is None else [self.cut]
-        notes += [f"{self.blank:,} rows without a text are left out"] if self.blank else []
+        notes += [f"rows without a text, which are left out: {self.blank:,}"] if self.blank else []
         notes.append(f"features: {', '.join(self.features) or 'none'}")
         if self.left_out:
-            columns = "; ".join(f"{name} ({reason})" for name, reason in self.left_out.items())
+            columns = "; ".join(f"{shown(name)} ({reason})" for name, reason in self.left_out.items())
             notes.append(f"columns that are no features: {columns}; to take one, name it in task.labels")
         return notes

@@ -28,7 +28,7 @@ from inversescope.position import LAST, cut, keep_last, require_whole
 from inversescope.tasks.data_sets import read_dataset
 from inversescope.tasks.labels import as_label
 from inversescope.tasks.registry import register
-from inversescope.tasks.rows_read import RowsRead
+from inversescope.tasks.rows_read import RowsRead, shown
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject, Tokens
 from inversescope.tasks.text_files import read_file
 
@@ -119,6 +119,7 @@ class Texts:
             assert config.dataset is not None
             columns, rows = read_dataset(config.dataset, config.subset, config.split)
         labels = _LabelColumns(config, columns)
+        subject.encode("a")  # a tokenizer that cannot be read is no fault of a row
         self.cut = config.cut
         self._blank = self._shortened = 0
         longest = getattr(subject, "longest", None)  # that the model can read
@@ -229,10 +230,12 @@ class _LabelColumns:
         taken = [config.column] if config.position_column is None else [config.column, config.position_column]
         wanted = [*taken, *(config.labels or ())]
         if missing := [name for name in wanted if name not in columns]:
+            remedy = 'the column of the texts is task.column: column = "..."' if missing[0] == config.column else None
             raise UserError(
                 "there is no such column",
                 given=f"{missing[0]} of {config.path or config.dataset}",
-                allowed=", ".join(columns) or "none",
+                allowed=", ".join(shown(name) for name in columns) or "none",
+                remedy=remedy,
             )
         if len(set(wanted)) < len(wanted):
             raise UserError("a column is named twice", given=", ".join(wanted))
