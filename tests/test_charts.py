@@ -15,8 +15,7 @@ import pytest
 from refusals import refuses
 from report_fixture import Shape, read_scores, write_run
 
-from inversescope import elements
-from inversescope.charts import rows, vendored
+from inversescope.charts import elements, rows, vendored
 from inversescope.charts.answer import distances_of_draws, over_sites
 from inversescope.charts.chart import MIME, Chart
 from inversescope.charts.curves import by_distance, distances, levels

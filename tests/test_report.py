@@ -334,4 +334,15 @@ def test_imports_no_step_and_no_torch():
     loaded = set(json.loads(done.stdout))
     assert "torch" not in loaded
     ours = {name.split(".")[1] for name in loaded if name.startswith("inversescope.")}
-    assert ours <= {"report", "errors", "files", "levels", "sites", "stats", "verdicts", "records", "progress"}
+    assert ours <= {
+        "report",
+        "charts",
+        "errors",
+        "files",
+        "levels",
+        "sites",
+        "stats",
+        "verdicts",
+        "records",
+        "progress",
+    }

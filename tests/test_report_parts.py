@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_fixture import Shape, write_run
 
+from inversescope.charts.page import embed
 from inversescope.report.failures import failures
-from inversescope.report.page import embed, pack, render
+from inversescope.report.page import pack, render
 from inversescope.report.records import Records, load
 from inversescope.report.summary import key_figures
 from inversescope.report.targets import acceptance, evenly, share

@@ -6,8 +6,7 @@ import json
 from html import escape
 from typing import Any
 
-from inversescope import elements
-from inversescope.charts import vendored
+from inversescope.charts import elements, vendored
 from inversescope.charts.rows import Spec
 from inversescope.charts.theme import config
 

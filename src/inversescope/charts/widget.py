@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from inversescope import elements
+from inversescope.charts import elements
 from inversescope.charts.page import script
 
 Part = Mapping[str, Any]  # {"text": words}, {"chart": spec}, or {"columns": titles by name, "rows": rows}

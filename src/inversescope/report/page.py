@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 
 from inversescope import files
+from inversescope.charts import elements
+from inversescope.charts.page import embed
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.records.levels import level
@@ -42,12 +44,11 @@ from inversescope.verdicts import (
 )
 from inversescope.verdicts.scores import UNDERTRAINED
 
+_ELEMENTS = ("words.js", "tips.js", "inverse-table.js")
 _SCRIPTS = (
     "figures.js",
     "numbers.js",
     "address.js",
-    "tips.js",
-    "sorting.js",
     "curves.js",
     "tables.js",
     "used.js",
@@ -114,8 +115,8 @@ def render(records: Records) -> str:
         proposal=proposal(**records.neighbourhood),
         provenance=_flat(records.provenance),
         config=json.dumps(records.config, indent=2, ensure_ascii=False),
-        style=_asset("report.css"),
-        script="".join(map(_asset, _SCRIPTS)),
+        style=elements.style() + _asset("report.css"),
+        script="\n".join(['"use strict";', elements.bundle(_ELEMENTS), *map(_asset, _SCRIPTS)]),
         shown=data["shownSites"],
         limits=data["limits"],
         data=embed(data),
@@ -165,16 +166,6 @@ def pack(rows: Sequence[Row]) -> dict[str, Any]:
     if not rows:
         return {}
     return {name: _column(name, [row[name] for row in rows]) for name in rows[0]}
-
-
-def embed(value: object) -> str:
-    """JSON that may stand inside a <script> element whatever texts it holds.
-
-    Raises:
-        ValueError: a number is NaN or infinite; undefined is null.
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
 
 
 def _smallest_counts(records: Records) -> bool:

@@ -1,24 +1,7 @@
-"use strict";
-// Drawing: elements, scales, axes, marks. Colours come from CSS classes, so figures follow the theme.
+// Drawing: scales, axes, marks. Colours come from CSS classes, so figures follow the theme.
 
 const SVG = "http://www.w3.org/2000/svg";
-const DASH = "–";
-
-const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const shape = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
-
-// `tip` is a function that gives the lines of the tooltip; the first is its title.
-function fill(node, { tip, ...attributes }, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined) node.setAttribute(name, value);
-  }
-  if (tip) {
-    node.tip = tip;
-    node.classList.add("has-tip");
-  }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
-  return node;
-}
 
 const picture = (width, height, label, ...children) =>
   shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);

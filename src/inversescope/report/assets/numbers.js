@@ -1,14 +1,6 @@
-// Numbers of the page: as text, unpacked, indexed, explained on hover; and the choices of the reader.
+// Numbers of the page: unpacked, indexed, explained on hover; and the choices of the reader.
 
-// Numbers as people read them: a true minus sign, a dash where undefined.
-function number(value, digits = 2) {
-  if (value === null || value === undefined) return DASH;
-  const written = value.toFixed(digits);
-  return Number(written) === 0 ? written.replace("-", "") : written.replace("-", "−");
-}
 const count = (value) => (value === null ? DASH : value.toLocaleString("en-US"));
-const range = (row, name) => `[${number(row[`${name}_low`])}, ${number(row[`${name}_high`])}]`;
-const interval = (row, name) => `${number(row[name])} ${range(row, name)}`;
 const short = (value) => number(value).replace("0.", ".");
 const equals = (value) => (value < data.smallestQ ? `<\u00a0${data.smallestQ}` : `=\u00a0${number(value, 3)}`);
 // The q-value of a row: targets agree with their own samples more than with those of others.

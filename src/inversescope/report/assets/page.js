@@ -16,6 +16,15 @@ const SECTIONS = {
 };
 const all = (selector) => document.querySelectorAll(selector);
 
+// The table of a box as an element that sorts, filters and copies it. Its name is what is kept when it is drawn again.
+function sortable(box) {
+  const name = [box.closest("section")?.id, box.querySelector("table").className, box.closest(".panel")?.dataset.feature].join(" ");
+  const table = element("inverse-table", { name });
+  box.replaceWith(table);
+  table.append(box);
+  table.make();
+}
+
 function control(name) {
   const { words, options, names = {}, list, optional } = CHOICES[name];
   if (options.length < (optional ? 2 : 1)) return null;
@@ -56,7 +65,7 @@ function draw(sections) {
       if (!box.checkVisibility()) continue; // it has no width
       const open = box.querySelector("details.values")?.open;
       box.replaceChildren(...SECTIONS[section].draw(box.clientWidth), ...values(section));
-      box.querySelectorAll(".scroll").forEach(makeSortable);
+      box.querySelectorAll(".scroll").forEach(sortable);
       makeReachable(box);
       if (open) box.querySelector("details.values").open = true;
     }
@@ -134,11 +143,8 @@ showView();
 Object.keys(CHOICES).forEach(showChoice);
 document.getElementById("theme").addEventListener("click", nextTheme);
 document.getElementById("view").addEventListener("click", nextView);
-document.querySelectorAll(".scroll").forEach(makeSortable);
+all(".scroll").forEach(sortable);
 makeReachable(document);
-for (const kind of ["pointerover", "pointermove", "pointerdown"]) document.addEventListener(kind, showTip);
-document.addEventListener("focusin", showFocused);
-document.addEventListener("keydown", stepThrough);
 addEventListener("hashchange", followAddress);
 addEventListener("beforeprint", () => all("#reading, #provenance details").forEach((box) => (box.open = true)));
 const main = document.querySelector("main");

@@ -54,7 +54,7 @@ function fillValues(box) {
   const head = element("tr", {}, heads.map((word) => element("th", {}, word)));
   const body = rows.map(([first, ...cells]) => element("tr", {}, rowHead(first), cells.map((cell) => element("td", {}, cell))));
   box.append(table("values", head, body));
-  makeSortable(box.querySelector(".scroll"));
+  sortable(box.querySelector(".scroll"));
 }
 
 function values(section) {

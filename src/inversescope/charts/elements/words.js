@@ -2,10 +2,11 @@
 
 export const DASH = "–";
 
-export function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  const { tip, ...rest } = attributes; // `tip` gives the lines of a tip; the first is its title
-  for (const [name, value] of Object.entries(rest)) {
+export const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+
+// `tip` is a function that gives the lines of a tip; the first is its title.
+export function fill(node, { tip, ...attributes }, children) {
+  for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined) node.setAttribute(name, value);
   }
   if (tip) {
