@@ -9,7 +9,6 @@ text of one split stands in another.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self
 
-from numpy.random import Generator
 from pydantic import Field, computed_field, model_validator
 
 from inversescope.bounds import INPUTS, TOKENS
@@ -31,6 +29,7 @@ from inversescope.tasks.documents import (
     documents_of_python,
     python_name,
 )
+from inversescope.tasks.empirical import EmpiricalPrior
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject, Tokens
 
@@ -130,7 +129,7 @@ class _Window(NamedTuple):
 
 
 @register(CorpusConfig)
-class Corpus:
+class Corpus(EmpiricalPrior):
     """The task of one corpus for one subject's tokenizer.
 
     Attributes:
@@ -159,10 +158,8 @@ class Corpus:
         kept, overlaps = _apart(windows, len(subject.prefix))
         self._names = [document.name for document in documents]
         self._kinds = [document.kind for document in documents]
-        self._inputs = [window.tokens for window in kept]
-        self._counts = Counter(self._inputs)
+        super().__init__([window.tokens for window in kept])
         self._document = {window.tokens: window.document for window in kept}
-        self.rows = len(kept)
         self.features: tuple[str, ...] = (KIND,) if len(set(self._kinds) - {None}) > 1 else ()
         found = {window.document for window in windows}
         used = {window.document for window in kept}
@@ -198,40 +195,10 @@ class Corpus:
         number = self._document.get(tuple(tokens))
         return None if number is None else self._names[number]
 
-    def draw(self, n: int, rng: Generator) -> list[Tokens]:
-        """`n` windows, drawn without replacement: as many as there are gives each once.
-
-        Raises:
-            UserError: `n` is more than there are windows.
-        """
-        if n > len(self._inputs):
-            raise UserError(
-                "more inputs are asked for than there are windows", given=n, allowed=f"up to {len(self._inputs)}"
-            )
-        return [self._inputs[row] for row in rng.permutation(len(self._inputs))[:n]]
-
     def labels(self, tokens: Sequence[int]) -> Labels:
         """The kind of a window's document; undecided for any other token sequence."""
         number = self._document.get(tuple(tokens))
         return dict.fromkeys(self.features, None if number is None else self._kinds[number])
-
-    def log_prior(self, tokens: Sequence[int]) -> float:
-        """ln P(x) in nats: the share of windows that are this input; -inf for any other token sequence."""
-        count = self._counts[tuple(tokens)]
-        return math.log(count / len(self._inputs)) if count else -math.inf
-
-    def enumerate(self) -> Iterator[tuple[Tokens, float]]:
-        """Every distinct window with its probability P(x)."""
-        for tokens, count in self._counts.items():
-            yield tokens, count / len(self._inputs)
-
-    def contrast(self, tokens: Sequence[int]) -> None:
-        """None: windows have no right next token."""
-        return None
-
-    def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> None:
-        """None: windows have no right answer."""
-        return None
 
 
 def _documents(config: CorpusConfig) -> Iterator[Document]:

@@ -12,13 +12,11 @@ import hashlib
 import json
 import math
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, Self
 
-from numpy.random import Generator
 from pydantic import Field, StrictInt, computed_field, model_validator
 
 from inversescope.bounds import INPUTS, TOKENS
@@ -26,6 +24,7 @@ from inversescope.errors import UserError
 from inversescope.paths import ConfigPath, NameOrFolder
 from inversescope.position import LAST, cut, keep_last, require_whole
 from inversescope.tasks.data_sets import read_dataset
+from inversescope.tasks.empirical import EmpiricalPrior
 from inversescope.tasks.labels import as_label
 from inversescope.tasks.registry import register
 from inversescope.tasks.rows_read import RowsRead, shown
@@ -99,7 +98,7 @@ class TextsConfig(TaskConfig):
 
 
 @register(TextsConfig)
-class Texts:
+class Texts(EmpiricalPrior):
     """The task of one file or data set for one subject's tokenizer.
 
     Attributes:
@@ -124,7 +123,7 @@ class Texts:
         self._blank = self._shortened = 0
         longest = getattr(subject, "longest", None)  # that the model can read
         self._most = config.max_tokens if longest is None else min(config.max_tokens, longest - len(subject.prefix))
-        self._inputs: list[Tokens] = []
+        inputs: list[Tokens] = []
         self._labels: dict[Tokens, tuple[str | None, ...]] = {}
         # Every occurrence of a token is one and the same object: a quarter of the memory.
         same: dict[int, int] = {}
@@ -134,15 +133,14 @@ class Texts:
                 self._blank += 1
                 continue
             kept = tuple(map(same.setdefault, kept, kept))
-            self._inputs.append(kept)
+            inputs.append(kept)
             of_row = labels.read(where, row)
             first = self._labels.setdefault(kept, of_row)
             if first != of_row:
                 self._labels[kept] = tuple(a if a == b else None for a, b in zip(first, of_row, strict=True))
-        if not self._inputs:
+        if not inputs:
             raise UserError("no row holds a text", given=f"{config.path or config.dataset}: {self._blank} blank rows")
-        self._counts = Counter(self._inputs)
-        self.rows = len(self._inputs)
+        super().__init__(inputs)
         places = [place for place, name in enumerate(labels.names) if name not in labels.left_out]
         self.features = tuple(labels.names[place] for place in places)
         self._labels = {tokens: tuple(every[place] for place in places) for tokens, every in self._labels.items()}
@@ -180,43 +178,10 @@ class Texts:
             digest.update(f"{self._labels[tokens]} {tokens}".encode())
         return digest.hexdigest()
 
-    def draw(self, n: int, rng: Generator) -> list[Tokens]:
-        """The inputs of `n` rows, drawn without replacement: as many as there are rows gives every row once.
-
-        Raises:
-            UserError: `n` is more than there are rows.
-        """
-        if n > len(self._inputs):
-            raise UserError(
-                "more inputs are asked for than there are texts",
-                given=n,
-                allowed=f"up to {len(self._inputs)} ({len(self._counts)} of them distinct)",
-                remedy="ask for fewer inputs or add texts",
-            )
-        return [self._inputs[row] for row in rng.permutation(len(self._inputs))[:n]]
-
     def labels(self, tokens: Sequence[int]) -> Labels:
         """The labels of an input of the file; every feature undecided for any other token sequence."""
         labels = self._labels.get(tuple(tokens), (None,) * len(self.features))
         return dict(zip(self.features, labels, strict=True))
-
-    def log_prior(self, tokens: Sequence[int]) -> float:
-        """ln P(x) in nats: the share of rows that are this input; -inf for any other token sequence."""
-        count = self._counts[tuple(tokens)]
-        return math.log(count / len(self._inputs)) if count else -math.inf
-
-    def enumerate(self) -> Iterator[tuple[Tokens, float]]:
-        """Every distinct input with its probability P(x)."""
-        for tokens, count in self._counts.items():
-            yield tokens, count / len(self._inputs)
-
-    def contrast(self, tokens: Sequence[int]) -> None:
-        """None: texts have no right next token."""
-        return None
-
-    def accuracy(self, subject: TaskSubject, n: int, rng: Generator) -> None:
-        """None: texts have no right answer."""
-        return None
 
 
 class _LabelColumns:
