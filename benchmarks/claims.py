@@ -102,7 +102,7 @@ def chosen(world: World, kind: str, n: int, rng: np.random.Generator) -> list[Pl
 
 
 def nonsense(world: World, n: int, rng: np.random.Generator) -> list[Claim]:
-    """Claims that no site can bear out: hashes of the text, and features erased at the site, with the text's label."""
+    """Claims that no site encodes: hashes of the text, and features erased at the site, with the text's label."""
     found = []
     for i in range(n):
         row, site = world.rows[int(rng.integers(len(world.rows)))], str(rng.choice(list(world.erased)))

@@ -41,7 +41,7 @@ def script(names: tuple[str, ...] = elements.CHART) -> str:
 
 def page(spec: Spec) -> str:
     """The page as text."""
-    style = f":root {{ color-scheme: light dark; }}\n{elements.style()}"
+    style = f":root {{ color-scheme: light dark; background: light-dark(#ffffff, #16171a); }}\n{elements.style()}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(spec["description"])}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -12,7 +12,17 @@ from rich.console import Console
 
 from inversescope import bounds
 from inversescope.cli.ask import Bandwidth, Resolution
-from inversescope.cli.proposals import announce_calls, confirm
+from inversescope.cli.proposals import (
+    MaxCalls,
+    MaxTokens,
+    Parallel,
+    Price,
+    ReplyTokens,
+    Timeout,
+    Yes,
+    announce_calls,
+    confirm,
+)
 from inversescope.cli.shared import AllowCode, RunFolder, app, interruptible, screen
 
 if TYPE_CHECKING:
@@ -51,27 +61,13 @@ def check(
         Path | None, typer.Option("--out", help="Write the verdicts to this .jsonl file too, one line a claim.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write them to this HTML file too.")] = None,
-    max_calls: Annotated[
-        int,
-        typer.Option("--max-calls", min=1, max=bounds.CALLS, help="Largest number of requests to a language model."),
-    ] = 200,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, max=bounds.SPENT, help="Largest number of tokens, both ways.")
-    ] = 500_000,
-    reply_tokens: Annotated[
-        int, typer.Option("--reply-tokens", min=64, max=bounds.TOKENS, help="Largest number of tokens of a reply.")
-    ] = 1024,
-    price: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--price", help="Price of a million tokens sent, and received.", show_default=False),
-    ] = None,
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=64, help="Number of requests at the same time.")
-    ] = 4,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=1, max=bounds.SECONDS, help="Longest time for a reply, seconds.")
-    ] = 120,
-    yes: Annotated[bool, typer.Option("--yes", help="Send without confirmation.")] = False,
+    max_calls: MaxCalls = 200,
+    max_tokens: MaxTokens = 500_000,
+    reply_tokens: ReplyTokens = 1024,
+    price: Price = None,
+    parallel: Parallel = 4,
+    timeout: Timeout = 120,
+    yes: Yes = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Check claims about activations: supported, contradicted, said by the prior or the ending alone, or cannot tell.

@@ -19,6 +19,39 @@ if TYPE_CHECKING:
     from inversescope.propose.endpoint import Address, Request
 
 
+# Options of every command that sends requests to a language model.
+MaxCalls = Annotated[
+    int,
+    typer.Option("--max-calls", min=1, max=bounds.CALLS, help="Largest number of requests, repeated ones included."),
+]
+MaxTokens = Annotated[
+    int,
+    typer.Option("--max-tokens", min=1, max=bounds.SPENT, help="Largest number of tokens, sent and received together."),
+]
+ReplyTokens = Annotated[
+    int,
+    typer.Option(
+        "--reply-tokens",
+        min=64,
+        max=bounds.TOKENS,
+        help="Largest number of tokens of a reply; reasoning models need more.",
+    ),
+]
+Price = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--price",
+        help="Price of a million tokens sent, and received; with it the cost is printed.",
+        show_default=False,
+    ),
+]
+Parallel = Annotated[int, typer.Option("--parallel", min=1, max=64, help="Number of requests at the same time.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=1, max=bounds.SECONDS, help="Longest time for a reply, seconds.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Send without confirmation.")]
+
+
 @app.command()
 def propose(
     run: RunFolder,
@@ -44,42 +77,13 @@ def propose(
         list[str] | None,
         typer.Option("--question", help="Yes-or-no question to judge and score, instead of proposed hypotheses."),
     ] = None,
-    max_calls: Annotated[
-        int,
-        typer.Option(
-            "--max-calls", min=1, max=bounds.CALLS, help="Largest number of requests, repeated ones included."
-        ),
-    ] = 200,
-    max_tokens: Annotated[
-        int,
-        typer.Option(
-            "--max-tokens", min=1, max=bounds.SPENT, help="Largest number of tokens, sent and received together."
-        ),
-    ] = 500_000,
-    reply_tokens: Annotated[
-        int,
-        typer.Option(
-            "--reply-tokens",
-            min=64,
-            max=bounds.TOKENS,
-            help="Largest number of tokens of a reply; reasoning models need more.",
-        ),
-    ] = 1024,
-    price: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            "--price",
-            help="Price of a million tokens sent, and received; with it the cost is printed.",
-            show_default=False,
-        ),
-    ] = None,
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=64, help="Number of requests at the same time.")
-    ] = 4,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=1, max=bounds.SECONDS, help="Longest time for a reply, seconds.")
-    ] = 120,
-    yes: Annotated[bool, typer.Option("--yes", help="Send without confirmation.")] = False,
+    max_calls: MaxCalls = 200,
+    max_tokens: MaxTokens = 500_000,
+    reply_tokens: ReplyTokens = 1024,
+    price: Price = None,
+    parallel: Parallel = 4,
+    timeout: Timeout = 120,
+    yes: Yes = False,
 ) -> None:
     """Let a language model propose hypotheses about a site; score them on targets that it has not seen.
 

@@ -78,7 +78,7 @@ export class InverseChart extends HTMLElement {
     this.draw();
   }
 
-  draw() {
+  async draw() {
     const width = Math.round(this.clientWidth);
     if (!width || this.drawnWidth === width || !this.spec) return;
     this.drawnWidth = width;
@@ -89,7 +89,8 @@ export class InverseChart extends HTMLElement {
       expr: vegaInterpreter.expressionInterpreter, renderer: "svg", container: this.picture, logLevel: vega.Error, hover: false,
     });
     this.view.tooltip((_, { clientX, clientY }, item, value) => placeTip(item ? tipLines(value) : [], clientX + 14, clientY - 10, clientY + 18));
-    this.view.run();
+    const view = await this.view.runAsync(); // the marks stand in the page when it is done
+    if (view !== this.view) return; // drawn again meanwhile
     this.picture.style.minHeight = "";
     for (const mark of this.picture.querySelectorAll("[aria-roledescription$='mark'], path, rect")) {
       const tooltip = mark.__data__?.tooltip;
@@ -98,6 +99,11 @@ export class InverseChart extends HTMLElement {
       mark.tip = () => tipLines(mark.__data__?.tooltip);
       mark.setAttribute("role", "img");
       mark.setAttribute("aria-label", mark.tip().join("; "));
+      mark.closest("[aria-hidden='true']")?.removeAttribute("aria-hidden");
+    }
+    for (const group of this.picture.querySelectorAll("[role='graphics-symbol']:not([aria-label])")) { // without any mark
+      group.removeAttribute("role");
+      group.removeAttribute("aria-roledescription");
     }
     makeReachable(this);
     this.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
@@ -122,7 +128,7 @@ export class InverseChart extends HTMLElement {
   }
 
   async save(kind) {
-    this.draw();
+    await this.draw();
     const address = kind === "png" ? await this.view.toImageURL("png", 2)
       : URL.createObjectURL(new Blob([await this.view.toSVG()], { type: "image/svg+xml" }));
     const name = (this.getAttribute("name") ?? this.spec.description).replace(/[^\w-]+/g, "-").toLowerCase();

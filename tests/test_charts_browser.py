@@ -1,0 +1,122 @@
+"""Saved charts in a real browser: two widths, both themes, no request, no error, axe, keyboard, exports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from report_fixture import Shape, write_run
+
+from inversescope.charts.chart import Chart
+from inversescope.run.plots import Plots
+
+pytestmark = pytest.mark.slow
+SHAPE = Shape(layers=6, heads=2, generator_layers=(1, 3, 5), targets=8, samples=5)
+CHARTS = ("layers", "heads", "overview")
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("charts")
+    plots = Plots(write_run(folder / "run", SHAPE))
+    feature = SHAPE.features[0]
+    made: dict[str, Chart] = {
+        "layers": plots.layers(feature), "heads": plots.heads(feature), "overview": plots.overview(),
+    }  # fmt: skip
+    for name, chart in made.items():
+        chart.save(folder / f"{name}.html")
+    return {name: folder / f"{name}.html" for name in made}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium to run the page in")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+def opened(browser: Browser, file: Path, width: int = 1400, theme: Any = "light") -> tuple[Page, list[str], list[str]]:
+    """The page, what it complained of, and what it requested beside itself."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=False)
+    page, errors, requests = context.new_page(), list[str](), list[str]()
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_selector("inverse-chart svg")
+    return page, errors, [url for url in requests if url != file.as_uri() and not url.startswith(("data:", "blob:"))]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_is_drawn(browser: Browser, charts: dict[str, Path], name: str, width: int, theme: str):
+    page, errors, requests = opened(browser, charts[name], width, theme)
+    assert (errors, requests) == ([], [])
+    assert page.locator("inverse-chart svg .has-tip").count() > 5
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHARTS)
+def test_axe_finds_nothing_serious(browser: Browser, charts: dict[str, Path], name: str, theme: str, tmp_path: Path):
+    # The policy of the page keeps axe's own script out; the same page without it is examined.
+    text = charts[name].read_text()
+    open_to_axe = tmp_path / "page.html"
+    open_to_axe.write_text(text.replace('http-equiv="Content-Security-Policy"', 'name="policy"'))
+    page, _, _ = opened(browser, open_to_axe, theme=theme)
+    found = Axe().run(page).response["violations"]
+    page.context.close()
+    assert [(each["id"], each["impact"]) for each in found if each["impact"] in ("serious", "critical")] == []
+
+
+def test_a_planted_fault_is_found(browser: Browser, charts: dict[str, Path], tmp_path: Path):
+    text = charts["layers"].read_text()
+    broken = tmp_path / "page.html"
+    broken.write_text(text.replace("<body>", '<body><script src="http://127.0.0.1:9/x.js"></script><img src="x.png">'))
+    page, errors, _ = opened(browser, broken)
+    page.context.close()
+    assert errors  # the policy refuses both
+
+
+def test_the_keyboard_reaches_the_marks_and_the_values(browser: Browser, charts: dict[str, Path]):
+    page, errors, _ = opened(browser, charts["layers"])
+    page.keyboard.press("Tab")
+    first = page.locator("#tip").inner_text()
+    page.keyboard.press("ArrowRight")
+    second = page.locator("#tip").inner_text()
+    assert first and second and first != second
+    page.locator("inverse-chart summary").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("inverse-table tbody tr")
+    assert page.locator("inverse-table tbody tr").count() > 5 and errors == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("kind", ["SVG", "PNG"])
+def test_the_picture_is_saved(browser: Browser, charts: dict[str, Path], kind: str, tmp_path: Path):
+    page, errors, _ = opened(browser, charts["heads"])
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"save the chart as {kind}").click()
+    saved = tmp_path / "picture"
+    download.value.save_as(saved)
+    page.context.close()
+    start = {"SVG": b"<svg", "PNG": b"\x89PNG"}[kind]
+    assert saved.read_bytes().startswith(start) and saved.stat().st_size > 2000 and errors == []
+
+
+def test_the_values_are_those_of_the_chart(browser: Browser, charts: dict[str, Path]):
+    page, _, _ = opened(browser, charts["layers"])
+    given = json.loads(page.locator("#chart").text_content() or "")["spec"]["data"]["values"]
+    shown = page.evaluate("document.querySelector('inverse-chart').rows.length")
+    page.context.close()
+    assert shown == len(given) > 0
