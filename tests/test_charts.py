@@ -80,6 +80,7 @@ def test_a_chart_holds_the_rows_of_its_choice_and_no_others(run: Path):
     }  # fmt: skip
     assert {(row["method"], row["site"]): row["corrected"] for row in made.values} == wanted
     assert {"reference", "nearest", "weighted"} <= {method for method, _ in wanted}
+    assert FEATURE in made.spec["title"] and f"{level}" in made.spec["title"]
     other = Plots(run).layers(SHAPE.features[1], level=level)
     assert other.values != made.values
 

@@ -102,7 +102,7 @@ def render(records: Records) -> str:
         headline=records.headline,
         summary=summary(records),
         figures=key_figures(records),
-        level_heads=[_level_head(records, number) for number in records.levels],
+        level_heads=[records.level_words(number) for number in records.levels],
         failures=failures(records),
         proposals=proposals(records),
         null_passes=NULL_PASSES,
@@ -172,11 +172,6 @@ def _smallest_counts(records: Records) -> bool:
     """True where acceptance has a meaning at the finest level, that of `score/worst_targets.parquet`."""
     finest = next(iter(records.levels), None)
     return any(row["acceptance_counts"] for row in records.diagnostics if level(row) == finest)
-
-
-def _level_head(records: Records, number: float) -> str:
-    """A level as the head of a column."""
-    return f"1 in {number:g}" if records.by_resolution else f"h = {number:g}"
 
 
 def _shown(sites: list[str], first: str | None) -> list[str]:

@@ -78,6 +78,10 @@ class Records:
         """True where the levels are resolutions; else they are bandwidths."""
         return any(row["resolution"] is not None for row in (*self.scores, *self.diagnostics))
 
+    def level_words(self, number: float) -> str:
+        """A level as people read it: the share of the prior, or the bandwidth."""
+        return f"1 in {number:g}" if self.by_resolution else f"h = {number:g}"
+
     @property
     def counting_samples(self) -> pa.Table:
         """The samples of the sites and bandwidths at which acceptance has a meaning."""

@@ -81,7 +81,9 @@ class Plots:
         return 1 + max((row["layer"] for row in self._scores if row["layer"] is not None), default=0)
 
     def _chart(self, made: rows.Spec, choices: dict[str, Any]) -> Chart:
-        return Chart(made, rows.select(self._scores, made, choices))
+        level = None if choices["level"] is None else self._records.level_words(choices["level"])
+        about = ", ".join(words for words in (choices.get("feature"), level) if words)
+        return Chart({**made, "title": f"{about}: {made['title']}"}, rows.select(self._scores, made, choices))
 
     def _feature(self, name: str) -> str:
         return _one("feature", name, self._records.features)
