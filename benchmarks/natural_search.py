@@ -77,14 +77,14 @@ def _nearest(
     tokens = subject.encode(source)
     (where,) = subject.sites([site])
     text = NaturalText.open(subject, sites=[site], length=len(tokens) - len(subject.prefix))
-    question = text.question(subject.capture([tuple(tokens)], [where]).activations[where][0], where)
-    answer = searching.invert(text, tokens, question, "nearest", Budget(seconds=seconds, clock=time.process_time))
-    stored = _positions(question)
+    asked = text.source(source, where)
+    answer = searching.invert(text, asked, "nearest", Budget(seconds=seconds, clock=time.process_time))
+    stored = _positions(asked.question)
     order = torch.randperm(len(stored), generator=torch.Generator().manual_seed(0))[: answer.tokens_read]
     first = answer.found[0]
     console.print(f"{site} {source!r}: {first.distance:.3f} ({first.log_p:.0f}) {first.text!r}")
     if best:
-        likely = searching.invert(text, tokens, question, "best", Budget(seconds=seconds, clock=time.process_time))
+        likely = searching.invert(text, asked, "best", Budget(seconds=seconds, clock=time.process_time))
         for each in likely.found[:2]:
             console.print(f"   best {each.distance:.2f} ({each.log_p:.0f}) {each.text!r}")
         console.print(f"   nats below the source: {likely.short_of_source:.1f}")

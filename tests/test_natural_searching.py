@@ -15,6 +15,7 @@ from inversescope.natural_text.beginnings import PoolBeginnings
 from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.chains import Ladders, starts_by_weight, usual_mix
 from inversescope.natural_text.posterior import Scored
+from inversescope.natural_text.question import Source
 from inversescope.natural_text.smc import sequential
 
 BANDWIDTHS = (0.4, 0.6, 0.9)
@@ -24,6 +25,10 @@ TARGETS = (3, 60)
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Listed:
     return listed(tmp_path_factory.getbasetemp() / "natural-listed")
+
+
+def source_of(world: Listed, row: int) -> Source:
+    return Source("an input", world.question(row), tuple(world.inputs[row].tolist()))
 
 
 @pytest.mark.parametrize("row", TARGETS)
@@ -55,13 +60,12 @@ def test_chains_give_the_exact_posterior(world: Listed):
 
 @pytest.mark.parametrize("row", TARGETS)
 def test_searches_find_what_there_is(world: Listed, row: int):
-    question, truth = world.question(row), world.exact(row)
-    tokens = (*world.text.subject.prefix, *world.inputs[row].tolist())
-    best = searching.invert(world.text, tokens, question, "best", Budget(tokens=2500), 0.5)
+    truth, source = world.exact(row), source_of(world, row)
+    best = searching.invert(world.text, source, "best", Budget(tokens=2500), 0.5)
     density = truth.log_p - truth.distance**2 / (2 * 0.5**2)
     assert best.found[0].tokens == tuple(world.inputs[int(density.argmax())].tolist())
     assert best.short_of_source <= 1e-3
-    nearest = searching.invert(world.text, tokens, question, "nearest", Budget(tokens=2500))
+    nearest = searching.invert(world.text, source, "nearest", Budget(tokens=2500))
     assert nearest.found[0].distance < 0.01
     assert nearest.bandwidth is None
     for answer in (best, nearest):
@@ -72,8 +76,7 @@ def test_searches_find_what_there_is(world: Listed, row: int):
 
 
 def test_the_shortest_is_one_token_where_distances_hardly_count(world: Listed, tmp_path: Path):
-    tokens = (*world.text.subject.prefix, *world.inputs[60].tolist())
-    answer = searching.invert(world.text, tokens, world.question(60), "shortest", Budget(tokens=1500), 3.0)
+    answer = searching.invert(world.text, source_of(world, 60), "shortest", Budget(tokens=1500), 3.0)
     assert len(answer.found[0].tokens) == 1
     assert answer.short_of_source < 0
     answer.save(tmp_path / "answer.json")
@@ -82,4 +85,4 @@ def test_the_shortest_is_one_token_where_distances_hardly_count(world: Listed, t
 
 def test_the_nearest_has_no_bandwidth(world: Listed):
     with refuses(given=0.1, remedy="best"):
-        searching.invert(world.text, (1, 2), world.question(0), "nearest", Budget(tokens=10), 0.1)
+        searching.invert(world.text, source_of(world, 0), "nearest", Budget(tokens=10), 0.1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from read_elsewhere import READERS
 from refusals import refuses
 from small_subject import World, call
 
@@ -34,42 +35,11 @@ def of_text(inverter: Inverter, text: str) -> Inversion:
     return inverter.invert(text, site=SITE, n=N, bandwidth=H)
 
 
-def by_plain_hooks(inverter: Inverter, text: str) -> torch.Tensor:
-    """The stream behind the second block at the last token, by a forward hook of torch."""
-    model, seen = inverter.run.subject.model, []
-    hook = model.model.layers[1].register_forward_hook(lambda module, given, output: seen.append(output))
-    with torch.no_grad():
-        model(torch.tensor([inverter.run.subject.encode(text)]))
-    hook.remove()
-    output = seen[0] if isinstance(seen[0], torch.Tensor) else seen[0][0]
-    return output[0, -1]
-
-
-def by_transformer_lens(inverter: Inverter, text: str) -> torch.Tensor:
-    lens = pytest.importorskip("transformer_lens.model_bridge")
-    subject = inverter.run.subject
-    folder = inverter.run.config.subject.model
-    tokenizer = subject.tokenizer.tokenizer if hasattr(subject.tokenizer, "tokenizer") else None
-    bridge = lens.TransformerBridge.boot_transformers(folder, hf_model=subject.model, tokenizer=tokenizer, device="cpu")
-    _, cache = bridge.run_with_cache(torch.tensor([subject.encode(text)]))
-    return cache["blocks.1.hook_resid_post"][0, -1]
-
-
-def by_nnsight(inverter: Inverter, text: str) -> torch.Tensor:
-    nnsight = pytest.importorskip("nnsight")
-    subject = inverter.run.subject
-    traced = nnsight.NNsight(subject.model)
-    with traced.trace(torch.tensor([subject.encode(text)])):
-        stream = traced.get("model.layers.1").output.save()
-    return (stream if isinstance(stream, torch.Tensor) else stream[0])[0, -1]
-
-
-@pytest.mark.parametrize("read", [by_plain_hooks, by_nnsight, by_transformer_lens])
+@pytest.mark.parametrize("read", READERS)
 def test_a_vector_read_by_another_library_gives_the_answer_of_its_text(
     read, world: World, of_text: Inversion, text: str
 ):
-    inverter = Inverter.load(world.run)  # TransformerLens changes the model
-    vector = read(inverter, text).detach()
+    vector = read(str(world.model), text)
     found = Inverter.load(world.run).invert(vector=vector, site=SITE, n=N, bandwidth=H)
     assert sorted(map(str, (s.tokens for s in found.samples))) == sorted(map(str, (s.tokens for s in of_text.samples)))
     near, own = ([s.distance for s in x.samples if s.distance is not None] for x in (found, of_text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,8 +109,9 @@ def invert(
     vectors = Vectors(vector, base, add, scale)
     source = _source(text, messages, vectors)
     natural = TextOptions(prior, model, length, bits, out, answer, seconds)
-    if natural.check(run, resolution, vectors.given):
-        invert_text(natural, source, site, lambda subject: _position(subject, source, position), bandwidth, n, seed)
+    if natural.check(run, resolution):
+        where_of = partial(_position, source=source, position=position)
+        invert_text(natural, source, vectors, site, where_of, bandwidth, n, seed)
         return
     run = run or _DEMO
     sites = _sites(run, site)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from inversescope.cli.shared import screen
+from inversescope.cli.vectors import Vectors
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from inversescope.natural_text.search import Kind
     from inversescope.natural_text.searching import SearchAnswer
     from inversescope.position import Position
-    from inversescope.sites import Site
     from inversescope.subject import Subject
 
 TEXT = "text"  # the prior that is the subject's own text
@@ -87,7 +87,7 @@ class TextOptions:
     answer: str | None
     seconds: float | None
 
-    def check(self, run: Path | None, resolution: list[float] | None, vector: bool = False) -> bool:
+    def check(self, run: Path | None, resolution: list[float] | None) -> bool:
         """True if natural text is the prior; options of the other prior are refused."""
         if self.prior not in (None, TEXT):
             raise UserError("there is no such prior", given=self.prior, allowed=f"{TEXT}, or that of a run (--run)")
@@ -99,7 +99,7 @@ class TextOptions:
             "--answer": self.answer,
             "--seconds": self.seconds,
         }
-        others = {"--run": run, "--resolution": resolution, "--vector, --base, --add": vector or None}
+        others = {"--run": run, "--resolution": resolution}
         wrong = [name for name, value in (others if self.prior else mine).items() if value is not None]
         if wrong:
             belongs = "a run" if self.prior else f"--prior {TEXT}"
@@ -124,54 +124,65 @@ class TextOptions:
 def invert_text(
     options: TextOptions,
     source: Any,
+    vectors: Vectors,
     sites: Sequence[str],
     position: Callable[[Subject], Position],
     bandwidth: float | None,
     n: int,
     seed: int,
 ) -> None:
-    """Read, sample and print, site by site; with `--out` also write the list of answers."""
+    """Read, sample and print, vector by vector and site by site; with `--out` also write the list of answers."""
     from inversescope import files
     from inversescope.cli.progress import shown
-    from inversescope.natural_text.natural_text import NaturalText, default_length
+    from inversescope.natural_text.natural_text import LONGEST, NaturalText, default_length
     from inversescope.position import cut
     from inversescope.subject import Subject
 
     subject = Subject.load(options.model or "smollm2")
     where = position(subject)
     chosen = subject.sites([address for addresses in sites for address in addresses.split(",")])
-    tokens = len(cut(subject, source, where)) - len(subject.prefix)
-    length = options.length or default_length(tokens)
+    tokens = None if source is None else cut(subject, source, where)
+    bases = {} if tokens is None else {s: a[0] for s, a in subject.capture([tokens], chosen).activations.items()}
+    given = vectors.of(subject, chosen, bases) if vectors.given else [None]
+    length = options.length or (LONGEST if tokens is None else default_length(len(tokens) - len(subject.prefix)))
     with shown("collect", screen) as progress:
         text = NaturalText.open(subject, sites=[str(site) for site in chosen], length=length, progress=progress)
     answers = []
-    for site in chosen:
-        if options.searched:
-            found = _searched(options, text, cut(subject, source, where), site, bandwidth, seed)
-            Console(highlight=False).print(search_table(found, n))
-        else:
-            found = text.invert(
-                source, site=str(site), position=where, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed
-            )
-            Console(highlight=False).print(answer_table(found))
-        answers.append(found.record())
-        if options.out is not None:
-            files.write_json(options.out, answers)
+    for one in given:
+        for site in chosen:
+            asked: dict[str, Any] = {"text": source, "position": where, "site": str(site)}
+            if one is not None:
+                asked = {"vector": one.vector[site], "name": one.text, "site": str(site)}
+            answers.append(_answered(options, text, asked, bandwidth, n, seed))
+            if options.out is not None:
+                files.write_json(options.out, answers)
+
+
+def _answered(
+    options: TextOptions, text: NaturalText, asked: dict[str, Any], bandwidth: float | None, n: int, seed: int
+) -> dict[str, Any]:
+    """The record of one answer, which is printed."""
+    if options.searched:
+        found = _searched(options, text, asked, bandwidth, seed)
+        table = search_table(found, n)
+    else:
+        found = text.invert(**asked, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed)
+        table = answer_table(found)
+    Console(highlight=False).print(table)
+    return found.record()
 
 
 def _searched(
-    options: TextOptions, text: NaturalText, tokens: Sequence[int], site: Site, bandwidth: float | None, seed: int
+    options: TextOptions, text: NaturalText, asked: dict[str, Any], bandwidth: float | None, seed: int
 ) -> SearchAnswer:
     """Inputs of a search, with its progress; what Ctrl-C ends is kept."""
     from inversescope.cli.progress import shown
     from inversescope.natural_text import searching
     from inversescope.natural_text.budget import Budget
 
-    activation = text.subject.capture([tuple(tokens)], [site]).activations[site][0]
-    question = text.question(activation, site)
     with shown(f"{options.answer} input", screen) as progress:
         budget = Budget(seconds=searching.SECONDS if options.seconds is None else options.seconds, progress=progress)
-        return searching.invert(text, tokens, question, cast("Kind", options.answer), budget, bandwidth, seed)
+        return text.search(cast("Kind", options.answer), **asked, budget=budget, bandwidth=bandwidth, seed=seed)
 
 
 def search_table(answer: SearchAnswer, n: int) -> Group:
@@ -210,6 +221,8 @@ def answer_table(answer: Answer) -> Group:
         escape(f"{answer.site} of {answer.subject}, inputs of {answer.length} tokens, at {wanted}"),
         escape(f"prior: {answer.prior}"),
     ]
+    if answer.outside:
+        head.insert(0, "[bold red]outside of the prior: no draw of the pool is as near as unrelated inputs are[/]")
     if not answer.believed:
         head.append(f"[bold red]{escape(answer.verdict)}[/]")
         finest = answer.believed_bits

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +13,15 @@ import typer
 from inversescope.errors import UserError
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
     from inversescope.inverter import Given, Inverter
     from inversescope.position import Position
     from inversescope.sites import Site
+    from inversescope.subject import Subject
+
+NONE: Mapping[str, Path] = MappingProxyType({})
 
 VectorOption = Annotated[
     list[str] | None,
@@ -68,7 +76,24 @@ class Vectors:
         return bool(self.vector) or self.base is not None
 
     def read(self, inverter: Inverter, sites: Sequence[Site], position: Position) -> list[Given]:
-        """The vectors, checked for every site.
+        """The vectors, checked for every site of a trained run.
+
+        Raises:
+            UserError: a file holds no such vector, or it cannot be an activation of a site.
+        """
+        run = inverter.run
+        base = self.base
+        bases = {} if base is None else {s: inverter.activation(base, site=s, position=position) for s in sites}
+        return self.of(run.subject, sites, bases, run.config.subject.projections)
+
+    def of(
+        self,
+        subject: Subject,
+        sites: Sequence[Site],
+        bases: Mapping[Site, Float[Tensor, " d"]],
+        named: Mapping[str, Path] = NONE,
+    ) -> list[Given]:
+        """The vectors, checked for every site. `bases` are the activations of the base; `named`: projections.
 
         Raises:
             UserError: a file holds no such vector, or it cannot be an activation of a site.
@@ -76,7 +101,6 @@ class Vectors:
         from inversescope.inverter import Given
         from inversescope.subject.vectors import checked, read_vector
 
-        subject, named = inverter.run.subject, inverter.run.config.subject.projections
         if self.base is None or self.add is None:
             read = {name: read_vector(name, named) for name in self.vector or []}
             return [
@@ -85,7 +109,6 @@ class Vectors:
             ]
         added = read_vector(self.add, named)
         steps = {site: checked(added, subject.dimension(site), self.add) for site in sites}
-        bases = {site: inverter.activation(self.base, site=site, position=position) for site in sites}
         return [
             Given(
                 f"{self.base} + {scale:g} × {self.add}",

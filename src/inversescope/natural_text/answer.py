@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inversescope.natural_text.estimate import Estimate, Weighted
-from inversescope.natural_text.question import Question
+from inversescope.natural_text.question import Source
 from inversescope.natural_text.ruler import Ruler
 from inversescope.stats.weights import systematic
 
@@ -45,7 +44,8 @@ class Answer:
     """Draws from the posterior of one activation. If they are not to be believed there are none, and no numbers.
 
     Attributes:
-        source: the text whose activation it is.
+        source: the text whose activation it is, or the name of the vector.
+        outside: no draw of the pool is as near as unrelated inputs are to each other.
         site: its site.
         subject: name of the subject.
         prior: the prior, in words.
@@ -66,6 +66,7 @@ class Answer:
     """
 
     source: str
+    outside: bool
     site: str
     subject: str
     prior: str
@@ -91,19 +92,19 @@ class Answer:
 
 def answer(
     text: NaturalText,
-    question: Question,
+    source: Source,
     weighted: Weighted,
     estimate: Estimate,
-    source: Sequence[int],
     bits: float | None,
     n: int,
     seed: int,
 ) -> Answer:
     """The answer of an estimate; numbers only where it is to be believed."""
     believed = bool(estimate.belief)
-    ruler = question.data.ruler
+    question, ruler = source.question, source.question.data.ruler
     return Answer(
-        source=text.subject.show(source),
+        source=source.name,
+        outside=float(question.of_standardized(question.data.pool).min()) > ruler.unrelated,
         site=str(question.data.site),
         subject=text.subject.name,
         prior=str(text.prior),

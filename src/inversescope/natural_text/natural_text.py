@@ -9,19 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from inversescope.errors import UserError
+from inversescope.natural_text import searching
 from inversescope.natural_text.answer import Answer, answer
+from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.ends import Backward, Ends
 from inversescope.natural_text.estimate import Weighted
 from inversescope.natural_text.pool import DRAWS, STEP, Pool, open_pool
 from inversescope.natural_text.prior import Prior, PriorTokens
-from inversescope.natural_text.question import Question
+from inversescope.natural_text.question import Question, Source
+from inversescope.natural_text.search import Kind
+from inversescope.natural_text.searching import SearchAnswer
 from inversescope.natural_text.site_data import SiteData, site_data
 from inversescope.natural_text.strata import strata
 from inversescope.natural_text.target import SubjectPosterior
@@ -30,6 +34,7 @@ from inversescope.progress import Progress, silent
 from inversescope.sites import Site
 from inversescope.subject.continuing import Continuing
 from inversescope.subject.subject import Subject
+from inversescope.subject.vectors import checked
 
 SHORTEST = 3  # tokens of an input: an end of two, and something before it
 LONGEST = STEP  # tokens of an input if nothing is said: what stands before them hardly moves most activations
@@ -135,9 +140,11 @@ class NaturalText:
 
     def invert(
         self,
-        text: str | Messages,
+        text: str | Messages | None = None,
         *,
         site: str,
+        vector: Any = None,
+        name: str = "the vector",
         position: Position = LAST,
         bits: float | None = None,
         bandwidth: float | None = None,
@@ -145,11 +152,14 @@ class NaturalText:
         proposals: int = PROPOSALS,
         seed: int = 0,
     ) -> Answer:
-        """Draws from the posterior of the activation of `text` at a position, with their verdict.
+        """Draws from the posterior of the activation of `text` at a position, or of a vector, with their verdict.
 
         Args:
             text: a text, or a conversation.
             site: one of the sites that were opened.
+            vector: an activation in place of a text's: numbers of the site's width in the subject's own units, neither
+                centred nor scaled.
+            name: stands for the vector in the answer.
             position: "last", an index, a piece of the text, or a role and its turn.
             bits: what is to be kept: the divergence of the posterior from the prior; the bandwidth follows.
             bandwidth: h, in place of bits.
@@ -158,16 +168,60 @@ class NaturalText:
             seed: decides the draws.
 
         Raises:
-            UserError: the site was not opened, or both or no positive resolution is given.
+            UserError: the site was not opened; both or no positive resolution is given, or both or neither of a text
+                and a vector; or the vector cannot be an activation of the site.
         """
         _check(bits, bandwidth)
-        tokens = cut(self.subject, text, position)
-        where = Site.parse(site)
-        activation = self.subject.capture([tokens], self.subject.sites([site])).activations[where][0]
-        question = self.question(activation, where)
-        weighted = self.weighted(question, tokens[len(self.subject.prefix) :], proposals, seed)
+        source = self.source(text, site, vector, name, position)
+        weighted = self.weighted(source.question, source.own, proposals, seed)
         estimate = weighted.at(bandwidth) if bandwidth is not None else weighted.at_bits(bits or BITS)
-        return answer(self, question, weighted, estimate, tokens, bits if bandwidth is None else None, n, seed)
+        return answer(self, source, weighted, estimate, bits if bandwidth is None else None, n, seed)
+
+    def search(
+        self,
+        kind: Kind,
+        text: str | Messages | None = None,
+        *,
+        site: str,
+        budget: Budget,
+        vector: Any = None,
+        name: str = "the vector",
+        position: Position = LAST,
+        bandwidth: float | None = None,
+        seed: int = 0,
+    ) -> SearchAnswer:
+        """Single inputs for the activation of `text` at a position, or for a vector: `best`, `nearest` or `shortest`.
+
+        Raises:
+            UserError: as of `invert`; or the nearest was given a bandwidth.
+        """
+        source = self.source(text, site, vector, name, position)
+        return searching.invert(self, source, kind, budget, bandwidth, seed)
+
+    def source(
+        self,
+        text: str | Messages | None,
+        site: Site | str,
+        vector: Any = None,
+        name: str = "the vector",
+        position: Position = LAST,
+    ) -> Source:
+        """The question about the activation of a text at a position, or about a vector.
+
+        Raises:
+            UserError: both or neither are given, the site was not opened, or the vector cannot be its activation.
+        """
+        where = Site.parse(site) if isinstance(site, str) else site
+        if (text is None) == (vector is None):
+            both = "neither" if text is None else "both"
+            raise UserError("a text or a vector is inverted", given=both, allowed="either a text or vector=...")
+        if vector is not None:
+            return Source(name, self.question(checked(vector, self.subject.dimension(where), name), where), None)
+        assert text is not None
+        tokens = cut(self.subject, text, position)
+        activation = self.subject.capture([tokens], [where]).activations[where][0]
+        own = tuple(tokens[len(self.subject.prefix) :])
+        return Source(self.subject.show(tokens), self.question(activation, where), own)
 
     @cached_property
     def pairs(self) -> Backward:

@@ -56,3 +56,18 @@ class Question:
             read = read_alone(self.reader, torch.tensor(new))[self.data.site]
             self._read |= dict(zip(new, self.data.units.standardize(read), strict=True))
         return torch.stack([self._read[row] for row in rows])
+
+
+@dataclass(frozen=True)
+class Source:
+    """Source input whose activation is inverted, or a vector, which has none; and the question about it.
+
+    Attributes:
+        name: the text, or the name of the vector.
+        question: the question.
+        own: tokens of the text without the subject's prefix; None for a vector.
+    """
+
+    name: str
+    question: Question
+    own: tuple[int, ...] | None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.edits import one_token, other_beginning, splice
 from inversescope.natural_text.pairs import PairsBackward
 from inversescope.natural_text.posterior import Scored
-from inversescope.natural_text.question import Question
+from inversescope.natural_text.question import Question, Source
 from inversescope.natural_text.search import Found, Kind, Material, of_given_length, shortest
 from inversescope.natural_text.strata import leading
 from inversescope.natural_text.target import SubjectPosterior
@@ -125,14 +124,13 @@ def search(
 
 def invert(
     text: NaturalText,
-    tokens: Sequence[int],
-    question: Question,
+    source: Source,
     kind: Kind,
     budget: Budget,
     bandwidth: float | None = None,
     seed: int = 0,
 ) -> SearchAnswer:
-    """Search for the activation of an input (`tokens`, prefix included) that a question asks about.
+    """Search for the activation of a source.
 
     Raises:
         UserError: the nearest was given a bandwidth.
@@ -140,8 +138,9 @@ def invert(
     if kind == "nearest" and bandwidth is not None:
         raise UserError("the nearest input has no bandwidth", given=bandwidth, remedy="the answer best, or none")
     used = bandwidth or BANDWIDTH
+    question = source.question
     found = search(text, question, kind, budget, used, seed)
-    source = _source(text, question, tokens)
+    scored = _scored(text, source)
     ruler = question.data.ruler
     inputs = [
         FoundText(text.subject.show(each.tokens), each.tokens, each.log_p, each.distance, ruler.words(each.distance))
@@ -149,14 +148,14 @@ def invert(
     ]
     return SearchAnswer(
         answer=kind,
-        source=text.subject.show(tokens),
+        source=source.name,
         site=str(question.data.site),
         subject=text.subject.name,
         prior=str(text.prior),
         length=text.length,
         bandwidth=None if kind == "nearest" else used,
-        source_log_p=None if source is None else float(source.log_p[0]),
-        source_distance=None if source is None else float(source.distance[0]),
+        source_log_p=None if scored is None else float(scored.log_p[0]),
+        source_distance=None if scored is None else float(scored.distance[0]),
         seconds=budget.seconds,
         tokens_read=budget.spent,
         cancelled=budget.cancelled,
@@ -164,12 +163,11 @@ def invert(
     )
 
 
-def _source(text: NaturalText, question: Question, tokens: Sequence[int]) -> Scored | None:
+def _scored(text: NaturalText, source: Source) -> Scored | None:
     """ln P and δ of the source, if it is no longer than the inputs and possible under the prior."""
-    own = list(tokens[len(text.subject.prefix) :])
-    if not 0 < len(own) <= text.length:
+    if source.own is None or not 0 < len(source.own) <= text.length:
         return None
-    scored = SubjectPosterior(question, 1).score(torch.tensor([own]))
+    scored = SubjectPosterior(source.question, 1).score(torch.tensor([list(source.own)]))
     return scored if bool(scored.log_p.isfinite().all()) else None
 
 
