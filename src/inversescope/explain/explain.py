@@ -16,6 +16,7 @@ import numpy as np
 from inversescope import files, records
 from inversescope.bounds import SAMPLES
 from inversescope.errors import UserError
+from inversescope.explain import groups
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
 from inversescope.explain.null_score import NullScore, features_level
@@ -106,7 +107,7 @@ def _explain(
     verdicts, chosen = _verdicts(inverter.run), list(levels)
     activations = source.activations(inverter.run.subject, chosen)
     proposed: dict[str, Fact] = {}
-    proposing, confirming, nulls = [], [], []
+    proposing, confirming, nulls, grouped = [], [], [], []
     of_features = features_level(prior.labels, prior.probability)
     for done, (site, level) in enumerate(levels.items(), start=1):
         propose, confirm = (
@@ -116,6 +117,8 @@ def _explain(
             proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
             proposing.append(propose)
         prior.learn(confirm)
+        outside = propose.outside.outside
+        grouped.append(groups.NONE if outside else groups.groups(prior, propose, confirm, seed))
         confirming.append(confirm)
         nulls.append(NullScore(confirm, of_features, len(prior.tokens), propose))
         progress(done, 2 * len(chosen))
@@ -137,8 +140,11 @@ def _explain(
                 null.score.corrected,
                 null.passes(),
                 tuple(sorted(of_site, key=rank)),
+                of_draws,
             )
-            for site, confirm, null, of_site in zip(chosen, confirming, nulls, _with_q_values(findings), strict=True)
+            for site, confirm, null, of_site, of_draws in zip(
+                chosen, confirming, nulls, _with_q_values(findings), grouped, strict=True
+            )
         ),
         {**confirming[0].made_by, "seed": seed, "samples": n},
     )

@@ -14,6 +14,7 @@ from inversescope.charts.answer import over_sites
 from inversescope.charts.chart import Chart
 from inversescope.charts.widget import shown
 from inversescope.errors import UserError
+from inversescope.explain.groups import Grouped
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import write_explanation
 from inversescope.stats.intervals import Estimate
@@ -88,7 +89,8 @@ class SiteExplained:
     """One site: its confirming draws, and the hypotheses, those that are used first, then the surest.
 
     `verdict` is that of the run's calibration at the site and this bandwidth; None where it was not measured there. An
-    activation outside of the prior (`inversion.outside`) has neither verdict nor finding.
+    activation outside of the prior (`inversion.outside`) has neither verdict nor finding. `grouped`: its draws by
+    the subject's state after the last block.
     """
 
     site: str
@@ -97,6 +99,18 @@ class SiteExplained:
     null: Estimate
     null_passes: bool
     findings: tuple[Finding, ...]
+    grouped: Grouped
+
+    @property
+    def more_than_one(self) -> str:
+        """Note where the draws fall into several groups; empty elsewhere."""
+        found = self.grouped.groups
+        if len(found) < 2:
+            return ""
+        by = "no feature that was tried separates them"
+        if self.grouped.feature is not None:
+            by = f"separated by {self.grouped.feature} ({wording.number(self.grouped.separated)})"
+        return f"more than one meaning: {len(found)} groups of draws (p {wording.equals(self.grouped.p_value)}), {by}"
 
     def __repr__(self) -> str:
         above = sum(finding.above_chance for finding in self.findings)
@@ -167,6 +181,7 @@ class Explanation:
         record = files.plain(asdict(self))
         for explained, of_site in zip(self.sites, record["sites"], strict=True):
             of_site["inversion"] = explained.inversion.record()
+            of_site["more_than_one"] = explained.more_than_one
         return record
 
     def to_json(self) -> str:

@@ -70,13 +70,11 @@ class Prior:
         other), and not every input of the prior: the task's features, then the miner's candidates. The lack of
         something is no hypothesis.
         """
-        mined = {name: candidate.words for name, candidate in self._candidates.items()}
-        given = dict.fromkeys(self.run.task.features, "") | {name: WORDS[name] for name in self._of_subject.names}
         self.learn(inversion)
-        for name, words in {**given, **mined}.items():
-            label = self._label(name)
+        for name, words in self.names.items():
+            label = self.label(name)
             value = inversion.own_label(label)
-            if value is None or (value == "no" and name in mined):
+            if value is None or (value == "no" and name in self._candidates):
                 continue
             alike = [
                 sample.weight or 0.0 for sample in inversion.samples if sample.tokens and label(sample.tokens) == value
@@ -89,6 +87,13 @@ class Prior:
                 same = np.array([other == value for other in labels])
                 yield Hypothesis(name, words, label, value, shares, len(labels) - labels.count(None), same)
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The features that are tried, each with its words: the task's, then the subject's, then the miner's."""
+        mined = {name: candidate.words for name, candidate in self._candidates.items()}
+        of_subject = {name: WORDS[name] for name in self._of_subject.names}
+        return dict.fromkeys(self.run.task.features, "") | of_subject | mined
+
     def learn(self, inversion: Inversion) -> None:
         """Let the subject read the samples and their source in batches, where hypotheses need that."""
         self._of_subject.learn([inversion.tokens, *(sample.tokens for sample in inversion.samples)])
@@ -99,7 +104,8 @@ class Prior:
         annotators.learn(texts)
         return {candidate.source: candidate for candidate in candidates(texts)}
 
-    def _label(self, name: str) -> Label:
+    def label(self, name: str) -> Label:
+        """The label of an input by one of the features that are tried."""
         if name in self.run.task.features:
             return lambda tokens: self.run.task.labels(tokens)[name]
         if name in self._of_subject.names:
@@ -118,5 +124,5 @@ class Prior:
 
     @cache  # noqa: B019 - as many as there are hypotheses, needed again at every site
     def _labels(self, name: str) -> tuple[str | None, ...]:
-        label = self._label(name)
+        label = self.label(name)
         return tuple(label(tokens) for tokens in self.tokens)

@@ -95,7 +95,8 @@ def explanation_table(explanation: Explanation) -> Group:
         nothing = f"nothing is claimed: {NULL_PASSES}" if only.null_passes else nothing
         notes = "\n".join(_notes(only.inversion))
         null = f"{NULL_FEATURE} (a hash of the input): corrected {interval(only.null)}"
-        return Group(f"{head}\n{only.site}{verdict}\n{notes}\n{null}", *(blocks or [nothing]), foot)
+        top = "\n".join([head, f"{only.site}{verdict}", notes, null, *_grouped(only)])
+        return Group(top, *(blocks or [nothing]), foot)
     series = {Site.parse(of_site.site).series for of_site in explanation.sites}
     table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
     for of_site in explanation.sites:
@@ -117,12 +118,24 @@ def explanation_table(explanation: Explanation) -> Group:
     hashed = [_null(of_site) for of_site in explanation.sites]
     table.add_row(f"[dim]{NULL_FEATURE}[/]", *hashed)
     foot = [f"[dim]*: nothing is claimed there, {NULL_PASSES}[/]"] if any("*" in cell for cell in hashed) else []
+    foot += [f"{of_site.site}: {line}" for of_site in explanation.sites for line in _grouped(of_site)[:1]]
     return Group(
         head,
         table,
         "[dim]corrected score; bold: used; dim: not above chance; –: cannot tell, the weights have collapsed[/]",
         *foot,
     )
+
+
+def _grouped(of_site: SiteExplained) -> list[str]:
+    """The groups of the draws, a line each behind their sum; empty where there is one."""
+    if not of_site.more_than_one:
+        return []
+    text, lines = of_site.inversion.source_text, [f"[bold]{escape(of_site.more_than_one)}[/]"]
+    for group in of_site.grouped.groups:
+        label = "" if group.label is None else f" [bold]{escape(group.label)}[/]:"
+        lines.append(f"  {group.share:.0%}{label} {marked(text, group.nearest.text or '')}")
+    return lines
 
 
 def _null(of_site: SiteExplained) -> str:
