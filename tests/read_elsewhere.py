@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from no_collection import no_collection
 
 from inversescope.subject import Subject
 
@@ -34,7 +35,7 @@ def by_nnsight(folder: str, text: str) -> torch.Tensor:
     nnsight = pytest.importorskip("nnsight")
     subject = _subject(folder)
     traced = nnsight.NNsight(subject.model)
-    with traced.trace(torch.tensor([subject.encode(text)])):
+    with no_collection(), traced.trace(torch.tensor([subject.encode(text)])):
         stream = traced.get("model.layers.1").output.save()
     return (stream if isinstance(stream, torch.Tensor) else stream[0])[0, -1].detach()
 

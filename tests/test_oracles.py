@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from no_collection import no_collection
 from subject_fixture import LAYERS, VARIANTS, VOCABULARY, tiny_model
 from tokenizers import Tokenizer, models, processors
 from transformers import PreTrainedTokenizerFast
@@ -67,7 +68,7 @@ def test_nnsight_reads_the_same(kind: str):
     traced, read = nnsight.NNsight(model.requires_grad_(False)), {}
     block, heads = MODULES[kind]
     for layer in range(LAYERS):
-        with traced.trace(torch.tensor([TOKENS])):
+        with no_collection(), traced.trace(torch.tensor([TOKENS])):
             z = traced.get(heads.format(layer)).input.save()
             stream = traced.get(block.format(layer)).output.save()
         read[layer] = z, stream if isinstance(stream, torch.Tensor) else stream[0]
