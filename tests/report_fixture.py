@@ -282,6 +282,7 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
             value, q = rng.random(), (0.0001, 0.3, None)[rank - 1]
             numbers = {"discovery": value, "discovery_low": value - 0.1, "chance": 0.2, "p_value": q, "q_value": q}
             numbers |= {"significant": significant(q), "null_passes": False, "source_alone": False, "collapsed": 0}
+            numbers |= {"others_targets": 10}
             for name in ("corrected", "bits", "others"):
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}

@@ -165,6 +165,11 @@ def score(value: float, low: float | None, high: float | None) -> dict[str, Any]
     }
 
 
+def others(value: float, low: float, high: float) -> dict[str, Any]:
+    """The score among inputs other than the source, of all 20 targets."""
+    return {"others": value, "others_low": low, "others_high": high, "others_targets": 20, "targets": 20}
+
+
 def necessity(value: float | None, low: float | None, high: float | None, reason: str | None = None) -> dict[str, Any]:
     return {"necessity": value, "necessity_low": low, "necessity_high": high, "reason": reason}
 
@@ -185,6 +190,10 @@ HIGH, LOW, WIDE = (0.8, 0.6, 0.9), (0.02, -0.02, 0.06), (0.3, -0.1, 0.7)
         (score(*WIDE), necessity(*HIGH), "cannot tell", "score 0.30"),
         (score(0.8, None, None), necessity(*HIGH), "cannot tell", "score 0.80 (no interval)"),
         (None, necessity(*HIGH), "cannot tell", "no score"),
+        (score(*HIGH) | others(*HIGH), necessity(*HIGH), "encoded and used", "necessity 0.80"),
+        (score(*HIGH) | others(*LOW), necessity(*LOW), "neither", "score among other inputs 0.02"),
+        (score(*HIGH) | others(*WIDE), necessity(*HIGH), "cannot tell", "score among other inputs 0.30"),
+        (score(*HIGH) | others(*LOW) | {"others_targets": 9}, necessity(*HIGH), "encoded and used", "necessity 0.80"),
         (score(*HIGH) | {"null_passes": True}, necessity(*HIGH), "cannot tell", NULL_PASSES),
         (score(*HIGH) | {"source_alone": True}, necessity(*HIGH), "cannot tell", SOURCE_ALONE),
         (score(*HIGH), necessity(None, None, None, "it cannot be set"), "cannot tell", "it cannot be set"),

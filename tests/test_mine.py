@@ -175,8 +175,9 @@ def test_what_only_the_source_shares_is_no_discovery(tmp_path: Path):
     write_records(tmp_path, pool, targets, sites, own=True)
     rows = mined(tmp_path, seed=0)
     first, second = ([row for row in rows if row["site"] == f"resid_post.{site}"] for site in range(2))
-    assert any(row["q_value"] < 0.05 for row in first) and not any(row["significant"] for row in first)
-    assert all(row["source_alone"] for row in first if row["q_value"] < 0.05)
+    above = [row for row in first if row["corrected_low"] > 0]
+    assert above and sum(row["source_alone"] for row in above) > 0.8 * len(above)
+    assert not any(row["significant"] or row["q_value"] < 0.05 for row in first)  # p is among other inputs
     found = [row["hypothesis"] for row in second if row["significant"]]
     assert found and parts_alike(found[0], PLANTED["last_word"])
     assert all(row["collapsed"] == 0 for row in rows)

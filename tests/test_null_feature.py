@@ -87,16 +87,18 @@ def inversion_of(*samples: tuple[int, float]) -> Inversion:
 @pytest.mark.parametrize(
     ("source", "others", "passes"),
     [
-        (0.5, 60, True),  # half of the weight is the source
+        (0.999, 60, True),  # nothing else has weight
+        (0.9, 3, True),  # three others are too few
+        (0.9, 60, False),  # sixty others remain, and share no hash
         (0.0, 60, False),
         (1 / 60, 59, False),  # one input among sixty
     ],
 )
-def test_a_hash_passes_for_one_activation_where_the_source_has_the_weight(source: float, others: int, passes: bool):
+def test_a_hash_passes_for_one_activation_where_only_the_source_remains(source: float, others: int, passes: bool):
     spread = [(token, (1 - source) / others) for token in range(1, 1 + others)]
     null = NullScore(inversion_of((0, source), *spread), 6, 1000)
     assert null.passes(chance=0.05) is passes
-    assert abs(null.score.corrected.value - source) < 0.15
+    assert abs(null.score.corrected.value - source * passes) < 0.15
 
 
 def test_a_rare_hypothesis_is_compared_with_a_hash_as_rare():

@@ -16,6 +16,7 @@ from inversescope.explain.facts import Fact
 from inversescope.explain.null_score import NullScore
 from inversescope.score.feature import others_chance, without_source
 from inversescope.stats.intervals import Estimate
+from inversescope.verdicts import NULL_FEATURE
 from inversescope.verdicts.headline import headline
 
 ALONE, SHARED, TARGETS, N = 0.01, 1.0, 24, 16
@@ -54,11 +55,22 @@ def test_what_only_the_source_carries_is_marked(run: Path):
         assert row["source_weight"] == pytest.approx(0.5, abs=0.06)
         assert row["corrected"] > 0.3 and row["corrected_low"] > 0
         assert row["others_low"] < 0 < row["others_high"] and row["others_targets"] == TARGETS
-        assert row["source_alone"] is True
+        assert row["source_alone"] is True and row["q_value"] > 0.05
     for method in ("generator", "weighted"):
         row = rows[method, SHARED]
+        assert row["q_value"] < 0.01
         assert row["others"] == pytest.approx(1) and row["others_low"] > 0.8 and row["source_alone"] is False
     assert rows["shuffled", ALONE]["others"] is rows["shuffled", ALONE]["source_alone"] is None
+
+
+def test_the_null_feature_is_judged_among_other_inputs(run: Path):
+    """Half of the weight is the source, so that the hash is far above chance with it; among the others it is not."""
+    rows, features = scored(run, feature=NULL_FEATURE), scored(run)
+    for method in COUNTING:
+        row = rows[method, ALONE]
+        assert row["corrected_low"] > 0.2 and row["others_low"] < 0.02
+        assert row["null_passes"] is features[method, ALONE]["null_passes"] is (row["others_low"] > 0)
+    assert sum(rows[method, ALONE]["null_passes"] for method in COUNTING) <= 1  # an interval of 95% in 40, by luck
 
 
 @pytest.mark.parametrize("sources", [N, N - 3])
@@ -74,7 +86,7 @@ def test_it_is_undefined_where_nothing_else_of_weight_is_left(tmp_path: Path, so
     for method in ("generator", "weighted"):
         row = scored(tmp_path)[method, ALONE]
         assert (row["corrected"], row["others"], row["others_targets"]) == (pytest.approx(1), None, 0)
-        assert row["source_alone"] is True
+        assert row["source_alone"] is row["null_passes"] is True
 
 
 def test_weight_that_is_next_to_nothing_counts_as_none():

@@ -169,6 +169,22 @@ def test_every_score_of_a_cell_is_marked_where_the_null_feature_is_above_chance(
     assert [each["null_passes"] for each in judged(scores, [], False, "generator")] == [passes, passes, None, None]
 
 
+@pytest.mark.parametrize(
+    ("others", "targets", "passes"),
+    [
+        ((-0.02, 0.03), 20, False),  # among other inputs at chance, whatever the source has
+        ((-0.02, 0.03), 10, False),
+        ((-0.02, 0.03), 9, True),  # most targets have the source alone
+        ((0.02, 0.09), 20, True),  # other inputs share the hash
+        ((None, None), 0, True),  # only the source remains
+    ],
+)
+def test_the_null_feature_is_judged_among_other_inputs(others: tuple, targets: int, passes: bool):
+    numbers = {"corrected_low": 0.3, "targets": 20, "others_targets": targets}
+    null = row("reference", feature=NULL_FEATURE, others_low=others[0], others_high=others[1], **numbers)
+    assert [each["null_passes"] for each in judged([row("reference"), null], [], True, "generator")] == [passes] * 2
+
+
 def test_a_generator_that_agrees_is_calibrated_only_where_the_calibration_finds_it():
     assert "calibrated" in beside_calibration("agrees", "calibrated")
     assert "cannot tell" in beside_calibration("agrees", "cannot tell")

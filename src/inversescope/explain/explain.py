@@ -34,7 +34,7 @@ from inversescope.sites import Addresses, Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
-from inversescope.verdicts import above_chance, disagreement, encoded_and_used, source_alone
+from inversescope.verdicts import above_chance, decisive, disagreement, encoded_and_used, source_alone
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
 SUPPORT = 3  # samples shown for a hypothesis
@@ -176,10 +176,11 @@ def _finding(
     """The finding of a fact; `reason`: why no activation that is put in place of the source's has an effect."""
     hypothesis = fact.hypothesis
     score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
-    others = _score(hypothesis, confirm, others=True).corrected
-    passes = null.passes(hypothesis.chance)
-    alone = source_alone(intervals.fields("corrected", score.corrected) | intervals.fields("others", others))
-    use, reason = _use(score.corrected, necessity, reason, passes, alone)
+    among = _score(hypothesis, confirm, others=True)
+    passes, others = null.passes(hypothesis.chance), among.corrected
+    scores = intervals.fields("corrected", score.corrected) | intervals.fields("others", others)
+    alone, decides = source_alone(scores), among if decisive(scores) == "others" else score
+    use, reason = _use(scores | {"null_passes": passes, "source_alone": alone}, necessity, reason)
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
@@ -193,7 +194,7 @@ def _finding(
         score.corrected,
         others,
         score.bits,
-        score.p_value,
+        decides.p_value,
         nan,
         passes,
         alone,
@@ -208,11 +209,9 @@ def _finding(
     )
 
 
-def _use(corrected: Estimate, necessity: Estimate, reason: str | None, passes: bool, alone: bool) -> tuple[str, str]:
+def _use(score: dict[str, float | bool | None], necessity: Estimate, reason: str | None) -> tuple[str, str]:
     """The verdict on this activation: encoded and used, encoded and unused, neither, or cannot tell; and its reason."""
-    effect = {"reason": reason} | intervals.fields("necessity", necessity)
-    score = {"null_passes": passes, "source_alone": alone} | intervals.fields("corrected", corrected)
-    return encoded_and_used(score, effect)
+    return encoded_and_used(score, {"reason": reason} | intervals.fields("necessity", necessity))
 
 
 def _labels(hypothesis: Hypothesis, inversion: Inversion) -> list[str | None]:

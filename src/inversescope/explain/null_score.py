@@ -1,7 +1,8 @@
 """Score of the null feature for one activation: where a hash of the input is above chance, so is every hypothesis.
 
-Over many targets one hash is enough. For one activation it may be luck: another heavy input shares the source's label
-once in as many times as there are labels. So the score is the middle one of several hashes.
+The score is among inputs other than the source where these are worth enough, as in `verdicts.scores`. Over many targets
+one hash is enough. For one activation it may be luck: another heavy input shares the source's label once in as many
+times as there are labels. So the score is the middle one of several hashes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from inversescope.inverter import Inversion
-from inversescope.score.feature import PriorLabels
+from inversescope.score.feature import PriorLabels, has_enough
 from inversescope.score.null_feature import classes, label
 from inversescope.score.one_activation import ActivationScore, null_score
 from inversescope.stats.labels import encode
@@ -41,11 +44,16 @@ class NullScore:
         counts = [self._features, *([] if not chance else [max(2, round(1 / chance))])]
         return any(self._of(count).corrected.low > 0 for count in counts)
 
+    @cached_property
+    def _weights(self) -> Float[ndarray, " n"]:
+        others = self._inversion.other_weights
+        return others if has_enough(others[None])[0] else self._inversion.weights
+
     def _of(self, count: int) -> ActivationScore:
         if count not in self._found:
             self._found[count] = null_score(
                 [sample.tokens for sample in self._inversion.samples],
-                self._inversion.weights,
+                self._weights,
                 lambda salt: self._propose.own_label(lambda tokens: label(tokens, count, salt)),
                 count,
                 float(self._pool),

@@ -46,8 +46,9 @@ RESULTS = table(
     column(
         "p_value",
         "float64?",
-        "of sharing the label with the target's own samples more than with those of shuffled targets, exact; see "
-        "[the method](statistics.md#how-sure-a-score-is). Only for `generator`, `weighted` and `reference`",
+        "of sharing the label with the target's own samples more than with those of shuffled targets, exact, among "
+        "other inputs where half of the targets have such; see [the method](statistics.md#how-sure-a-score-is). Only "
+        "for `generator`, `weighted` and `reference`",
     ),
     column("q_value", "float64?", "the same, adjusted over everything that this method was tested for in the run"),
     column("ess", "float64?", "effective sample size, by distinct inputs, median over targets"),
@@ -68,7 +69,8 @@ RESULTS = table(
         "null_passes",
         "bool?",
         "the null feature is above chance by the same method at this site and bandwidth, so that every feature is: "
-        "nothing is claimed here; null where it has no interval",
+        "nothing is claimed here. Judged among other inputs, or with the source counted in where most targets have no "
+        "other; null where it has no interval",
     ),
     column(
         "source_alone",
@@ -264,6 +266,7 @@ HYPOTHESES = table(
         "the share of false discoveries among all hypotheses of the run that are at least as sure",
     ),
     estimate("others", "corrected score on the same targets among samples other than the source"),
+    column("others_targets", "int64", "targets at which it is defined"),
     column("source_alone", "bool", "`corrected` is above chance and `others` is not, or is undefined"),
     column("significant", "bool", "q is at most 0.05, the null feature does not pass, and not `source_alone`"),
     column(

@@ -19,9 +19,10 @@ from numpy import ndarray
 from inversescope.records.levels import Level
 from inversescope.score.feature import (
     FeatureScore,
-    consistency,
     has_enough,
+    own_share,
     score_feature,
+    shares_of_kept,
     without_source,
 )
 from inversescope.score.labelled_feature import Feature
@@ -37,13 +38,16 @@ NEIGHBOURS = 8  # of the nearest-neighbour control
 
 
 class AmongOthers(NamedTuple):
-    """The corrected score among inputs other than the source, and the number of targets that have one."""
+    """The corrected score among inputs other than the source, the number of targets that have one, and for each target
+    the shares of the labels; None for the methods that never look at the source.
+    """
 
     corrected: Estimate
     targets: int
+    shares: Float[ndarray, "targets labels"] | None
 
 
-NOTHING_LEFT = AmongOthers(intervals.UNDEFINED, 0)
+NOT_LOOKED_AT = AmongOthers(intervals.UNDEFINED, 0, None)
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,10 @@ class WeightedInputs:
     def score_others(self, feature: Feature, mass: Float[ndarray, " targets"]) -> AmongOthers:
         """The score of a feature among inputs other than the source; `mass` is the prior's share of each source."""
         others = self.others
-        shared = consistency(others.labels[feature.name], others.weights, feature.targets, others.counting)
+        shares = shares_of_kept(others.labels[feature.name], others.weights, len(feature.values), others.counting)
+        shared = own_share(shares, feature.targets)
         chance = np.where(np.isnan(shared), np.nan, feature.others_chance(mass))
-        return AmongOthers(intervals.corrected(shared, chance), int((~np.isnan(shared)).sum()))
+        return AmongOthers(intervals.corrected(shared, chance), int((~np.isnan(shared)).sum()), shares)
 
 
 def from_pool(

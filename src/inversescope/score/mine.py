@@ -25,13 +25,13 @@ from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.records.levels import read_levels, resolutions
 from inversescope.score.candidate_labels import Drawn, Labelled, Texts, label_candidates, read_draws
-from inversescope.score.feature import consistency, others_chance, score_feature
+from inversescope.score.feature import consistency, others_chance, own_share, score_feature, shares_of_kept
 from inversescope.sites import Site
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.labels import entropy
 from inversescope.streams import Stream
-from inversescope.verdicts import NO_GENERATOR, NULL_FEATURE, significant, source_alone
+from inversescope.verdicts import NO_GENERATOR, NULL_FEATURE, decisive, significant, source_alone
 
 CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
@@ -199,16 +199,20 @@ def _confirm(
     """The score of one candidate on the chosen targets, among which it was not found."""
     codes, drawn = labelled.codes[number], drawn.of(chosen)
     own = codes[labelled.targets[chosen]]
-    scored = score_feature(codes[drawn.places], drawn.weights, own, labelled.prior[number], drawn.kept)
-    return {
+    prior, others = labelled.prior[number], drawn.others
+    scored = score_feature(codes[drawn.places], drawn.weights, own, prior, drawn.kept)
+    among = shares_of_kept(codes[others.places], others.weights, len(prior.shares), others.kept)
+    row = {
         "targets": scored.targets,
         "collapsed": scored.collapsed,
         "chance": defined(scored.mean_chance),
         **fields("corrected", scored.corrected),
         **fields("bits", scored.bits),
-        **fields("others", _among_others(labelled, drawn.others, number, chosen)),
-        "p_value": defined(resampling.shuffle_test(scored.shares, own, seed, rng)),
+        **fields("others", _among_others(labelled, others, number, chosen)),
+        "others_targets": int((~np.isnan(own_share(among, own))).sum()),
     }
+    shares = among if decisive(row) == "others" else scored.shares
+    return row | {"p_value": defined(resampling.shuffle_test(shares, own, seed, rng))}
 
 
 def _among_others(labelled: Labelled, others: Drawn, number: int, chosen: Bool[ndarray, " targets"]) -> Estimate:

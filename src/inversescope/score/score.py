@@ -28,7 +28,8 @@ from inversescope.score.diagnostics import diagnostics, histogram, of_targets, w
 from inversescope.score.feature import FeatureScore
 from inversescope.score.labelled_feature import Feature, read_features
 from inversescope.score.methods_and_controls import (
-    NOTHING_LEFT,
+    NOT_LOOKED_AT,
+    AmongOthers,
     WeightedInputs,
     from_another_site,
     from_draws,
@@ -47,7 +48,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate, defined, fields
 from inversescope.stats.kernel import Kernel
 from inversescope.streams import Stream
-from inversescope.verdicts import NULL_FEATURE, judged
+from inversescope.verdicts import NULL_FEATURE, decisive, judged
 from inversescope.verdicts.scores import COUNTING, FAILING
 
 _TABLES = tuple(record for record in records.score.SCORE.records if isinstance(record, records.Table))
@@ -162,8 +163,8 @@ def _rows(
     scores = {(item.method, item.bandwidth): item.score(feature) for item in methods}
     for item in methods:
         scored = scores[item.method, item.bandwidth]
-        others = item.score_others(feature, of_sources) if item.method in COUNTING else NOTHING_LEFT
-        yield {
+        others = item.score_others(feature, of_sources) if item.method in COUNTING else NOT_LOOKED_AT
+        row = {
             "method": item.method,
             "site": str(item.site),
             "point": item.site.series,
@@ -184,11 +185,11 @@ def _rows(
             **fields("others", others.corrected),
             "others_targets": others.targets if item.method in COUNTING else None,
             "source_weight": defined(item.source_share) if item.method in COUNTING else None,
-            "p_value": _shuffle_test(item, feature, scored, seed),
             "ess": defined(float(np.median(item.sizes))),
             "ending": item.ending,
             **fields("gap", _gap(item, scores, compared)),
         }
+        yield row | {"p_value": _shuffle_test(row, feature, scored, others, seed)}
 
 
 def _gap(item: WeightedInputs, scores: Mapping[tuple[str, float | None], FeatureScore], compared: str) -> Estimate:
@@ -199,15 +200,17 @@ def _gap(item: WeightedInputs, scores: Mapping[tuple[str, float | None], Feature
     return intervals.paired(own, reference)
 
 
-def _shuffle_test(item: WeightedInputs, feature: Feature, scored: FeatureScore, seed: int) -> float | None:
-    """p of a method's own samples against those of shuffled targets; the names of the row seed the breaking of ties.
-    None for other methods, and for the null feature, which is no hypothesis.
+def _shuffle_test(
+    row: Mapping[str, Any], feature: Feature, scored: FeatureScore, others: AmongOthers, seed: int
+) -> float | None:
+    """p of a method's own samples against those of shuffled targets, among the inputs of the score that decides; the
+    names of the row seed the breaking of ties. None for controls, and for the null feature, which is no hypothesis.
     """
-    if item.method not in COUNTING or feature.name == NULL_FEATURE:
+    if row["method"] not in COUNTING or feature.name == NULL_FEATURE:
         return None
-    row = f"{item.method} {item.site} {feature.name} {item.bandwidth}"
-    rng = Stream.ROWS.rng(seed, *row.encode())
-    return defined(resampling.shuffle_test(scored.shares, feature.targets, seed, rng))
+    shares = others.shares if decisive(row) == "others" else scored.shares
+    rng = Stream.ROWS.rng(seed, *f"{row['method']} {row['site']} {feature.name} {row['bandwidth']}".encode())
+    return defined(resampling.shuffle_test(scored.shares if shares is None else shares, feature.targets, seed, rng))
 
 
 def _add_resolutions(tables: Iterable[Sequence[dict[str, Any]]], levels: Levels) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
+from inversescope.verdicts.scores import decisive
 from inversescope.verdicts.thresholds import DETERMINED
 from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
 from inversescope.verdicts.wording import SPACE, count, equals, joined, level, of_row
@@ -40,14 +41,14 @@ def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequenc
 
 def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> str:
     """The numbers behind the claim: the score at the smallest bandwidth, then at the claim's own, and the use."""
-    strength = "determines it" if finest["corrected_low"] >= DETERMINED else "partly determines it"
+    determined = finest[f"{decisive(finest)}_low"] >= DETERMINED
+    strength = "determines it" if determined else "partly determines it"
     by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["method"]]
     parts = [
-        f"The activation {strength}: corrected score {of_row(finest, 'corrected')} at {_at(finest)}, where 0 is chance "
-        "and 1 certainty"
+        f"The activation {strength}: {_scored(finest, 'corrected score')}, where 0 is chance and 1 certainty"
     ]
     if finest["bandwidth"] != row["bandwidth"]:
-        parts.append(f"score {of_row(row, 'corrected')} at {_at(row)}")
+        parts.append(_scored(row, "score"))
     if use is not None and use["necessity"] is not None:
         parts.append(f"necessity {of_row(use, 'necessity')} with donors at {_at(use, 'donor_')}")
     parts.append(f"{count(row['targets'], 'target')}, {by}")
@@ -62,6 +63,13 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
     compared = "; ".join(f"{words} {joined(names)}" for words, names in listed.items() if names)
     compared = f"; {compared}" if compared else ""
     return f"{'; '.join(parts)}. At {_at(row)} it is above chance (q{SPACE}{equals(row['q_value'])}){compared}."
+
+
+def _scored(row: Row, words: str) -> str:
+    """A score at its level; the one that decides, where that is not the same to two digits."""
+    among = decisive(row) == "others" and of_row(row, "others") != of_row(row, "corrected")
+    beside = f" ({of_row(row, 'others')} among inputs other than the source)" if among else ""
+    return f"{words} {of_row(row, 'corrected')}{beside} at {_at(row)}"
 
 
 def _at(row: Row, of: str = "") -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inversescope.records.levels import level
-from inversescope.verdicts.scores import beyond
-from inversescope.verdicts.thresholds import ENCODED
+from inversescope.verdicts.scores import encoded
 
 Row = Mapping[str, Any]
 Series = tuple[str, str, float | None]  # point, feature, level
@@ -52,10 +51,10 @@ def _change(rows: Sequence[Row]) -> Change | None:
     """The change over the sites in order of depth. It appears where an earlier site is below the limit, and stays where
     the last one is above it; a site whose interval contains the limit decides neither.
     """
-    encoded = [beyond(row, "corrected", ENCODED) for row in rows]
-    if True not in encoded or len(rows) < 2:
+    found = [encoded(row) for row in rows]
+    if True not in found or len(rows) < 2:
         return None
-    first, last = encoded.index(True), len(encoded) - 1 - encoded[::-1].index(True)
-    appears, stays = False in encoded[:first], encoded[-1] is True
+    first, last = found.index(True), len(found) - 1 - found[::-1].index(True)
+    appears, stays = False in found[:first], found[-1] is True
     kind = (APPEARS if stays else PASSES) if appears else (EVERYWHERE if stays else DISAPPEARS)
     return Change(kind, rows[first]["site"], rows[last]["site"], len(rows))

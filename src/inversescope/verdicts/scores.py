@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.left_out import mostly_left_out
-from inversescope.verdicts.thresholds import GAP, HALF, SIGNIFICANT, TRUSTED
+from inversescope.verdicts.thresholds import ENCODED, GAP, HALF, MOST, SIGNIFICANT, TRUSTED
 
 Row = Mapping[str, Any]
 
@@ -48,9 +48,25 @@ def above_chance(low: float | None, q_value: float | None) -> bool:
     return low is not None and low > 0 and significant(q_value)
 
 
+def decisive(row: Row) -> str:
+    """Name of the score that decides: among inputs other than the source, where half of the targets or more have such
+    inputs; with the source counted in where it is all that remains, and for methods that never look at it.
+    """
+    targets = row.get("others_targets")
+    most = targets is None or targets >= MOST * row["targets"]
+    return "others" if row.get("others_low") is not None and most else "corrected"
+
+
+def encoded(row: Row) -> bool | None:
+    """True where the decisive score lies above the limit from which a site encodes a feature, as `beyond` has it."""
+    return beyond(row, decisive(row), ENCODED)
+
+
 def null_passes(null: Row | None) -> bool | None:
-    """True where the null feature is above chance, so that every feature is; None where it has no interval."""
-    low = None if null is None else null["corrected_low"]
+    """True where the decisive score of the null feature is above chance, so that every feature is; None where it has no
+    interval. Among other inputs a hash is above chance by luck alone; where only the source remains, it always is.
+    """
+    low = None if null is None else null[f"{decisive(null)}_low"]
     return None if low is None else low > 0
 
 

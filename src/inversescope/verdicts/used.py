@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.left_out import mostly_left_out
-from inversescope.verdicts.scores import AGREES, FAILING, NULL_PASSES, SOURCE_ALONE, beyond, trusted
-from inversescope.verdicts.thresholds import COLLAPSED, ENCODED, USED
+from inversescope.verdicts.scores import (
+    AGREES,
+    FAILING,
+    NULL_PASSES,
+    SOURCE_ALONE,
+    beyond,
+    decisive,
+    encoded,
+    trusted,
+)
+from inversescope.verdicts.thresholds import COLLAPSED, USED
 from inversescope.verdicts.wording import of_row
 
 NOTHING = "a random input's activation hardly moves the next token"
@@ -24,14 +33,14 @@ def encoded_and_used(score: Row | None, effect: Row) -> tuple[str, str]:
         return CANNOT_TELL, NULL_PASSES
     if score["source_alone"]:
         return CANNOT_TELL, SOURCE_ALONE
-    scored, moved = _words(score, "corrected", "score"), effect["reason"] or _words(effect, "necessity", "necessity")
-    encoded = beyond(score, "corrected", ENCODED)
+    scored = _words(score, decisive(score), "score among other inputs" if decisive(score) == "others" else "score")
+    moved, above = effect["reason"] or _words(effect, "necessity", "necessity"), encoded(score)
     used = False if effect["reason"] == NOTHING else beyond(effect, "necessity", USED)
-    if encoded is None and mostly_left_out(score):
+    if above is None and mostly_left_out(score):
         return CANNOT_TELL, f"{scored}, with {score['collapsed']} targets left out: their weights have collapsed"
-    if encoded is None or used is None:
-        return CANNOT_TELL, scored if encoded is None else moved
-    if encoded:
+    if above is None or used is None:
+        return CANNOT_TELL, scored if above is None else moved
+    if above:
         return BOTH if used else UNUSED, moved
     if used:  # inputs near the target do not share the label, and yet another label moves the next token
         return CANNOT_TELL, f"{scored}, yet {moved}"
