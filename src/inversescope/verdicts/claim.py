@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
-from inversescope.verdicts.scores import decisive
+from inversescope.verdicts.scores import decisive, encoded
 from inversescope.verdicts.thresholds import DETERMINED
 from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
 from inversescope.verdicts.wording import SPACE, count, equals, joined, level, of_row
@@ -30,7 +30,7 @@ def sentence(row: Row, use: Row | None, change: Change | None, outcomes: Sequenc
     there = f"at {site}" if change is not None and change.kind == PASSES else there
     if verdict == BOTH:
         claim = f"The {row['feature']} {where}, and the model uses it {there}."
-    elif verdict == NEITHER:
+    elif verdict == NEITHER or encoded(row) is False:
         claim = f"The {row['feature']} is above chance at {site}, but too weak to count as encoded."
     elif verdict in (None, CANNOT_TELL):
         claim = f"The {row['feature']} {where}. The runs do not show whether the model uses it."

@@ -2,9 +2,9 @@
 
 Candidates are scores that count (a trusted reference, or weighted samples where the generator agrees with it), above
 chance by interval and q-value where the null feature is not, above chance among inputs other than the source too, and
-above every control that excludes. First come those that pass all controls; then features that are used, then those
-whose use is not excluded; then those with all controls at hand; then the change over depth, in the order of
-`depth.CHANGES`; then the highest lower limit of the bits, and of the score.
+above every control that excludes. First come those that are not below the limit of "encoded"; then those that pass all
+controls; then features that are used, then those whose use is not excluded; then those with all controls at hand; then
+the change over depth, in the order of `depth.CHANGES`; then the highest lower limit of the bits, and of the score.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from inversescope.sites import Site
 from inversescope.verdicts.claim import FAILED, MISSING, PASSED, numbers, sentence
 from inversescope.verdicts.depth import APPEARS, CHANGES, PASSES, Change, changes, series
-from inversescope.verdicts.scores import AGREES, NULL_FEATURE, SAME_ENDING, above_chance, trusted
+from inversescope.verdicts.scores import AGREES, NULL_FEATURE, SAME_ENDING, above_chance, decisive, encoded, trusted
 from inversescope.verdicts.thresholds import SIGNIFICANT
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
@@ -54,7 +54,7 @@ RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
     "agrees with it, where a hash of the input is not above chance too, above chance also among inputs other than the "
     "source, and above the control without a condition. "
-    "Among these come first: above the controls of the wrong site and of the same ending; used; appearing over depth "
+    "Among these come first: not too weak to count as encoded; above the controls of the wrong site and of the same ending; used; appearing over depth "
     "rather than present at every layer; the highest lower limit of the bits."
 )
 
@@ -114,7 +114,7 @@ class _Candidate:
         return None if self.use is None else self.use["verdict"]
 
     @property
-    def rank(self) -> tuple[int, int, bool, int, int]:
+    def rank(self) -> tuple[bool, int, int, bool, int, int]:
         """Smaller is better; equal for all sites of a feature at which the same holds. The score of a used feature at
         the donors' bandwidth comes first: that of the smallest stands beside it in any case.
         """
@@ -122,7 +122,7 @@ class _Candidate:
         use = 0 if self.verdict == BOTH else 1 if self.verdict in (None, CANNOT_TELL) else 2
         apart = self.use is None or self.use["donor_bandwidth"] != self.row["bandwidth"]
         change = CHANGES.index(None if self.change is None else self.change.kind)
-        return outcomes.count(FAILED), use, apart, outcomes.count(MISSING), change
+        return encoded(self.row) is False, outcomes.count(FAILED), use, apart, outcomes.count(MISSING), change
 
     def record(self, finest: Row) -> dict[str, Any]:
         """The record, with the same finding at the smallest bandwidth beside it."""
@@ -151,6 +151,7 @@ def _choose(candidates: Sequence[_Candidate]) -> _Candidate:
     profile = (*series(surest.row), surest.row["head"])
     sites = [candidate for candidate in among if (*series(candidate.row), candidate.row["head"]) == profile]
     if surest.change is not None and surest.change.kind in (APPEARS, PASSES):
+        sites = [candidate for candidate in sites if encoded(candidate.row)] or sites
         return min(sites, key=lambda candidate: Site.parse(candidate.row["site"]).depth)
     return surest
 
@@ -165,7 +166,8 @@ def _finest(candidates: Iterable[_Candidate], chosen: _Candidate) -> _Candidate:
 def _sure(candidate: _Candidate) -> tuple[float, float, float]:
     """Bits first: one of sixteen labels identified says more than one of two."""
     bits = candidate.row["bits_low"]
-    return float("-inf") if bits is None else bits, candidate.row["corrected_low"], candidate.row["bandwidth"]
+    low = candidate.row[f"{decisive(candidate.row)}_low"]
+    return float("-inf") if bits is None else bits, low, candidate.row["bandwidth"]
 
 
 def _places(scores: Sequence[Row]) -> list[Place]:
@@ -190,7 +192,7 @@ def _compared(by_cell: Mapping[tuple, Row], row: Row, controls: Iterable[Control
         address = (control.method, row["site"], row["feature"])
         other = by_cell.get((*address, row["bandwidth"])) or by_cell.get((*address, None))
         high = None if other is None else other["corrected_high"]
-        outcome = MISSING if other is None or high is None else PASSED if row["corrected_low"] > high else FAILED
+        outcome = MISSING if other is None or high is None else PASSED if row[decisive(row) + "_low"] > high else FAILED
         outcomes.append({
             "control": control.method, "outcome": outcome, "excludes": control.excludes, "words": control.words,
             **{name: None if other is None else other[name] for name in _ends("corrected")},
