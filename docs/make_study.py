@@ -5,8 +5,8 @@
 Sites are compared where one input in N of the prior remains, N as in the config. Prints Markdown: for every feature at
 the generator's sites the reference's corrected score among inputs other than the source, beside the score of inputs
 with the same ending; the heads with the highest scores; verdicts on the generator, at every resolution; with an arena,
-the share of labels identified. In bold: encoded and used. A site with `*`: with the source counted in, a hash of the
-input is above chance too. In brackets: too few inputs of the pool. The picture has every layer; where heads were read,
+the share of labels identified. In bold: encoded and used. A site with `*`: a hash of the input is
+above chance there too. In brackets: too few inputs of the pool. The picture has every layer; where heads were read,
 another one has them (PICTURE-heads.svg).
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from inversescope.verdicts.depth import APPEARS, DISAPPEARS, EVERYWHERE, PASSES, Change
 from inversescope.verdicts.scores import decisive, encoded
-from inversescope.verdicts.thresholds import DETERMINED
+from inversescope.verdicts.thresholds import DETERMINED, MARGIN
 from inversescope.verdicts.used import BOTH, CANNOT_TELL, NEITHER
 from inversescope.verdicts.wording import SPACE, count, equals, joined, level, of_row
 
@@ -44,9 +44,7 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
     determined = finest[f"{decisive(finest)}_low"] >= DETERMINED
     strength = "determines it" if determined else "partly determines it"
     by = {"reference": "inputs of the pool, weighted", "weighted": "the generator's samples, weighted"}[row["method"]]
-    parts = [
-        f"The activation {strength}: {_scored(finest, 'corrected score')}, where 0 is chance and 1 certainty"
-    ]
+    parts = [f"The activation {strength}: {_scored(finest, 'corrected score')}, where 0 is chance and 1 certainty"]
     if finest["bandwidth"] != row["bandwidth"]:
         parts.append(_scored(row, "score"))
     if use is not None and use["necessity"] is not None:
@@ -66,8 +64,8 @@ def numbers(row: Row, finest: Row, use: Row | None, outcomes: Sequence[Row]) -> 
 
 
 def _scored(row: Row, words: str) -> str:
-    """A score at its level; the one that decides, where that is not the same to two digits."""
-    among = decisive(row) == "others" and of_row(row, "others") != of_row(row, "corrected")
+    """A score at its level, and beside it the one among other inputs where that decides and is not level with it."""
+    among = decisive(row) == "others" and abs(row["others"] - row["corrected"]) >= MARGIN
     beside = f" ({of_row(row, 'others')} among inputs other than the source)" if among else ""
     return f"{words} {of_row(row, 'corrected')}{beside} at {_at(row)}"
 

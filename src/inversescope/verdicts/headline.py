@@ -54,8 +54,8 @@ RULE = (
     f"Rule: above chance (interval, and q at most {SIGNIFICANT}) where the reference is trusted or the generator "
     "agrees with it, where a hash of the input is not above chance too, above chance also among inputs other than the "
     "source, and above the control without a condition. "
-    "Among these come first: not too weak to count as encoded; above the controls of the wrong site and of the same ending; used; appearing over depth "
-    "rather than present at every layer; the highest lower limit of the bits."
+    "Among these come first: not too weak to count as encoded; above the controls of the wrong site and of the same "
+    "ending; used; appearing over depth rather than present at every layer; the highest lower limit of the bits."
 )
 
 
