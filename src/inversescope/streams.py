@@ -30,6 +30,7 @@ class Stream(Enum):
     NEAREST = (37,), "the inputs of the pool whose nearest other input is measured"
     READ_AGAIN = (31,), "the inputs of the pool that are read again in another batch"
     TWO_SAMPLE = (29,), "the swaps of a two-sample test"
+    STORED = (41,), "the order in which training inputs become stored positions of the step `text`"
     ROWS = (), "the tests of one row of a table; with the row's name"
     TARGETS = (), "resamples and shuffles of targets; with their number"
     PERMUTATIONS = (), "the permutations of the two-sample test of the prior"
@@ -65,6 +66,7 @@ class TorchStream(Enum):
     EXPLAINED = None, "the noise under which a site's neighbours are measured before training"
     CALIBRATION = None, "the noise and the draws of calibration"
     INVERSION = None, "the draws for one activation"
+    TEXT = 700_000_001, "searches and draws of natural text; with the place of the target and the site"
     ARENA = None, "everything that the arena's methods draw and train, but for the steps of training"
 
     def seed(self, seed: int, address: int = 0) -> int:

@@ -26,6 +26,7 @@ STEPS = {
     "score": "Score every feature: FCR, chance, corrected score, bits, calibration gap, controls.",
     "mine": "Search hypotheses on half of the targets; confirm the best ones on the other half.",
     "causal": "Replace activations of the source inputs, to see if the model uses what a site encodes.",
+    "text": "Invert the targets into natural text, beside stored inputs, where the config names sites for it.",
     "report": "Write the report: one HTML file that works offline.",
 }
 

@@ -13,6 +13,7 @@ from inversescope.config.schema import (
     SubjectConfig,
     TrainConfig,
 )
+from inversescope.config.text_config import TextConfig
 
 __all__ = [
     "CalibrateConfig",
@@ -25,6 +26,7 @@ __all__ = [
     "RunConfig",
     "SampleConfig",
     "SubjectConfig",
+    "TextConfig",
     "TrainConfig",
     "keys",
     "sections",

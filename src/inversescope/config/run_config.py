@@ -28,6 +28,7 @@ from inversescope.config.schema import (
     SubjectConfig,
     TrainConfig,
 )
+from inversescope.config.text_config import TextConfig
 from inversescope.errors import UserError
 from inversescope.features.feature_config import FeatureConfig
 from inversescope.paths import FOLDER
@@ -53,6 +54,7 @@ class RunConfig(Section):
     calibrate: CalibrateConfig = CalibrateConfig()
     sample: SampleConfig = SampleConfig()
     causal: CausalConfig = CausalConfig()
+    text: TextConfig = TextConfig()
 
     @model_validator(mode="after")
     def _donors_are_sampled(self) -> Self:
@@ -152,7 +154,7 @@ class RunConfig(Section):
         try:
             settings = _toml(text.removeprefix("\ufeff"), name)
             config = cls.model_validate(settings, context={FOLDER: folder.absolute()})
-            require_addresses((*config.collect.sites, *config.generator.sites))
+            require_addresses((*config.collect.sites, *config.generator.sites, *config.text.sites))
             return config
         except ValidationError as error:
             allowed = _keys(error, settings)

@@ -16,6 +16,7 @@ from inversescope.records import (
     run,
     sample,
     score,
+    text,
     train,
     verify,
 )
@@ -42,6 +43,7 @@ ROOMS = (
     score.SCORE,
     score.MINE,
     causal.CAUSAL,
+    text.TEXT,
     run.REPORT,
     arena.ARENA,
     disentangle.DISENTANGLE,
@@ -76,6 +78,7 @@ __all__ = [
     "run",
     "sample",
     "score",
+    "text",
     "train",
     "verify",
 ]

@@ -19,6 +19,7 @@ TYPES = {
     "int64": pa.int64(),
     "float64": pa.float64(),
     "list of int32": pa.list_(pa.int32()),
+    "list of float64": pa.list_(pa.float64()),
     "list of string": pa.list_(pa.string()),
 }
 LABEL = "label."  # prefix of the columns that hold a feature's labels

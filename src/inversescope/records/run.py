@@ -8,7 +8,7 @@ RESOLVED = document(
     "resolved.json",
     "The whole config with every default filled in.",
     key(
-        "seed, subject, task, features, collect, neighbourhood, generator, train, calibrate, sample, causal",
+        "seed, subject, task, features, collect, neighbourhood, generator, train, calibrate, sample, causal, text",
         "sections of the config",
     ),
     key("config_sha256", "SHA-256 of `config.toml`"),

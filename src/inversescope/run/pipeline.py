@@ -13,6 +13,7 @@ from inversescope.cluster import parts
 from inversescope.collect import accuracy, collect, reference
 from inversescope.collect.store import OpenRun
 from inversescope.errors import UserError
+from inversescope.natural_text.evaluation import evaluation
 from inversescope.progress import Progress
 from inversescope.report import page
 from inversescope.run.sealed import PROVENANCE, read_provenance
@@ -43,6 +44,7 @@ STEPS: dict[str, Callable[[OpenRun, Path, Progress], None]] = {
     "score": score.step,
     "mine": mine.step,
     "causal": causal.step,
+    "text": evaluation.step,
     "report": page.step,
 }
 LAST = list(STEPS)[-1]

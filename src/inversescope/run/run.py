@@ -286,15 +286,16 @@ class Run:
         """Positions at which each split is read: train at the generator's sites, pool and targets at all.
 
         Raises:
-            UserError: a site does not exist, or the generator's sites are not among those collected.
+            UserError: a site does not exist, or other sites are not among those collected.
         """
         everywhere = self.subject.sites(self.config.collect.sites)
-        generator = self.subject.sites(self.config.generator.sites)
-        missing = [str(site) for site in generator if site not in everywhere]
-        if missing:
-            raise UserError(
-                "generator.sites must be among collect.sites",
-                given=", ".join(missing[:5]),
-                allowed=", ".join(self.config.collect.sites),
-            )
+        generator, text = (self.subject.sites(section.sites) for section in (self.config.generator, self.config.text))
+        for section, chosen in (("generator", generator), ("text", text)):
+            missing = [str(site) for site in chosen if site not in everywhere]
+            if missing:
+                raise UserError(
+                    f"{section}.sites must be among collect.sites",
+                    given=", ".join(missing[:5]),
+                    allowed=", ".join(self.config.collect.sites),
+                )
         return {"train": generator, "pool": everywhere, "target": everywhere}
