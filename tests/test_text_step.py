@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from refusals import check, printed
-from small_subject import call, save_subject
+from small_subject import World, call, save_subject
 
 from inversescope import files, records
 from inversescope.natural_text.evaluation.chances import best_of, same_from_the_end
@@ -138,6 +138,20 @@ def test_a_run_that_was_stopped_gives_the_same_files(made: Made, tmp_path: Path,
     assert call("run", made.config, "--out", again, "--resume") == 0
     for record in records.text.TABLES:
         assert (again / record.path).read_bytes() == (made.run / record.path).read_bytes(), record.path
+
+
+def test_the_report_shows_draws_that_are_believed_and_no_others(made: Made, world: World):
+    page = (made.run / "report" / "report.html").read_text()
+    section = page[page.index('<section id="text">') :].split("</section>")[0]
+    verdicts = made.rows(records.text.VERDICTS)
+    assert (
+        f"draws at 30 bits are to be believed for {sum(r['believed'] for r in verdicts[1::2])} of 4 targets" in section
+    )
+    assert section.count('<details class="text-target">') == TARGETS
+    drawn = [row for row in made.rows(records.text.ANSWERS) if row["method"].startswith("draws")]
+    assert section.count('<th scope="row">draws') == sum(row["rank"] < 6 for row in drawn) > 0
+    assert "same ending 1" in section and "NaN" not in section and "None" not in section
+    assert '<section id="text">' not in (world.run / "report" / "report.html").read_text()
 
 
 def test_sites_that_are_not_collected_are_refused(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -20,6 +20,7 @@ from inversescope.charts.page import embed
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.records.levels import level
+from inversescope.report import text
 from inversescope.report.failures import failures, proposals
 from inversescope.report.records import RESULTS, Records, Row, load
 from inversescope.report.summary import key_figures, summary
@@ -105,6 +106,7 @@ def render(records: Records) -> str:
         level_heads=[records.level_words(number) for number in records.levels],
         failures=failures(records),
         proposals=proposals(records),
+        natural_text=text.section(records.run, _asset("text.html.j2")),
         null_passes=NULL_PASSES,
         no_generator=NO_GENERATOR,
         thresholds={"accepted": ACCEPTED, "gap": GAP, "trusted": TRUSTED, "significant": SIGNIFICANT},

@@ -59,7 +59,7 @@ class Evaluator:
 
     def units(self) -> list[Unit]:
         """Units of the step: stored positions, and every target at every site."""
-        pairs = [(str(site), target) for site in self.sites for target in range(len(self.sources))]
+        pairs = [(str(site), target) for target in range(len(self.sources)) for site in self.sites]
         own = [Unit(f"part-{i:05d}.json", ("target", *pair), SIZE) for i, pair in enumerate(pairs)]
         return [*(self.stored.units_of_work() if self.config.nearest else ()), *own]
 
