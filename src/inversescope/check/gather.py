@@ -11,14 +11,12 @@ import pyarrow.compute as pc
 from inversescope import files, records
 from inversescope.check.claims import Claim
 from inversescope.check.evidence import NONE, Evidence, Inputs
-from inversescope.collect.bandwidths import Remaining
 from inversescope.errors import UserError
+from inversescope.explain.ending import Endings
 from inversescope.explain.prior import Prior
 from inversescope.inverter import Given, Inversion, Inverter, given
 from inversescope.inverter.served import chosen
 from inversescope.records.levels import Level
-from inversescope.score.feature import has_enough
-from inversescope.score.same_ending import SameEnding, read_bits
 from inversescope.sites import Site
 from inversescope.subject.vectors import read_vector
 from inversescope.tasks import Tokens
@@ -109,28 +107,12 @@ class Gatherer:
 
     def _ending(self, source: Tokens | None, site: Site, level: Level) -> tuple[Inputs, int | None]:
         """Inputs of the reference with the source's ending, of which as little of the prior is left as at the level."""
-        if source is None or (bits := self._bits(site, level.bandwidth)) is None:
-            return NONE, None
-        tokens, probability = self.prior.tokens, self.prior.probability
-        own = np.array([[row == source for row in tokens]])
-        control = SameEnding.of([source], tokens, probability, own)
-        length = int(control.lengths(2**-bits)[0])
-        weights = probability * (control.shared[0] >= length)
-        if not has_enough(np.where(own, 0.0, weights[None]))[0]:
-            return NONE, None
-        return self._inputs(tokens, weights), length
-
-    def _bits(self, site: Site, bandwidth: float) -> float | None:
-        """Bits that are kept at a bandwidth; None where the pool does not show them."""
-        run = self.inverter.run
-        if (known := self._known_bits.get(site, {}).get(bandwidth)) is not None:
-            return known
-        share = Remaining.of(run.store, run.task, site, run.seed).share(bandwidth)
-        return -float(np.log2(share)) if share > 0 else None
+        found = self._endings.of(source, site, level.bandwidth)
+        return (NONE, None) if found is None else (self._inputs(self.prior.tokens, found.weights), found.length)
 
     @cached_property
-    def _known_bits(self) -> dict[Site, dict[float, float]]:
-        return read_bits(self.inverter.run.folder)
+    def _endings(self) -> Endings:
+        return Endings(self.prior)
 
     def _of_targets(self, site: Site, bandwidth: float, source: Tokens | None) -> tuple[Inputs, ...]:
         """Draws for the run's targets at this level, but for the source's own."""

@@ -17,6 +17,7 @@ from inversescope import files, records
 from inversescope.bounds import SAMPLES
 from inversescope.errors import UserError
 from inversescope.explain import groups
+from inversescope.explain.ending import Endings
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
 from inversescope.explain.null_score import NullScore, features_level
@@ -32,7 +33,7 @@ from inversescope.score.feature import PriorLabels
 from inversescope.score.one_activation import ActivationScore, score_activation
 from inversescope.sites import Addresses, Site
 from inversescope.stats import intervals, resampling
-from inversescope.stats.intervals import Estimate
+from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.stats.labels import encode
 from inversescope.verdicts import above_chance, decisive, disagreement, encoded_and_used, source_alone
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
@@ -122,13 +123,18 @@ def _explain(
         confirming.append(confirm)
         nulls.append(NullScore(confirm, of_features, len(prior.tokens), propose))
         progress(done, 2 * len(chosen))
+    endings = Endings(prior)
     distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
     for done, (site, confirm, null) in enumerate(zip(chosen, confirming, nulls, strict=True), start=1):
         findings.append([])  # of an activation outside of the prior there are none
         if not confirm.outside.outside:
             effects = Replaced(inverter.run, site, confirm, seed)
+            ending = endings.of(confirm.tokens, site, confirm.bandwidth)
             for fact in distinct:
-                findings[-1].append(_finding(fact, confirm, null, *effects.of(fact.hypothesis), effects.reason))
+                hypothesis, effect = fact.hypothesis, effects.of(fact.hypothesis)
+                labels = prior.labels_of(hypothesis.name)
+                by_ending = UNDEFINED if ending is None else ending.score(hypothesis, labels)
+                findings[-1].append(_finding(fact, confirm, null, *effect, effects.reason, by_ending))
         progress(len(chosen) + done, 2 * len(chosen))
     return Explanation(
         confirming[0].text,
@@ -172,8 +178,11 @@ def _finding(
     sufficiency: Estimate,
     necessity: Estimate,
     reason: str | None = None,
+    ending: Estimate = UNDEFINED,
 ) -> Finding:
-    """The finding of a fact; `reason`: why no activation that is put in place of the source's has an effect."""
+    """The finding of a fact; `reason`: why no activation that is put in place of the source's has an effect; `ending`:
+    the corrected score among other inputs with the source's last tokens.
+    """
     hypothesis = fact.hypothesis
     score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
     among = _score(hypothesis, confirm, others=True)
@@ -193,6 +202,8 @@ def _finding(
         score.share,
         score.corrected,
         others,
+        ending,
+        intervals.difference(others, ending),
         score.bits,
         decides.p_value,
         nan,

@@ -36,6 +36,9 @@ class Finding:
         corrected: (share − chance) / (1 − chance); 0 is chance, 1 is fully determined.
         others: the corrected score among draws other than the source itself; undefined where these have less than a
             hundredth of the weight.
+        ending: the corrected score among other inputs of the prior with the same last tokens (control `same ending`);
+            undefined for a vector, and where too few inputs have them.
+        above_ending: `others` minus `ending`: above 0 for certain, it is more than the text near the position.
         bits: drop in the entropy of the label, from the prior to the draws.
         p_value: probability that chance alone gives as many draws with the label.
         q_value: the same over all hypotheses and sites of the explanation (Benjamini and Hochberg).
@@ -60,6 +63,8 @@ class Finding:
     share: Estimate
     corrected: Estimate
     others: Estimate
+    ending: Estimate
+    above_ending: Estimate
     bits: float
     p_value: float
     q_value: float

@@ -81,7 +81,7 @@ class Prior:
             ]
             if sum(alike) < COMMON:
                 continue
-            labels = self._labels(name)
+            labels = self.labels_of(name)
             shares = self._shares(labels)
             if shares and shares.get(value, 0) < 1:
                 same = np.array([other == value for other in labels])
@@ -123,6 +123,7 @@ class Prior:
         return {label: total / whole for label, total in totals.items()}
 
     @cache  # noqa: B019 - as many as there are hypotheses, needed again at every site
-    def _labels(self, name: str) -> tuple[str | None, ...]:
+    def labels_of(self, name: str) -> tuple[str | None, ...]:
+        """The labels of the inputs of the reference by one of the features that are tried."""
         label = self.label(name)
         return tuple(label(tokens) for tokens in self.tokens)

@@ -151,6 +151,7 @@ def _finding_block(text: str | None, finding: Finding) -> str:
         f"\n[bold]{escape(finding.hypothesis)}[/] is [bold]{escape(finding.value)}[/]: {finding.use}"
         f"{_synonyms(finding)}",
         f"  corrected {interval(finding.corrected)}, without the source itself {interval(finding.others)}",
+        *_beside_ending(finding),
         f"  chance {finding.chance:.2f}, {finding.bits:.2f} bits, q = {finding.q_value:.3f}",
         *([f"  [yellow]{finding.note}[/]"] if finding.note else []),
         f"  necessity {interval(finding.necessity)}, sufficiency {interval(finding.sufficiency)}",
@@ -159,6 +160,14 @@ def _finding_block(text: str | None, finding: Finding) -> str:
     if finding.against is not None:
         lines.append(f"  [dim]against:[/] {finding.against.distance:.2f}  {marked(text, finding.against.text or '')}")
     return "\n".join(lines)
+
+
+def _beside_ending(finding: Finding) -> list[str]:
+    """The line on inputs that are near in text alone; empty where there are none."""
+    if math.isnan(finding.above_ending.value):
+        return []
+    apart = f"{interval(finding.above_ending)} above them"
+    return [f"  inputs with the same last tokens {interval(finding.ending)}; {apart}"]
 
 
 def _synonyms(finding: Finding) -> str:
