@@ -25,6 +25,7 @@ from inversescope.charts.layers import layers
 from inversescope.charts.overview import overview
 from inversescope.charts.page import script
 from inversescope.charts.parts import MEASURES
+from inversescope.charts.text import natural_text
 from inversescope.charts.theme import COLOURS, config
 from inversescope.charts.used import used
 from inversescope.charts.widget import shown, widget
@@ -42,6 +43,7 @@ SPECS = {
     "distances": distances([512.0, 8.0], True),
     "used": used(),
     "disentangle": disentangle(["a", "b"], ["samples", "pool", "nothing"]),
+    "natural text": natural_text(["resid_post.1", "resid_post.8"], ["nearest", "stored ×1"]),
     "draws": distances_of_draws("title"),
     "over sites": over_sites(["a", "b"], ["one", "other"], "title"),
 }

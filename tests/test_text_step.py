@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from refusals import check, printed
+from refusals import check, printed, refuses
 from small_subject import World, call, save_subject
 
 from inversescope import files, records
@@ -19,6 +19,7 @@ from inversescope.natural_text.evaluation.summary import above, comparison, shar
 from inversescope.natural_text.readings import prefix_key_values
 from inversescope.natural_text.ruler import Ruler
 from inversescope.progress import silent
+from inversescope.run.plots import Plots
 from inversescope.subject import Subject
 from inversescope.subject.continuing import Continuing
 from inversescope.units import Units
@@ -152,6 +153,15 @@ def test_the_report_shows_draws_that_are_believed_and_no_others(made: Made, worl
     assert section.count('<th scope="row">draws') == sum(row["rank"] < 6 for row in drawn) > 0
     assert "same ending 1" in section and "NaN" not in section and "None" not in section
     assert '<section id="text">' not in (world.run / "report" / "report.html").read_text()
+
+
+def test_the_chart_has_the_rows_of_the_comparison(made: Made, world: World):
+    chart = Plots(made.run).text()
+    wanted = {row["method"]: row["distance"] for row in made.rows(records.text.COMPARISON)}
+    shown = {row["method"]: row["distance"] for row in chart.values}
+    assert shown == {name: wanted[name] for name in ("nearest", "stored ×1", "no condition", "same ending 4")}
+    with refuses(given=str(world.run)):
+        Plots(world.run).text()
 
 
 def test_sites_that_are_not_collected_are_refused(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -51,6 +51,7 @@ class Records:
     unreached: str | None
     proposals: list[Row]
     disentangled: list[Row]
+    text_compared: list[Row]
 
     @property
     def features(self) -> list[str]:
@@ -153,6 +154,7 @@ def load(run: Path) -> Records:
         unreached=unreached_words(run),
         proposals=_on_request(run, records.propose.PROPOSALS),
         disentangled=_on_request(run, records.disentangle.RESULTS),
+        text_compared=_on_request(run, records.text.COMPARISON),
     )
 
 

@@ -20,6 +20,9 @@ Row = Mapping[str, Any]
 SHOWN = 6  # draws of a target that are shown
 FIRST = ("nearest", "best", "draws", "stored", "same ending", "no condition", "shuffled target", "random direction")
 
+# Methods of the chart: seven at most can be told apart.
+CURVES = ("nearest", "draws 6 bits", "stored ×1", "stored ×4", "stored ×16", "no condition", "same ending 4")
+
 
 @dataclass(frozen=True)
 class Card:

@@ -12,9 +12,12 @@ from inversescope.charts.heads import heads
 from inversescope.charts.layers import layers
 from inversescope.charts.overview import overview
 from inversescope.charts.parts import MEASURES
+from inversescope.charts.text import natural_text
 from inversescope.errors import UserError
 from inversescope.records.levels import level as level_of
 from inversescope.report.records import Records, load
+from inversescope.report.text import CURVES
+from inversescope.sites import Site
 
 
 class Plots:
@@ -67,6 +70,21 @@ class Plots:
             "heads": _one("method", method, methods),
         }
         return self._chart(made, choices)
+
+    def text(self) -> Chart:
+        """Natural text: mean distance of each method over the sites.
+
+        Raises:
+            UserError: the run has no natural text, or is not finished.
+        """
+        compared = self._records.text_compared
+        if not compared:
+            remedy = "text.sites in the config of a run"
+            raise UserError("the run has no natural text", given=self._folder, remedy=remedy)
+        sites = [str(site) for site in sorted({Site.parse(row["site"]) for row in compared}, key=lambda s: s.depth)]
+        methods = [name for name in dict.fromkeys(row["method"] for row in compared) if name in CURVES]
+        made = natural_text(sites, methods)
+        return Chart(made, rows.select(compared, made, {}))
 
     @cached_property
     def _records(self) -> Records:
