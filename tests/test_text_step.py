@@ -14,12 +14,14 @@ from small_subject import World, call, save_subject
 
 from inversescope import files, records
 from inversescope.natural_text.evaluation.chances import best_of, same_from_the_end
+from inversescope.natural_text.evaluation.evaluation import Evaluator, make_worker
 from inversescope.natural_text.evaluation.stored import Stored, pools
 from inversescope.natural_text.evaluation.summary import above, comparison, shares
 from inversescope.natural_text.readings import prefix_key_values
 from inversescope.natural_text.ruler import Ruler
 from inversescope.progress import silent
 from inversescope.run.plots import Plots
+from inversescope.run.run import Run
 from inversescope.subject import Subject
 from inversescope.subject.continuing import Continuing
 from inversescope.units import Units
@@ -123,8 +125,6 @@ def test_a_run_that_was_stopped_gives_the_same_files(made: Made, tmp_path: Path,
     monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path / "cache"))
     again = tmp_path / "run"
     assert call("run", made.config, "--out", again, "--until", "causal") == 0
-    from inversescope.natural_text.evaluation.evaluation import Evaluator
-
     do, done = Evaluator.__call__, []
 
     def stopped(self: Evaluator, unit: Any, progress: Any) -> Path:
@@ -139,6 +139,16 @@ def test_a_run_that_was_stopped_gives_the_same_files(made: Made, tmp_path: Path,
     assert call("run", made.config, "--out", again, "--resume") == 0
     for record in records.text.TABLES:
         assert (again / record.path).read_bytes() == (made.run / record.path).read_bytes(), record.path
+
+
+def test_a_worker_of_another_process_writes_the_same_part(made: Made, tmp_path: Path):
+    """A worker knows the run's folder alone, and does its units in any order."""
+    opened = Run.open(made.run)
+    worker = make_worker(opened)
+    worker.folder = tmp_path  # type: ignore[attr-defined]
+    units = worker.units()  # type: ignore[attr-defined]
+    for unit in (units[-1], units[0]):
+        assert worker(unit, silent).read_bytes() == (made.run / "text" / unit.file).read_bytes(), unit
 
 
 def test_the_report_shows_draws_that_are_believed_and_no_others(made: Made, world: World):

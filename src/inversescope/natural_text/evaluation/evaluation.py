@@ -21,7 +21,7 @@ from inversescope.natural_text.evaluation.stored import Stored, pools
 from inversescope.natural_text.evaluation.summary import above, comparison, shares
 from inversescope.natural_text.natural_text import LONGEST, SHORTEST, NaturalText
 from inversescope.natural_text.question import Source
-from inversescope.progress import Progress
+from inversescope.progress import Progress, silent
 from inversescope.records import text as records
 from inversescope.sites import Site
 from inversescope.streams import Stream, TorchStream
@@ -113,7 +113,7 @@ def _labels(run: OpenRun, tokens: Sequence[int]) -> Labels:
 
 def make_worker(run: OpenRun) -> Worker:
     """Worker of the step `text`."""
-    return Evaluator(run, lambda *_: None)
+    return Evaluator(run, silent)
 
 
 def step(run: OpenRun, folder: Path, progress: Progress) -> None:
