@@ -25,7 +25,7 @@ Parquet and JSON.
   step under `files`, and the hashes of the steps that it was made from. Every command compares a file with its hash
   when it reads it, and refuses one that differs, with both values. Manifests, `resolved.json` and `provenance.json` end
   with the hash of their own text; `resolved.json` has that of `config.toml`.
-- A step that is not finished has a hidden `.parts.json` with the hashes of its parts. A part that was cut off, damaged
+- A step that is not finished has a hidden `.parts.jsonl` with the hashes of its parts. A part that was cut off, damaged
   or edited is made again, with a message; so are all parts if the steps before gave another result since.
 - `--resume` goes on after the last finished step, inside `collect` after the last finished shard, inside `train` after
   the last checkpoint, or the one before it if the last was damaged. The numbers are those of an undisturbed run.

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from measured import reference
 from toy_world import write_store
 
 from inversescope import files, records
 from inversescope.arena.study import Study
-from inversescope.collect.reference import reference
 from inversescope.config import RunConfig
-from inversescope.progress import silent
 from inversescope.records.levels import Level
 from inversescope.run.run import Run
 from inversescope.run.sealed import PROVENANCE
@@ -48,7 +47,7 @@ def planted(folder: Path, seed: int = 0) -> Study:
     run.__dict__["sites"] = {"train": (PRESENT, ABSENT), "pool": (PRESENT, ABSENT), "target": (PRESENT, ABSENT)}
     run.__dict__["levels"] = {site: [Level(None, h) for h in (0.4, 0.8)] for site in (PRESENT, ABSENT)}
     (folder / "reference").mkdir()
-    reference(folder / "reference", run.store, (PRESENT, ABSENT), silent)
+    reference(folder / "reference", run.store, (PRESENT, ABSENT))
     files.write_table(folder / records.verify.SAMPLES.path, records.verify.SAMPLES.schema(["colour"]).empty_table())
     files.write_sealed(folder / PROVENANCE, {"seconds": {"reference": 1.0, "train": 10.0}})
     return Study(run, budget=10.0, seed=seed)

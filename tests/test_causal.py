@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from measured import reference
 from partial_records import partial
 from toy_world import write_store
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -23,7 +24,6 @@ from inversescope.causal.continuation import continued
 from inversescope.causal.donors import CausalData
 from inversescope.causal.minimal_pairs import MinimalPairs
 from inversescope.causal.used import used
-from inversescope.collect.reference import reference
 from inversescope.progress import silent
 from inversescope.records.levels import Level
 from inversescope.score.labelled_feature import Feature
@@ -107,7 +107,7 @@ def world(tmp_path: Path) -> CausalData:
     at = subject.capture(INPUTS, SITES).activations
     read = {tokens: {site: at[site][i].tolist() for site in SITES} for i, tokens in enumerate(INPUTS)}
     store = write_store(run / "collect", {"pool": INPUTS, "target": TARGETS}, read.__getitem__, labels)
-    reference(run / "reference", store, SITES, silent)
+    reference(run / "reference", store, SITES)
     rng = np.random.default_rng(0)
     drawn = {i: [INPUTS[j] for j in rng.permutation(len(INPUTS))] for i in range(len(TARGETS))}
     write_samples(run, SITES, drawn)
@@ -311,7 +311,7 @@ def graded(tmp_path: Path) -> CausalData:
     at = {x: {site: row.tolist()} for x, row in zip(inputs, read, strict=True)}
     prior = dict.fromkeys(inputs, 1 / GRADES)
     store = write_store(run / "collect", {"pool": inputs, "target": targets}, at.__getitem__, tens, prior)
-    reference(run / "reference", store, [site], silent)
+    reference(run / "reference", store, [site])
     distances = store.distance(site).between(store.activations("pool", site), store.activations("target", site)).numpy()
     rng, rows = np.random.default_rng(0), []
     scores = []

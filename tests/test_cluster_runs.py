@@ -18,6 +18,8 @@ from inversescope.run.sealed import read_provenance
 
 pytestmark = pytest.mark.slow
 VARYING = {"provenance.json", "manifest.json"}  # times; hashes of files with times
+STEPS = ("collect", "reference", "calibrate", "sample", "verify", "mine", "causal")
+BEFORE = dict(zip(STEPS, ("task", "collect", "train", "calibrate", "sample", "score", "mine"), strict=True))
 ADDRESSES = ("processes:2", "local:1", "local:3")
 
 
@@ -73,6 +75,29 @@ def test_a_driver_that_was_killed_is_resumed_without_the_cluster(config: Path, a
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]  # they end with their driver
     assert call("run", config, "--out", folder, "--threads", "1", "--resume") == 0
     assert hashes(folder) == alone
+
+
+def test_a_run_in_shares_is_the_same(config: Path, alone: dict[str, str]):
+    """As a job array does it: two processes with a share each, then one that finishes the step."""
+    folder = config.parent / "shares"
+    for step in STEPS:
+        assert call("run", config, "--out", folder, "--threads", "1", "--resume", "--until", BEFORE[step]) == 0
+        command = [sys.executable, "-m", "inversescope", "step", str(folder), step, "--threads", "1", "--units"]
+        started = [subprocess.Popen([*command, f"{i}/2"]) for i in range(2 if step == "collect" else 0)]
+        assert [process.wait() for process in started] in ([], [0, 0])
+        if not started:  # one after the other: starting a process costs more than the step
+            assert [call("step", folder, step, "--threads", "1", "--units", f"{i}/2") for i in range(2)] == [0, 0]
+        assert not files.finished(folder / step)
+    assert call("run", config, "--out", folder, "--threads", "1", "--resume") == 0
+    assert hashes(folder) == alone
+
+
+def test_steps_without_units_and_wrong_shares_are_refused(config: Path, alone: dict[str, str]):
+    folder = config.parent / "refused"
+    assert call("run", config, "--out", folder, "--until", "task") == 0
+    assert call("step", folder, "train", "--units", "0/2") == 2
+    assert call("step", folder, "collect", "--units", "2/2") == 2
+    assert call("step", folder, "collect", "--units", "0/2", "--cluster", "processes:2") == 2
 
 
 def test_doctor_compares_the_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -10,15 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from jaxtyping import Float, Int
+from measured import known_inputs, reference
 from numpy import ndarray
 from safetensors.numpy import load_file
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, read, rows, write_store
 
 from inversescope import records
 from inversescope.collect.inputs import KnownInputs, read_known
-from inversescope.collect.reference import known_inputs, reference
 from inversescope.collect.store import Store
-from inversescope.progress import silent
 from inversescope.score.labelled_feature import read_features
 from inversescope.score.methods_and_controls import from_pool
 from inversescope.score.pool import Known, SitePool
@@ -116,7 +115,7 @@ def test_known_inputs_are_written_once_each_with_their_probability(store: Store,
 
 @pytest.mark.parametrize("h", [0.2, 1.0, 5.0])
 def test_where_pool_and_known_inputs_are_the_whole_prior_the_reference_is_exact(store: Store, tmp_path: Path, h: float):
-    reference(tmp_path / "reference", store, [LAST], silent)
+    reference(tmp_path / "reference", store, [LAST])
     known_inputs(tmp_path / "reference", store, [LAST], ToyTask())
     known = read_known(tmp_path)
     assert known is not None

@@ -66,6 +66,25 @@ def test_a_process_may_take_its_own_lock_again_and_keeps_it_to_the_end(tmp_path:
         assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True).returncode == 1
 
 
+def test_shares_are_done_beside_each_other_and_keep_the_whole_out(tmp_path: Path):
+    with files.one_of_several(tmp_path, "collect-0-of-2"), files.one_of_several(tmp_path, "collect-1-of-2"):
+        with refuses("collect-0-of-2"), files.one_of_several(tmp_path, "collect-0-of-2"):
+            pytest.fail("one share twice")
+        with refuses("of-2"), files.only_writer(tmp_path):
+            pytest.fail("a share and the whole")
+    with files.only_writer(tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} <= {files.LOCK}
+
+
+def test_a_share_is_refused_beside_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    with held(tmp_path), refuses(str(tmp_path)), files.one_of_several(tmp_path, "collect-0-of-2"):
+        pytest.fail("two writers")
+    with files.one_of_several(tmp_path, "collect-0-of-2"):
+        pass
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from measured import write_nearest
 from rich.console import Console
 from safetensors.numpy import load_file
 from small_subject import World
@@ -17,7 +18,7 @@ from toy_world import COUNTS, INPUTS, LAST, PRIOR, read, rows, write_store
 
 from inversescope import files, records
 from inversescope.cli.tables.answers import explanation_table, inversion_table
-from inversescope.collect.outside import nearest, write_nearest
+from inversescope.collect.outside import nearest
 from inversescope.collect.store import Store
 from inversescope.explain import Explanation, explain
 from inversescope.inverter import Inverter

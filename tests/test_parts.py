@@ -12,7 +12,9 @@ import torch
 from small_subject import World, call
 
 from inversescope import files
-from inversescope.cluster import parts
+from inversescope.cluster import Unit, Worker, parts
+from inversescope.errors import UserError
+from inversescope.progress import Progress, silent
 from inversescope.run.sealed import read_provenance
 from inversescope.train.checkpoint import BEFORE, CHECKPOINT, FITTED, load_checkpoint, save_checkpoint
 from inversescope.train.trainer import Trainer
@@ -47,7 +49,63 @@ def test_a_part_without_a_hash_is_not_taken(part: Path, caplog):
     assert not parts.kept(part.with_name("stray"))
     flipped = (part.parent / parts.LEDGER).read_text().replace("seconds", "secunds")
     (part.parent / parts.LEDGER).write_text(flipped)
+    parts.begin(part.parent, FROM)
     assert not parts.kept(part) and "damaged" in caplog.text
+
+
+def test_a_line_of_the_ledger_that_is_cut_off_costs_its_part_alone(tmp_path: Path, caplog):
+    parts.begin(tmp_path, FROM)
+    for name in ("first", "second", "third"):
+        (tmp_path / name).write_text(name)
+        parts.keep(tmp_path / name)
+        if name == "second":  # a kill in the middle of its line
+            (tmp_path / parts.LEDGER).write_bytes((tmp_path / parts.LEDGER).read_bytes()[:-9])
+    parts.begin(tmp_path, FROM)
+    assert [parts.kept(tmp_path / name) for name in ("first", "second", "third")] == [True, False, True]
+    assert "line 3 is damaged" in caplog.text
+
+
+def test_shares_are_disjoint_and_the_last_process_takes_all(tmp_path: Path):
+    units, done = [Unit(f"part-{i}") for i in range(7)], []
+    for index in range(3):
+        parts.begin(tmp_path, FROM, parts.Share(index, 3))
+        with pytest.raises(parts.ShareDone):
+            parts.make(tmp_path, units, lambda: write(tmp_path, done), silent)
+        assert len(done) == len(set(done)) == (3, 5, 7)[index]
+    (tmp_path / "part-4").write_text("another")
+    parts.begin(tmp_path, FROM)
+    assert parts.make(tmp_path, units, lambda: write(tmp_path, done), silent) == [tmp_path / u.file for u in units]
+    assert done[7:] == ["part-4"]
+    parts.end(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [unit.file for unit in units]
+
+
+def test_a_share_of_other_inputs_is_not_taken(tmp_path: Path):
+    units, done = [Unit("part-0")], []
+    parts.begin(tmp_path, FROM, parts.Share(0, 1))
+    with pytest.raises(parts.ShareDone):
+        parts.make(tmp_path, units, lambda: write(tmp_path, done), silent)
+    parts.begin(tmp_path, FROM | {"task": "2" * 64})
+    parts.make(tmp_path, units, lambda: write(tmp_path, done), silent)
+    assert done == ["part-0", "part-0"]
+
+
+def write(folder: Path, done: list[str]) -> Worker:
+    """A worker that writes the name of each unit into its file."""
+
+    def worker(unit: Unit, _: Progress, /) -> Path:
+        done.append(unit.file)
+        (folder / unit.file).write_text(unit.file)
+        return folder / unit.file
+
+    return worker
+
+
+@pytest.mark.parametrize("text", ["", "3", "1/", "3/3", "-1/3", "a/3", "0/0", "0/9999999999"])
+def test_a_share_that_is_none_is_refused(text: str):
+    with pytest.raises(UserError):
+        parts.Share.parse(text)
+    assert parts.Share.parse("2/3") == parts.Share(2, 3)
 
 
 def test_parts_that_were_made_from_something_else_are_deleted(part: Path, caplog):

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from measured import reference
 from safetensors.numpy import load_file
 from score_fixture import NOISE_FLOOR, SITE, Draws, scored, write_records
 from toy_world import write_store
 
-from inversescope.collect.reference import reference
-from inversescope.progress import silent
 from inversescope.stats.intervals import paired
 from inversescope.stats.resampling import q_values
 from inversescope.stats.weights import pareto_smoothed
@@ -296,7 +295,7 @@ def test_a_feature_in_the_activations_is_found_and_one_that_is_not_is_at_chance(
     store = write_store(tmp_path / "collect", splits, read, lambda x: {"A": str(x[0]), "B": str(x[1])})
     folder = tmp_path / "distances"
     folder.mkdir()
-    reference(folder, store, [SITE], silent)
+    reference(folder, store, [SITE])
     far = load_file(folder / "distances.safetensors")[str(SITE)]
     for which, feature in enumerate("AB"):
         pool, targets = ([str(x[which]) for x in splits[split]] for split in ("pool", "target"))

@@ -95,9 +95,21 @@ def step(
     threads: Threads = None,
     gpus: Gpus = 0.0,
     mixed: Mixed = False,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            "--units",
+            metavar="I/N",
+            help="Only one unit of work in N, from number I (0 to N - 1): several processes do the shares of a step "
+            "side by side, and the same command without this then finishes it. Not with --cluster.",
+        ),
+    ] = None,
 ) -> None:
     if step not in STEPS:
         raise UserError("there is no such step", given=step, allowed=", ".join(STEPS))
+    if units is not None:
+        _do_share(run, step, units, allow_code, Cluster(cluster, workers, threads, gpus, mixed))
+        return
     with interruptible(f"start the step again: inversescope step {run} {step}"):
         from inversescope.files import only_writer
         from inversescope.run.run import Run
@@ -109,6 +121,29 @@ def step(
             with only_writer(run), Cluster(cluster, workers, threads, gpus, mixed).of(opened):
                 do(opened, step)
         show(run, step)
+
+
+def _do_share(folder: Path, step: str, units: str, allow_code: bool, cluster: Cluster) -> None:
+    from inversescope.cluster.parts import Share
+
+    share = Share.parse(units)
+    if cluster.address is not None:
+        raise UserError(
+            "a cluster gives the units out itself",
+            given=f"--units {units} --cluster {cluster.address}",
+            allowed="one of the two",
+        )
+    with interruptible(f"start it again: inversescope step {folder} {step} --units {units}"):
+        from inversescope.cli.progress import shown
+        from inversescope.run.run import Run
+
+        run = Run.open(folder, allow_code=allow_code)
+        if run.finished(step):
+            screen.print(f"step {step} is done already", soft_wrap=True)
+            return
+        with cluster.of(run), shown(f"{step} {units}", screen) as progress:
+            run.do_share(step, share, progress)
+    screen.print(f"share {units} of {step} is done; when all are: inversescope step {folder} {step}", soft_wrap=True)
 
 
 @app.command()

@@ -6,7 +6,7 @@ bytes wherever, in whatever order and however often it is made.
 
 from __future__ import annotations
 
-from inversescope.cluster.executor import Do, Executor, Here, Pooled, by, here
+from inversescope.cluster.executor import Do, Executor, Here, Pooled, Run, by, here
 from inversescope.cluster.units import Done, MakeWorker, Unit, Worker
 
-__all__ = ["Do", "Done", "Executor", "Here", "MakeWorker", "Pooled", "Unit", "Worker", "by", "here"]
+__all__ = ["Do", "Done", "Executor", "Here", "MakeWorker", "Pooled", "Run", "Unit", "Worker", "by", "here"]

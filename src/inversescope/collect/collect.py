@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import torch
 from safetensors import safe_open
 
 from inversescope import files
-from inversescope.cluster import Do, Done, Unit, Worker, by, here, parts
+from inversescope.cluster import Do, Unit, Worker, by, here, parts
 from inversescope.collect.distance import Distance
 from inversescope.collect.draw_inputs import sizes, write_inputs
 from inversescope.collect.inputs import INPUTS
@@ -35,6 +36,7 @@ from inversescope.tasks import Task, Tokens
 from inversescope.units import Moments, Units
 
 FLOAT = 4  # bytes
+_SHARD = re.compile(r"(train|pool|target)-\d+-[0-9a-f]+\.safetensors")
 _LOG = logging.getLogger(__name__)
 
 
@@ -61,22 +63,28 @@ def collect(
         UserError: the prior has too few inputs, the activations do not fit on the disk, or a shard is not what was
             written a moment before.
     """
-    parts.kept(folder / INPUTS)
-    write_inputs(folder / INPUTS, config, task, subject, seed)
-    parts.keep(folder / INPUTS)
     store = Store(folder, neighbourhood)
-    _drop_changed(store)
+    with parts.alone(folder):
+        parts.kept(folder / INPUTS)
+        write_inputs(folder / INPUTS, config, task, subject, seed)
+        parts.keep(folder / INPUTS)
+        _drop_changed(store)
+    _list_kept(store)
     blocks = [block for split in sizes(folder / INPUTS) for block in _parts(store, split, sites[split], config.shard)]
-    note = _room(folder, sum(block.bytes(subject) for block in blocks))
-    units = [block.unit(store) for block in blocks if block.missing]
-    before, total = sum(block.rows for block in blocks if not block.missing), sum(block.rows for block in blocks)
+    unread = {block.unit(store): block for block in blocks if block.missing}
+    units = parts.missing(folder, list(unread), [block.start // config.shard for block in unread.values()])
+    note = _room(folder, sum(unread[unit].bytes(subject) for unit in units))
+    total = sum(block.rows for block in blocks)
+    before = total - sum(unit.size for unit in units)
 
     def shown(done: int, _: int, more: str = "") -> None:
         progress(before + done, total, f"{note}; {more}" if more else note)
 
     progress(0, total, note)
     for done in do(units, lambda: Reader(store, subject), shown):
-        _list(store, done)
+        parts.keep(done.file)
+    parts.end_of_share(folder)
+    _list_kept(store)
     _check(store)
     statistics = _write_statistics(store, sites["pool"])
     distances = {site: Distance.of(neighbourhood.distance, of_site) for site, of_site in statistics.items()}
@@ -96,7 +104,7 @@ class _Part:
     def unit(self, store: Store) -> Unit:
         """The unit that reads them; its file bears a hash of the inputs."""
         inputs = [tuple(row) for row in store.column("tokens", self.split, self.start, self.rows)]
-        sites = [str(site) for site in self.missing]
+        sites = tuple(str(site) for site in self.missing)
         name = _name(self.split, self.start, inputs, sites)
         return Unit(name, (self.split, self.start, self.rows, sites), self.rows)
 
@@ -167,14 +175,27 @@ class Reader:
         return path
 
 
-def _list(store: Store, done: Done) -> None:
-    """Name a shard in `shards.json`, with its hash: then it counts."""
-    split, start, rows, _ = done.unit.arguments
-    entry = {"file": done.unit.file, "split": split, "start": start, "rows": rows, "sha256": done.sha256}
-    listed = [*store.all_shards(), entry]
-    # In an order that does not depend on when each was read.
-    listed.sort(key=lambda shard: (shard["split"], shard["start"], shard["file"]))
-    files.write_json(store.folder / SHARDS, listed)
+def _list_kept(store: Store) -> None:
+    """Name the shards that are kept as parts in `shards.json`, with their hashes: then they count. Nothing where this
+    process does a share of the units: the process that finishes the step names them.
+    """
+    if parts.is_share(store.folder):
+        return
+    listed = store.all_shards()
+    known = {shard["file"] for shard in listed}
+    for name, sha256 in parts.named(store.folder).items():
+        if name not in known and _SHARD.fullmatch(name) and parts.kept(store.folder / name):
+            split, start, _ = name.split("-")
+            listed.append({"file": name, "split": split, "start": int(start), "rows": _rows(store.folder / name)})
+            listed[-1]["sha256"] = sha256
+    if len(listed) > len(known):
+        listed.sort(key=lambda shard: (shard["split"], shard["start"], shard["file"]))
+        files.write_json(store.folder / SHARDS, listed)
+
+
+def _rows(shard: Path) -> int:
+    with safe_open(shard, "pt") as tensors:
+        return tensors.get_slice(next(iter(tensors.keys()))).get_shape()[0]
 
 
 def _name(split: str, start: int, inputs: Sequence[Tokens], sites: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ Dimensions: `n` activations, `d` coordinates of a site.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +26,28 @@ MEASURED = 1024  # inputs of the pool whose nearest other input is measured: a r
 BLOCK = 2**24  # distances in memory at a time
 
 
-def write_nearest(folder: Path, store: Store, sites: Sequence[Site], seed: int) -> None:
-    """Write the distances of inputs of the pool to their nearest other input, and the verdict on every target."""
+def nearest_others(store: Store, site: Site, seed: int) -> tuple[Float[Tensor, " pool"], Float[Tensor, " targets"]]:
+    """At a site, the distances of inputs of the pool to their nearest other input, rising, and those of the targets."""
     pool, targets = store.inputs("pool"), store.inputs("target").tokens
     drawn = Stream.NEAREST.rng(seed).permutation(len(pool))[:MEASURED].tolist()
     if pool.exact:
         drawn = Stream.NEAREST.rng(seed).choice(len(pool), MEASURED, p=pool.probability).tolist()
-    tensors, rows = {}, []
-    for site in sites:
-        measured = [pool.tokens[row] for row in drawn]
-        own = nearest(store, site, measured, store.activations("pool", site)[drawn])
-        own = np.sort(own[np.isfinite(own)])
-        tensors[str(site)], floor = torch.from_numpy(own), store.noise_floor(site)
-        for target, distance in enumerate(nearest(store, site, targets, store.activations("target", site)).tolist()):
-            verdict = outside(distance, own, floor)
-            rows.append({"site": str(site), "target": target, **vars(verdict)})
+    measured = [pool.tokens[row] for row in drawn]
+    own = nearest(store, site, measured, store.activations("pool", site)[drawn])
+    of_targets = nearest(store, site, targets, store.activations("target", site))
+    return torch.from_numpy(np.sort(own[np.isfinite(own)])), torch.from_numpy(of_targets)
+
+
+def write_nearest(
+    folder: Path, store: Store, measured: Mapping[Site, tuple[Float[Tensor, " pool"], Float[Tensor, " targets"]]]
+) -> None:
+    """Write the distances that `nearest_others` measured at each site, and the verdict on every target."""
+    rows = []
+    for site, (of_pool, of_targets) in measured.items():
+        own, floor = of_pool.numpy(), store.noise_floor(site)
+        for target, distance in enumerate(of_targets.tolist()):
+            rows.append({"site": str(site), "target": target, **vars(outside(distance, own, floor))})
+    tensors = {str(site): of_pool for site, (of_pool, _) in measured.items()}
     files.write_tensors(folder / records.collect.NEAREST.name, tensors)
     files.write_table(folder / records.collect.TARGETS.name, records.collect.TARGETS.of(rows))
 

@@ -6,7 +6,9 @@ Records: `records.collect.REFERENCE`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from math import exp
 from pathlib import Path
 
@@ -14,10 +16,13 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch
+from torch import Tensor
 
 from inversescope import files, records
+from inversescope.cluster import Unit, Worker, by, parts
 from inversescope.collect.bandwidths import Remaining, bandwidth_at, prior_inputs, site_rows
-from inversescope.collect.outside import write_nearest
+from inversescope.collect.outside import nearest_others, write_nearest
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
 from inversescope.sites import Site
@@ -27,33 +32,25 @@ DISTANCES = "distances.safetensors"
 FEW = 0.01  # share of the prior below which a stratum of known inputs is not worth its distances
 
 
-def reference(folder: Path, store: Store, sites: Sequence[Site], progress: Progress) -> Path:
-    """Write δ between every input of the pool and every target, [pool, targets] for each site."""
-    tensors = {}
-    for done, site in enumerate(sites, start=1):
-        pool, targets = store.activations("pool", site), store.activations("target", site)
-        tensors[str(site)] = store.distance(site).between(pool, targets)
-        progress(done, len(sites), "sites")
-    path = folder / DISTANCES
-    files.write_tensors(path, tensors)
-    return path
+def between(store: Store, site: Site) -> Float[Tensor, "pool targets"]:
+    """δ between every input of the pool and every target at a site."""
+    pool, targets = store.activations("pool", site), store.activations("target", site)
+    return store.distance(site).between(pool, targets)
 
 
-def known_inputs(folder: Path, store: Store, sites: Sequence[Site], task: Task) -> None:
-    """Write the inputs of the other splits with their probability, and δ between them and every target at the sites
-    where they were read. Nothing where the pool is the whole prior, or P is not known, or they are too little of it.
-    """
-    rows = known_rows(store, task) if sites else []
-    if not rows:
-        return
+def known_between(store: Store, rows: Sequence[dict], site: Site) -> Float[Tensor, "known targets"]:
+    """δ between every known input (see `known_rows`) and every target at a site where both were read."""
     places = {split: [row["row"] for row in rows if row["split"] == split] for split in ("train", "target")}
-    tensors = {}
-    for site in sites:
-        targets, train = store.activations("target", site), store.activations("train", site)
-        known = torch.cat((train[places["train"]], targets[places["target"]]))
-        tensors[str(site)] = store.distance(site).between(known, targets)
-    files.write_table(folder / records.collect.KNOWN.name, records.collect.KNOWN.of(rows))
-    files.write_tensors(folder / records.collect.KNOWN_DISTANCES.name, tensors)
+    targets, train = store.activations("target", site), store.activations("train", site)
+    known = torch.cat((train[places["train"]], targets[places["target"]]))
+    return store.distance(site).between(known, targets)
+
+
+def write_known(folder: Path, rows: Sequence[dict], distances: Mapping[str, Float[Tensor, "known targets"]]) -> None:
+    """Write the known inputs with their probability, and their distances by site; nothing if there are none."""
+    if rows:
+        files.write_table(folder / records.collect.KNOWN.name, records.collect.KNOWN.of(rows))
+        files.write_tensors(folder / records.collect.KNOWN_DISTANCES.name, distances)
 
 
 def known_rows(store: Store, task: Task) -> list[dict]:
@@ -79,21 +76,59 @@ def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:
     return load_file(files.verified(run / "reference" / DISTANCES))
 
 
-def step(run: OpenRun, folder: Path, progress: Progress) -> None:
-    """The step `reference`."""
-    sites, config = run.sites["pool"], run.config.sample
-    reference(folder, run.store, sites, progress)
-    write_nearest(folder, run.store, sites, run.seed)
-    known_inputs(folder, run.store, run.sites["train"], run.task)
-    prior, rows = prior_inputs(run.store, run.task), []
-    for done, site in enumerate(sites, start=1):
+@dataclass(frozen=True)
+class _Measurer:
+    """Does units of the step: the distances at a site, or its bandwidths."""
+
+    run: OpenRun
+    known: Sequence[dict]
+
+    def __call__(self, unit: Unit, _: Progress, /) -> Path:
+        name, *given = unit.arguments
+        path, site = self.run.folder / "reference" / unit.file, Site.parse(name)
+        if given:
+            files.write_json(path, self._bandwidths(site, *given))
+        else:
+            files.write_tensors(path, self._distances(site))
+        return path
+
+    def _distances(self, site: Site) -> dict[str, Tensor]:
+        store = self.run.store
+        of_pool, of_targets = nearest_others(store, site, self.run.seed)
+        tensors = {DISTANCES: between(store, site), "of_pool": of_pool, "of_targets": of_targets}
+        if self.known and site in self.run.sites["train"]:
+            tensors["known"] = known_between(store, self.known, site)
+        return tensors
+
+    def _bandwidths(self, site: Site, prior: float | None) -> list[dict]:
+        run, config, trained = self.run, self.run.config.sample, site in self.run.sites["train"]
         remaining = Remaining.of(run.store, run.task, site, run.seed)
-        proposes = site in run.sites["train"] and not run.config.neighbourhood.has_channel
+        proposes = trained and not run.config.neighbourhood.has_channel
         channel = Remaining.of_channel(run.store, run.task, site, run.seed) if proposes else None
         found = site_rows(remaining, site, config.resolutions, config.bandwidths, prior, channel)
-        if site in run.sites["train"] and not any(row["bandwidth"] for row in found):
+        if trained and not any(row["bandwidth"] for row in found):
             bandwidth_at(remaining, site, min(config.resolutions))  # the generator cannot serve such a site
-        rows += found
-        progress(done, len(sites), "bandwidths of sites")
+        return found
+
+
+def make_worker(run: OpenRun) -> Worker:
+    """Worker of the step `reference`."""
+    return _Measurer(run, known_rows(run.store, run.task) if run.sites["train"] else [])
+
+
+def step(run: OpenRun, folder: Path, progress: Progress) -> None:
+    """The step `reference`."""
+    sites, worker, prior = run.sites["pool"], cache(partial(make_worker, run)), prior_inputs(run.store, run.task)
+    measured = [Unit(f"part-{i:05d}.safetensors", (str(site),)) for i, site in enumerate(sites)]
+    levels = [Unit(f"part-{i:05d}.json", (str(site), prior)) for i, site in enumerate(sites)]
+    noted = lambda done, total, note="": progress(done, total, note or "sites")  # noqa: E731
+    paths = parts.make(folder, [*measured, *levels], worker, noted, by(run, make_worker))
+    tensors = {site: load_torch(path) for site, path in zip(sites, paths[: len(sites)], strict=True)}
+    files.write_tensors(folder / DISTANCES, {str(site): found[DISTANCES] for site, found in tensors.items()})
+    write_nearest(folder, run.store, {site: (found["of_pool"], found["of_targets"]) for site, found in tensors.items()})
+    known = {str(site): found["known"] for site, found in tensors.items() if "known" in found}
+    write_known(folder, worker().known if known else [], known)
     record = records.collect.BANDWIDTHS
+    rows = [row for path in paths[len(sites) :] for row in files.read_json(path)]
     files.write_table(folder / record.name, record.of(rows))
+    parts.drop(folder, [*measured, *levels])

@@ -102,7 +102,12 @@ RUN = Room(
         RESOLVED,
         PROVENANCE,
         Record(".lock", "empty; locked by the process that writes into the run", always=False),
-        Record(".parts.json", "in the folder of an unfinished step: its parts with their hashes", always=False),
+        Record(
+            ".parts.jsonl",
+            "in the folder of an unfinished step: its parts with their hashes, a line each; `.parts-I-of-N.jsonl`: those "
+            "of a share",
+            always=False,
+        ),
         Record(".writer", "the number of that process, while it writes", always=False),
     ),
 )

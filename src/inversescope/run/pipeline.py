@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from inversescope import files
@@ -48,6 +49,7 @@ STEPS: dict[str, Callable[[OpenRun, Path, Progress], None]] = {
     "report": page.step,
 }
 LAST = list(STEPS)[-1]
+CUT = ("collect", "reference", "calibrate", "sample", "verify", "mine", "causal")  # into units
 
 
 def finished(run: Path, step: str) -> bool:
@@ -59,6 +61,18 @@ def do(run: OpenRun, step: str, progress: Progress) -> None:
     """Do one step, from where an interruption left it; see `Run.do`."""
     with files.only_writer(run.folder):
         _do(run, step, progress)
+
+
+def do_share(run: OpenRun, step: str, share: parts.Share, progress: Progress) -> None:
+    """Do a share of a step's units; see `Run.do_share`."""
+    if step not in CUT:
+        raise UserError("this step is not cut into units", given=step, allowed=", ".join(CUT))
+    folder = run.folder / step
+    with files.one_of_several(run.folder, f"{step}-{share.name}"), suppress(parts.ShareDone):
+        made_from = _made_from(run.folder, step)
+        folder.mkdir(exist_ok=True)
+        parts.begin(folder, made_from, share)
+        STEPS[step](run, folder, progress)
 
 
 def _do(run: OpenRun, step: str, progress: Progress) -> None:

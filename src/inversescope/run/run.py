@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from inversescope.charts.widget import shown
 from inversescope.cluster import Executor, Here
+from inversescope.cluster.parts import Share
 from inversescope.collect.sizes import SIZES, sized
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
@@ -195,6 +196,17 @@ class Run:
         """
         with watched(progress, step) as report:
             pipeline.do(self, step, report)
+
+    def do_share(self, step: str, share: Share, progress: Progress | None = None) -> None:
+        """Do a share of a step's units, beside other processes with other shares. `do` then does what is left, and
+        finishes the step.
+
+        Raises:
+            UserError: the steps before it are not done, it is not cut into units, or another process does this share or
+                the whole step.
+        """
+        with watched(progress, step) as report:
+            pipeline.do_share(self, step, share, report)
 
     def require_generator(self) -> None:
         """Check that the run has a generator, or is to have one.

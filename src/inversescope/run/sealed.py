@@ -116,7 +116,7 @@ def nothing_done(folder: Path) -> bool:
 def _names(folder: Path) -> set[str]:
     """Names in a folder; without the lock, and what an attempt that was killed left half-written."""
     names = {path.name for path in folder.iterdir() if path.suffix != ".part"} if folder.is_dir() else set()
-    return names - {files.LOCK, files.WRITER}
+    return {name for name in names if name != files.WRITER and not name.startswith(files.LOCK)}
 
 
 def require_free(folder: Path, config_text: str) -> None:

@@ -7,8 +7,9 @@ samples of a target, `inputs` that are distinct in text and labels, `pool`. Reco
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from inversescope import files, records
+from inversescope.cluster import Do, Run, Unit, Worker, by, here, parts
 from inversescope.collect.inputs import INPUTS, read_inputs
 from inversescope.features import annotators
 from inversescope.files import RunFolder
-from inversescope.progress import Progress
+from inversescope.progress import Progress, silent
 from inversescope.records.levels import read_levels, resolutions
 from inversescope.score.candidate_labels import Drawn, Labelled, Texts, label_candidates, read_draws
 from inversescope.score.feature import consistency, others_chance, own_share, score_feature, shares_of_kept
@@ -37,56 +39,68 @@ CONFIRMED = 20  # candidates of a site and bandwidth that go to confirmation
 EXPLAINED = 0.9  # share of a candidate's entropy that a better one must leave none of, for it to be merged into that
 
 
-def mine(run: Path, seed: int, progress: Progress) -> None:
+def mine(run: Path, seed: int, progress: Progress, do: Do = here) -> None:
     """Write `hypotheses.parquet` and `search.json` in the folder `mine`.
 
     Raises:
         UserError: the model of an annotator cannot be loaded.
     """
-    inputs, samples, levels = _inputs(run), _samples(run), read_levels(run)
+    samples = _samples(run)
     if not len(samples):  # no generator, and nothing that could agree on a hypothesis
         _write(run, [], {"tried": 0, "distinct": 0, "confirmed": 0, "discovery": [], "confirmation": []})
         progress(1, 1, NO_GENERATOR)
         return
-    texts = Texts([*inputs.values(), samples])
-    annotated = list(dict.fromkeys(row[0] for row in texts.numbers if row[0] is not None))
-    # One more than there are: the search is still to come.
-    annotators.learn(annotated, lambda done, total, note="": progress(done, total + 1, "texts annotated"))
-    labelled = label_candidates(texts, inputs, read_inputs(run / "collect" / INPUTS, "pool").probability)
-    discovery = np.zeros(len(labelled.targets), dtype=bool)
-    order = Stream.HALVES.rng(seed).permutation(len(discovery))
-    discovery[order[: len(order) // 2]] = True
-    merger = _Merger(labelled)
+    folder, miner = run / "mine", cache(partial(Miner, run, seed, progress))
     sites = list(dict.fromkeys(samples["site"].to_pylist()))
-    rows: list[dict[str, Any]] = []
-    for done, site in enumerate(sites, start=1):
-        at_site, of_bandwidth = samples.filter(pc.field("site") == site), resolutions(levels[Site.parse(site)])
-        for h in sorted(set(at_site["bandwidth"].to_pylist())):
-            drawn = read_draws(at_site.filter(pc.field("bandwidth") == h), texts, len(discovery))
-            hypotheses = _search(labelled, drawn, discovery, merger)
-            rng = Stream.ROWS.rng(seed, *f"{site} {h}".encode())
-            for rank, hypothesis in enumerate(hypotheses, start=1):
-                confirmed = _confirm(labelled, drawn, hypothesis.number, ~discovery, seed, rng)
-                rows.append(
-                    {
-                        "site": site,
-                        "resolution": of_bandwidth[h],
-                        "bandwidth": h,
-                        "rank": rank,
-                        **hypothesis.fields(labelled),
-                        **confirmed,
-                    }
-                )
-        progress(done, len(sites), "sites")
+    units = [Unit(f"part-{i:05d}.json", (site,)) for i, site in enumerate(sites)]
+    noted = lambda done, total, note="": progress(done, total, note or "sites")  # noqa: E731
+    rows = [row for path in parts.make(folder, units, miner, noted, do) for row in files.read_json(path)]
     q_values, marks = resampling.q_values(np.array([row["p_value"] for row in rows], dtype=float)), _marks(run)
     for row, q in zip(rows, q_values.tolist(), strict=True):
         row["q_value"] = defined(q)
         row["null_passes"] = marks.get((row["site"], row["bandwidth"]))
         row["source_alone"] = source_alone(row)
         row["significant"] = significant(row["q_value"]) and not (row["null_passes"] or row["source_alone"])
+    labelled, discovery = miner().labelled, miner().discovery
     halves = {"discovery": np.flatnonzero(discovery).tolist(), "confirmation": np.flatnonzero(~discovery).tolist()}
     counts = {"tried": labelled.tried, "distinct": len(labelled.candidates), "confirmed": len(rows)}
     _write(run, rows, counts | halves)
+    parts.drop(folder, units)
+
+
+class Miner:
+    """Does units of the step: a site. It labels every text by every candidate once."""
+
+    def __init__(self, run: Path, seed: int, progress: Progress = silent):
+        inputs, self.samples, self.levels = _inputs(run), _samples(run), read_levels(run)
+        self.run, self.seed, self.texts = run, seed, Texts([*inputs.values(), self.samples])
+        annotated = list(dict.fromkeys(row[0] for row in self.texts.numbers if row[0] is not None))
+        # One more than there are: the search is still to come.
+        annotators.learn(annotated, lambda done, total, note="": progress(done, total + 1, "texts annotated"))
+        self.labelled = label_candidates(self.texts, inputs, read_inputs(run / "collect" / INPUTS, "pool").probability)
+        self.discovery = np.zeros(len(self.labelled.targets), dtype=bool)
+        order = Stream.HALVES.rng(seed).permutation(len(self.discovery))
+        self.discovery[order[: len(order) // 2]] = True
+        self.merger = _Merger(self.labelled)
+
+    def __call__(self, unit: Unit, _: Progress, /) -> Path:
+        (site,) = unit.arguments
+        at_site = self.samples.filter(pc.field("site") == site)
+        rows = [row for h in sorted(set(at_site["bandwidth"].to_pylist())) for row in self._at(site, h, at_site)]
+        path = self.run / "mine" / unit.file
+        files.write_json(path, rows)
+        return path
+
+    def _at(self, site: str, h: float, at_site: pa.Table) -> Iterator[dict[str, Any]]:
+        """The rows of a site and bandwidth, but for what depends on those of all sites."""
+        labelled, discovery = self.labelled, self.discovery
+        drawn = read_draws(at_site.filter(pc.field("bandwidth") == h), self.texts, len(discovery))
+        resolution = resolutions(self.levels[Site.parse(site)])[h]
+        rng = Stream.ROWS.rng(self.seed, *f"{site} {h}".encode())
+        for rank, hypothesis in enumerate(_search(labelled, drawn, discovery, self.merger), start=1):
+            address = {"site": site, "resolution": resolution, "bandwidth": h, "rank": rank}
+            confirmed = _confirm(labelled, drawn, hypothesis.number, ~discovery, self.seed, rng)
+            yield address | hypothesis.fields(labelled) | confirmed
 
 
 def _write(run: Path, rows: list[dict[str, Any]], counts: dict[str, Any]) -> None:
@@ -225,6 +239,11 @@ def _among_others(labelled: Labelled, others: Drawn, number: int, chosen: Bool[n
     return intervals.corrected(shared, np.where(np.isnan(shared), np.nan, chance))
 
 
-def step(run: RunFolder, folder: Path, progress: Progress) -> None:
+def make_worker(run: RunFolder) -> Worker:
+    """Worker of the step `mine`."""
+    return Miner(run.folder, run.seed)
+
+
+def step(run: Run, folder: Path, progress: Progress) -> None:
     """The step `mine`."""
-    mine(run.folder, run.seed, progress)
+    mine(run.folder, run.seed, progress, by(run, make_worker))
