@@ -104,8 +104,8 @@ RUN = Room(
         Record(".lock", "empty; locked by the process that writes into the run", always=False),
         Record(
             ".parts.jsonl",
-            "in the folder of an unfinished step: its parts with their hashes, a line each; `.parts-I-of-N.jsonl`: those "
-            "of a share",
+            "in the folder of an unfinished step: its parts with their hashes, a line each; `.parts-I-of-N.jsonl`: "
+            "those of a share",
             always=False,
         ),
         Record(".writer", "the number of that process, while it writes", always=False),
