@@ -23,7 +23,7 @@ from inversescope.config import RunConfig
 from inversescope.generator.conditioning import Conditioning
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
-from inversescope.train.train import prepare
+from inversescope.train.prepare import prepare
 from inversescope.train.trainer import Trainer
 
 ROUNDS = 7

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 import pytest
 from fake_nodes import Cluster, fake_nodes
-from toy_units import ToyRun, dies_at_once, make_worker, unit
+from refusals import refuses
+from toy_units import ToyRun, dies_at_once, make_caller, make_worker, unit
 
-from inversescope.cluster import Executor, Here, Pooled
+from inversescope.cluster import Executor, Here, Pooled, address
 from inversescope.cluster.address import STORE, local_cluster
 from inversescope.cluster.nodes import Node, compare, nodes_of_cluster
 from inversescope.cluster.processes import Processes
 from inversescope.cluster.ray_workers import RayPool
+from inversescope.cluster.rounds import Rounds
 from inversescope.cluster.units import check, do
 from inversescope.errors import UserError
 
@@ -38,11 +41,11 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 
 
 @pytest.fixture(params=["processes", RAY])
-def pooled(request: pytest.FixtureRequest) -> Iterator[Executor]:
+def pooled(request: pytest.FixtureRequest) -> Iterator[Pooled]:
     yield from _pooled(request)
 
 
-def _pooled(request: pytest.FixtureRequest) -> Iterator[Executor]:
+def _pooled(request: pytest.FixtureRequest) -> Iterator[Pooled]:
     if request.param == "ray":
         request.getfixturevalue("nodes")
         yield Pooled(RayPool(2, 1, 0, ToyRun))
@@ -129,6 +132,18 @@ def test_ending_early_ends_the_workers(executor: Executor, tmp_path: Path):
     assert len(names(tmp_path)) < 40
 
 
+def test_workers_stay_from_one_round_to_the_next(pooled: Pooled, tmp_path: Path):
+    with Rounds(pooled.pool, make_caller, ToyRun(tmp_path)) as rounds:
+        first, second = rounds.map([(1, 0), (2, 0)]), rounds.map([(3, 0), (4, 0), (5, 0)])
+        assert [doubled for doubled, _ in first + second] == [2, 4, 6, 8, 10]
+        assert len({process for _, process in first + second}) <= 2
+        assert [doubled for doubled, _ in rounds.map([(6, 1), (7, 0)])] == [12, 14]
+        assert len((tmp_path / "6.attempts").read_text().split()) == 2 and rounds.lost == 1
+        with pytest.raises(UserError):
+            rounds.map([(8, 99)])
+        assert len((tmp_path / "8.attempts").read_text().split()) == 3
+
+
 @pytest.mark.slow
 def test_a_node_that_goes_takes_no_unit_with_it(nodes: Cluster, tmp_path: Path):
     units = [unit(i, seconds=0.5) for i in range(12)]
@@ -182,6 +197,24 @@ def test_nodes_that_differ_are_named():
         assert sorted(differs.values.values()) == [["a"], ["b"]]
     assert len(compare([node(reads=None)])) == len(compare([node()])) - 1
     assert not compare([node(reads=False)])[-1].ok
+
+
+OTHER_BITS = {"computed": "13"}
+
+
+@pytest.mark.parametrize(
+    ("fact", "mixed", "taken"),
+    [({}, False, True), ({"reads": False}, True, False), (OTHER_BITS, False, False), (OTHER_BITS, True, True)],
+)
+def test_a_cluster_whose_nodes_differ_is_refused(
+    fact: dict[str, object], mixed: bool, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And one of which a node does not see the folder of the run, however it is called."""
+    monkeypatch.setattr(address, "connected", lambda *_: nullcontext())
+    monkeypatch.setattr(address, "nodes_of_cluster", lambda folder: [node(), node(name="b", **fact)])
+    at = address.executor_at("auto", address.Workers(2), ToyRun, tmp_path, mixed=mixed)
+    with nullcontext() if taken else refuses(given="b"), at as (executor, nodes):
+        assert isinstance(executor, Pooled) and len(nodes) == 2
 
 
 @pytest.mark.slow

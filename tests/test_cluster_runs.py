@@ -2,33 +2,62 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import ray
+from fake_nodes import Cluster, fake_nodes
 from small_subject import call, config_text, save_subject
 
 from inversescope import files
+from inversescope.cluster import Pooled
+from inversescope.cluster.processes import Processes
+from inversescope.progress import Progress, silent
+from inversescope.run.on_cluster import open_in_worker
+from inversescope.run.run import Run
 from inversescope.run.sealed import read_provenance
+from inversescope.train.checkpoint import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 VARYING = {"provenance.json", "manifest.json"}  # times; hashes of files with times
-STEPS = ("collect", "reference", "calibrate", "sample", "verify", "mine", "causal")
-BEFORE = dict(zip(STEPS, ("task", "collect", "train", "calibrate", "sample", "score", "mine"), strict=True))
-ADDRESSES = ("processes:2", "local:1", "local:3")
+STEPS = ("collect", "reference", "calibrate", "sample", "verify", "mine", "causal", "text")
+BEFORE = dict(zip(STEPS, ("task", "collect", "train", "calibrate", "sample", "score", "mine", "causal"), strict=True))
+TEXT = """
+[text]
+sites = ["resid_post.1"]
+nearest = 40
+best = 20
+proposals = 40
+bits = [2]
+samples = 8
+stored = [1]
+pool = 16
+"""
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A small run with every step, natural text too."""
     folder = tmp_path_factory.mktemp("cluster")
     path = folder / "small.toml"
-    path.write_text(config_text(save_subject(folder / "model"), steps=20))
-    return path
+    path.write_text(config_text(save_subject(folder / "model"), steps=20) + TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INVERSESCOPE_CACHE", str(folder / "cache"))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def nodes(config: Path) -> Iterator[Cluster]:
+    """A Ray cluster of three nodes with a CPU each, all on this machine, to which this process is connected."""
+    with fake_nodes(3) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -52,29 +81,107 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_every_file_is_the_same(config: Path, alone: dict[str, str], address: str):
-    found = run(config, address.replace(":", ""), "--cluster", address)
+@pytest.mark.parametrize("address", ["local:0", "local:x", "processes:1000000", "localhost:1"])
+def test_addresses_without_workers_are_refused(config: Path, tmp_path: Path, address: str):
+    assert call("run", config, "--out", tmp_path / "run", "--until", "task", "--cluster", address) == 2
+
+
+@pytest.mark.parametrize(
+    "options", [("processes:2",), ("auto", "--workers", "1"), ("auto", "--workers", "3")], ids=" ".join
+)
+def test_every_file_is_the_same(config: Path, alone: dict[str, str], nodes: Cluster, options: tuple[str, ...]):
+    name = f"{options[0][:4]}-{options[-1][-1]}"
+    found = run(config, name, "--cluster", *options)
     assert found == alone and len(alone) > 40
-    nodes = read_provenance(config.parent / address.replace(":", ""))["nodes"]
-    assert len(nodes) == (int(address[-1]) if address.startswith("local") else 0)
+    recorded = read_provenance(config.parent / name)["nodes"]
+    assert len(recorded) == (3 if options[0] == "auto" else 0)
 
 
-def test_a_driver_that_was_killed_is_resumed_without_the_cluster(config: Path, alone: dict[str, str]):
-    folder = config.parent / "killed"
-    command = [sys.executable, "-m", "inversescope", "run", str(config), "--out", str(folder), "--threads", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    driver = subprocess.Popen([*command, "--cluster", "processes:2"], env=environment, stderr=subprocess.DEVNULL)
-    workers: list[psutil.Process] = []
-    while len(list((folder / "collect").glob("*-*.safetensors"))) < 2 and driver.poll() is None:
-        time.sleep(0.02)
-        workers = psutil.Process(driver.pid).children(recursive=True)
-    driver.kill()
+@pytest.fixture(scope="module")
+def untrained(config: Path) -> Path:
+    """A run before its training, in four parts."""
+    path = config.with_name("parts.toml")
+    path.write_text(config.read_text().replace("batch = 24", "batch = 24\nparts = 4"))
+    assert call("run", path, "--out", path.parent / "untrained", "--threads", "1", "--until", "reference") == 0
+    return path.parent / "untrained"
+
+
+def trained(untrained: Path, workers: int, watch: Progress = silent, name: str = "") -> str:
+    """Hash of the generator that this many workers train."""
+    folder = untrained.with_name(f"trained-{name or workers}")
+    if not folder.exists():
+        shutil.copytree(untrained, folder)
+    run = Run.open(folder)
+    if workers:
+        run.executor = Pooled(Processes(workers, 1, open_in_worker))
+    run.do("train", watch)
+    return files.sha256(folder / "train" / "generator.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained_here(untrained: Path) -> str:
+    return trained(untrained, 0)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_trains_the_same_weights(untrained: Path, trained_here: str, workers: int):
+    assert trained(untrained, workers) == trained_here
+
+
+def test_training_goes_on_when_workers_are_killed_and_without_them(
+    untrained: Path, trained_here: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("inversescope.train.train.CHECKPOINT_STEPS", 5)
+
+    def watch(done: int, total: int, note: str = "", /) -> None:
+        if done == 3:
+            workers()[0].kill()
+        if done == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(untrained, 2, watch, "killed")
+    _, alive = psutil.wait_procs(workers(), timeout=30)
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
+    assert (untrained.with_name("trained-killed") / "train" / CHECKPOINT).exists()
+    steps: list[int] = []
+    assert trained(untrained, 0, lambda done, *_: steps.append(done), "killed") == trained_here
+    assert steps == list(range(11, 21))
+
+
+def workers() -> list[psutil.Process]:
+    """Worker processes of this one."""
+    children = psutil.Process().children()
+    return [child for child in children if child.is_running() and "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("workers", ["processes", "ray"])
+def test_a_driver_that_was_killed_is_resumed(config: Path, alone: dict[str, str], nodes: Cluster, workers: str):
+    """With other workers, then without any. As long as it lives, a second driver is refused."""
+    folder, address = config.parent / f"killed-{workers}", {"ray": str(nodes.address)}.get(workers, "processes:2")
+    resumed = ("run", config, "--out", folder, "--threads", "1", "--resume")
+    command = [sys.executable, "-m", "inversescope", *map(str, resumed), "--cluster", address]
+    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: len(list((folder / "collect").glob("*-*.safetensors"))) >= 2 or driver.poll() is not None)
+        started = psutil.Process(driver.pid).children(recursive=True)
+        assert call(*resumed, "--cluster", "auto") == 2
+    finally:
+        driver.kill()
     assert driver.wait() == -signal.SIGKILL
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]  # they end with their driver
-    assert call("run", config, "--out", folder, "--threads", "1", "--resume") == 0
+    _, alive = psutil.wait_procs(started, timeout=30)  # they end with their driver
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
+    wait_for(lambda: ray.available_resources().get("CPU") == 3)  # and so do those on the nodes
+    assert call(*resumed, "--cluster", "auto", "--workers", "2", "--until", "verify") == 0
+    assert call(*resumed) == 0
     assert hashes(folder) == alone
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_run_in_shares_is_the_same(config: Path, alone: dict[str, str]):
@@ -100,12 +207,22 @@ def test_steps_without_units_and_wrong_shares_are_refused(config: Path, alone: d
     assert call("step", folder, "collect", "--units", "0/2", "--cluster", "processes:2") == 2
 
 
-def test_doctor_compares_the_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert call("doctor", "--cluster", "local:2", "--storage", tmp_path) == 0
+def test_the_config_may_name_the_workers(config: Path, tmp_path: Path):
+    """In its section `cluster`, over which the options stand, and which may change while a run is unfinished."""
+    section = f'\n[cluster]\naddress = "local:0"\nstorage = "{tmp_path}"\n'
+    path = config.with_name("section.toml")
+    path.write_text(config.read_text() + section)
+    assert call("run", path, "--until", "task") == 2  # there are no such workers
+    assert call("run", path, "--until", "task", "--cluster", "here") == 0
+    resolved = (tmp_path / "section" / "resolved.json").read_text()
+    assert '"cluster"' not in resolved
+    path.write_text(config.read_text() + section.replace("local:0", "processes:1"))
+    assert call("run", path, "--until", "task", "--resume") == 0
+    path.write_text(config.read_text() + section + "threads = 2\n")
+    assert call("run", path, "--until", "task", "--resume", "--cluster", "here") == 2
+
+
+def test_doctor_compares_the_nodes(nodes: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("doctor", "--cluster", "auto", "--storage", tmp_path) == 0
     assert "the folder" in capsys.readouterr().out
-    assert call("doctor", "--cluster", "local:2", "--storage", tmp_path / "missing") == 2
-
-
-@pytest.mark.parametrize("address", ["local:0", "local:x", "processes:1000000", "localhost:1"])
-def test_addresses_without_workers_are_refused(config: Path, tmp_path: Path, address: str):
-    assert call("run", config, "--out", tmp_path / "run", "--until", "task", "--cluster", address) == 2
+    assert call("doctor", "--cluster", "auto", "--storage", tmp_path / "missing") == 2

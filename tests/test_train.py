@@ -16,8 +16,9 @@ from inversescope.config import GeneratorConfig, TrainConfig
 from inversescope.generator import Generator
 from inversescope.sites import Site
 from inversescope.train.checkpoint import CHECKPOINT, load_generator
-from inversescope.train.train import prepare, train
-from inversescope.train.trainer import Trainer
+from inversescope.train.prepare import prepare
+from inversescope.train.train import train
+from inversescope.train.trainer import Compute, PartGradient, Trainer, here
 
 SITES = (COUNTS, LAST)
 SHAPE = GeneratorConfig(sites=("resid_post.*",), width=32, layers=1, heads=2)
@@ -155,3 +156,32 @@ def test_the_seed_alone_decides_a_training(store: Store, tmp_path: Path):
         once(tmp_path / name, store, seed)
         losses.append(pq.read_table(tmp_path / name / "losses.parquet").column(1).to_pylist())
     assert losses[0] == losses[1] and not set(losses[0]) & set(losses[2])
+
+
+def test_the_weights_do_not_depend_on_who_computes_the_parts(store: Store):
+    config = TrainConfig(steps=6, batch=64, parts=4, sites_per_step=4, bandwidths=BANDWIDTHS, clean=0.8)
+
+    def weights(compute: Compute) -> dict[str, torch.Tensor]:
+        trainer = Trainer(prepare(store, SITES, SHAPE, config, 0, {}), config, 0, CPU, compute)
+        for _ in range(3):
+            assert trainer.step() > 0
+        return {name: weight.detach().clone() for name, weight in trainer.generator.named_parameters()}
+
+    def in_another_order(trainer: Trainer) -> list[PartGradient]:
+        computed = {part: trainer.gradient(part) for part in (2, 0, 3, 1)}
+        return [computed[part] for part in range(4)]
+
+    def without_the_last(trainer: Trainer) -> list[PartGradient]:
+        return [trainer.gradient(part) for part in (0, 1, 2, 2)]
+
+    alone = weights(here)
+    assert all(torch.equal(weight, alone[name]) for name, weight in weights(in_another_order).items())
+    assert not all(torch.equal(weight, alone[name]) for name, weight in weights(without_the_last).items())
+
+
+def test_a_part_is_its_share_of_the_batch(store: Store):
+    config = TrainConfig(batch=64, parts=4, sites_per_step=4, bandwidths=BANDWIDTHS)
+    trainer = Trainer(prepare(store, SITES, SHAPE, config, 0, {}), config, 0, CPU)
+    assert [part.pairs for part in here(trainer)] == [16] * 4
+    with pytest.raises(ValueError, match="parts"):
+        TrainConfig(batch=4, parts=5)

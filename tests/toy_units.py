@@ -59,3 +59,23 @@ def dies_at_once(run: ToyRun) -> ToyWorker:
 
 def unit(name: int, seconds: float = 0.0, what: str = "", times: int = 0) -> Unit:
     return Unit(f"unit-{name:03d}.txt", (seconds, what, times))
+
+
+def make_caller(run: ToyRun) -> ToyCaller:
+    return ToyCaller(run)
+
+
+class ToyCaller:
+    """Doubles a number; the process ends at the first `times` attempts at it."""
+
+    def __init__(self, run: ToyRun):
+        self.folder = run.folder
+
+    def __call__(self, argument: tuple[int, int]) -> tuple[int, int]:
+        number, times = argument
+        log = self.folder / f"{number}.attempts"
+        with log.open("a") as attempts:
+            attempts.write(f"{os.getpid()}\n")
+        if len(log.read_text().split()) <= times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * number, os.getpid()

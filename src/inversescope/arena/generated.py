@@ -29,7 +29,7 @@ from inversescope.sample.sample import draw, table
 from inversescope.sample.verify import verify
 from inversescope.score.methods_and_controls import from_draws, from_edits, without_condition
 from inversescope.sites import Site
-from inversescope.train.train import prepare
+from inversescope.train.prepare import prepare
 from inversescope.train.trainer import Trainer
 
 DRAWN, SAMPLES = "drawn.parquet", "samples.parquet"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from inversescope.cli.configs import read_config, shipped, start
 from inversescope.cli.shared import AllowCode, Resume, RunFolder, app, interruptible, screen
 from inversescope.cli.working import STEPS, do, show, work
 from inversescope.errors import UserError
+
+if TYPE_CHECKING:
+    from inversescope.config import ClusterConfig
 
 STEP_LIST = "\n\n".join(f"* `{step}`: {words}" for step, words in STEPS.items())
 
@@ -44,7 +47,8 @@ def run(
         typer.Argument(metavar="CONFIG", help="TOML file, or the name of an included config, such as `ioi`."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; default: runs/NAME, for NAME.toml.")
+        Path | None,
+        typer.Option("--out", help="Folder of the run; default: runs/NAME, for NAME.toml, or cluster.storage/NAME."),
     ] = None,
     resume: Resume = False,
     until: Annotated[str, typer.Option("--until", help=f"Last step to do: {', '.join(STEPS)}.")] = "report",
@@ -60,19 +64,28 @@ def run(
     cluster: ClusterAddress = None,
     workers: WorkerCount = None,
     threads: Threads = None,
-    gpus: Gpus = 0.0,
+    gpus: Gpus = None,
     mixed: Mixed = False,
 ) -> None:
     """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same."""
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
-    folder, config = out or Path("runs") / config.stem, config.expanduser()
+    config = config.expanduser()
     if dry_run:
         _show_needs(config)
         return
     text = read_config(config)
-    where = Cluster(cluster, workers, threads, gpus, mixed)
+    section = _cluster_of(text, config)
+    where = Cluster.chosen(section, cluster, workers, threads, gpus, mixed)
+    folder = out or (section.storage or Path("runs")) / config.stem
     work(folder, text, str(config), start(config), resume=resume, until=until, allow_code=allow_code, cluster=where)
+
+
+def _cluster_of(text: str, config: Path) -> ClusterConfig:
+    with screen.status("starting"):
+        from inversescope.config import RunConfig
+
+        return RunConfig.parse(text, str(config), start(config)).cluster
 
 
 def _show_needs(config: Path) -> None:
@@ -93,7 +106,7 @@ def step(
     cluster: ClusterAddress = None,
     workers: WorkerCount = None,
     threads: Threads = None,
-    gpus: Gpus = 0.0,
+    gpus: Gpus = None,
     mixed: Mixed = False,
     units: Annotated[
         str | None,
@@ -108,7 +121,7 @@ def step(
     if step not in STEPS:
         raise UserError("there is no such step", given=step, allowed=", ".join(STEPS))
     if units is not None:
-        _do_share(run, step, units, allow_code, Cluster(cluster, workers, threads, gpus, mixed))
+        _do_share(run, step, units, allow_code, cluster, threads)
         return
     with interruptible(f"start the step again: inversescope step {run} {step}"):
         from inversescope.files import only_writer
@@ -118,19 +131,20 @@ def step(
         if opened.finished(step):
             screen.print(f"step {step} is done already; to do it again, delete {run / step}", soft_wrap=True)
         else:
-            with only_writer(run), Cluster(cluster, workers, threads, gpus, mixed).of(opened):
+            where = Cluster.chosen(opened.config.cluster, cluster, workers, threads, gpus, mixed)
+            with only_writer(run), where.of(opened):
                 do(opened, step)
         show(run, step)
 
 
-def _do_share(folder: Path, step: str, units: str, allow_code: bool, cluster: Cluster) -> None:
+def _do_share(folder: Path, step: str, units: str, allow_code: bool, cluster: str | None, threads: int | None) -> None:
     from inversescope.cluster.parts import Share
 
     share = Share.parse(units)
-    if cluster.address is not None:
+    if cluster is not None:
         raise UserError(
             "a cluster gives the units out itself",
-            given=f"--units {units} --cluster {cluster.address}",
+            given=f"--units {units} --cluster {cluster}",
             allowed="one of the two",
         )
     with interruptible(f"start it again: inversescope step {folder} {step} --units {units}"):
@@ -141,7 +155,10 @@ def _do_share(folder: Path, step: str, units: str, allow_code: bool, cluster: Cl
         if run.finished(step):
             screen.print(f"step {step} is done already", soft_wrap=True)
             return
-        with cluster.of(run), shown(f"{step} {units}", screen) as progress:
+        with (
+            Cluster(threads=threads or run.config.cluster.threads).of(run),
+            shown(f"{step} {units}", screen) as progress,
+        ):
             run.do_share(step, share, progress)
     screen.print(f"share {units} of {step} is done; when all are: inversescope step {folder} {step}", soft_wrap=True)
 

@@ -94,15 +94,17 @@ def check(folder: Path) -> None:
 
 
 def require_same_config(folder: Path, config: str) -> None:
+    from inversescope.config import deciding
     from inversescope.run.sealed import CONFIG, check_config
 
     if not (folder / CONFIG).exists():
         return  # a run without it cannot be opened, and that says so
     check_config(folder)
-    if (folder / "config.toml").read_bytes() != config.encode():
+    before = (folder / CONFIG).read_bytes().decode()
+    if before != config and deciding(before, str(folder / CONFIG)) != deciding(config, "CONFIG"):
         raise UserError(
             "the run in this folder was started with another config",
-            given=folder / "config.toml",
+            given=folder / CONFIG,
             remedy=f"the config as it was, another folder for the new one, or inversescope extend {folder} CONFIG "
             "if only inputs or sites are added",
         )

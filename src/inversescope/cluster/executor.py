@@ -83,8 +83,12 @@ class Pool(Protocol):
 
     size: int
 
-    def start(self, make_worker: MakeWorker, run: RunFolder) -> tuple[Any, Any]:
+    def start(self, make_worker: Callable[[Any], Any], run: RunFolder) -> tuple[Any, Any]:
         """A new worker, and the future of its being ready."""
+        ...
+
+    def call(self, worker: Any, argument: Any) -> Any:
+        """The future of what a worker returns for this argument."""
         ...
 
     def submit(self, worker: Any, unit: Unit) -> Any:

@@ -1,6 +1,6 @@
 """The ledger of a step that is not finished: a line for every part that is done, added behind the others.
 
-Its first line says what the step is made from. Each line begins with a hash of its text: one that was cut off or
+The first line names the steps that it is made from. Each line begins with a hash of its text: one that was cut off or
 damaged is left out, and with it its part, which is made again. Without the first line nothing is taken.
 """
 
@@ -20,7 +20,7 @@ _DIGITS = 16  # of a line's hash
 
 @dataclass
 class Ledger:
-    """What a ledger says.
+    """Content of a ledger.
 
     Attributes:
         made_from: steps before this one, with the hashes of their manifests; None: not known.
@@ -56,7 +56,7 @@ def start(path: Path, made_from: Mapping[str, str] | None, seconds: float) -> No
 
 
 def add(path: Path, file: str, sha256: str, seconds: float) -> None:
-    """Name a part. Where the machine stops before the line is on the disk, the part is made again."""
+    """Name a part. If the machine stops before the line is on the disk, the part is made again."""
     _add(path, {"file": file, "sha256": sha256, "seconds": seconds})
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 
 from inversescope.cluster.executor import LostError
-from inversescope.cluster.units import Done, MakeWorker, Unit, Worker, do
+from inversescope.cluster.units import Done, Unit, do
 from inversescope.files import RunFolder
 
-_worker: Worker | None = None  # of this process, where it is a worker's
+_worker: Any = None  # of this process, where it is a worker's
 
 
 class Processes:
@@ -40,19 +40,18 @@ class Processes:
         self.threads = threads
         self.open_run = open_run
 
-    def start(self, make_worker: MakeWorker, run: RunFolder) -> tuple[ProcessPoolExecutor, Future]:
+    def start(self, make_worker: Callable[[Any], Any], run: RunFolder) -> tuple[ProcessPoolExecutor, Future]:
         """See `Pool`."""
         process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         return process, process.submit(_begin, self.open_run, run.folder.resolve(), make_worker, self.threads)
 
     def submit(self, worker: ProcessPoolExecutor, unit: Unit) -> Future:
         """See `Pool`."""
-        try:
-            return worker.submit(_do, unit)
-        except BrokenProcessPool as error:
-            broken: Future = Future()
-            broken.set_exception(error)
-            return broken
+        return _submit(worker, _do, unit)
+
+    def call(self, worker: ProcessPoolExecutor, argument: Any) -> Future:
+        """See `Pool`."""
+        return _submit(worker, _call, argument)
 
     def wait(self, futures: Sequence[Future]) -> list[Future]:
         """See `Pool`."""
@@ -74,7 +73,7 @@ class Processes:
                 psutil.Process(process.pid).kill()
 
 
-def _begin(open_run: Callable[[Path], Any], folder: Path, make_worker: MakeWorker, threads: int) -> None:
+def _begin(open_run: Callable[[Path], Any], folder: Path, make_worker: Callable[[Any], Any], threads: int) -> None:
     """Make this process a worker."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's: it ends its workers
@@ -86,6 +85,19 @@ def _begin(open_run: Callable[[Path], Any], folder: Path, make_worker: MakeWorke
 def _do(unit: Unit) -> Done:
     assert _worker is not None
     return do(_worker, unit)
+
+
+def _call(argument: Any) -> Any:
+    return _worker(argument)
+
+
+def _submit(worker: ProcessPoolExecutor, function: Callable[[Any], Any], argument: Any) -> Future:
+    try:
+        return worker.submit(function, argument)
+    except BrokenProcessPool as error:
+        broken: Future = Future()
+        broken.set_exception(error)
+        return broken
 
 
 def _end_with_the_driver() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from inversescope.cluster.executor import LostError
 from inversescope.cluster.processes import set_threads
-from inversescope.cluster.units import Done, MakeWorker, Unit, do
+from inversescope.cluster.units import Done, Unit, do
 from inversescope.errors import UserError
 from inversescope.extras import install
 from inversescope.files import RunFolder
@@ -43,7 +43,7 @@ class RayPool:
         self.open_run = open_run
         self._ready = False
 
-    def start(self, make_worker: MakeWorker, run: RunFolder) -> tuple[Any, Any]:
+    def start(self, make_worker: Callable[[Any], Any], run: RunFolder) -> tuple[Any, Any]:
         """See `Pool`."""
         import ray
 
@@ -56,6 +56,10 @@ class RayPool:
     def submit(self, worker: Any, unit: Unit) -> Any:
         """See `Pool`."""
         return worker.do.remote(unit)
+
+    def call(self, worker: Any, argument: Any) -> Any:
+        """See `Pool`."""
+        return worker.call.remote(argument)
 
     def wait(self, futures: Sequence[Any]) -> list[Any]:
         """See `Pool`.
@@ -98,7 +102,9 @@ class RayPool:
 class _Actor:
     """A worker in Ray's process."""
 
-    def begin(self, open_run: Callable[[Path], Any], folder: Path, make_worker: MakeWorker, threads: int) -> None:
+    def begin(
+        self, open_run: Callable[[Path], Any], folder: Path, make_worker: Callable[[Any], Any], threads: int
+    ) -> None:
         """Open the run.
 
         Raises:
@@ -117,6 +123,10 @@ class _Actor:
     def do(self, unit: Unit) -> Done:
         """Do a unit."""
         return do(self.worker, unit)
+
+    def call(self, argument: Any) -> Any:
+        """Call the worker."""
+        return self.worker(argument)
 
 
 def connect(address: str) -> bool:

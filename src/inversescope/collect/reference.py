@@ -20,7 +20,7 @@ from safetensors.torch import load_file as load_torch
 from torch import Tensor
 
 from inversescope import files, records
-from inversescope.cluster import Unit, Worker, by, parts
+from inversescope.cluster import Unit, by, parts
 from inversescope.collect.bandwidths import Remaining, bandwidth_at, prior_inputs, site_rows
 from inversescope.collect.outside import nearest_others, write_nearest
 from inversescope.collect.store import OpenRun, Store
@@ -111,7 +111,7 @@ class _Measurer:
         return found
 
 
-def make_worker(run: OpenRun) -> Worker:
+def make_worker(run: OpenRun) -> _Measurer:
     """Worker of the step `reference`."""
     return _Measurer(run, known_rows(run.store, run.task) if run.sites["train"] else [])
 

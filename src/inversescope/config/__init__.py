@@ -1,9 +1,10 @@
 """Config of a run: one TOML file."""
 
-from inversescope.config.run_config import RunConfig, keys, sections
+from inversescope.config.run_config import RunConfig, deciding, keys, sections
 from inversescope.config.schema import (
     CalibrateConfig,
     CausalConfig,
+    ClusterConfig,
     CollectConfig,
     DistanceName,
     GeneratorConfig,
@@ -18,6 +19,7 @@ from inversescope.config.text_config import TextConfig
 __all__ = [
     "CalibrateConfig",
     "CausalConfig",
+    "ClusterConfig",
     "CollectConfig",
     "DistanceName",
     "GeneratorConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "SubjectConfig",
     "TextConfig",
     "TrainConfig",
+    "deciding",
     "keys",
     "sections",
 ]

@@ -20,6 +20,7 @@ from inversescope.bounds import read_text
 from inversescope.config.schema import (
     CalibrateConfig,
     CausalConfig,
+    ClusterConfig,
     CollectConfig,
     GeneratorConfig,
     NeighbourhoodConfig,
@@ -55,6 +56,7 @@ class RunConfig(Section):
     sample: SampleConfig = SampleConfig()
     causal: CausalConfig = CausalConfig()
     text: TextConfig = TextConfig()
+    cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")
     def _donors_are_sampled(self) -> Self:
@@ -180,6 +182,14 @@ def _toml(text: str, name: str) -> dict[str, Any]:
         raise UserError("the config is nested too deeply", given=name) from error
     except ValueError as error:  # also a number of thousands of digits
         raise UserError("the config is not valid TOML", given=f"{name}: {error}") from error
+
+
+def deciding(text: str, name: str) -> str:
+    """All of a config (TOML text) that decides its run's numbers, as JSON: without where the work is done."""
+    settings = _toml(text.removeprefix("\ufeff"), name)
+    cluster = settings.pop("cluster", {})
+    threads = cluster.get("threads") if isinstance(cluster, dict) else None
+    return json.dumps(settings | {"threads": threads}, sort_keys=True, default=str)
 
 
 def sections() -> dict[str, type[BaseModel]]:

@@ -176,6 +176,13 @@ class TrainConfig(Section):
         "trained more often",
     )
     batch: Batch = Field(default=256, description="training pairs in a step, divided evenly among its sites")
+    parts: int = Field(
+        default=1,
+        ge=1,
+        le=bounds.PARTS,
+        description="parts of a step's batch, each with its own random numbers; their gradients are added in order, "
+        "so any number of workers (up to this) computes the same weights; 1: training is not spread over workers",
+    )
     inputs_per_condition: Batch = Field(
         default=4,
         description="training pairs that share a condition, each with another input near its target, where the "
@@ -211,6 +218,12 @@ class TrainConfig(Section):
         description="share of training pairs whose activation has no noise, 0 to 1, where the generator keeps the "
         "whole prior; the others, and those of a larger prior, have noise of width h",
     )
+
+    @model_validator(mode="after")
+    def _a_pair_for_every_part(self) -> Self:
+        if self.parts > self.batch:
+            raise ValueError(f"parts {self.parts} are more than the pairs of a step, batch {self.batch}")
+        return self
 
     @model_validator(mode="after")
     def _range_in_order(self) -> Self:
@@ -299,4 +312,30 @@ class CausalConfig(Section):
         default=0,
         description="what stands between the token whose activation is replaced and the prediction that is compared: a "
         "number of tokens, the model's own continuation of the input, or a text; 0: nothing (the next token)",
+    )
+
+
+class ClusterConfig(Section):
+    """Workers that do the steps (docs/cluster.md); the options of the command stand over it. It decides no number but
+    by `threads`, and a run may go on with other values of the others.
+    """
+
+    address: str | None = Field(
+        default=None,
+        description="`auto` (a Ray cluster that runs on this machine), `HOST:PORT` of one, `local:N` (one of N nodes "
+        "on this machine) or `processes:N` (without Ray); not set: this process",
+    )
+    workers: Annotated[int, Field(ge=1, le=bounds.WORKERS)] | None = Field(
+        default=None, description="number of workers on a Ray cluster; not set: as many as fit"
+    )
+    threads: Annotated[int, Field(ge=1, le=bounds.THREADS)] | None = Field(
+        default=None,
+        description="threads of each worker, and of this process, which decide the last bits of sums; not set: those "
+        "of this process",
+    )
+    gpus: float = Field(default=0.0, ge=0, le=bounds.GPUS, description="GPUs of each worker on a Ray cluster")
+    storage: ConfigPath | None = Field(
+        default=None,
+        description="folder of the runs, which every node sees under this path: without `--out`, a run is made in it; "
+        "not set: `runs`",
     )

@@ -23,7 +23,7 @@ from inversescope.subject.subject import batch_tokens
 from inversescope.tasks import Task
 from inversescope.tasks.known_answers import CHUNK
 from inversescope.train.emulator import MOST
-from inversescope.train.train import untrained
+from inversescope.train.prepare import untrained
 from inversescope.train.training_inputs import training_inputs
 
 LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/lab/reading.md)

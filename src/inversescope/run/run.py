@@ -167,7 +167,7 @@ class Run:
             UserError: the config cannot be used with its subject.
         """
         sites, subject = self.sites, self.subject
-        resolved = self.config.model_dump(mode="json") | {"task": task}
+        resolved = self.config.model_dump(mode="json", exclude={"cluster": True}) | {"task": task}
         resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
         resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
         resolved["subject"] |= {

@@ -45,6 +45,28 @@ Check = Callable[[Generator], Mapping[Site, SiteStatus]]
 
 
 @dataclass(frozen=True)
+class PartGradient:
+    """A part of a step's batch: its gradient, of the mean nats per token, for each parameter (None: it has none).
+
+    `nats` is the mean of its pairs.
+    """
+
+    gradient: list[Tensor | None]
+    nats: float
+    pairs: int
+    tokens: int
+
+
+def here(trainer: Trainer) -> list[PartGradient]:
+    """The gradients of all parts of a trainer's next step, computed in this process."""
+    return [trainer.gradient(part) for part in range(trainer.config.parts)]
+
+
+# Computes the gradients of all parts of a trainer's next step, in order.
+Compute = Callable[["Trainer"], Sequence[PartGradient]]
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Untrained generator and its training data.
 
@@ -65,6 +87,12 @@ class TrainingData:
 class Trainer:
     """A generator in training, with its optimizers.
 
+    The batch of a step has a fixed number of parts (`train.parts`), each with its own random numbers. Their gradients
+    are added in the order of the parts, so the weights do not depend on who computes them.
+
+    Args:
+        compute: gives the gradients of all parts of the next step, in order.
+
     Attributes:
         done: number of steps done.
         last: number of steps at most.
@@ -78,7 +106,9 @@ class Trainer:
         config: TrainConfig,
         seed: int,
         device: torch.device,
+        compute: Compute = here,
     ):
+        self.compute = compute
         self.generator = data.generator.to(device)
         self.pairs = [pairs.to(device) for pairs in data.pairs]
         self.rows = data.rows.to(device)
@@ -114,8 +144,25 @@ class Trainer:
 
     def step(self) -> int:
         """One update; returns its number of tokens."""
-        rng = torch.Generator().manual_seed(TorchStream.TRAINING.seed(self.seed, self.done))
-        condition, inputs = self._batch(rng)
+        parts = self.compute(self)
+        tokens, pairs = sum(part.tokens for part in parts), sum(part.pairs for part in parts)
+        for number, weight in enumerate(self.generator.parameters()):
+            terms = [(part.gradient[number], part.tokens / tokens) for part in parts]
+            weight.grad = _weighted_sum([(term, share) for term, share in terms if term is not None], weight.device)
+        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), GRADIENT_NORM)
+        self._update()
+        self.losses.append(sum(part.nats * (part.pairs / pairs) for part in parts))
+        self.done += 1
+        return tokens
+
+    def gradient(self, part: int) -> PartGradient:
+        """The gradient of one part of the next step's batch, by its own random numbers.
+
+        Raises:
+            UserError: the loss is not a finite number.
+        """
+        address = self.done * self.config.parts + part
+        condition, inputs = self._batch(torch.Generator().manual_seed(TorchStream.TRAINING.seed(self.seed, address)))
         rows = self.rows[inputs]
         nats = self.generator.nats(rows, condition)
         if not nats.isfinite().all():
@@ -127,11 +174,8 @@ class Trainer:
         tokens = int((rows[:, 1:] != IGNORED).sum())
         self.generator.zero_grad(set_to_none=True)
         (nats.sum() / tokens).backward()
-        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), GRADIENT_NORM)
-        self._update()
-        self.losses.append(float(nats.detach().mean()))
-        self.done += 1
-        return tokens
+        gradient = [weight.grad for weight in self.generator.parameters()]
+        return PartGradient(gradient, float(nats.detach().mean()), len(nats), tokens)
 
     def finished(self) -> Generator:
         """The generator with the average of its weights. No step may follow."""
@@ -165,15 +209,14 @@ class Trainer:
             optimizer.load_state_dict(saved)
 
     def _batch(self, rng: torch.Generator) -> tuple[Float[Tensor, "conditions condition"], Int[Tensor, " batch"]]:
-        """Conditions of several sites, and inputs for each; some conditions are replaced by the null condition, and
-        their inputs by draws from the prior.
+        """Conditions of several sites, and inputs for each, of one part of a step; some conditions are replaced by the
+        null condition, and their inputs by draws from the prior.
         """
         config = self.config
-        sites = torch.multinomial(
-            self.site_weights, min(config.sites_per_step, len(self.pairs)), generator=rng
-        ).tolist()
+        most = max(1, config.sites_per_step // config.parts)
+        sites = torch.multinomial(self.site_weights, min(most, len(self.pairs)), generator=rng).tolist()
         inputs = config.inputs_per_condition if all(self.pairs[i].exact for i in sites) else 1
-        count = max(1, config.batch // (len(sites) * inputs))
+        count = max(1, config.batch // config.parts // (len(sites) * inputs))
         drawn = [self.pairs[i].draw(count, inputs, config.clean, rng) for i in sites]
         condition, rows = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         dropped = (torch.rand(len(condition), generator=rng) < config.unconditional).to(condition.device)[:, None]
@@ -189,6 +232,17 @@ class Trainer:
                 group["lr"] = scale * group["peak"]
             optimizer.step()
         self.average.update()
+
+
+def _weighted_sum(terms: Sequence[tuple[Tensor, float]], device: torch.device) -> Tensor | None:
+    """Sum of gradients times their shares, in order; None where there are none."""
+    if not terms:
+        return None
+    (first, share), *others = terms
+    total = first.to(device) * share
+    for gradient, share in others:
+        total += gradient.to(device) * share
+    return total
 
 
 def _optimizers(generator: Generator, config: TrainConfig) -> list[Optimizer]:
