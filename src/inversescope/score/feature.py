@@ -86,12 +86,15 @@ def score_feature(
     targets: Int[ndarray, " targets"],
     prior: PriorLabels,
     kept: Bool[ndarray, " targets"] | None = None,
+    sizes: Float[ndarray, " targets"] | None = None,
 ) -> FeatureScore:
     """The score from the codes and weights of the inputs, the targets' own codes, and the prior's labels.
 
-    `kept`: targets that count; by their effective sample size where nothing else is known of them.
+    Args:
+        kept: targets that count; by their effective sample size where nothing else is known of them.
+        sizes: effective sample size of the weights, where it is known already.
     """
-    sizes, decided = effective_sample_size(weights), codes >= 0
+    sizes, decided = effective_sample_size(weights) if sizes is None else sizes, codes >= 0
     least = np.full(len(sizes), COLLAPSED) if kept is None else np.minimum(COLLAPSED, (1 - ROUNDING) * sizes)
     kept = has_enough(weights) if kept is None else kept
     shares = shares_of_kept(codes, weights, len(prior.shares), kept)

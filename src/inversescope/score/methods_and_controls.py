@@ -87,11 +87,15 @@ class WeightedInputs:
         return effective_sample_size(self.weights if self.distinct is None else self.distinct)
 
     @cached_property
+    def _worth(self) -> Float[ndarray, " targets"]:
+        return effective_sample_size(self.weights)
+
+    @cached_property
     def counting(self) -> Bool[ndarray, " targets"]:
         """Targets that count."""
         return has_enough(self.weights) if self.kept is None else self.kept
 
-    @property
+    @cached_property
     def source_share(self) -> float:
         """Share of the weight that the source input itself has, mean over the targets that are not left out."""
         total = self.weights.sum(1)
@@ -119,18 +123,20 @@ class WeightedInputs:
         """Number of draws with weight, at each input."""
         return (self.weights > 0) * (1.0 if self.draws is None else self.draws)
 
-    @property
+    @cached_property
     def samples(self) -> int:
         """Number of draws with weight."""
         return int(self.weighing.sum())
 
     def undecided(self, feature: str) -> int:
         """Number of draws with weight that a feature does not decide."""
-        return int((self.weighing * (self.labels[feature] < 0)).sum())
+        undecided = self.labels[feature] < 0
+        return int(self.weighing[undecided].sum()) if undecided.any() else 0
 
     def score(self, feature: Feature) -> FeatureScore:
         """The score of a feature by this method."""
-        return score_feature(self.labels[feature.name], self.weights, feature.targets, feature.prior, self.kept)
+        codes = self.labels[feature.name]
+        return score_feature(codes, self.weights, feature.targets, feature.prior, self.kept, self._worth)
 
     def score_others(self, feature: Feature, mass: Float[ndarray, " targets"]) -> AmongOthers:
         """The score of a feature among inputs other than the source; `mass` is the prior's share of each source."""

@@ -28,8 +28,10 @@ def label_shares(
     targets = len(labels)
     decided = labels >= 0
     cells = np.arange(targets)[:, None] * count + labels
+    where = ... if decided.all() else decided
     # Without any input, bincount makes integers, and these have no NaN.
-    totals = np.bincount(cells[decided], weights[decided], targets * count).astype(float).reshape(targets, count)
+    totals = np.bincount(cells[where].ravel(), weights[where].ravel(), targets * count).astype(float)
+    totals = totals.reshape(targets, count)
     sums = totals.sum(1, keepdims=True)
     return np.divide(totals, sums, out=np.full_like(totals, np.nan), where=sums > 0)
 
