@@ -40,6 +40,7 @@ from inversescope.verdicts import (
     SOURCE_ALONE,
     TRUSTED,
     USED,
+    decisive,
     proposal,
     wording,
 )
@@ -96,6 +97,7 @@ def render(records: Records) -> str:
     )
     environment.filters["number"] = wording.number
     environment.filters["estimate"] = lambda row: wording.of_row(row, "corrected")
+    environment.filters["decisive"] = lambda row: wording.of_row(row, decisive(row))
     environment.filters["level"] = wording.level
     data = page_data(records)
     return environment.from_string(_asset("report.html.j2")).render(
