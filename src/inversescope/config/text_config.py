@@ -26,9 +26,10 @@ class TextConfig(Section):
         "most. A longer target is stood for by its end",
     )
     nearest: Spent = Field(
-        default=4000,
+        default=7000,
         description="tokens that the search for the nearest input of a target may read at a site; 0: no search. The "
-        "stored positions that it is compared with follow from it",
+        "beam over ends takes some 2,500 of them, beginnings as many, and edits the rest; with too few, a draw of the "
+        "pool is what is found. The stored positions that it is compared with follow from it",
     )
     best: Spent = Field(
         default=0,
