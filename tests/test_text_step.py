@@ -13,8 +13,9 @@ from refusals import check, printed, refuses
 from small_subject import World, call, save_subject
 
 from inversescope import files, records
+from inversescope.config import TextConfig
 from inversescope.natural_text.evaluation.chances import best_of, same_from_the_end
-from inversescope.natural_text.evaluation.evaluation import Evaluator, make_worker
+from inversescope.natural_text.evaluation.evaluation import Evaluator, make_worker, pool_sizes
 from inversescope.natural_text.evaluation.stored import Stored, pools
 from inversescope.natural_text.evaluation.summary import above, comparison, shares
 from inversescope.natural_text.readings import prefix_key_values
@@ -203,6 +204,13 @@ def test_the_nearest_stored_position_is_found(made: Made):
     first, second = pools(rows, (1, 2))
     assert first["distance"] == pytest.approx(0, abs=1e-3) and first["same"] == [1.0] * 4
     assert second["method"] == "stored ×2" and second["distance"] <= first["distance"]
+
+
+def test_pools_that_would_be_smaller_than_their_name_are_refused():
+    config = TextConfig(nearest=100, stored=(1, 4))
+    assert pool_sizes(config, 400) == {1: 100, 4: 400}
+    with refuses(given="399 positions", remedy="collect.train"):
+        pool_sizes(config, 399)
 
 
 def test_best_of_is_the_mean_over_all_choices():

@@ -48,7 +48,7 @@ class TextConfig(Section):
     stored: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
         default=(1, 4, 16),
         description="sizes of the pools of stored activations searched in comparison, in multiples of `nearest`: "
-        "training inputs, read at every position, as far as there are any",
+        "training inputs, read at every position; `collect.train` must have enough of them",
     )
     pool: int = Field(
         default=1024, ge=16, le=bounds.INPUTS, description="number of draws of the subject's own text in the pool"

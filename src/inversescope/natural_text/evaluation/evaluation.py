@@ -91,8 +91,24 @@ class Evaluator:
         windows = run.store.inputs("train").tokens
         order = Stream.STORED.rng(run.seed).permutation(len(windows))
         units = {site: self.text.sites[site].units for site in self.sites}
-        sizes = {multiple: multiple * self.config.nearest for multiple in self.config.stored}
+        sizes = pool_sizes(self.config, sum(len(window) - len(run.subject.prefix) for window in windows))
         return Stored(run.subject, units, self.targets, self.sources, [windows[i] for i in order], sizes)
+
+
+def pool_sizes(config: TextConfig, positions: int) -> dict[int, int]:
+    """Sizes of the pools of stored positions, by the multiple that they are of the search's tokens.
+
+    Raises:
+        UserError: there are fewer positions than the largest needs.
+    """
+    sizes = {multiple: multiple * config.nearest for multiple in config.stored}
+    if max(sizes.values(), default=0) > positions:
+        raise UserError(
+            "the training inputs have fewer positions than the largest pool of stored ones needs",
+            given=f"text.stored {max(config.stored)} times text.nearest {config.nearest}, and {positions} positions",
+            remedy="a larger collect.train (inversescope extend), or a run with a smaller text.stored",
+        )
+    return sizes
 
 
 def _length(config: TextConfig, sources: Sequence[Sequence[int]]) -> int:
