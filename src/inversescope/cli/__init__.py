@@ -19,6 +19,7 @@ from inversescope.errors import CodeNotAllowedError, UserError
 for _name in (
     "runs",
     "ask",
+    "view",
     "check",
     "proposals",
     "comparisons",

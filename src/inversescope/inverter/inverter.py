@@ -20,7 +20,7 @@ from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
 from inversescope.inverter.given import Given, Texts, given
 from inversescope.inverter.inversion import Inversion
-from inversescope.inverter.inverting import invert_one
+from inversescope.inverter.inverting import Inverting
 from inversescope.inverter.results import read_results
 from inversescope.inverter.served import chosen as chosen_sites
 from inversescope.inverter.sharing import described, local, push, save
@@ -216,8 +216,16 @@ class Inverter:
         self, source: Given, where: Site, activation: Float[Tensor, "1 d"], n: int, level: Level, seed: int
     ) -> Inversion:
         """The inversion of one text or vector, whose activation at the site is known, at one level."""
+        inverting = self.begin(source, where, activation, n, level, seed)
+        inverting.read(n)
+        return inverting.inversion()
+
+    def begin(
+        self, source: Given, where: Site, activation: Float[Tensor, "1 d"], n: int, level: Level, seed: int
+    ) -> Inverting:
+        """The same with its draws made and not yet read again, for whoever reads them in parts."""
         parts = self.run, self.task, self.known, self.generator
-        return invert_one(*parts, source, where, activation, n, level, seed)
+        return Inverting(*parts, source, where, activation, n, level, seed)
 
     def activation(self, text: Texts, *, site: str | Site, position: Position = LAST) -> Float[Tensor, "*n d"]:
         """The activation of a text, or of each of several as rows: what `vector` takes, to add to or to average.

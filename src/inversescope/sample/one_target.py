@@ -1,20 +1,16 @@
-"""Draw inputs for one activation, read them again and weigh them: the steps `sample` and `verify`, on arrays."""
+"""Draws for one activation: their distances and their weights, as the step `verify` has them, on arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from inversescope.collect.distance import Distance
-from inversescope.generator import Generator
-from inversescope.records.levels import Level
-from inversescope.sample.sample import draw
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.weights import (
@@ -86,25 +82,18 @@ class Source:
     near: float
 
 
-def invert(
-    generator: Generator,
-    subject: Subject,
+def weighted(
     task: Task,
-    distance: Distance,
     kernel: Kernel,
-    site: Site,
-    target: Float[Tensor, "1 d"],
     source: Source,
-    level: Level,
-    n: int,
-    rng: torch.Generator,
+    bandwidth: float,
+    tokens: list[Tokens | None],
+    log_q: Float[ndarray, " n"],
+    distances: Float[ndarray, " n"],
 ) -> WeightedDraws:
-    """Draw `n` inputs for the activation of a site, run them through the subject, and weigh them."""
-    tokens, nats = draw(generator, site, target, level.drawn, n, rng)
-    log_q = np.array(nats)
-    distances = _distances(subject, distance, site, tokens, target, source.tokens)
+    """Draws that were read again, with the weights that turn them into the posterior at a bandwidth."""
     prior = log_prior(task, tokens)
-    weighed = weigh(tokens, distances, kernel, level.bandwidth, prior, log_q, source.log_floor, source.near)
+    weighed = weigh(tokens, distances, kernel, bandwidth, prior, log_q, source.log_floor, source.near)
     return WeightedDraws(tokens, log_q, distances, weighed)
 
 
@@ -160,18 +149,20 @@ def weigh(
     return Weighed(weights, times, size, shape, unreliable, log_normaliser, reason)
 
 
-def _distances(
+def distances_of(
     subject: Subject,
     distance: Distance,
     site: Site,
     tokens: Sequence[Tokens | None],
     target: Float[Tensor, "1 d"],
-    source: Tokens | None,
+    known: Mapping[Tokens | None, float],
 ) -> Float[ndarray, " n"]:
-    """δ of every draw. The source is not read again: in another batch it would be off by the subject's rounding."""
-    distinct = sorted({row for row in tokens if row is not None and row != source})
-    known: dict[Tokens | None, float] = dict.fromkeys(distinct, np.nan) | {source: 0.0}
+    """δ of every draw; NaN where it never ended. `known` are inputs that are not read again, the source among them: in
+    another batch it would be off by the subject's rounding.
+    """
+    distinct = sorted({row for row in tokens if row is not None and row not in known})
+    found = dict(known)
     if distinct:
         read = subject.capture(distinct, [site]).activations[site]
-        known |= dict(zip(distinct, distance.paired(read, target).double().tolist(), strict=True))
-    return np.array([np.nan if row is None else known[row] for row in tokens])
+        found |= dict(zip(distinct, distance.paired(read, target).double().tolist(), strict=True))
+    return np.array([np.nan if row is None else found[row] for row in tokens])

@@ -1,0 +1,260 @@
+"""Runs that the viewer shows, by id, and their records as the page has them. Reads files; runs nothing of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inversescope import __version__, files, records
+from inversescope.errors import UserError
+from inversescope.records.levels import finest_first, level, read_levels
+from inversescope.report.targets import UNENDED
+from inversescope.run.sealed import CONFIG, PROVENANCE, RESOLVED, check_config, read_provenance, read_resolved
+from inversescope.sites import Site
+from inversescope.verdicts import NULL_FEATURE, wording
+
+STEPS = tuple(room.folder for room in records.ROOMS if room.folder and not room.on_request)
+TARGETS = 500  # listed in the page
+_SCORE = ("corrected", "corrected_low", "corrected_high", "q_value", "trusted", "null_passes")
+_METHODS = ("weighted", "reference")  # the first that is there stands for a site
+
+
+def identified(folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders by ids that hold no path."""
+    return {hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:10]: folder for folder in folders}
+
+
+def found_in(folder: Path) -> list[Path]:
+    """The runs in a folder, the newest first."""
+    runs = [path for path in folder.iterdir() if (path / RESOLVED).is_file()] if folder.is_dir() else []
+    return sorted(runs, key=lambda path: -(path / RESOLVED).stat().st_mtime)
+
+
+def require_run(folder: Path) -> dict[str, Any]:
+    """Provenance of a run of this version.
+
+    Raises:
+        UserError: it is no run, one of another version, or damaged.
+    """
+    for name in (CONFIG, PROVENANCE, RESOLVED):
+        if not (folder / name).exists():
+            raise UserError(
+                "this is not a run directory", given=f"{folder} (no {name})", remedy="inversescope run CONFIG --out RUN"
+            )
+    recorded = read_provenance(folder)
+    if recorded["inversescope"] != __version__:
+        raise UserError(
+            "the run was made by another version of InverseScope",
+            given=f"{folder}: version {recorded['inversescope']}",
+            allowed=f"version {__version__}",
+        )
+    check_config(folder)
+    return recorded
+
+
+def line(run: str, folder: Path) -> dict[str, Any]:
+    """One run of the list: its state, and its headline if it has one; or the reason why it cannot be shown."""
+    try:
+        provenance, resolved = require_run(folder), read_resolved(folder)
+        done = [step for step in STEPS if files.finished(folder / step)]
+        headline = records.causal.HEADLINE.path
+        return {
+            "id": run,
+            "name": folder.name,
+            "model": provenance["subject"]["name"],
+            "task": resolved["task"].get("name"),
+            "sites": len(resolved["generator"]["sites"]),
+            "started": provenance["started"][:10],
+            "done": len(done) == len(STEPS),
+            "next": next((step for step in STEPS if step not in done), None),
+            "trained": "train" in done and bool(resolved["generator"]["sites"]),
+            "headline": _json(folder, headline)["sentence"] if "causal" in done else None,
+            "problem": None,
+        }
+    except UserError as error:
+        return {"id": run, "name": folder.name, "problem": str(error)}
+
+
+def overview(run: str, folder: Path) -> dict[str, Any]:
+    """Everything of a run that the page shows at once: headline, scores of every site, levels, provenance.
+
+    Raises:
+        UserError: the run cannot be shown.
+    """
+    provenance, resolved = require_run(folder), read_resolved(folder)
+    served = set(resolved["generator"]["sites"])
+    done = {step: files.finished(folder / step) for step in STEPS}
+    scores = _rows(folder, records.score.RESULTS) if done["score"] else []
+    levels = read_levels(folder) if done["reference"] else {}
+    return files.plain(
+        {
+            **line(run, folder),
+            "headline": _json(folder, records.causal.HEADLINE.path) if done["causal"] else None,
+            "steps": [[step, done[step]] for step in STEPS],
+            "sites": _sites(resolved["collect"]["sites"], served),
+            "features": [name for name in dict.fromkeys(r["feature"] for r in scores) if name != NULL_FEATURE],
+            "levels": finest_first(scores),
+            "by_resolution": any(row["resolution"] is not None for row in scores),
+            "levels_of_site": {
+                str(site): [[each.resolution, each.bandwidth] for each in of_site]
+                for site, of_site in levels.items()
+                if str(site) in served
+            },
+            "scores": _scores(scores),
+            "calibration": _calibration(folder) if done["calibrate"] else [],
+            "used": _used(folder) if done["causal"] else [],
+            "hypotheses": _hypotheses(folder) if done["mine"] else [],
+            "targets": _targets(folder) if done["collect"] else [],
+            "sampled": done["verify"],
+            "provenance": {name: value for name, value in _flat(provenance).items() if not name.startswith("config")},
+        }
+    )
+
+
+def samples(folder: Path, site: str, target: int, number: float) -> dict[str, Any]:
+    """The stored draws of one target at a site and a level, each input once, beside the source.
+
+    Raises:
+        UserError: the step `verify` is not done, or there are none.
+    """
+    require_run(folder)
+    own = [row for row in _targets(folder, None) if row["row"] == target]
+    path = folder / records.verify.SAMPLES.path
+    if not own or not files.finished(path.parent):
+        raise UserError("there are no samples", given=f"target {target}", remedy="finish the run with --resume")
+    name = pc.field("resolution").is_valid()
+    at = (name & (pc.field("resolution") == number)) | (~name & (pc.field("bandwidth") == number))
+    wanted = (pc.field("method") == "generator") & (pc.field("site") == site) & (pc.field("target") == target) & at
+    rows = _read(path, wanted).to_pylist()
+    if not rows:
+        raise UserError("there are no samples", given=f"{site}, target {target}, level {number:g}")
+    return files.plain(answer(rows, own[0]["text"], site))
+
+
+def answer(rows: Sequence[dict[str, Any]], source: str, site: str) -> dict[str, Any]:
+    """Rows of `verify/samples.parquet`, of one target, site and level, in the form of an inversion."""
+    first = rows[0]
+    labels = [name.removeprefix(records.LABEL) for name in first if name.startswith(records.LABEL)]
+    grouped: dict[str | None, dict[str, Any]] = {}
+    for row in rows:
+        group = grouped.setdefault(
+            row["text"],
+            {
+                "text": row["text"],
+                "pieces": None if row["text"] is None else wording.pieces(source, row["text"]),
+                "distance": row["distance"],
+                "weight": 0.0 if row["text"] is not None else None,
+                "times": 0,
+                "accepted": row["accepted"],
+                "source": row["source"],
+                "log_q": row["log_q"],
+                "labels": {name: row[records.LABEL + name] for name in labels},
+            },
+        )
+        group["times"] += 1
+        if group["weight"] is not None:
+            group["weight"] += row["weight"] or 0.0
+    unended = f"some draws {UNENDED.strip('()')}" if None in grouped else None
+    return {
+        "text": source,
+        "site": site,
+        "level": wording.level(first),
+        "bandwidth": first["bandwidth"],
+        "resolution": first["resolution"],
+        "draws": len(rows),
+        "size": None,
+        "pareto_k": first["pareto_k"],
+        "left_out": first["left_out"],
+        "outside": None,
+        "notes": [],
+        "warnings": list(filter(None, ["unreliable: the weights have a heavy tail"] * first["unreliable"] + [unended])),
+        "shared": [],
+        "rows": sorted(grouped.values(), key=lambda row: (row["distance"] is None, row["distance"] or 0.0)),
+        "wanted": len(rows),
+        "done": True,
+    }
+
+
+def _sites(addresses: Sequence[str], served: set[str]) -> list[dict[str, Any]]:
+    """Each site with its place in the grid."""
+    sites = [Site.parse(address) for address in addresses]
+    return [
+        {"site": str(s), "series": s.series, "layer": s.layer, "head": s.head, "served": str(s) in served}
+        for s in sorted(sites, key=lambda site: site.depth)
+    ]
+
+
+def _scores(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, list[Any]]]]:
+    """The score by site, level and feature: value, its interval, q, and whether it is to be trusted."""
+    found: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    for method in reversed(_METHODS):  # the later one stands in the place of the earlier
+        for row in rows:
+            if row["method"] == method and row["feature"] != NULL_FEATURE and row["corrected"] is not None:
+                at = found.setdefault(row["site"], {}).setdefault(f"{level(row):g}", {})
+                at[row["feature"]] = [_short(row[name]) for name in _SCORE]
+    return found
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _calibration(folder: Path) -> list[dict[str, Any]]:
+    names = ("site", "resolution", "bandwidth", "query", "kl", "verdict", "reason")
+    return [{name: row[name] for name in names} for row in _rows(folder, records.calibrate.CALIBRATION)]
+
+
+def _used(folder: Path) -> list[dict[str, Any]]:
+    names = ("site", "feature", "corrected", "necessity", "sufficiency", "verdict", "reason")
+    return [{name: row[name] for name in names} for row in _rows(folder, records.causal.USED)]
+
+
+def _hypotheses(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in row.items() if isinstance(value, str | int | float | None)}
+        for row in _rows(folder, records.score.HYPOTHESES)
+    ]
+
+
+def _targets(folder: Path, most: int | None = TARGETS) -> list[dict[str, Any]]:
+    """The targets with their labels, the first of them."""
+    path = folder / records.collect.INPUTS.path
+    rows = _read(path, pc.field("split") == "target").to_pylist()[:most]
+    return [
+        {
+            "row": row["row"],
+            "text": row["text"],
+            "labels": {k.removeprefix(records.LABEL): v for k, v in row.items() if k.startswith(records.LABEL)},
+        }
+        for row in rows
+    ]
+
+
+def _rows(folder: Path, record: records.Table) -> list[dict[str, Any]]:
+    return _read(folder / record.path, None).to_pylist()
+
+
+def _read(path: Path, wanted: pc.Expression | None) -> pa.Table:
+    try:
+        return files.read_table(path, filters=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError("a record of this run cannot be read", given=f"{path}: {error}"[:400]) from error
+
+
+def _json(folder: Path, path: str) -> dict[str, Any]:
+    return files.read_json(files.verified(folder / path))
+
+
+def _flat(value: Any, before: str = "") -> dict[str, Any]:
+    """Nested keys joined by points."""
+    if not isinstance(value, dict):
+        return {before: ", ".join(map(str, value)) if isinstance(value, list) else value}
+    found: dict[str, Any] = {}
+    for name, item in value.items():
+        found |= _flat(item, f"{before}.{name}" if before else name)
+    return found
