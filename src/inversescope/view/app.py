@@ -73,7 +73,7 @@ def _add_records(app: FastAPI, folders: dict[str, Path], model: str) -> None:
 
     @app.get("/static/{version}/{name}")
     def file(version: str, name: str) -> Response:
-        if version != static.version() or name == static.SHELL or name not in static.contents():
+        if version != static.version() or name not in static.contents():
             return Response("There is no such file.", 404)
         kept = {"cache-control": "private, max-age=31536000, immutable"}
         return Response(static.contents()[name], headers=kept, media_type=static.kind(name))
@@ -92,7 +92,12 @@ def _add_records(app: FastAPI, folders: dict[str, Path], model: str) -> None:
 
     @app.get("/api/runs/{run}/report")
     def report(run: str) -> HTMLResponse:
-        return HTMLResponse(report_page(folder(run)), headers={"content-security-policy": REPORT_POLICY})
+        page = report_page(folder(run))
+        return HTMLResponse(page, headers={"content-security-policy": REPORT_POLICY, "x-frame-options": "SAMEORIGIN"})
+
+    @app.get("/api/runs/{run}/chart/{name}")
+    def chart(run: str, name: str) -> dict[str, Any]:
+        return {"spec": runs.chart(folder(run), name)}
 
 
 def _add_questions(app: FastAPI, asking: Asking, worker: Worker) -> None:

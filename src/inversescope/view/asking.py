@@ -10,6 +10,7 @@ from inversescope.errors import UserError
 from inversescope.view import shown
 from inversescope.view.jobs import Job, Steps
 from inversescope.view.models import Models
+from inversescope.view.runs import place
 from inversescope.view.question import Ask, Question, source
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Asking:
         yield from self._load(asked)
         subject = self._subject(asked)
         points = [each for each in ("attn_out", "mlp_out", "resid_post") if each in subject.points]
-        addresses = [str(site) for point in points for site in subject.sites([f"{point}.*"])]
-        yield {"event": "sites", "sites": addresses, "model": subject.name}
+        sites = subject.sites([f"{point}.*" for point in points])
+        yield {"event": "sites", "places": [place(site, served=True) for site in sites], "model": subject.name}
 
     def invert(self, job: Job, asked: Question) -> Steps:
         """Draws for an activation as they are verified, each time all that there are."""

@@ -14,6 +14,7 @@ from inversescope import __version__, files, records
 from inversescope.errors import UserError
 from inversescope.records.levels import finest_first, level, read_levels
 from inversescope.report.targets import UNENDED
+from inversescope.run.plots import Plots
 from inversescope.run.sealed import CONFIG, PROVENANCE, RESOLVED, check_config, read_provenance, read_resolved
 from inversescope.sites import Site
 from inversescope.verdicts import NULL_FEATURE, wording
@@ -61,7 +62,8 @@ def line(run: str, folder: Path) -> dict[str, Any]:
     """One run of the list: its state, and its headline if it has one; or the reason why it cannot be shown."""
     try:
         provenance, resolved = require_run(folder), read_resolved(folder)
-        done = [step for step in STEPS if files.finished(folder / step)]
+        steps = _steps(resolved)
+        done = [step for step in steps if files.finished(folder / step)]
         headline = records.causal.HEADLINE.path
         return {
             "id": run,
@@ -70,8 +72,8 @@ def line(run: str, folder: Path) -> dict[str, Any]:
             "task": resolved["task"].get("name"),
             "sites": len(resolved["generator"]["sites"]),
             "started": provenance["started"][:10],
-            "done": len(done) == len(STEPS),
-            "next": next((step for step in STEPS if step not in done), None),
+            "done": len(done) == len(steps),
+            "next": next((step for step in steps if step not in done), None),
             "trained": "train" in done and bool(resolved["generator"]["sites"]),
             "headline": _json(folder, headline)["sentence"] if "causal" in done else None,
             "problem": None,
@@ -88,14 +90,14 @@ def overview(run: str, folder: Path) -> dict[str, Any]:
     """
     provenance, resolved = require_run(folder), read_resolved(folder)
     served = set(resolved["generator"]["sites"])
-    done = {step: files.finished(folder / step) for step in STEPS}
+    done = {step: files.finished(folder / step) for step in _steps(resolved)}
     scores = _rows(folder, records.score.RESULTS) if done["score"] else []
     levels = read_levels(folder) if done["reference"] else {}
     return files.plain(
         {
             **line(run, folder),
             "headline": _json(folder, records.causal.HEADLINE.path) if done["causal"] else None,
-            "steps": [[step, done[step]] for step in STEPS],
+            "steps": [[step, finished] for step, finished in done.items()],
             "sites": _sites(resolved["collect"]["sites"], served),
             "features": [name for name in dict.fromkeys(r["feature"] for r in scores) if name != NULL_FEATURE],
             "levels": finest_first(scores),
@@ -114,6 +116,26 @@ def overview(run: str, folder: Path) -> dict[str, Any]:
             "provenance": {name: value for name, value in _flat(provenance).items() if not name.startswith("config")},
         }
     )
+
+
+def _steps(resolved: dict[str, Any]) -> list[str]:
+    """The steps that this run has: natural text is one where the config wants it."""
+    return [step for step in STEPS if step != "text" or resolved.get("text", {}).get("sites")]
+
+
+def chart(folder: Path, name: str) -> dict[str, Any]:
+    """The specification of a chart of the run, with its values: `overview`, or `layers` of the headline's feature.
+
+    Raises:
+        UserError: there is no such chart, or the run is not finished.
+    """
+    require_run(folder)
+    plots = Plots(folder)
+    if name == "overview":
+        return plots.overview().spec
+    if name == "layers":
+        return plots.layers(_json(folder, records.causal.HEADLINE.path)["feature"]).spec
+    raise UserError("there is no such chart", given=name[:80], allowed="overview or layers")
 
 
 def samples(folder: Path, site: str, target: int, number: float) -> dict[str, Any]:
@@ -183,10 +205,12 @@ def answer(rows: Sequence[dict[str, Any]], source: str, site: str) -> dict[str, 
 def _sites(addresses: Sequence[str], served: set[str]) -> list[dict[str, Any]]:
     """Each site with its place in the grid."""
     sites = [Site.parse(address) for address in addresses]
-    return [
-        {"site": str(s), "series": s.series, "layer": s.layer, "head": s.head, "served": str(s) in served}
-        for s in sorted(sites, key=lambda site: site.depth)
-    ]
+    return [place(site, served=str(site) in served) for site in sorted(sites, key=lambda site: site.depth)]
+
+
+def place(site: Site, *, served: bool) -> dict[str, Any]:
+    """A site with its place in the grid; `served` where it can be inverted."""
+    return {"site": str(site), "series": site.series, "layer": site.layer, "head": site.head, "served": served}
 
 
 def _scores(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, list[Any]]]]:

@@ -1,4 +1,4 @@
-"""Files of the page: the shell, and the elements that other hosts share. Their address holds a hash of them all."""
+"""Files of the page: its own, and those that the report and notebooks share. Their address holds a hash of them all."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import hashlib
 from functools import cache
 from importlib import resources
 
-KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+from inversescope.charts import vendored
+from inversescope.charts.answer import distances_of_draws
+from inversescope.charts.page import embed, themes
+
+KINDS = {".js": "text/javascript", ".css": "text/css"}
 SHELL = "index.html"
-FOLDERS = ("charts/elements", "view/assets", "charts/vendored")
+FOLDERS = {"charts/elements": None, "view/assets": None, "report/assets": ("report.css",)}
 
 
 @cache
 def contents() -> dict[str, bytes]:
     """Every file of the page by its name."""
-    found: dict[str, bytes] = {}
-    for folder in FOLDERS:
-        place = resources.files("inversescope").joinpath(folder)
-        if place.is_dir():
-            for item in place.iterdir():
-                if item.is_file() and (item.name == SHELL or item.name[item.name.rfind(".") :] in KINDS):
-                    assert item.name not in found, f"two files of the page are called {item.name}"
-                    found[item.name] = item.read_bytes()
+    found = {"vega.js": vendored.script().encode(), "themes.js": _themes().encode()}
+    for folder, wanted in FOLDERS.items():
+        for item in resources.files("inversescope").joinpath(folder).iterdir():
+            if item.is_file() and item.name[item.name.rfind(".") :] in KINDS and (wanted is None or item.name in wanted):
+                assert item.name not in found, f"two files of the page are called {item.name}"
+                found[item.name] = item.read_bytes()
     return found
 
 
@@ -36,9 +38,15 @@ def version() -> str:
 
 def shell(base: str) -> str:
     """The page itself, whose files lie at `base`."""
-    return contents()[SHELL].decode().replace("{{base}}", base)
+    page = resources.files("inversescope").joinpath("view/assets", SHELL).read_text(encoding="utf-8")
+    return page.replace("{{base}}", base)
 
 
 def kind(name: str) -> str:
     """Media type of a file."""
     return KINDS[name[name.rfind(".") :]] + "; charset=utf-8"
+
+
+def _themes() -> str:
+    """Colours of charts, and the specification of the chart of an answer, as a module."""
+    return f"export const chartThemes = {embed(themes())};\nexport const drawsChart = {embed(distances_of_draws(''))};\n"
