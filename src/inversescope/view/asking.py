@@ -10,8 +10,8 @@ from inversescope.errors import UserError
 from inversescope.view import shown
 from inversescope.view.jobs import Job, Steps
 from inversescope.view.models import Models
-from inversescope.view.runs import place
 from inversescope.view.question import Ask, Question, source
+from inversescope.view.runs import place
 
 if TYPE_CHECKING:
     from inversescope.inverter.inverting import Inverting
@@ -174,9 +174,9 @@ class Asking:
 
     def _load(self, asked: Ask) -> Steps:
         """Say so where a model has to be loaded first."""
-        if asked.run is not None and not self.models.has_inverter(self.folder(asked.run)):
-            yield LOADING
-        elif asked.run is None and not self.models.has_subject(asked.model or self._model):
+        if (asked.run is not None and not self.models.has_inverter(self.folder(asked.run))) or (
+            asked.run is None and not self.models.has_subject(asked.model or self._model)
+        ):
             yield LOADING
 
     def _subject(self, asked: Ask) -> Subject:

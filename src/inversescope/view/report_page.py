@@ -25,5 +25,3 @@ def report_page(folder: Path) -> str:
     """
     require_run(folder)
     return render(load(folder))
-
-

@@ -58,7 +58,8 @@ def serve(
     hosts = None if host in EVERYWHERE else (*LOCAL, host.lower())
     app = Guard(make_app(identified(shown), model, say), token, number, hosts)
     address = f"http://{_in_address(host)}:{number}/?{TOKEN}={token}"
-    say(f"{len(shown)} run{'' if len(shown) == 1 else 's'}, and any text without a run, at\n\n  {address}\n\nCtrl-C ends")
+    runs = f"{len(shown)} run{'' if len(shown) == 1 else 's'}"
+    say(f"{runs}, and any text without a run, at\n\n  {address}\n\nCtrl-C ends")
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=1)
     )

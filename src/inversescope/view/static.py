@@ -21,7 +21,11 @@ def contents() -> dict[str, bytes]:
     found = {"vega.js": vendored.script().encode(), "themes.js": _themes().encode()}
     for folder, wanted in FOLDERS.items():
         for item in resources.files("inversescope").joinpath(folder).iterdir():
-            if item.is_file() and item.name[item.name.rfind(".") :] in KINDS and (wanted is None or item.name in wanted):
+            if (
+                item.is_file()
+                and item.name[item.name.rfind(".") :] in KINDS
+                and (wanted is None or item.name in wanted)
+            ):
                 assert item.name not in found, f"two files of the page are called {item.name}"
                 found[item.name] = item.read_bytes()
     return found
@@ -49,4 +53,6 @@ def kind(name: str) -> str:
 
 def _themes() -> str:
     """Colours of charts, and the specification of the chart of an answer, as a module."""
-    return f"export const chartThemes = {embed(themes())};\nexport const drawsChart = {embed(distances_of_draws(''))};\n"
+    return (
+        f"export const chartThemes = {embed(themes())};\nexport const drawsChart = {embed(distances_of_draws(''))};\n"
+    )

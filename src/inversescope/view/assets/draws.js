@@ -39,7 +39,7 @@ export class InverseDraws extends HTMLElement {
     this.filter.addEventListener("input", () => { this.set.filter = this.filter.value; this.changed(); this.fill(); });
     this.count = element("span", { class: "count" });
     const copy = button("copy as CSV", () => copyText(this.csv(), copy), { class: "small" });
-    this.body = element("div", { class: "draw-rows", role: "rowgroup" });
+    this.body = element("div", { class: "draw-rows", role: "rowgroup", tabindex: 0, "aria-label": "inputs" });
     const table = element("div", { class: "draw-table", role: "table", "aria-label": "inputs for this activation" },
       element("div", { class: "draw head", role: "row" }, this.heads), this.body);
     this.replaceChildren(element("div", { class: "table-tools" }, this.filter, this.count, copy), table);

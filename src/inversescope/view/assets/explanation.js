@@ -29,7 +29,7 @@ export function explanationPanel(found) {
   const listed = (above.length ? above : found.findings).slice(0, MOST);
   return element("section", { class: "explanation", "aria-label": "explanation" },
     element("h3", {}, `Explanation of ${found.site}`),
-    found.verdict ? element("p", { class: "verdict" }, `${found.verdict}`) : null,
+    found.verdict ? element("p", { class: "rule" }, `The generator here is: ${found.verdict}.`) : null,
     found.outside ? element("p", { class: "notice" }, found.outside) : null,
     found.left_out ? element("p", { class: "notice" }, found.left_out) : null,
     found.null_passes ? element("p", { class: "notice" }, "A hash of the input is above chance here too: read no hypothesis as a finding.") : null,

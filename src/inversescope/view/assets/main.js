@@ -48,6 +48,7 @@ async function show() {
     const listed = await getRecords("/api/runs");
     if (signal.aborted) return;
     fillTop(listed);
+    main.replaceChildren(element("p", { class: "status", role: "status" }, "loading …"));
     const made = await VIEW[state.view]({ state, listed, signal, keep: () => keepState(state), go: (next) => { location.hash = writtenState(next); } });
     if (!signal.aborted) main.replaceChildren(...[made].flat());
   } catch (error) {

@@ -62,7 +62,12 @@ export function meter(value, largest, kind, digits = 2) {
 
 // Words that differ from the source's are marked; an empty mark stands where words are missing.
 export function markedWords(pieces) {
-  return pieces.map((piece, i) => (i % 2 ? element("mark", piece === "" ? { title: "words of the source are missing here" } : {}, piece) : piece));
+  return pieces.map((piece, i) => {
+    if (i % 2 === 0) return piece;
+    if (piece === "") return element("mark", { title: "words of the source are missing here" });
+    const words = piece.trimStart();
+    return [piece.slice(0, piece.length - words.length), element("mark", {}, words)];
+  }).flat();
 }
 
 export const percent = (share) => (share === null || share === undefined ? "–" : `${Math.round(100 * share)}%`);

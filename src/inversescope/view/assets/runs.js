@@ -28,11 +28,28 @@ export function runsView({ listed }) {
 
 function chartSection(run, name, title) {
   const made = element("section", { class: "chart-section" }, element("h2", {}, title));
-  getRecords(`/api/runs/${encodeURIComponent(run)}/chart/${name}`).then(({ spec }) => {
+  made.filled = getRecords(`/api/runs/${encodeURIComponent(run)}/chart/${name}`).then(({ spec }) => {
     const chart = document.createElement("inverse-chart");
     chart.show(spec, spec.data.values);
     made.append(chart);
-  }, (error) => made.append(problemBox(error)));
+    return true;
+  }, (error) => {
+    made.append(problemBox(error));
+    return false;
+  });
+  return made;
+}
+
+// The report in a frame of its own, once its charts could be made.
+function reportSection(run, charts) {
+  const address = bundle ? `data/${run.id}-report.html` : `/api/runs/${encodeURIComponent(run.id)}/report`;
+  const made = element("section", { class: "report-section" }, element("h2", {}, "Report"));
+  if (!charts.length) return [made.append(element("p", {}, "The step `report` is not done.")), made][1];
+  charts[0].filled.then((whole) => {
+    if (!whole) return made.append(element("p", {}, "It cannot be made, for the same reason."));
+    made.append(element("p", {}, element("a", { href: address, target: "_blank", rel: "noopener" }, "Open the report alone")));
+    if (!bundle) made.append(element("iframe", { src: address, title: "report of the run", loading: "lazy" }));
+  });
   return made;
 }
 
@@ -51,18 +68,14 @@ export async function overviewView({ state }) {
   const best = run.hypotheses.filter((row) => row.corrected !== null).toSorted((one, other) => other.corrected - one.corrected).slice(0, 200);
   const table = document.createElement("inverse-table");
   if (best.length) table.show({ words: "hypothesis", site: "site", resolution: "1 in N", corrected: "corrected score", chance: "chance" }, best, `hypotheses of ${run.id}`);
-  const address = bundle ? `data/${run.id}-report.html` : `/api/runs/${encodeURIComponent(run.id)}/report`;
-  const report = element("section", { class: "report-section" }, element("h2", {}, "Report"),
-    element("p", {}, element("a", { href: address, target: "_blank", rel: "noopener" }, "Open the report alone")));
   const finished = run.steps.find(([step]) => step === "report")?.[1];
-  if (finished && !bundle) report.append(element("iframe", { src: address, title: "report of the run", loading: "lazy" }));
-  if (!finished) report.replaceChildren(element("h2", {}, "Report"), element("p", {}, "The step `report` is not done."));
+  const charts = finished ? [chartSection(run.id, "overview", "All features over the layers"), chartSection(run.id, "layers", `The ${headline.feature} over the layers`)] : [];
   return [element("h1", {}, headline?.sentence ?? `${run.name}: not scored yet`), headline?.numbers ? element("p", { class: "numbers" }, headline.numbers) : null,
     run.done ? null : element("p", { class: "notice" }, `Not finished: the next step is ${run.next}.`),
     element("p", { class: "actions" }, run.trained && !bundle ? link("invert", run.id, "Invert a text", "link-button primary") : null, link("stored", run.id, "Stored draws")),
     element("dl", { class: "figures" }, [["model", run.model], ["task", run.task], ["sites", run.sites.length], ["sites of the generator", run.sites.filter((site) => site.served).length],
       ["calibration", verdictCounts(run.calibration)]].map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", { class: "value" }, `${value ?? "–"}`)))),
-    ...(finished ? [chartSection(run.id, "overview", "All features over the layers"), run.headline ? chartSection(run.id, "layers", `${headline.feature ?? run.features[0]} over the layers`) : null] : []),
+    ...charts,
     best.length ? element("section", {}, element("h2", {}, "Mined hypotheses"), table) : null,
-    report, element("details", {}, element("summary", {}, "Provenance"), factsList(Object.entries(run.provenance)))].filter(Boolean);
+    reportSection(run, charts), element("details", {}, element("summary", {}, "Provenance"), factsList(Object.entries(run.provenance)))].filter(Boolean);
 }

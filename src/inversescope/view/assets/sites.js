@@ -38,7 +38,7 @@ export class InverseSites extends HTMLElement {
     const found = score(site.site);
     const words = [site.site, scoreWords(found, feature), site.served ? "" : "the generator does not serve it"].filter(Boolean);
     const made = element(site.served ? "button" : "span", { class: `site-cell${site.served ? "" : " closed"}`, tip: () => words });
-    if (found?.[0] === null || found === undefined) made.classList.add("no-score");
+    if ((found?.[0] ?? null) === null) made.classList.add("no-score");
     else made.style.background = scaleColour(found[0]);
     if (!site.served) return made;
     made.type = "button";

@@ -1,0 +1,272 @@
+"""The viewer in a real browser: the main path by keyboard alone, two widths, both themes, no other host, axe."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from small_subject import World
+
+from inversescope.view.app import make_app
+from inversescope.view.runs import identified
+from inversescope.view.safety import Guard
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+TOKEN = "the-token"
+WAIT = 60_000  # milliseconds, for everything that is waited for
+
+
+class Viewer(NamedTuple):
+    """A server that runs, and the id of its run."""
+
+    address: str
+    run: str
+
+
+@pytest.fixture(scope="module")
+def viewer(world: World) -> Iterator[Viewer]:
+    folders = identified([world.run])
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    port = listening.getsockname()[1]
+    app = Guard(make_app(folders, "smollm2", lambda _: None), TOKEN, port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        end = time.monotonic() + 30
+        while not server.started:
+            assert time.monotonic() < end, "the server did not start"
+            time.sleep(0.05)
+        yield Viewer(f"http://127.0.0.1:{port}", next(iter(folders)))
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium to run the page in")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Opened(NamedTuple):
+    """A page, the errors of its console, and its requests to other hosts."""
+
+    page: Page
+    errors: list[str]
+    elsewhere: list[str]
+
+
+@pytest.fixture
+def open_page(browser: Browser, viewer: Viewer) -> Iterator[Any]:
+    contexts = []
+
+    def opened(view: str, width: int = 1400, theme: Any = "light", **context: Any) -> Opened:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **context))
+        page, errors, elsewhere = contexts[-1].new_page(), list[str](), list[str]()
+        page.set_default_timeout(WAIT)
+        page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda sent: elsewhere.append(sent.url) if not _ours(sent.url, viewer) else None)
+        page.goto(f"{viewer.address}/?token={TOKEN}#{view.replace('RUN', viewer.run)}")
+        page.wait_for_selector("main h1")
+        return Opened(page, errors, elsewhere)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def _ours(url: str, viewer: Viewer) -> bool:
+    return url.startswith((viewer.address, "data:", "blob:"))
+
+
+def invert(page: Page) -> None:
+    page.wait_for_selector("inverse-tokens [role=radio]")
+    page.get_by_role("button", name="Invert", exact=True).first.click()
+    finished(page)
+
+
+def finished(page: Page) -> None:
+    page.wait_for_selector(".answer[aria-busy=false] .draw-rows .draw")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("view", ["runs", "overview?run=RUN", "stored?run=RUN", "invert?run=RUN"])
+def test_a_view_is_whole(open_page: Any, view: str, width: int, theme: str):
+    page, errors, elsewhere = open_page(view, width, theme, bypass_csp=True)
+    if view.startswith("invert"):
+        invert(page)
+    if view.startswith("overview"):
+        page.wait_for_selector("inverse-chart svg")
+    if view.startswith("stored"):
+        page.wait_for_selector(".draw-rows .draw")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page, options={"iframes": False}).response["violations"]
+    assert [(each["id"], each["impact"]) for each in found if each["impact"] in ("serious", "critical")] == []
+    assert (errors, elsewhere) == ([], [])
+
+
+def test_the_policy_of_the_page_holds(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    invert(page)
+    page.locator("inverse-chart").scroll_into_view_if_needed()
+    page.wait_for_selector("inverse-chart svg")
+    assert errors == []
+    page.evaluate(
+        "const s = document.createElement('script'); s.textContent = 'window.planted = 1'; document.body.append(s)"
+    )
+    page.evaluate("new Image().src = 'http://127.0.0.1:9/x.png'")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.planted") is None and errors  # both planted faults are refused
+
+
+def test_text_is_text(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    page.get_by_label("text", exact=True).fill("<img src=x onerror='window.planted = 1'> <b>bold</b>")
+    page.wait_for_function("document.querySelector('inverse-tokens').textContent.includes('img')")
+    assert page.evaluate(
+        "[window.planted ?? null, document.querySelectorAll('main img, main inverse-tokens b').length]"
+    ) == [None, 0]
+    assert errors == []
+
+
+def test_the_main_path_by_keyboard_alone(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    page.wait_for_selector("inverse-tokens [role=radio]")
+    keys = page.keyboard
+
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            if page.evaluate("s => document.activeElement?.matches(s) ?? false", selector):
+                return
+            keys.press("Tab")
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    tab_to("textarea")
+    text = page.get_by_label("text", exact=True).input_value()
+    tab_to("inverse-tokens [role=radio]")
+    keys.press("ArrowLeft")
+    token = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert page.evaluate("document.activeElement.getAttribute('aria-checked')") == "true"
+    keys.press("ArrowRight")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") != token
+    tab_to("button.site-cell")
+    keys.press("Home")
+    site = page.evaluate("document.activeElement.dataset.site")
+    tab_to(".choices [role=radio]")
+    keys.press("ArrowRight")
+    tab_to("button.primary")
+    keys.press("Enter")
+    finished(page)
+    assert page.locator("code").first.inner_text() == site
+    tab_to(".col-weight .sort")
+    keys.press("Enter")
+    weights = [
+        float(value)
+        for value in page.locator(".draw-rows .col-weight .meter-cell > :first-child").all_inner_texts()
+        if value != "–"
+    ]
+    assert weights == sorted(weights, reverse=True) and len(weights) > 1
+    tab_to(".open-draw")
+    keys.press("Enter")
+    assert page.locator(".more .labels").count() == 1
+    address = page.url
+    assert "sort=-weight" in address and f"site={site}" in address and text.split()[0] in address and errors == []
+
+
+def test_a_link_restores_what_was_chosen(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN&n=20&seed=4&sort=-weight&filter=a&position=1")
+    page.wait_for_selector("inverse-tokens [role=radio]")
+    invert(page)
+    assert page.locator("inverse-tokens [aria-checked=true]").get_attribute("aria-label").startswith("token 1:")
+    assert page.locator(".col-weight").first.get_attribute("aria-sort") == "descending"
+    assert page.get_by_label("filter the inputs").input_value() == "a" and errors == []
+
+
+def test_two_questions_stand_side_by_side(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    page.wait_for_selector("inverse-tokens [role=radio]")
+    page.get_by_role("button", name="Compare with another").click()
+    page.wait_for_function(
+        "document.querySelectorAll('inverse-question inverse-tokens [role=radio]:first-child').length === 2"
+    )
+    for ask in page.get_by_role("button", name="Invert", exact=True).all():
+        ask.click()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.answer')].every((answer) => answer.ariaBusy === 'false' "
+        "&& answer.querySelector('.draw-rows .draw'))"
+    )
+    assert errors == []
+
+
+def test_the_slider_weighs_the_same_draws(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    invert(page)
+    before = page.locator(".slider output").inner_text()
+    rows = page.locator(".draw-rows .draw").count()
+    page.locator(".slider input").press("Home")
+    page.wait_for_function(
+        "(before) => document.querySelector('.slider output').textContent.includes('effective') "
+        "&& document.querySelector('.slider output').textContent !== before",
+        arg=before,
+    )
+    assert page.locator(".draw-rows .draw").count() == rows and errors == []
+
+
+def test_an_activation_is_explained(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    page.wait_for_selector("inverse-tokens [role=radio]")
+    page.get_by_role("button", name="Explain").click()
+    page.wait_for_selector(".explanation", timeout=120_000)
+    assert errors == []
+
+
+def test_an_error_is_shown_and_nothing_is_lost(open_page: Any):
+    page, _, _ = open_page("invert?run=RUN")
+    invert(page)
+    rows = page.locator(".draw-rows .draw").count()
+    page.get_by_label("text", exact=True).fill("x" * 30_000)
+    page.wait_for_selector(".problem")
+    assert "too long" in page.locator(".problem").inner_text()
+    assert page.locator(".draw-rows .draw").count() == rows
+
+
+def test_a_run_that_is_not_there_is_said(open_page: Any, viewer: Viewer, browser: Browser):
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"{viewer.address}/?token={TOKEN}#overview?run=nothing")
+        page.wait_for_selector(".problem", timeout=WAIT)
+        assert "nothing" in page.locator(".problem").inner_text()
+    finally:
+        context.close()
+
+
+def test_pages_of_two_readers_do_not_disturb_each_other(open_page: Any):
+    one, other = open_page("invert?run=RUN&n=200"), open_page("invert?run=RUN&n=20")
+    for page in (one.page, other.page):
+        page.wait_for_selector("inverse-tokens [role=radio]")
+        page.get_by_role("button", name="Invert", exact=True).click()
+    one.page.close()  # its work ends
+    finished(other.page)
+    assert other.errors == []
