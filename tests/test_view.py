@@ -19,6 +19,7 @@ from small_subject import World
 from inversescope.errors import UserError
 from inversescope.inverter import Inverter
 from inversescope.view.app import make_app
+from inversescope.view.bundle import write_bundle
 from inversescope.view.jobs import Job, Steps, Worker
 from inversescope.view.runs import identified
 from inversescope.view.safety import HEADER, Guard
@@ -126,8 +127,27 @@ def test_a_run_is_listed_with_its_draws(client: TestClient, run: str):
     stored = client.get(f"/api/runs/{run}/samples", params=query).json()
     assert stored["rows"] and sum(row["times"] for row in stored["rows"]) == stored["draws"]
     assert client.get(f"/api/runs/{run}/samples", params=query | {"target": 10**6}).status_code == 400
-    assert client.get(f"/api/runs/{run}/chart/overview").json()["spec"]["data"]["values"]
+    assert client.get(f"/api/runs/{run}/chart/overview").json()["spec"]["usermeta"]
+    assert client.get(f"/api/runs/{run}/chart/nothing").status_code == 400
     assert "sandbox" in client.get(f"/api/runs/{run}/report").headers["content-security-policy"]
+
+
+def test_a_bundle_holds_the_draws_and_no_path(world: World, tmp_path: Path, client: TestClient, run: str):
+    folder, said = tmp_path / "shared", list[str]()
+    assert write_bundle(identified([world.run]), folder, said.append) == [] and len(said) == 1
+    texts = {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert not [name for name, text in texts.items() if str(world.run.parent) in text or str(Path.home()) in text]
+    index = json.loads(texts["index.js"].removeprefix("globalThis.inverseBundle = ").removesuffix(";\n"))
+    address, name = next(item for item in index["names"].items() if "/samples?" in item[0])
+    records = json.loads(texts[f"{name}.js"].removeprefix("Object.assign(inverseBundle.records, ").removesuffix(");\n"))
+    assert records[address] == client.get(address).json()
+    with refuses(given=folder):
+        write_bundle(identified([world.run]), folder, said.append)
+
+
+def test_a_bundle_is_no_larger_than_wanted(world: World, tmp_path: Path):
+    left_out = write_bundle(identified([world.run]), tmp_path / "shared", lambda _: None, largest=0.0001)
+    assert left_out and not list((tmp_path / "shared" / "data").glob("*-0.js"))
 
 
 def test_tokens_are_those_of_the_text(client: TestClient, run: str, text: str):

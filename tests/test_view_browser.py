@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from small_subject import World
 
 from inversescope.view.app import make_app
+from inversescope.view.bundle import write_bundle
 from inversescope.view.runs import identified
 from inversescope.view.safety import Guard
 
@@ -249,6 +251,25 @@ def test_an_error_is_shown_and_nothing_is_lost(open_page: Any):
     page.wait_for_selector(".problem")
     assert "too long" in page.locator(".problem").inner_text()
     assert page.locator(".draw-rows .draw").count() == rows
+
+
+def test_a_bundle_is_shown_by_a_double_click(browser: Browser, world: World, tmp_path: Path):
+    folders = identified([world.run])
+    write_bundle(folders, tmp_path / "shared", lambda _: None)
+    context = browser.new_context()
+    try:
+        page, errors, requests = context.new_page(), list[str](), list[str]()
+        page.set_default_timeout(WAIT)
+        page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda sent: requests.append(sent.url))
+        page.goto((tmp_path / "shared" / "index.html").as_uri() + f"#stored?run={next(iter(folders))}")
+        page.wait_for_selector(".draw-rows .draw")
+        page.get_by_role("link", name="Overview").click()
+        page.wait_for_selector("inverse-chart svg")
+        assert errors == [] and all(url.startswith(("file:", "data:", "blob:")) for url in requests)
+    finally:
+        context.close()
 
 
 def test_a_run_that_is_not_there_is_said(open_page: Any, viewer: Viewer, browser: Browser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,13 @@ def view(
     model: Annotated[
         str, typer.Option("--model", help="Model of texts that are inverted without a run, as in a config.")
     ] = "smollm2",
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="Write a static folder that shows these runs without a server, and end."),
+    ] = None,
+    largest: Annotated[
+        float, typer.Option("--largest", min=0, help="With `--bundle`: most megabytes of stored draws.")
+    ] = 100,
     allow_code: AllowCode = False,
 ) -> None:
     """Look at runs in the browser, and ask them: choose a token of any text and a site, and watch verified inputs
@@ -42,6 +50,9 @@ def view(
 
         for folder in folders:
             Run.open(folder, allow_code=True)
+    if bundle is not None:
+        _bundle(folders, bundle, largest)
+        return
     screen.print("starting the viewer", soft_wrap=True)
     serve(
         folders,
@@ -51,3 +62,15 @@ def view(
         model=model,
         say=lambda words: screen.print(words, soft_wrap=True, markup=False),
     )
+
+
+def _bundle(folders: list[Path], folder: Path, largest: float) -> None:
+    """Write the runs as a folder."""
+    from inversescope.view.bundle import write_bundle
+    from inversescope.view.runs import identified
+
+    say = partial(screen.print, soft_wrap=True, markup=False)
+    left_out = write_bundle(identified(folders), folder, say, largest)
+    if left_out:
+        say(f"without the draws of {len(left_out)} sites: {', '.join(left_out[:8])}; --largest takes more")
+    say(f"open {folder / 'index.html'}")

@@ -174,9 +174,9 @@ class Asking:
 
     def _load(self, asked: Ask) -> Steps:
         """Say so where a model has to be loaded first."""
-        if (asked.run is not None and not self.models.has_inverter(self.folder(asked.run))) or (
-            asked.run is None and not self.models.has_subject(asked.model or self._model)
-        ):
+        models, run = self.models, asked.run
+        there = models.has_subject(asked.model or self._model) if run is None else models.has_inverter(self.folder(run))
+        if not there:
             yield LOADING
 
     def _subject(self, asked: Ask) -> Subject:

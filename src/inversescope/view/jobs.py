@@ -21,7 +21,7 @@ Steps = Generator[Event, None, None]
 IDLE = 600.0  # seconds without work, after which memory is given back
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The page of a job has gone, or has cancelled it."""
 
 
@@ -52,10 +52,10 @@ class Job:
         """Progress of a part that takes long.
 
         Raises:
-            Cancelled: it was cancelled.
+            CancelledError: it was cancelled.
         """
         if self._cancelled.is_set():
-            raise Cancelled
+            raise CancelledError
         self.emit({"event": "progress", "done": done, "total": total, "note": note})
 
     def step(self) -> bool:
@@ -66,7 +66,7 @@ class Job:
         self._started = self._started or time.monotonic()
         try:
             self.emit(next(self._steps))
-        except (StopIteration, Cancelled):
+        except (StopIteration, CancelledError):
             return self._end()
         except Exception as error:
             self.emit(failure(error))

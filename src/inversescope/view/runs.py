@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from inversescope.sites import Site
 from inversescope.verdicts import NULL_FEATURE, wording
 
 STEPS = tuple(room.folder for room in records.ROOMS if room.folder and not room.on_request)
+CHARTS = ("overview", "layers")
 TARGETS = 500  # listed in the page
 _SCORE = ("corrected", "corrected_low", "corrected_high", "q_value", "trusted", "null_passes")
 _METHODS = ("weighted", "reference")  # the first that is there stands for a site
@@ -131,11 +132,11 @@ def chart(folder: Path, name: str) -> dict[str, Any]:
     """
     require_run(folder)
     plots = Plots(folder)
-    if name == "overview":
+    if name == CHARTS[0]:
         return plots.overview().spec
-    if name == "layers":
+    if name == CHARTS[1]:
         return plots.layers(_json(folder, records.causal.HEADLINE.path)["feature"]).spec
-    raise UserError("there is no such chart", given=name[:80], allowed="overview or layers")
+    raise UserError("there is no such chart", given=name[:80], allowed=", ".join(CHARTS))
 
 
 def samples(folder: Path, site: str, target: int, number: float) -> dict[str, Any]:
@@ -156,6 +157,25 @@ def samples(folder: Path, site: str, target: int, number: float) -> dict[str, An
     if not rows:
         raise UserError("there are no samples", given=f"{site}, target {target}, level {number:g}")
     return files.plain(answer(rows, own[0]["text"], site))
+
+
+def samples_of_site(
+    folder: Path, site: str, targets: Sequence[dict[str, Any]], *, addresses: bool = False
+) -> Iterator[tuple[int, float, dict[str, Any] | None]]:
+    """Stored draws of every target and level at a site, read at once; with `addresses` only their target and level."""
+    wanted = (pc.field("method") == "generator") & (pc.field("site") == site)
+    grouped: dict[tuple[int, float], list[dict[str, Any]]] = {}
+    for row in _read(folder / records.verify.SAMPLES.path, wanted).to_pylist():
+        grouped.setdefault((row["target"], level(row)), []).append(row)
+    texts = {target["row"]: target["text"] for target in targets}
+    for (target, number), rows in grouped.items():
+        if target in texts:
+            yield target, number, None if addresses else files.plain(answer(rows, texts[target], site))
+
+
+def reported(shown: dict[str, Any]) -> bool:
+    """True where the run of an overview has its report."""
+    return dict(shown["steps"])["report"]
 
 
 def answer(rows: Sequence[dict[str, Any]], source: str, site: str) -> dict[str, Any]:

@@ -22,8 +22,8 @@ TOKEN = "token"  # in the address, once; a cookie from then on
 HEADER = "x-inversescope-token"
 LARGEST = 64 * 2**20  # bytes of a request
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; frame-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _ALWAYS = {
     "x-content-type-options": "nosniff",

@@ -12,7 +12,12 @@ _EXPORT = re.compile(r"^export (?=(?:const|let|class|function|async function)\b)
 
 def bundle(names: tuple[str, ...] = CHART) -> str:
     """The modules one after the other, without imports and exports; each must stand behind those that it imports."""
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text(name))) for name in names)
+    return "\n".join(classic(text(name)) for name in names)
+
+
+def classic(module: str) -> str:
+    """A module without its imports and exports, as a part of a script."""
+    return _EXPORT.sub("", _IMPORT.sub("", module))
 
 
 def style() -> str:

@@ -25,13 +25,13 @@ async function read(reply) {
 }
 
 function bundledRecords(path) {
+  if (bundle.records[path]) return bundle.records[path];
   const name = bundle.names[path];
-  if (!name) throw new Failure({ problem: "this is not part of the bundle", given: path, remedy: "inversescope view RUN shows everything of a run" });
-  if (bundle.records[name]) return bundle.records[name];
+  if (!name) throw new Failure({ problem: "this is not part of the bundle", given: path, remedy: "`inversescope view RUN` shows everything of a run" });
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = `data/${name}.js`;
-    script.onload = () => resolve(bundle.records[name]);
+    script.onload = () => resolve(bundle.records[path]);
     script.onerror = () => reject(new Failure({ problem: "a file of this bundle is missing", given: `data/${name}.js` }));
     document.head.append(script);
   });

@@ -2,12 +2,12 @@
 import { element, number } from "./words.js";
 import { askServer } from "./server.js";
 
-const STEPS = 100;
+const NOTCHES = 100;
 
 export class ResolutionSlider {
   constructor(host) {
     this.host = host;
-    this.input = element("input", { type: "range", min: 0, max: STEPS, step: 1, "aria-label": "bandwidth at which the draws are weighed" });
+    this.input = element("input", { type: "range", min: 0, max: NOTCHES, step: 1, "aria-label": "bandwidth at which the draws are weighed" });
     this.words = element("output", {});
     this.box = element("div", { class: "slider", hidden: "" }, element("span", { class: "slider-name" }, "weigh these draws at"), element("span", {}, "finer"), this.input, element("span", {}, "coarser"), this.words);
     this.input.addEventListener("input", () => this.weigh());
@@ -17,7 +17,7 @@ export class ResolutionSlider {
     const { low, high } = answer.bandwidths;
     [this.low, this.ratio, this.job] = [low, Math.log(high / low), job];
     this.box.hidden = !(this.ratio > 0);
-    this.input.value = Math.round(STEPS * Math.log(answer.bandwidth / low) / this.ratio);
+    this.input.value = Math.round(NOTCHES * Math.log(answer.bandwidth / low) / this.ratio);
     this.say(answer);
   }
 
@@ -34,7 +34,7 @@ export class ResolutionSlider {
     this.stop();
     this.working = new AbortController();
     const { signal } = this.working;
-    const bandwidth = this.low * Math.exp(this.ratio * this.input.value / STEPS);
+    const bandwidth = this.low * Math.exp(this.ratio * this.input.value / NOTCHES);
     this.words.textContent = `h = ${number(bandwidth, 3)} …`;
     try {
       for await (const event of askServer(`/api/jobs/${encodeURIComponent(this.job)}/weigh`, { bandwidth }, signal)) {

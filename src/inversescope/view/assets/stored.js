@@ -1,6 +1,6 @@
 // Draws that a run has stored, for its own targets: target, site and level are chosen; nothing is computed.
 import { element } from "./words.js";
-import { getRecords } from "./server.js";
+import { bundle, getRecords } from "./server.js";
 import { choice, labelled, problemBox } from "./parts.js";
 import { answerSummary } from "./draws.js";
 import "./sites.js";
@@ -32,7 +32,7 @@ export async function storedView({ state, keep, go }) {
       const answer = await getRecords(`/api/runs/${encodeURIComponent(run.id)}/samples?${query}`);
       failed.replaceChildren();
       summary.replaceChildren(...answerSummary(answer));
-      draws.show(answer, question, keep, run.trained ? (chosen) => go({ ...state, view: "invert", a: { ...question, text: chosen } }) : null);
+      draws.show(answer, question, keep, run.trained && !bundle ? (chosen) => go({ ...state, view: "invert", a: { ...question, text: chosen } }) : null);
     } catch (error) {
       failed.replaceChildren(problemBox(error));
       summary.replaceChildren();
