@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # The theme would announce its successor at every build.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test test-all check docs
+.PHONY: demo test test-all check docs screenshots
 
 demo: .venv/.installed ## the whole path on the bundled subject, ends with a report
 	@$(BIN)/inversescope demo $(ARGS)
@@ -36,6 +36,9 @@ check: .venv/.installed-dev ## lint, format, types, import contracts, documents
 
 docs: .venv/.installed-dev ## the documentation as a site in site/; warnings are errors
 	@$(BIN)/mkdocs build --strict --quiet
+
+screenshots: .venv/.installed-dev ## the pictures of the viewer, from runs/demo
+	@$(BIN)/python docs/make_screenshots.py runs/demo
 
 docs/run-directory.md: $(wildcard src/inversescope/records/*.py) docs/make_run_directory_page.py .venv/.installed ## the page of a run's files, from their records
 	@$(BIN)/python docs/make_run_directory_page.py

@@ -145,7 +145,7 @@ def test_the_policy_of_the_page_holds(open_page: Any):
 def test_text_is_text(open_page: Any):
     page, errors, _ = open_page("invert?run=RUN")
     page.get_by_label("text", exact=True).fill("<img src=x onerror='window.planted = 1'> <b>bold</b>")
-    page.wait_for_function("document.querySelector('inverse-tokens').textContent.includes('img')")
+    page.wait_for_function("() => document.querySelector('inverse-tokens').textContent.includes('img')")
     assert page.evaluate(
         "[window.planted ?? null, document.querySelectorAll('main img, main inverse-tokens b').length]"
     ) == [None, 0]
@@ -210,12 +210,12 @@ def test_two_questions_stand_side_by_side(open_page: Any):
     page.wait_for_selector("inverse-tokens [role=radio]")
     page.get_by_role("button", name="Compare with another").click()
     page.wait_for_function(
-        "document.querySelectorAll('inverse-question inverse-tokens [role=radio]:first-child').length === 2"
+        "() => document.querySelectorAll('inverse-question inverse-tokens [role=radio]:first-child').length === 2"
     )
     for ask in page.get_by_role("button", name="Invert", exact=True).all():
         ask.click()
     page.wait_for_function(
-        "[...document.querySelectorAll('.answer')].every((answer) => answer.ariaBusy === 'false' "
+        "() => [...document.querySelectorAll('.answer')].every((answer) => answer.ariaBusy === 'false' "
         "&& answer.querySelector('.draw-rows .draw'))"
     )
     assert errors == []

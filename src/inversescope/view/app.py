@@ -54,6 +54,10 @@ def _add_errors(app: FastAPI, report: Callable[[str], None]) -> None:
         report(str(error))
         return JSONResponse(dict(failure(error)), 400)
 
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(dict(failure(error)), 500)
+
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         parts = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]

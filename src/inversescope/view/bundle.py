@@ -96,9 +96,8 @@ def _write_records(folders: Mapping[str, Path], data: Path, say: Callable[[str],
         for number, site in enumerate(sites):
             text = hidden(_script(dict(_samples(run, folder, shown, site))))
             if number == 0:
-                say(
-                    f"{folder.name}: about {len(text) * len(sites) / 1e6:.1f} MB of stored draws, at most {most / 1e6:g}"
-                )
+                about = f"about {len(text) * len(sites) / 1e6:.1f} MB of stored draws"
+                say(f"{folder.name}: {about}, of which at most {most / 1e6:g} MB are written")
             if size + len(text) > most:
                 left_out += sites[number:]
                 break

@@ -125,7 +125,7 @@ def _steps(resolved: dict[str, Any]) -> list[str]:
 
 
 def chart(folder: Path, name: str) -> dict[str, Any]:
-    """The specification of a chart of the run, with its values: `overview`, or `layers` of the headline's feature.
+    """The specification of a chart of the run, with its values: `overview`, or `layers` of the headline's feature, or of the first.
 
     Raises:
         UserError: there is no such chart, or the run is not finished.
@@ -135,7 +135,8 @@ def chart(folder: Path, name: str) -> dict[str, Any]:
     if name == CHARTS[0]:
         return plots.overview().spec
     if name == CHARTS[1]:
-        return plots.layers(_json(folder, records.causal.HEADLINE.path)["feature"]).spec
+        features = [row["feature"] for row in _rows(folder, records.score.RESULTS) if row["feature"] != NULL_FEATURE]
+        return plots.layers(_json(folder, records.causal.HEADLINE.path)["feature"] or features[0]).spec
     raise UserError("there is no such chart", given=name[:80], allowed=", ".join(CHARTS))
 
 

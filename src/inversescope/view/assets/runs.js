@@ -69,7 +69,7 @@ export async function overviewView({ state }) {
   const table = document.createElement("inverse-table");
   if (best.length) table.show({ words: "hypothesis", site: "site", resolution: "1 in N", corrected: "corrected score", chance: "chance" }, best, `hypotheses of ${run.id}`);
   const finished = run.steps.find(([step]) => step === "report")?.[1];
-  const charts = finished ? [chartSection(run.id, "overview", "All features over the layers"), chartSection(run.id, "layers", `The ${headline.feature} over the layers`)] : [];
+  const charts = finished ? [chartSection(run.id, "overview", "All features over the layers"), chartSection(run.id, "layers", `One feature over the layers: ${headline?.feature ?? run.features[0]}`)] : [];
   return [element("h1", {}, headline?.sentence ?? `${run.name}: not scored yet`), headline?.numbers ? element("p", { class: "numbers" }, headline.numbers) : null,
     run.done ? null : element("p", { class: "notice" }, `Not finished: the next step is ${run.next}.`),
     element("p", { class: "actions" }, run.trained && !bundle ? link("invert", run.id, "Invert a text", "link-button primary") : null, link("stored", run.id, "Stored draws")),
