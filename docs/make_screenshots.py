@@ -6,58 +6,28 @@ Needs the extra `view`, Playwright and Chromium.
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from inversescope.view.app import make_app
-from inversescope.view.runs import identified
-from inversescope.view.safety import Guard
+from inversescope.view.serve import Viewing, viewing
 
 FOLDER = Path(__file__).parent
-TOKEN = "pictures"
 TEXT = "Then, John and Daniel had a lot of fun at the garden. John gave a ring to"
 ASKED = {"text": TEXT, "site": "resid_post.23", "feature": "indirect object"}
 WAIT = 180_000  # milliseconds
 
 
-@contextmanager
-def served(run: Path) -> Iterator[tuple[str, str]]:
-    """Address of a viewer of the run, and the run's id."""
-    folders = identified([run])
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        port = listening.getsockname()[1]
-        app = Guard(make_app(folders, "smollm2"), TOKEN, port)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        try:
-            yield f"http://127.0.0.1:{port}", next(iter(folders))
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-
-def opened(browser: Browser, address: str, theme: str, view: str, height: int = 900) -> Page:
+def opened(browser: Browser, viewer: Viewing, theme: str, view: str, height: int = 900) -> Page:
     """A view of the page."""
     context = browser.new_context(
         viewport={"width": 1400, "height": height}, color_scheme="dark" if theme == "dark" else "light"
     )
     page = context.new_page()
     page.set_default_timeout(WAIT)
-    page.goto(f"{address}/?token={TOKEN}#{view}")
+    page.goto(f"{viewer.address}/?token={viewer.token}#{view}")
     page.wait_for_selector("main h1")
     return page
 
@@ -77,19 +47,19 @@ def inverted(page: Page) -> None:
 def main(run: Path) -> None:
     """Take the pictures."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
-    with served(run) as (address, name), sync_playwright() as playwright:
+    with viewing([run]) as viewer, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        asked = urlencode({"run": name, **ASKED})
+        asked = urlencode({"run": viewer.ids[0], **ASKED})
         for theme in ("light", "dark"):
-            page = opened(browser, address, theme, f"invert?{asked}", 980)
+            page = opened(browser, viewer, theme, f"invert?{asked}", 980)
             inverted(page)
             page.screenshot(path=FOLDER / f"viewer-invert-{theme}.png")
         page = opened(
-            browser, address, "light", f"invert?{asked}&b=1&" + urlencode({"b.text": TEXT, "b.site": "resid_post.8"})
+            browser, viewer, "light", f"invert?{asked}&b=1&" + urlencode({"b.text": TEXT, "b.site": "resid_post.8"})
         )
         inverted(page)
         page.screenshot(path=FOLDER / "viewer-compare.png", full_page=True)
-        page = opened(browser, address, "light", f"invert?{asked}")
+        page = opened(browser, viewer, "light", f"invert?{asked}")
         page.get_by_role("button", name="Explain").click()
         explained = page.locator(".explanation")
         explained.wait_for()

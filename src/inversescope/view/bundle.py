@@ -86,7 +86,7 @@ def _write_records(folders: Mapping[str, Path], data: Path, say: Callable[[str],
     for run, folder in folders.items():
         hidden = _paths(folder)
         shown = runs.overview(run, folder)
-        listed.append(runs.line(run, folder))
+        listed.append(json.loads(hidden(json.dumps(runs.line(run, folder)))))
         records = {f"/api/runs/{run}": shown}
         if runs.reported(shown):
             records |= {f"/api/runs/{run}/chart/{name}": {"spec": runs.chart(folder, name)} for name in runs.CHARTS}

@@ -125,7 +125,7 @@ def _steps(resolved: dict[str, Any]) -> list[str]:
 
 
 def chart(folder: Path, name: str) -> dict[str, Any]:
-    """The specification of a chart of the run, with its values: `overview`, or `layers` of the headline's feature, or of the first.
+    """The specification of a chart, with its values: `overview`, or `layers` of the headline's feature, else the first.
 
     Raises:
         UserError: there is no such chart, or the run is not finished.

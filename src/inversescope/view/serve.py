@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 import webbrowser
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from inversescope import extras
 from inversescope.errors import UserError
@@ -67,6 +69,42 @@ def serve(
         webbrowser.open(address)
     with closing(listening):
         server.run(sockets=[listening])
+
+
+class Viewing(NamedTuple):
+    """A viewer that runs in this process.
+
+    Attributes:
+        address: of the page, without the token.
+        token: that its address needs once.
+        ids: of the runs, in their order.
+    """
+
+    address: str
+    token: str
+    ids: list[str]
+
+
+@contextmanager
+def viewing(folders: Sequence[Path], model: str = "smollm2") -> Iterator[Viewing]:
+    """A viewer of these runs in a thread of this process, at a free port of this machine, until the block ends."""
+    import uvicorn
+
+    from inversescope.view.app import make_app
+    from inversescope.view.safety import Guard
+
+    token, runs = secrets.token_urlsafe(24), identified(folders)
+    with closing(_bound(LOCAL[0], 0)) as listening:
+        port = listening.getsockname()[1]
+        app = Guard(make_app(runs, model, lambda _: None), token, port)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield Viewing(f"http://{LOCAL[0]}:{port}", token, list(runs))
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 def require_folders(folders: Sequence[Path]) -> list[Path]:
