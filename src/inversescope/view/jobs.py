@@ -109,12 +109,12 @@ class Worker:
     def submit(self, steps: Callable[[Job], Steps], emit: Callable[[Event | None], None]) -> Job:
         """A new job, at the end of the queue."""
 
-        def heard(event: Event | None) -> None:
+        def reported(event: Event | None) -> None:
             if event is not None and event["event"] == "error":
                 self._report(": ".join(filter(None, (event["problem"], event.get("given")))))
             emit(event)
 
-        job = Job(steps, heard)
+        job = Job(steps, reported)
         waiting = self._queue.qsize()
         if waiting:
             emit({"event": "status", "words": f"{waiting} before this one"})
