@@ -140,7 +140,11 @@ def _add_questions(app: FastAPI, asking: Asking, worker: Worker) -> None:
 async def _events(worker: Worker, request: Request, steps: Callable[[Job], Steps]) -> AsyncIterator[str]:
     """Events of a job for one page; a page that has gone cancels it."""
     loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
-    job = worker.submit(steps, lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
+
+    def send(event: Event | None) -> None:
+        loop.call_soon_threadsafe(events.put_nowait, event)
+
+    job = worker.submit(steps, send)
     try:
         yield _line({"event": "job", "id": job.id})
         while (event := await events.get()) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from inversescope.errors import UserError
 from inversescope.view import shown
@@ -120,6 +120,7 @@ class Asking:
         found = inverter.explain(
             **source(asked), site=asked.site, position=_position(asked), n=128, progress=job.progress, **options
         )
+        assert not isinstance(found, list)
         yield {"event": "explanation", **shown.explanation(found), "done": True, "seconds": job.seconds}
 
     def _drawn_for(self, job: Job, asked: Question) -> Any:
@@ -140,8 +141,6 @@ class Asking:
 
     def _natural(self, job: Job, asked: Question) -> Steps:
         """Natural text for an activation; the first time for a model, minutes."""
-        from inversescope.natural_text import searching
-        from inversescope.natural_text.budget import Budget
         from inversescope.natural_text.natural_text import default_length
         from inversescope.position import cut
 
@@ -155,22 +154,9 @@ class Asking:
         yield {"event": "status", "words": "reading the model's own text (minutes, the first time)"}
         opened = self.models.natural(subject.name, asked.site, length, job.progress)
         yield {"event": "status", "words": "sampling"}
-        if asked.answer == "draws":
-            answer = opened.invert(
-                text, site=asked.site, position=position, bits=asked.bits, bandwidth=asked.bandwidth, n=asked.n,
-                seed=asked.seed,
-            )  # fmt: skip
-            result = shown.natural(answer)
-        else:
-            activation = subject.capture([tokens], subject.sites([asked.site])).activations
-            (vector,) = (rows[0] for rows in activation.values())
-            budget = Budget(asked.tokens, asked.seconds or searching.SECONDS, job.progress)
-            question = opened.question(vector, asked.site)
-            kind = cast("Any", asked.answer)
-            result = shown.searched(
-                searching.invert(opened, tokens, question, kind, budget, asked.bandwidth, asked.seed)
-            )
-        yield {"event": "draws", **result, "wanted": asked.n, "done": True, "seconds": job.seconds}
+        options: dict[str, Any] = {"bits": asked.bits, "bandwidth": asked.bandwidth, "n": asked.n, "seed": asked.seed}
+        answer = opened.invert(text, site=asked.site, position=position, **options)
+        yield {"event": "draws", **shown.natural(answer), "wanted": asked.n, "done": True, "seconds": job.seconds}
 
     def _load(self, asked: Ask) -> Steps:
         """Say so where a model has to be loaded first."""

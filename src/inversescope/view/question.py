@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +13,6 @@ from inversescope.errors import UserError
 
 LONGEST = 20_000  # characters of a text
 MOST = 1000  # draws
-Kind = Literal["draws", "best", "nearest", "shortest"]
 
 
 class Ask(BaseModel):
@@ -39,7 +38,6 @@ class Question(Ask):
     Attributes:
         resolution, bandwidth, bits: one of them, or none: the run's default, or six bits.
         tokens, seconds: budget; the first to be used up ends the reading.
-        answer: with natural text: draws, or a search.
     """
 
     site: str
@@ -51,7 +49,6 @@ class Question(Ask):
     tokens: int | None = Field(None, ge=1)
     seconds: float | None = Field(None, gt=0)
     length: int | None = Field(None, ge=1)
-    answer: Kind = "draws"
 
 
 class Level(BaseModel):

@@ -167,7 +167,8 @@ def samples_of_site(
     wanted = (pc.field("method") == "generator") & (pc.field("site") == site)
     grouped: dict[tuple[int, float], list[dict[str, Any]]] = {}
     for row in _read(folder / records.verify.SAMPLES.path, wanted).to_pylist():
-        grouped.setdefault((row["target"], level(row)), []).append(row)
+        number = row["bandwidth"] if row["resolution"] is None else row["resolution"]
+        grouped.setdefault((row["target"], number), []).append(row)
     texts = {target["row"]: target["text"] for target in targets}
     for (target, number), rows in grouped.items():
         if target in texts:

@@ -42,12 +42,12 @@ def serve(
         UserError: a package of the extra is missing, there is no such folder, or the port is taken.
     """
     try:
-        import fastapi  # noqa: F401
         import uvicorn
+
+        from inversescope.view.app import make_app
+        from inversescope.view.safety import TOKEN, Guard
     except ImportError as error:
         raise UserError("the viewer needs the extra `view`", given=str(error), remedy=extras.install("view")) from error
-    from inversescope.view.app import make_app
-    from inversescope.view.safety import TOKEN, Guard
 
     shown = require_folders(folders) or found_in(Path("runs"))
     listening = listen(host, port)

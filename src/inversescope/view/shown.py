@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from inversescope.explain.explanation import Explanation, Finding
     from inversescope.inverter import Inversion, InvertedSample
     from inversescope.natural_text.answer import Answer
-    from inversescope.natural_text.searching import SearchAnswer
 
 
 def inversion(answer: Inversion) -> dict[str, Any]:
@@ -102,29 +101,6 @@ def natural(answer: Answer) -> dict[str, Any]:
             "notes": [f"prior: {answer.prior}, inputs of {answer.length} tokens"],
             "warnings": [] if answer.believed else [f"to be believed: {believed or 'no'} bits"],
             "ruler": answer.ruler,
-            "shared": [],
-            "rows": rows,
-        }
-    )
-
-
-def searched(answer: SearchAnswer) -> dict[str, Any]:
-    """Inputs of a search: found, not drawn, so that they have no weight."""
-    rows = [{**_natural_row(each, answer.source), "weight": None, "times": 1} for each in answer.found]
-    return files.plain(
-        {
-            "text": answer.source,
-            "site": answer.site,
-            "level": answer.answer,
-            "bandwidth": answer.bandwidth,
-            "draws": len(rows),
-            "size": None,
-            "left_out": None,
-            "notes": [
-                f"found, not drawn, in {answer.seconds:.0f} s, {answer.tokens_read:,} tokens read",
-                f"prior: {answer.prior}",
-            ],
-            "warnings": [],
             "shared": [],
             "rows": rows,
         }
