@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -150,9 +151,13 @@ def test_training_goes_on_when_workers_are_killed_and_without_them(
 
 
 def workers() -> list[psutil.Process]:
-    """Worker processes of this one."""
-    children = psutil.Process().children()
-    return [child for child in children if child.is_running() and "spawn_main" in " ".join(child.cmdline())]
+    """Worker processes of this one that have not ended."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 @pytest.mark.parametrize("workers", ["processes", "ray"])
