@@ -170,6 +170,15 @@ def test_an_output_that_is_closed_ends_without_a_word():
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
+@pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(("command", "code"), [("--version", 0), ("nosuch", 2)])
+def test_without_its_streams_a_command_ends_as_with_them(closed: str, command: str, code: int):
+    ended = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, command], capture_output=True, timeout=300)
+    assert ended.returncode == code
+    assert b"Traceback" not in ended.stderr
+
+
 def test_signs_that_an_encoding_lacks_are_replaced():
     ended = output("config", stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "latin-1"})
     assert (ended.returncode, ended.stderr) == (0, b"")

@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line. A user's mistake, and whatever the system refuses, ends with a message and exit code 2,
     never with a traceback.
     """
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # signs that the terminal's encoding does not have
@@ -58,6 +59,15 @@ def main(arguments: list[str] | None = None) -> None:
         if error.filename is None:
             _fail(f"the system refuses to read or write\n  given:   {error.strerror or error}")
         _fail(f"a file cannot be used\n  given:   {error.filename}: {error.strerror}")
+
+
+def _open_what_is_closed() -> None:
+    """Streams that the process was started without (`>&-`) read and write nothing. Without them Python has none, and
+    the next file that is opened would get their number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _closed(error: OSError) -> bool:

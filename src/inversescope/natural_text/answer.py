@@ -19,8 +19,8 @@ FINER = 12  # bits in steps of half a bit below what was wanted, to find a resol
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One input drawn from the posterior, and how often it came up.
+class FoundText:
+    """One input, as it is shown.
 
     Attributes:
         text: for people.
@@ -28,7 +28,6 @@ class Draw:
         log_p: ln P(x) under the prior.
         distance: δ from the target.
         ruler: δ in words.
-        times: number of the draws that it is.
     """
 
     text: str
@@ -36,6 +35,16 @@ class Draw:
     log_p: float
     distance: float
     ruler: str
+
+
+@dataclass(frozen=True)
+class Draw(FoundText):
+    """One input drawn from the posterior, and how often it came up.
+
+    Attributes:
+        times: number of the draws that it is.
+    """
+
     times: int
 
 

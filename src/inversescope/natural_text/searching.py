@@ -17,6 +17,7 @@ from torch import Tensor
 
 from inversescope import files
 from inversescope.errors import UserError
+from inversescope.natural_text.answer import FoundText
 from inversescope.natural_text.beginnings import PoolBeginnings
 from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.edits import one_token, other_beginning, splice
@@ -35,25 +36,6 @@ BANDWIDTH = 0.1  # of the best and the shortest where none is given
 SECONDS = 15.0
 KEPT = 1024  # inputs that edits may read on from
 FIT = 0.15  # bandwidth at which ends are compared with the target
-
-
-@dataclass(frozen=True)
-class FoundText:
-    """One input of a search.
-
-    Attributes:
-        text: for people.
-        tokens: of the input, without the subject's prefix.
-        log_p: ln P(x) under the prior.
-        distance: δ from the target.
-        ruler: δ in words.
-    """
-
-    text: str
-    tokens: tuple[int, ...]
-    log_p: float
-    distance: float
-    ruler: str
 
 
 @dataclass(frozen=True)

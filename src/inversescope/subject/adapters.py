@@ -5,11 +5,11 @@ Its matrices stay beside those of the model, and so the values are PEFT's own, t
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from inversescope import files
 from inversescope.errors import UserError
 from inversescope.extras import install
 
@@ -26,8 +26,9 @@ def base_of(name: str, **source: Any) -> str | None:
     path = _config(name, source)
     if path is None:
         return None
-    base = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not base:
+    settings = files.read_json(path)
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or not base:
         remedy = f"add it to {path}: the folder or the hub's name of the model that it was trained on"
         raise UserError("this adapter does not say for which model it is", given=name, remedy=remedy)
     if find_spec("peft") is None:
