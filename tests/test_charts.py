@@ -17,6 +17,7 @@ from report_fixture import Shape, read_scores, write_run
 
 from inversescope.charts import elements, rows, vendored
 from inversescope.charts.answer import distances_of_draws, over_sites
+from inversescope.charts.calibration import gaps
 from inversescope.charts.chart import MIME, Chart
 from inversescope.charts.curves import by_distance, distances, levels
 from inversescope.charts.disentangle import disentangle
@@ -41,6 +42,7 @@ SPECS = {
     "bandwidths": levels(["resid_post.1"], [0.1, 0.3], False),
     "by distance": by_distance(SHAPE.features),
     "distances": distances([512.0, 8.0], True),
+    "gaps": gaps(["resid_post.1"], SHAPE.features, [512.0, 8.0], True),
     "used": used(),
     "disentangle": disentangle(["a", "b"], ["samples", "pool", "nothing"]),
     "natural text": natural_text(["resid_post.1", "resid_post.8"], ["nearest", "stored ×1"]),

@@ -17,6 +17,7 @@ import pytest
 from refusals import refuses
 from report_fixture import Shape, embedded, read_scores, write_run
 
+from inversescope.charts import rows, vendored
 from inversescope.records.score import RESULTS
 from inversescope.report import write_report
 
@@ -30,6 +31,7 @@ DEGENERATE = {
     ),
     "no labels": Shape(layers=6, heads=2, generator_layers=(1, 5), targets=3, samples=4, features=()),
     "no generator": Shape(layers=6, heads=2, generator_layers=(), targets=3, samples=4),
+    "neither": Shape(layers=6, heads=2, generator_layers=(), targets=3, samples=4, features=()),
 }
 UNDEFINED = Shape(layers=6, heads=2, generator_layers=(1, 5), targets=3, samples=4, defined=False)
 
@@ -64,10 +66,19 @@ def chromium(profile: Path) -> list[str]:
     return [browser, *options, f"--user-data-dir={profile}"]
 
 
-def drawn(page: Path, profile: Path, fragment: str = "") -> str:
-    """The document after its scripts have run."""
-    command = [*chromium(profile), "--dump-dom", page.as_uri() + fragment]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+PAPER = "<script>dispatchEvent(new Event('beforeprint'));</script>"  # draws every chart, of every feature
+
+
+def drawn(page: Path, profile: Path, fragment: str = "", more: str = PAPER) -> str:
+    """The document, without the vendored libraries, after its scripts and one more have run."""
+    copy = page.with_name("drawn.html")
+    copy.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{more}</body>"), encoding="utf-8")
+    command = [*chromium(profile), "--dump-dom", copy.as_uri() + fragment]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    finally:
+        copy.unlink()
+    return re.sub(r'<script id="libraries">.*?</script>', "", shown, count=1, flags=re.S)
 
 
 def test_lies_beside_copies_of_the_full_numbers(run: Path, page: Path):
@@ -111,12 +122,28 @@ def test_carries_every_score_of_the_records(run: Path, page: Path):
 
 def test_carries_diagnostics_and_distances_of_the_records(run: Path, page: Path):
     data = embedded(page)
-    for name in ("diagnostics", "distances"):
-        rows = pq.read_table(run / "score" / f"{name}.parquet").to_pylist()
-        assert rows and len(unpacked(data[name])[0]) >= 5
-        for found, row in zip(unpacked(data[name]), rows, strict=True):
+    diagnostics, distances = (
+        pq.read_table(run / "score" / f"{name}.parquet").to_pylist() for name in ("diagnostics", "distances")
+    )
+    written = {"diagnostics": diagnostics, "distances": rows.of_distances(distances, diagnostics)}
+    for name, recorded in written.items():
+        assert recorded and len(unpacked(data[name])[0]) >= 5
+        for found, row in zip(unpacked(data[name]), recorded, strict=True):
             for column, value in found.items():
                 assert value == (pytest.approx(row[column], rel=1e-3) if isinstance(value, float) else row[column])
+
+
+def test_gaps_are_those_of_the_generator_where_there_is_a_reference(run: Path, page: Path):
+    scores = {(row["method"], row["site"], row["feature"], row["bandwidth"]): row for row in read_scores(run)}
+    shown = unpacked(embedded(page)["gaps"])
+    assert len(shown) == sum(method == "generator" for method, *_ in scores)
+    for found in shown:
+        place = (found["site"], found["feature"], found["bandwidth"])
+        row, reference = scores["generator", *place], scores["reference", *place]
+        known = bool(reference["trusted"]) and row["gap"] is not None
+        assert found["gap"] == (pytest.approx(row["gap"], rel=1e-3) if known else None)
+        assert (found["why"] is None) == known
+    assert {found["gap"] is None for found in shown} == {True, False}
 
 
 def test_carries_quality_and_consistency_by_distance_of_the_sites_it_shows(run: Path, page: Path):
@@ -182,7 +209,7 @@ class Loads(HTMLParser):
     def __init__(self, text: str):
         super().__init__()
         self.found: list[str] = []
-        self.feed(text)
+        self.feed(text.replace(vendored.script(), ""))  # they could, but the policy of the page lets them fetch nothing
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
@@ -200,8 +227,8 @@ def test_fetches_nothing(tmp_path: Path, hostile: str):
     text = write_report(write_run(tmp_path, shape)).read_text()
     found = Loads(text).found
     assert {"results.parquet", "results.json"} == {address for address in found if not address.startswith("#")}
-    assert "default-src 'none'" in text
-    assert Loads(text.replace("url(#hatch)", "url(https://x.test)")).found != found
+    assert "default-src 'none'" in text and "connect-src" not in text
+    assert Loads(text.replace("</style>", "a { background: url(https://x.test) }</style>")).found != found
 
 
 def test_hostile_text_stays_text(tmp_path: Path):
@@ -209,7 +236,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
     page = write_report(write_run(tmp_path / "run", shape))
     text = page.read_text()
     assert "<img" not in text
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 3
     assert "<!--" not in text
     assert HOSTILE in embedded(page)["targets"][0]["text"]
     rendered = drawn(page, tmp_path / "profile")
@@ -248,12 +275,14 @@ def test_draws_the_numbers_of_the_records(run: Path, page: Path, tmp_path: Path)
         assert "\N{MINUS SIGN}0.00" not in shown
         assert f"{expected[0]} [{expected[1]}".replace("\N{MINUS SIGN}0.00", "0.00") in shown
     overview = rendered[rendered.index('data-figure="overview"') : rendered.index('id="features"')]
-    assert re.findall(r'<text[^>]*class="name[^>]*>([^<]*)<', overview) and set(
-        re.findall(r'<text[^>]*class="name[^>]*>([^<]*)<', overview)
-    ) == set(SMALL.features)
-    assert overview.count('class="mark') == sum(row["site"] in data["generatorSites"] for row in unpacked(data["used"]))
-    maps = rendered.count('class="cell has-tip"') + rendered.count('class="cell none has-tip"')
-    assert maps == SMALL.layers * SMALL.heads * len(SMALL.features)
+    assert set(re.findall(r'font-weight="600"[^>]*>([^<]*)</text>', overview)) == set(SMALL.features)
+    heads = rendered[rendered.index('name="heads') : rendered.index('id="levels"')]
+    assert len(map_cells(heads)) == SMALL.layers * SMALL.heads * len(SMALL.features)
+
+
+def map_cells(rendered: str) -> list[str]:
+    """Tips of the cells of maps: every one has its site."""
+    return re.findall(r'aria-label="(z\.\d+\.\d+;[^"]*)"', rendered)
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
@@ -264,7 +293,9 @@ def test_degenerate_runs_are_drawn(tmp_path: Path, name: str):
     shown = re.sub(r"<script.*?</script>", "", rendered, flags=re.S)
     assert "NaN" not in shown
     assert "Infinity" not in shown
-    assert ">undefined<" not in shown.replace("</i>undefined<", "")  # but for the legend of the map
+    assert ">undefined<" not in shown
+    charts = shown.count("<inverse-chart") - shown.count("<inverse-chart></")
+    assert charts == shown.count('class="marks"') and (charts > 0) == ('id="libraries"' in page.read_text())
 
 
 def test_undefined_is_a_dash_with_a_reason(tmp_path: Path):
@@ -276,11 +307,14 @@ def test_undefined_is_a_dash_with_a_reason(tmp_path: Path):
     assert all(row["corrected"] is None and row["reason"] for row in unpacked(embedded(page)["scores"]))
     rendered = drawn(page, tmp_path / "profile")
     controls = rendered[rendered.index('data-figure="controls"') : rendered.index('id="failures"')]
-    cells = re.findall(r"<td[^>]*>(.*?)</td>", controls)
-    assert cells
-    assert {re.sub(r"<[^>]+>", "", cell) for cell in cells} == {DASH}
-    assert all('title="' in cell for cell in cells)
-    assert rendered.count('class="cell none has-tip"') == 6 * 2 * len(UNDEFINED.features)
+    texts = re.findall(r"<td[^>]*>(.*?)</td>", controls)
+    assert texts
+    assert {re.sub(r"<[^>]+>", "", text) for text in texts} == {DASH}
+    assert all('title="' in text for text in texts)
+    heads = rendered[rendered.index('name="heads') : rendered.index('id="levels"')]
+    assert len(map_cells(heads)) == 6 * 2 * len(UNDEFINED.features) and all(
+        "undefined: " in cell for cell in map_cells(heads)
+    )
 
 
 RECORDS = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import pytest
 from report_fixture import Shape, embedded, read_scores, write_run
 from test_report import chromium, drawn
 
+from inversescope.charts.theme import DASHES, HUES, SHAPES
 from inversescope.report import write_report
 
 SMALL = Shape(layers=6, heads=2, generator_layers=(1, 3, 5), targets=8, samples=5)
 # A reader, who notes what is seen.
 READER = """
-<script>
+<script type="module">
 const seen = {};
 const section = (id) => document.getElementById(id);
 const firstCells = (rows) => [...rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
@@ -38,6 +38,9 @@ filter.value = "post.3";
 filter.dispatchEvent(new Event("input"));
 seen.filtered = firstCells(verdicts.tBodies[0].rows);
 
+dispatchEvent(new Event("beforeprint"));
+await new Promise((resolve) => setTimeout(resolve, 200));
+dispatchEvent(new Event("afterprint"));
 const overview = section("overview");
 const first = overview.querySelector("svg [tabindex='0']");
 first.focus();
@@ -90,9 +93,8 @@ def page(run: Path) -> Path:
 def seen(page: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Notes of a reader of the page, in a browser that lets it keep nothing."""
     copy = tmp_path_factory.mktemp("read") / "page.html"
-    text = page.read_text().replace("<style>", f"{NOTHING_KEPT}<style>", 1)
-    copy.write_text(text.replace("</body>", f"{READER}</body>"))
-    found = re.search(r'<pre id="seen">(.*?)</pre>', drawn(copy, tmp_path_factory.mktemp("profile")), re.S)
+    copy.write_text(page.read_text().replace("<style>", f"{NOTHING_KEPT}<style>", 1))
+    found = re.search(r'<pre id="seen">(.*?)</pre>', drawn(copy, tmp_path_factory.mktemp("profile"), more=READER), re.S)
     assert found, "the page's scripts, or the reader, came to no end"
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 
@@ -123,13 +125,13 @@ def test_the_values_of_a_picture_are_those_of_the_records(run: Path, page: Path,
         for row in read_scores(run)
         if row["method"] == "reference" and level in (row["resolution"], row["bandwidth"])
     }
-    (site, *features), *rows = seen["values"]
-    assert site == "site" and features == list(SMALL.features) and len(rows) == SMALL.layers
-    for name, *cells in rows:
-        for feature, cell in zip(features, cells, strict=True):
-            value = scores[name, feature]
-            shown = cell.split(" ")[0].replace("\N{MINUS SIGN}", "-")
-            assert (shown == "–") if value is None else float(shown) == pytest.approx(value, abs=0.0051)
+    heads, *rows = seen["values"]
+    assert heads == ["site", "feature", "method", "corrected score", "chance", "encoded and used?"]
+    found = {(site, feature): value for site, feature, method, value, *_ in rows if method == "reference"}
+    assert found.keys() == {(f"resid_post.{layer}", feature) for layer in range(6) for feature in SMALL.features}
+    for place, cell in found.items():
+        shown = cell.split(" ")[0].replace("\N{MINUS SIGN}", "-")
+        assert (shown == "–") if scores[place] is None else float(shown) == pytest.approx(scores[place], abs=0.0051)
 
 
 def test_choices_are_in_the_address_and_a_theme_needs_no_memory(seen: dict[str, Any]):
@@ -173,12 +175,9 @@ def oklab(colour: str, blindness: str) -> np.ndarray:
     return TO_LAB @ np.cbrt(TO_LMS @ np.clip(BLINDNESS[blindness] @ linear, 0, 1))
 
 
-def looks() -> list[tuple[str, str, str | None]]:
-    """Of each hue: its colour in both themes, and the dashes of its line."""
-    style = (resources("inversescope.report") / "assets" / "report.css").read_text()
-    colours = re.findall(r"\.hue-(\d) \{ --c: light-dark\((#\w{6}), (#\w{6})\); \}", style)
-    dashes = dict(re.findall(r"\.line\.hue-(\d) \{ stroke-dasharray: ([^;]+);", style))
-    return [(light, dark, dashes.get(number)) for number, light, dark in colours]
+def looks() -> list[tuple[str, str, str]]:
+    """Of each curve: its colour in both themes, and the dashes of its line."""
+    return [(*hues, str(dashes)) for hues, dashes in zip(HUES, DASHES, strict=True)]
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
@@ -196,5 +195,5 @@ def test_red_and_green_of_one_lightness_would_be_found():
     assert distances[0] > 0.15 and distances[1] < 0.08
 
 
-def test_curves_are_told_apart_by_their_dashes_as_well():
-    assert len({dashes for *_, dashes in looks()}) == 8
+def test_curves_are_told_apart_by_their_dashes_and_marks_as_well():
+    assert len({dashes for *_, dashes in looks()}) == len(set(SHAPES)) == 8

@@ -25,6 +25,7 @@ TILE = 172  # pixels of the narrowest small chart, its axis included
 AXIS = 30
 HEIGHT = 106
 SHAPES = {"reference": ("circle", 0.0), "generator": ("circle", -3.0), "weighted": ("diamond", 3.0)}
+_KEYS = {"generator": "draws", "reference": "median of the reference", "nearest": "prior"}
 _HALVES = {"values": [0, 0.5, 1], "format": ".1f"}
 
 
@@ -60,6 +61,7 @@ def levels(sites: Sequence[str], numbers: Sequence[float], by_resolution: bool) 
         {"feature": "feature"},
         table,
     )
+    chart["title"] = "FCR at each site"
     label = "'1/' + datum.label" if by_resolution else "datum.label"
     x = {"field": "level", "type": "ordinal", "title": None, "sort": list(numbers), "scale": {"domain": list(numbers)}}
     x["axis"] = {"labelAngle": 0, "labelExpr": label, "grid": False, "labelOverlap": "greedy"}
@@ -132,6 +134,7 @@ def by_distance(features: Sequence[str]) -> Spec:
         {"site": "site"},
         table,
     )
+    chart["title"] = "consistency by distance δ"
     axis = {"values": [0, 0.5, 1, 1.5, 2], "grid": False, "format": ".2~f", "labelFlush": False}
     x = quantitative("middle", axis=axis, scale={"domainMin": 0, "nice": False})
     y = vertical("fcr", {"domain": [0, 1]}, AXIS, **_HALVES)
@@ -170,6 +173,7 @@ def distances(numbers: Sequence[float], by_resolution: bool) -> Spec:
     name = "resolution" if by_resolution else "h"
     table = {"level": name, "low": "δ from", "high": "to", "draws": "draws", "prior": "prior"}
     chart = frame("distances", "Distances of the draws at one site, for each level", {}, {"site": "site"}, table)
+    chart["title"] = "distance δ of the draws"
     prefix = "'1 in ' + datum.value" if by_resolution else "'h = ' + datum.value"
     density = [
         {"calculate": f"datum.{of} / (datum.high - datum.low)", "as": f"{of} density"} for of in ("draws", "prior")
@@ -218,6 +222,7 @@ def distances(numbers: Sequence[float], by_resolution: bool) -> Spec:
                 *none,
                 align="right",
             ),
+            legend(list(_KEYS), {"generator": "square"}, _KEYS, {"reference": [5, 3]}),
         ],
     }
     made = tiles(chart, {"field": "level", "sort": list(numbers)}, inner)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inversescope.charts.curves import AXIS, tiles
-from inversescope.charts.parts import Spec, defined, frame, layer, level_words, tip, vertical
+from inversescope.charts.parts import Spec, defined, frame, layer, legend, level_words, tip, vertical
 
 CAUSAL = {"cause": "Cause", "isolate": "Isolate", "disentangle": "Disentangle"}
-ALL = "all attributes"
 # Methods drawn as curves, each in the look of its inputs, with the shape of its marks; the table has all of them.
 DRAWN = {
     "samples": ("generator", "circle"),
@@ -44,7 +43,9 @@ def disentangle(sites: Sequence[str], methods: Sequence[str]) -> Spec:
         "scale": {"domain": list(sites)},
     }
     shifts = {method: 2.5 * (place - (len(drawn) - 1) / 2) for place, method in enumerate(drawn)}
-    inner = {"transform": long, "layer": [part for name in drawn for part in _curve(name, x, shifts[name])]}
+    looks = {DRAWN[method][0]: method for method in drawn}
+    key = legend(list(looks), {DRAWN[method][0]: DRAWN[method][1] for method in drawn}, looks)
+    inner = {"layer": [*(part for name in drawn for part in _curve(name, x, shifts[name])), key]}
     names = "({" + ", ".join(f"'{name}': '{word}'" for name, word in CAUSAL.items()) + "})[datum.value]"
     made = tiles(chart, {"field": "measure", "sort": list(CAUSAL)}, inner, 150)
     made["facet"]["header"]["labelExpr"] = names

@@ -58,7 +58,7 @@ def _axis(field: str, count: int, most: int) -> Spec:
     return {
         "field": field,
         "type": "ordinal",
-        "title": field,
+        "title": "layer" if field == "layer" else None,
         "axis": axis,
         "scale": {"domain": every, "padding": 0.04},
     }

@@ -28,14 +28,14 @@ MARKS = {"generator": ("circle", -3.5), "weighted": ("diamond", 3.5)}
 def layers(depth: int, measure: str = "corrected", point: str = "") -> Spec:
     """The chart of a model with so many layers; its rows are those of scores (`rows.of_scores`)."""
     x = over_layers(depth)
-    of = {"point": "point", "feature": "feature", "level": "level"}
+    of = {"feature": "feature", "level": "level", "point": "point"}
     table = {"layer": "layer", "method": "method", measure: MEASURES[measure], "chance": "chance", "targets": "targets"}
     chart = frame("scores", f"{MEASURES[measure]} of one feature over layers", {"head": [None]}, of, table)
     return (
         chart
         | size(280)
         | {
-            "title": f"{MEASURES[measure]}, {point or 'whole layers'}, over layers",
+            "title": f"{MEASURES[measure]}{f', {point},' if point else ''} over layers",
             "transform": SCORE_WORDS,
             "layer": [
                 claims(x),

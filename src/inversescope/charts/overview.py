@@ -32,7 +32,7 @@ _PLOT = HEIGHT - 52  # pixels of the vertical axis, about
 def overview(depth: int, features: Sequence[str], method: str = "reference", measure: str = "corrected") -> Spec:
     """The chart of a model with so many layers; its rows are those of scores (`rows.of_scores`)."""
     here = of_method(method)
-    x, of = over_layers(depth), {"point": "point", "level": "level"}
+    x, of = over_layers(depth), {"level": "level", "point": "point"}
     table = {
         "site": "site",
         "feature": "feature",
@@ -45,7 +45,6 @@ def overview(depth: int, features: Sequence[str], method: str = "reference", mea
     chart = frame("scores", f"{MEASURES[measure]} of every feature over layers", where, of, table)
     curve = {"x": x, "y": axis(measure), "color": by_value("feature", features)}
     marked = {"x": x, "y": axis(measure), "fill": curve["color"], "stroke": curve["color"]}
-    full = {"condition": {"test": f"datum.use === '{BOTH}'", "value": 1}, "value": 0}
     tested = [here, defined(measure), defined("use")]
     shape = by_value("feature", features, SHAPES)
     band = {"y": axis(measure, f"{measure}_low"), "y2": {"field": f"{measure}_high"}}
@@ -54,7 +53,6 @@ def overview(depth: int, features: Sequence[str], method: str = "reference", mea
         | size(HEIGHT)
         | {
             "title": f"{MEASURES[measure]}, {method}, over layers",
-            "padding": {"left": 0, "top": 0, "bottom": 0, "right": NAMES},
             "transform": SCORE_WORDS,
             "layer": [
                 claims(x),
@@ -69,19 +67,20 @@ def overview(depth: int, features: Sequence[str], method: str = "reference", mea
                     strokeWidth=1.5,
                 ),
                 layer("point", "mark", curve | {"tooltip": SCORE_TIP}, here, defined(measure), opacity=0, size=180),
-                layer("point", "paper", {"x": x, "y": axis(measure), "shape": shape}, *tested, size=44),
-                layer(
-                    "point",
-                    "mark",
-                    marked | {"shape": shape, "fillOpacity": full, "tooltip": SCORE_TIP},
-                    *tested,
-                    size=44,
-                ),
+                *_tested(marked | {"shape": shape}, [*tested, {"filter": f"datum.use !== '{BOTH}'"}], 0),
+                *_tested(marked | {"shape": shape}, [*tested, {"filter": f"datum.use === '{BOTH}'"}], 1),
                 *_names(here, features, measure),
             ],
         }
     )
     return made | {"layer": [part for part in made["layer"] if part is not None]}
+
+
+def _tested(marked: Spec, here: list[Spec], full: int) -> list[Spec]:
+    """Marks at the sites of the causal test: hollow, or full."""
+    under = {name: marked[name] for name in ("x", "y", "shape")}
+    mark = layer("point", "mark", marked | {"tooltip": SCORE_TIP}, *here, size=44, fillOpacity=full)
+    return [layer("point", "paper", under, *here, size=44), mark]
 
 
 def _names(here: Spec, features: Sequence[str], measure: str) -> list[Spec]:

@@ -141,33 +141,45 @@ def note(text: str, x: Any, y: Any, *transform: Spec, **look: Any) -> Spec:
     return layer("text", "note", place, *transform, **look)
 
 
-def level_line(value: str, style: str = "chance", channel: str = "y", *transform: Spec) -> Spec:
+def level_line(
+    value: str, style: str = "chance", channel: str = "y", *transform: Spec, title: str | None = None
+) -> Spec:
     """One line across a chart, at the mean of an expression."""
     mean = {"aggregate": [{"op": "mean", "field": "line", "as": "line"}]}
-    place = {channel: quantitative("line")}
+    place = {channel: quantitative("line") | {"title": title}}
     return layer("rule", style, place, *transform, {"calculate": value, "as": "line"}, mean)
 
 
-def legend(methods: Sequence[str], marks: Mapping[str, str]) -> Spec:
-    """The key of the methods, inside the chart, so that a saved picture has it too: marks by shape, else lines."""
-    shapes = [marks.get(method, "stroke") for method in METHODS]
-    dashes = [METHOD_DASHES.get(method, [1, 0]) for method in METHODS]
+def legend(
+    methods: Sequence[str],
+    marks: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+    dashes: Mapping[str, Sequence[float]] = METHOD_DASHES,
+) -> Spec:
+    """The key of the methods, inside the chart, so that a saved picture has it too: marks by shape, else lines; `names`
+    are the words for what is drawn in the look of a method.
+    """
+    names = {method: method for method in METHODS} | dict(names or {})
     words = {
-        "values": list(methods),
+        "values": [names[method] for method in methods],
         "orient": "bottom",
         "title": None,
         "columns": 3,
         "symbolOpacity": 1,
         "symbolSize": 110,
         "columnPadding": 18,
+        "labelLimit": 220,
         "offset": 6,
     }
 
     def by(looks: object) -> Spec:
-        return {"field": "of", "type": "nominal", "scale": {"domain": list(METHODS), "range": looks}, "legend": words}
+        domain = [names[method] for method in METHODS]
+        return {"field": "of", "type": "nominal", "scale": {"domain": domain, "range": looks}, "legend": words}
 
-    looks = {"fill": by("ordinal"), "stroke": by("ordinal"), "shape": by(shapes), "strokeDash": by(dashes)}
-    data = {"data": {"values": [{"of": method} for method in methods]}}
+    shape = by([marks.get(method, "stroke") for method in METHODS])
+    dash = by([dashes.get(method, [1, 0]) for method in METHODS])
+    looks = {"fill": by("ordinal"), "stroke": by("ordinal"), "shape": shape, "strokeDash": dash}
+    data = {"data": {"values": [{"of": names[method]} for method in methods]}}
     return data | layer("point", "key", looks, opacity=0, size=1)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from inversescope import records
 from inversescope.records.levels import level
-from inversescope.verdicts import ACCEPTED
+from inversescope.verdicts import ACCEPTED, TRUSTED
 
 Row = Mapping[str, Any]
 Spec = dict[str, Any]
+
+ALL = "all attributes"
+_PLACE = ("site", "feature", "resolution", "bandwidth")
 
 
 def of_scores(scores: Iterable[Row], used: Iterable[Row]) -> list[dict[str, Any]]:
@@ -22,27 +26,58 @@ def of_distances(distances: Iterable[Row], diagnostics: Iterable[Row]) -> list[d
     """Bins of the draws' distances at each site and level, each beside the share of the prior, with the median of the
     reference and the limit of acceptance where it has a meaning.
     """
-    rows = list(distances)
-    prior = {(row["site"], row["low"]): row["share"] for row in rows if row["method"] == "prior"}
-    drawn = {(row["site"], row["method"], level(row), row["low"]): row["share"] for row in rows}
-    bins = [(row["site"], row["low"], row["high"]) for row in rows if row["method"] == "prior"]
+    prior: dict[str, list[Row]] = {}
+    drawn = {}
+    for row in distances:
+        if row["method"] == "prior":
+            prior.setdefault(row["site"], []).append(row)
+        elif row["method"] == "generator":
+            drawn[row["site"], level(row), row["low"]] = row["share"]
     return [
         {
-            "site": site,
+            **{name: at[name] for name in ("site", "resolution", "bandwidth")},
             "level": level(at),
-            "resolution": at["resolution"],
-            "bandwidth": at["bandwidth"],
-            "low": low,
-            "high": high,
-            "draws": drawn.get((site, "generator", level(at), low)),
-            "prior": prior[site, low],
+            "low": bin["low"],
+            "high": bin["high"],
+            "draws": drawn.get((at["site"], level(at), bin["low"])),
+            "prior": bin["share"],
             "median": at["reference_median_distance"],
             "limit": ACCEPTED if at["acceptance_counts"] else None,
         }
         for at in diagnostics
-        for site, low, high in bins
-        if site == at["site"]
+        for bin in prior.get(at["site"], [])
     ]
+
+
+def of_gaps(scores: Iterable[Row]) -> list[dict[str, Any]]:
+    """The generator's scores with their calibration gap, beside the reference's; without one, the reason (`why`)."""
+    rows = list(scores)
+    references = {(row["site"], row["feature"], level(row)): row for row in rows if row["method"] == "reference"}
+    return [
+        _gap(row, references.get((row["site"], row["feature"], level(row))))
+        for row in rows
+        if row["method"] == "generator"
+    ]
+
+
+def _gap(row: Row, reference: Row | None) -> dict[str, Any]:
+    ess = None if reference is None else reference["ess"]
+    why = row["reason"] or "the gap is undefined" if row["gap"] is None else None
+    if reference is None or ess is None:
+        why = "the pool gives no reference here"
+    elif not reference["trusted"]:
+        why = f"no reference: effective sample size {ess:.1f} < {TRUSTED:g}"
+    names = [*_PLACE, "verdict", "targets", *(f"{name}{end}" for name in ("gap", "fcr") for end in records.ENDS)]
+    shown = {name: row[name] for name in names} | {"level": level(row), "why": why, "ess": ess}
+    if why is not None:
+        shown |= {f"gap{end}": None for end in records.ENDS}
+    ends = {f"reference{end}": None if reference is None else reference[f"fcr{end}"] for end in records.ENDS}
+    return shown | ends
+
+
+def of_disentangled(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Rows of RAVEL's metric with the attribute in words."""
+    return [{**row, "attribute": row["attribute"] or ALL} for row in rows]
 
 
 def of_used(used: Iterable[Row], places: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -39,6 +39,8 @@ SCALE = (
     ("#f3f2e9", "#9acfb2", "#3e9fa9", "#246099", "#282761"),
     ("#21232e", "#384883", "#0089a7", "#4bc39f", "#e6e988"),
 )
+# A difference from -1 to 1: below, none, above.
+DIFFERENCE = (("#e99355", "#f7f7f4", "#79b1e0"), ("#9e511e", "#212224", "#32669a"))
 METHODS = ("reference", "generator", "weighted", "nearest", "shuffled", "no condition")
 METHOD_DASHES = {"nearest": [6, 3], "shuffled": [1.5, 3], "no condition": [7, 3, 1.5, 3]}
 METHOD_WIDTHS = {"reference": 2.0, "shuffled": 1.8}
@@ -55,6 +57,7 @@ def config(theme: Theme = "light") -> dict[str, Any]:
     return {
         "background": colour["paper"],
         "font": FONT,
+        "padding": {"left": 0, "top": 2, "right": 6, "bottom": 2},
         "view": {"stroke": None},
         "axis": axis | label | named,
         "legend": label | named | {"symbolStrokeWidth": 1.5, "gradientStrokeColor": None},
@@ -67,6 +70,7 @@ def config(theme: Theme = "light") -> dict[str, Any]:
             "category": [hue[side] for hue in HUES],
             "heatmap": list(SCALE[side]),
             "ramp": list(SCALE[side]),
+            "diverging": list(DIFFERENCE[side]),
             "ordinal": [colour[method] for method in METHODS],
         },
         "point": {"filled": True, "strokeWidth": 1.4, "opacity": 1},
@@ -84,8 +88,8 @@ def _methods(colour: dict[str, str]) -> dict[str, Any]:
         dash = {"strokeDash": METHOD_DASHES[method]} if method in METHOD_DASHES else {}
         looks[f"{method} line"] = shade | line | dash | ({"strokeCap": "round"} if method == "shuffled" else {})
         looks[f"{method} band"] = shade | {"opacity": 0.15}
-        looks[f"{method} bin"] = {"fill": colour[method], "stroke": colour["paper"], "strokeWidth": 0.7}
-        looks[f"{method} mark"] = {"fill": colour[method], "stroke": colour[method]}
+        looks[f"{method} bin"] = shade | {"fill": colour[method], "stroke": colour["paper"], "strokeWidth": 0.7}
+        looks[f"{method} mark"] = shade | {"fill": colour[method], "stroke": colour[method]}
     return looks
 
 
@@ -100,6 +104,8 @@ def _roles(colour: dict[str, str]) -> dict[str, Any]:
         "note": soft | {"fontSize": 11, "font": FONT},
         "name": {"fontSize": 11, "font": FONT, "fontWeight": 600},
         "ink": {"color": colour["ink"]},
+        "value": {"color": colour["ink"], "fontSize": 10, "font": FONT},
+        "framed": {"stroke": colour["ink"]},
         "nothing claimed": soft | {"opacity": 0.13},
-        "undefined": {"stroke": colour["rule"], "strokeWidth": 1.2},
+        "undefined": soft | {"stroke": colour["soft"], "strokeWidth": 1.2},
     }

@@ -17,6 +17,7 @@ from inversescope.charts.parts import (
 from inversescope.verdicts import ENCODED, USED
 
 HEIGHT = 330
+_TITLE = "corrected score, at the finest resolution at which it is reliable"
 _STRIP = 22  # pixels below the axis, for sites that hardly move anything and have no necessity
 _TIP = tip(
     site="site",
@@ -54,25 +55,24 @@ def used(layers_are_named: bool = True) -> Spec:
         | size(HEIGHT)
         | {
             "title": "necessity",
-            "padding": {"left": 0, "top": 0, "right": 6, "bottom": 0},
             "transform": [defined("corrected"), *clipped, *words],
             "layer": [
-                level_line(f"{ENCODED}", "limit", "x"),
+                level_line(f"{ENCODED}", "limit", "x", title=_TITLE),
                 level_line(f"{USED}", "limit"),
                 _region("encoded and used", "width", 12, "right"),
                 _region("encoded, unused", "width", None, "right"),
-                _region("none", 0, HEIGHT - 76 + _STRIP, "right"),
+                _region("none", 0, "height", "right", yOffset=_STRIP),
                 *_marks(moves, _y("necessity shown")),
-                *_marks(still, {"value": HEIGHT - 76 + _STRIP}),
+                *_marks(still, {"value": "height"}, yOffset=_STRIP),
                 layer("text", "note", named | {"y": _y("necessity shown")}, moves, *labels, dx=6, dy=-7, align="left"),
                 layer(
                     "text",
                     "note",
-                    named | {"y": {"value": HEIGHT - 76 + _STRIP}},
+                    named | {"y": {"value": "height"}},
                     still,
                     *labels,
                     dx=6,
-                    dy=-7,
+                    dy=_STRIP - 7,
                     align="left",
                 ),
             ],
@@ -86,27 +86,26 @@ def _clip(name: str) -> Spec:
 
 def _x(field: str) -> Spec:
     axis = {"grid": False, "format": ".1f", "tickCount": 6, "offset": _STRIP + 12, "labelFlush": False}
-    title = "corrected score, at the finest resolution at which it is reliable"
-    return quantitative(field, axis=axis, scale={"domainMax": 1, "nice": False}) | {"title": title}
+    return quantitative(field, axis=axis, scale={"domainMax": 1, "nice": False}) | {"title": _TITLE}
 
 
 def _y(field: str) -> Spec:
     return vertical(field, {"nice": False}, format=".1f")
 
 
-def _region(words: str, x: str | int, y: int | None, align: str) -> Spec:
+def _region(words: str, x: str | int, y: str | int | None, align: str, **look: object) -> Spec:
     place = {"x": {"value": x}, "y": quantitative("line") if y is None else {"value": y}, "text": {"value": words}}
     once = [{"aggregate": [{"op": "count", "as": "rows"}]}, {"calculate": f"{USED}", "as": "line"}]
-    return layer("text", "note", place, *once, align=align, dx=-2, dy=0 if y is not None else 12)
+    return layer("text", "note", place, *once, align=align, dx=-2, dy=0 if y is not None else 12, **look)
 
 
-def _marks(here: Spec, y: Spec) -> list[Spec]:
+def _marks(here: Spec, y: Spec, **place: int) -> list[Spec]:
     """Marks with the intervals of both axes; hollow where the test cannot tell."""
     x, full = _x("corrected shown"), {"condition": {"test": "datum.verdict === 'cannot tell'", "value": 0}, "value": 1}
     upright = {"x": x, "y": _y("necessity_low shown"), "y2": {"field": "necessity_high shown"}}
     flat = {"y": y, "x": _x("corrected_low shown"), "x2": {"field": "corrected_high shown"}}
-    look = {"shape": "diamond", "size": 56}
-    bars = [layer("rule", "weighted", flat, here, defined("corrected_low"), strokeWidth=1.2)]
+    look = {"shape": "diamond", "size": 56, **place}
+    bars = [layer("rule", "weighted", flat, here, defined("corrected_low"), strokeWidth=1.2, **place)]
     if "field" in y:
         bars.append(layer("rule", "weighted", upright, here, defined("necessity_low"), strokeWidth=1.2))
     marks = {"x": x, "y": y}

@@ -30,9 +30,9 @@ class Failure:
 def failures(records: Records) -> list[Failure]:
     """One for each site of the generator, in order of depth."""
     worst = _worst_targets(records)
-    drawn, scored = _by_site(records.diagnostics), _by_site(records.scores)
+    drawn, scored, levels = _by_site(records.diagnostics), _by_site(records.scores), records.levels
     return [
-        _failure(site, drawn[site], scored[site], records.levels, *worst.get(site, (None, None)))
+        _failure(site, drawn[site], scored[site], levels, *worst.get(site, (None, None)))
         for site in records.generator_sites
     ]
 

@@ -1,6 +1,6 @@
 """One HTML file out of the records: everything inline, nothing fetched.
 
-The figures are drawn in the browser by the scripts in assets/ from the numbers embedded in the page.
+The charts are specifications in the page (`figures`), drawn in the browser from the numbers beside them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import jinja2
 
 from inversescope import files
-from inversescope.charts import elements
-from inversescope.charts.page import embed
+from inversescope.charts import elements, rows, vendored
+from inversescope.charts.page import embed, themes
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.records.levels import level
-from inversescope.report import text
+from inversescope.report import figures, text
 from inversescope.report.failures import failures, proposals
 from inversescope.report.records import RESULTS, Records, Row, load
 from inversescope.report.summary import key_figures, summary
@@ -33,7 +33,6 @@ from inversescope.verdicts import (
     GAP,
     MEANINGS,
     NO_GENERATOR,
-    NULL_FEATURE,
     NULL_PASSES,
     SIGNIFICANT,
     SMALLEST_Q,
@@ -46,19 +45,7 @@ from inversescope.verdicts import (
 )
 from inversescope.verdicts.scores import UNDERTRAINED
 
-_ELEMENTS = ("words.js", "tips.js", "inverse-table.js")
-_SCRIPTS = (
-    "figures.js",
-    "numbers.js",
-    "address.js",
-    "curves.js",
-    "tables.js",
-    "used.js",
-    "overview.js",
-    "disentangle.js",
-    "values.js",
-    "page.js",
-)
+_SCRIPTS = ("numbers.js", "address.js", "charts.js", "tables.js", "used.js", "disentangle.js", "page.js")
 METHODS = {
     "reference": "reference (pool, no generator)",
     "generator": "generator (draws as they come)",
@@ -71,7 +58,7 @@ METHODS = {
     "edits": "edits (of the source input, kernel weights)",
 }
 _PLACE = ("point", "layer", "head")  # kept once per site, not once per row
-_LEVELS = ("resolution", "bandwidth")  # numbers that name a row rather than measure it
+_LEVELS = ("resolution", "bandwidth", "level")  # numbers that name a row rather than measure it
 
 
 def write_report(run: Path) -> Path:
@@ -120,7 +107,15 @@ def render(records: Records) -> str:
         provenance=_flat(records.provenance),
         config=json.dumps(records.config, indent=2, ensure_ascii=False),
         style=elements.style() + _asset("report.css"),
-        script="\n".join(['"use strict";', elements.bundle(_ELEMENTS), *map(_asset, _SCRIPTS)]),
+        libraries=vendored.script() if data["charts"] else "",
+        script="\n".join(
+            [
+                '"use strict";',
+                elements.bundle(),
+                "setThemes(JSON.parse(document.getElementById('data').textContent).themes);",
+                *map(_asset, _SCRIPTS),
+            ]
+        ),
         shown=data["shownSites"],
         limits=data["limits"],
         data=embed(data),
@@ -132,6 +127,7 @@ def page_data(records: Records) -> dict[str, Any]:
     first = records.headline
     sites, targets = _shown(records.generator_sites or records.scored_sites, first["site"]), choose(records)
     samples, draws = cards(records, targets, sites)
+    places = {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)}
     return {
         "features": records.features,
         "levels": records.levels,
@@ -144,19 +140,21 @@ def page_data(records: Records) -> dict[str, Any]:
         "accepted": ACCEPTED,
         "meanings": MEANINGS,
         "belowNoise": BELOW_NOISE,
-        "nullFeature": NULL_FEATURE,
         "nullPasses": NULL_PASSES,
         "sourceAlone": SOURCE_ALONE,
-        "places": {row["site"]: [row[name] for name in _PLACE] for row in (*records.scores, *records.diagnostics)},
+        "places": places,
         "generatorSites": records.generator_sites,
         "shownSites": sites,
-        "scores": pack(_without_place(records.scores)),
+        "charts": figures.specifications(records, sites),
+        "themes": themes(),
+        "scores": pack(_without_place(figures.scores(records))),
         "diagnostics": pack(_without_place(records.diagnostics)),
-        "distances": pack(_at(sites, records.distances)),
+        "distances": pack(rows.of_distances(_at(sites, records.distances), _at(sites, records.diagnostics))),
+        "gaps": pack(rows.of_gaps(records.scores) if records.generator_sites else []),
         "quality": pack(_at(sites, records.quality)),
         "byDistance": pack(_at(sites, records.by_distance)),
-        "used": pack(records.used),
-        "disentangled": pack(records.disentangled),
+        "used": pack(rows.of_used(records.used, places)),
+        "disentangled": pack(rows.of_disentangled(records.disentangled)),
         "limits": {"encoded": ENCODED, "used": USED},
         "hypotheses": _at(sites, records.hypotheses),
         "targets": targets,

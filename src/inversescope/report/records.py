@@ -86,9 +86,11 @@ class Records:
     @property
     def counting_samples(self) -> pa.Table:
         """The samples of the sites and bandwidths at which acceptance has a meaning."""
-        counting = [(row["site"], row["bandwidth"]) for row in self.diagnostics if row["acceptance_counts"]]
-        places = zip(self.samples["site"].to_pylist(), self.samples["bandwidth"].to_pylist(), strict=True)
-        return self.samples.filter(pa.array([cell in counting for cell in places], pa.bool_()))
+        schema = pa.schema([self.samples.schema.field(name) for name in ("site", "bandwidth")])
+        counting = [row for row in self.diagnostics if row["acceptance_counts"]]
+        cells = pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in counting], schema)
+        wanted = pa.array(_cells(cells).to_pylist(), pa.string())
+        return self.samples.append_column("cell", _cells(self.samples)).filter(pc.field("cell").isin(wanted))
 
     @property
     def outside(self) -> list[Row]:
@@ -114,6 +116,11 @@ class Records:
     def scored_sites(self) -> list[str]:
         """The sites at which features were scored, in order of depth."""
         return _by_depth(self.scores)
+
+
+def _cells(table: pa.Table) -> pa.ChunkedArray:
+    """Site and bandwidth of each row, as one text."""
+    return pc.call_function("binary_join_element_wise", [table["site"], table["bandwidth"].cast(pa.string()), " "])
 
 
 def _by_depth(rows: list[Row]) -> list[str]:

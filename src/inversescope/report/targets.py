@@ -40,7 +40,8 @@ def acceptance(samples: pa.Table, by: list[str]) -> dict[Any, float | None]:
     """Share of draws other than the source that are accepted, keyed by the values of `by`; None where none of a group
     was verified.
     """
-    every = {tuple(row.values()) if len(by) > 1 else row[by[0]]: None for row in samples.select(by).to_pylist()}
+    groups = samples.group_by(by, use_threads=False).aggregate([])
+    every = {tuple(row[name] for name in by) if len(by) > 1 else row[by[0]]: None for row in groups.to_pylist()}
     samples = samples.filter(~pc.field("source"))
     counted = samples.select(by).append_column("accepted", samples["accepted"].cast(pa.int64()))
     counted = counted.append_column("verified", samples["verified"].cast(pa.int64()))

@@ -6,18 +6,22 @@ import "./inverse-table.js";
 
 const NARROW = 620; // pixels: below, small charts stand closer
 let themes = { light: {}, dark: {} };
+let printing = false; // paper is light
 export const setThemes = (configs) => { themes = configs; };
 
 // The theme that the page shows at an element, whoever decided it.
 export function themeAt(node) {
+  if (printing) return "light";
   const scheme = getComputedStyle(node).colorScheme.split(" ");
   if (scheme.includes("dark") && scheme.includes("light")) return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   return scheme.includes("dark") ? "dark" : "light";
 }
 
-// The specification for a width: small charts as many beside each other as have room.
+// The specification for a width: small charts as many beside each other as have room; a title of two parts on one line
+// or two.
 export function fitted(spec, rows, width) {
-  const made = { ...spec, data: { values: rows } };
+  const title = Array.isArray(spec.title) && width >= NARROW ? spec.title.join(": ") : spec.title ?? "";
+  const made = { ...spec, title: { text: title, limit: width }, data: { values: rows.map((row) => ({ ...row })) } }; // a view writes into its rows
   if (!spec.facet) return { ...made, width: Math.max(120, width) };
   const { tile, axis } = spec.usermeta;
   const gap = width < NARROW ? 12 : spec.spacing?.column ?? 14;
@@ -25,6 +29,14 @@ export function fitted(spec, rows, width) {
   const columns = Math.max(1, Math.min(Math.max(2, many), Math.floor((width + gap) / (tile + gap))));
   const each = Math.max(80, Math.floor((width - (columns - 1) * gap) / columns - axis - 4));
   return { ...made, columns, spacing: { ...spec.spacing, column: gap }, spec: { ...spec.spec, width: each } };
+}
+
+// The height of a picture that is not drawn yet, about.
+function expected(spec, rows, width) {
+  const { columns, spec: each } = fitted({ ...spec, data: null }, rows, width);
+  if (!each) return spec.height ?? 150;
+  const many = new Set(rows.map((row) => row[spec.facet.field])).size || 1;
+  return Math.ceil(many / columns) * (each.height + 60) + 40;
 }
 
 // The lines of a tip: what a mark says, without what is undefined.
@@ -45,7 +57,6 @@ export class InverseChart extends HTMLElement {
   show(spec, rows) {
     [this.spec, this.rows, this.drawnWidth] = [spec, rows, null];
     this.picture ??= element("div", { class: "picture" });
-    this.picture.style.minHeight ||= `${spec.height ?? 150}px`;
     if (!this.picture.isConnected) this.replaceChildren(this.picture, this.tools());
     this.fillValues();
     if (this.isConnected) this.watch();
@@ -67,6 +78,7 @@ export class InverseChart extends HTMLElement {
   }
 
   watch() {
+    if (!this.view) this.picture.style.minHeight = `${expected(this.spec, this.rows, this.clientWidth || NARROW)}px`;
     sight.unobserve(this);
     sight.observe(this);
     widths.observe(this);
@@ -75,7 +87,7 @@ export class InverseChart extends HTMLElement {
   redraw() {
     if (!this.drawnWidth) return;
     this.drawnWidth = null;
-    this.draw();
+    this.watch();
   }
 
   async draw() {
@@ -88,7 +100,8 @@ export class InverseChart extends HTMLElement {
     this.view = new vega.View(vega.parse(spec, null, { ast: true }), {
       expr: vegaInterpreter.expressionInterpreter, renderer: "svg", container: this.picture, logLevel: vega.Error, hover: false,
     });
-    this.view.tooltip((_, { clientX, clientY }, item, value) => placeTip(item ? tipLines(value) : [], clientX + 14, clientY - 10, clientY + 18));
+    this.view.tooltip((_, event, item, value) => event // none where the page moves under the pointer
+      && placeTip(item ? tipLines(value) : [], event.clientX + 14, event.clientY - 10, event.clientY + 18));
     const view = await this.view.runAsync(); // the marks stand in the page when it is done
     if (view !== this.view) return; // drawn again meanwhile
     this.picture.style.minHeight = "";
@@ -124,18 +137,29 @@ export class InverseChart extends HTMLElement {
     if (!this.values?.open) return this.values?.querySelector("inverse-table")?.remove();
     const table = this.values.querySelector("inverse-table") ?? this.values.appendChild(document.createElement("inverse-table"));
     table.ready = false;
-    table.show(this.spec.usermeta.values, this.rows, `values ${this.spec.description}`);
+    table.show(this.spec.usermeta.values, this.rows, `values ${this.getAttribute("name") ?? this.spec.description}`);
   }
 
   async save(kind) {
     await this.draw();
     const address = kind === "png" ? await this.view.toImageURL("png", 2)
       : URL.createObjectURL(new Blob([await this.view.toSVG()], { type: "image/svg+xml" }));
-    const name = (this.getAttribute("name") ?? this.spec.description).replace(/[^\w-]+/g, "-").toLowerCase();
+    const name = this.spec.description.replace(/[^\w-]+/g, "-").toLowerCase();
     const link = element("a", { href: address, download: `${name}.${kind}` });
     link.click();
     if (kind === "svg") setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
 }
 customElements.get("inverse-chart") ?? customElements.define("inverse-chart", InverseChart);
-addEventListener("beforeprint", () => document.querySelectorAll("inverse-chart").forEach((chart) => chart.draw()));
+const everyChart = () => document.querySelectorAll("inverse-chart");
+addEventListener("beforeprint", () => {
+  printing = true;
+  for (const chart of everyChart()) {
+    chart.drawnWidth = null;
+    chart.draw();
+  }
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  for (const chart of everyChart()) chart.redraw();
+});

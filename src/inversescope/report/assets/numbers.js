@@ -1,21 +1,16 @@
 // Numbers of the page: unpacked, indexed, explained on hover; and the choices of the reader.
 
 const count = (value) => (value === null ? DASH : value.toLocaleString("en-US"));
-const short = (value) => number(value).replace("0.", ".");
 const equals = (value) => (value < data.smallestQ ? `<\u00a0${data.smallestQ}` : `=\u00a0${number(value, 3)}`);
 // The q-value of a row: targets agree with their own samples more than with those of others.
 const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${equals(q)}`);
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const [scores, diagnostics, distances, quality, byDistance] =
-  [data.scores, data.diagnostics, data.distances, data.quality, data.byDistance].map(unpack);
+const undefinedMark = (reason) => element("span", { class: "undefined", title: reason }, DASH);
+const [scores, diagnostics, quality, byDistance] = [data.scores, data.diagnostics, data.quality, data.byDistance].map(unpack);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
-const ALL = "all attributes";
 const UNCONDITIONED = ["nearest", "no condition"]; // methods without a level
-const layers = 1 + Math.max(0, ...Object.values(data.places).map(([, layer]) => layer));
-const heads = 1 + Math.max(-1, ...Object.values(data.places).map(([, , head]) => head ?? -1));
-const layerSites = Object.entries(data.places).filter(([, [, , head]]) => head === null);
-const headSites = Object.entries(data.places).filter(([, [, , head]]) => head !== null);
+for (const row of scores) [row.point, row.layer, row.head] = data.places[row.site];
 
 function unpack(table) {
   const names = Object.keys(table);
@@ -28,7 +23,6 @@ function unpack(table) {
 // A level is one number at every site: the resolution, or the bandwidth where that was set itself.
 const levelOf = (row) => row.resolution ?? row.bandwidth;
 const levelWords = (level) => (data.byResolution ? `1 in ${level}` : `h = ${level}`);
-const levelShort = (level) => (data.byResolution ? `1/${level}` : `${level}`);
 // The level of a row with its bandwidth, which differs from site to site.
 const atLevel = ({ resolution, bandwidth }) => (resolution === null ? `h = ${bandwidth}` : `1 in ${resolution} (h = ${Number(bandwidth.toPrecision(3))})`);
 const place = (...parts) => parts.join("\u0001");
@@ -36,16 +30,9 @@ const index = new Map(scores.map((row) => [place(row.method, row.site, row.featu
 const score = (method, site, feature, level) =>
   index.get(place(method, site, feature, UNCONDITIONED.includes(method) ? null : level)) ?? null;
 
-// The value and the interval of the measure at pixel x, or null where it is undefined.
-function point(row, measure, x, y) {
-  if (row === null || row[measure] === null) return null;
-  const [low, high] = [row[`${measure}_low`] ?? row[measure], row[`${measure}_high`] ?? row[measure]];
-  return { x, y: y(row[measure]), low: y(low), high: y(high), row, tip: () => scoreTip(row) };
-}
-
 // The reader's choices, for all sections at once.
-const points = [...new Set(layerSites.map(([, [name]]) => name))];
-const mapped = new Set(scores.filter((row) => data.places[row.site][2] !== null).map((row) => row.method));
+const points = [...new Set(scores.filter((row) => row.head === null).map((row) => row.point))];
+const mapped = new Set(scores.filter((row) => row.head !== null).map((row) => row.method));
 const CHOICES = {
   feature: { words: "feature", options: data.features },
   level: { words: data.byResolution ? "resolution" : "h", options: data.levels, names: Object.fromEntries(data.levels.map((level) => [level, data.byResolution ? levelWords(level) : `${level}`])) },
@@ -53,7 +40,7 @@ const CHOICES = {
   point: { words: "curve", options: points, optional: true },
   heads: { words: "map", options: Object.keys(data.methods).filter((method) => mapped.has(method)), optional: true },
   site: { words: "site", options: data.shownSites, list: true },
-  attribute: { words: "attribute", options: [...new Set(unpack(data.disentangled).map((row) => row.attribute ?? ALL))] },
+  attribute: { words: "attribute", options: data.disentangled.attribute?.levels ?? [] },
 };
 const start = { ...data.start, point: "resid_post" };
 const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options }]) =>

@@ -2,16 +2,16 @@
 
 const SECTIONS = {
   overview: { uses: ["level", "measure", "point"], draw: drawOverview },
-  features: { uses: ["level", "measure", "point", "heads"], draw: drawFeatures },
-  levels: { uses: [], draw: drawLevels },
+  features: { uses: ["feature", "level", "measure", "point", "heads"], draw: drawFeatures },
+  levels: { uses: ["feature"], draw: drawLevels },
   calibration: { uses: [], draw: drawCalibration },
   hypotheses: { uses: ["site", "level"], draw: drawHypotheses },
   targets: { uses: ["site", "level", "feature"], draw: drawTargets },
   distances: { uses: ["site"], draw: drawDistances },
   quality: { uses: ["site"], draw: drawQuality },
-  used: { uses: [], draw: drawUsed },
+  used: { uses: ["feature"], draw: drawUsed },
   disentangle: { uses: ["attribute"], draw: drawDisentangle },
-  controls: { uses: ["level", "measure"], draw: drawControls },
+  controls: { uses: ["feature", "level", "measure"], draw: drawControls },
   "by-distance": { uses: ["site"], draw: drawByDistance },
 };
 const all = (selector) => document.querySelectorAll(selector);
@@ -48,26 +48,21 @@ function showChoice(name) {
     const pressed = (i) => CHOICES[name].options[i] === chosen[name];
     box.querySelectorAll("button").forEach((button, i) => button.setAttribute("aria-pressed", pressed(i)));
   }
-  if (name !== "feature") return;
-  for (const panel of all(".panel")) panel.classList.toggle("active", panel.dataset.feature === chosen.feature);
 }
 
 function choose(name, value) {
   chosen[name] = value;
   showChoice(name);
   draw(Object.keys(SECTIONS).filter((section) => SECTIONS[section].uses.includes(name)));
-  all("details.values").forEach(fillValues);
 }
 
 function draw(sections) {
   for (const section of sections) {
     for (const box of all(`[data-figure="${section}"]`)) {
       if (!box.checkVisibility()) continue; // it has no width
-      const open = box.querySelector("details.values")?.open;
-      box.replaceChildren(...SECTIONS[section].draw(box.clientWidth), ...values(section));
-      box.querySelectorAll(".scroll").forEach(sortable);
+      box.replaceChildren(...SECTIONS[section].draw());
+      box.querySelectorAll(".scroll:not(inverse-table .scroll)").forEach(sortable);
       makeReachable(box);
-      if (open) box.querySelector("details.values").open = true;
     }
   }
 }
@@ -77,6 +72,7 @@ const THEMES = ["automatic", "light", "dark"];
 const KEPT = "inversescope-theme";
 function showTheme(theme) {
   document.documentElement.dataset.theme = theme;
+  document.dispatchEvent(new Event("themechange"));
   document.getElementById("theme").textContent = `theme: ${theme}`;
 }
 function keptTheme() {
@@ -120,22 +116,17 @@ function followAddress() {
   showPlace();
 }
 
-// Figures are drawn to the width that there is, and again when it changes.
-let drawnWidth = null;
-function drawToWidth(width) {
-  if (width === drawnWidth) return;
-  drawnWidth = width;
-  draw(Object.keys(SECTIONS));
-  document.documentElement.dataset.drawn = "yes";
+// Paper has the panels of every feature.
+function drawForPaper(start) {
+  onPaper = start;
+  draw(Object.keys(SECTIONS).filter((section) => SECTIONS[section].uses.includes("feature")));
+  if (!start) return;
+  all("inverse-chart").forEach((chart) => chart.draw());
+  all("#reading, #provenance details").forEach((box) => (box.open = true));
 }
 
 for (const box of all("[data-controls]")) {
   box.append(...box.dataset.controls.split(" ").map(control).filter((node) => node !== null));
-}
-for (const box of all("[data-keys]")) {
-  const words = { draws: "generator, verified draws", median: "reference, median", prior: "prior" };
-  const named = (kind) => words[kind] ?? data.methods[kind.replace("-", " ")];
-  box.append(...box.dataset.keys.split(" ").map((kind) => key(kind, named(kind))));
 }
 showTheme(keptTheme());
 readAddress();
@@ -146,8 +137,8 @@ document.getElementById("view").addEventListener("click", nextView);
 all(".scroll").forEach(sortable);
 makeReachable(document);
 addEventListener("hashchange", followAddress);
-addEventListener("beforeprint", () => all("#reading, #provenance details").forEach((box) => (box.open = true)));
-const main = document.querySelector("main");
-drawToWidth(main.clientWidth);
+addEventListener("beforeprint", () => drawForPaper(true));
+addEventListener("afterprint", () => drawForPaper(false));
+draw(Object.keys(SECTIONS));
+document.documentElement.dataset.drawn = "yes";
 showPlace();
-new ResizeObserver(([{ contentRect }]) => drawToWidth(Math.round(contentRect.width))).observe(main);

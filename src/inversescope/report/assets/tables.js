@@ -4,39 +4,11 @@ const table = (kind, head, rows) => element("div", { class: "scroll" },
   element("table", { class: kind }, element("thead", {}, head), element("tbody", {}, rows)));
 const rowHead = (words) => element("th", { scope: "row" }, words);
 
-// Calibration: a coloured table of gaps, and the same in words.
+// Calibration: the chart of gaps, and the same in words.
 function drawCalibration() {
   if (data.features.length === 0) return [noFeatures()];
   if (data.generatorSites.length === 0) return [noGenerator()];
-  const columns = data.features.flatMap((feature) => data.levels.map((level, i) => [feature, level, i ? "" : "first"]));
-  const span = { colspan: data.levels.length, class: "first" };
-  const names = data.features.map((feature) => element("th", span, feature));
-  const head = [
-    element("tr", {}, element("th", { rowspan: 2 }, "site"), names),
-    element("tr", {}, columns.map(([, level, kind]) => element("th", { class: kind }, levelShort(level)))),
-  ];
-  const rows = data.generatorSites.map((site) =>
-    element("tr", {}, rowHead(site), columns.map(([feature, level, kind]) => gapCell(site, feature, level, kind))));
-  const scale = element("div", { class: "scale" }, "−0.5", element("i", { class: "diverging" }), "+0.5");
-  return [table("gaps", head, rows), scale, ...calibrationWords()];
-}
-
-function gapCell(site, feature, level, kind) {
-  const row = score("generator", site, feature, level);
-  const reference = score("reference", site, feature, level);
-  if (row === null || row.gap === null || !reference?.trusted) {
-    return element("td", { class: `${kind} undefined`, title: whyNoGap(row, reference) }, DASH);
-  }
-  const tip = () => [...scoreTip(row), `reference: FCR ${interval(reference, "fcr")},`,
-    `its effective sample size ${number(reference.ess, 1)}`];
-  const look = { class: `${kind} ${row.verdict}`, style: `background: ${diverging(row.gap / 0.5)}` };
-  return element("td", { ...look, tip }, short(row.gap));
-}
-function whyNoGap(row, reference) {
-  if (row === null) return "no generator was scored here";
-  if (reference === null || reference.ess === null) return "the pool gives no reference here";
-  if (!reference.trusted) return `no reference: effective sample size ${number(reference.ess, 1)} < ${data.enough}`;
-  return row.reason ?? "the gap is undefined";
+  return [chart("calibration", data.charts.gaps), ...calibrationWords()];
 }
 
 function calibrationWords() {
@@ -167,9 +139,8 @@ function piece(words, i) {
 }
 function meter(kind, value, full, why) {
   if (value === null) return element("span", { class: `meter ${kind}` }, element("span", {}, undefinedMark(why)));
-  const drawing = shape("rect", { width: (100 * value) / full, height: 8 });
   return element("span", { class: `meter ${kind}` }, element("span", {}, number(value)),
-    shape("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, drawing));
+    element("i", { "aria-hidden": "true", style: `width: ${((100 * value) / full).toFixed(1)}%` }));
 }
 
 // Diagnostics of the chosen site, and the quality of its samples: name in the records, words, digits.

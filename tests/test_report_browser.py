@@ -1,0 +1,152 @@
+"""The report in a real browser: two widths, both themes, no request, no complaint, axe, exports, themes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from report_fixture import Shape, write_run
+
+from inversescope.report import write_report
+
+pytestmark = pytest.mark.slow
+SHAPE = Shape(layers=6, heads=2, generator_layers=(1, 3, 5), targets=8, samples=5)
+CHARTS = {"overview", "layers", "heads", "levels", "calibration", "distances", "used", "by distance"}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(write_run(tmp_path_factory.mktemp("run"), SHAPE))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium to run the page in")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Any]:
+    """Opens a page; gives it back with its complaints and its requests beside itself."""
+    contexts = []
+
+    def opens(file: Path, width: int = 1400, theme: Any = "light") -> tuple[Page, list[str], list[str]]:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        contexts.append(context)
+        context.set_default_timeout(20_000)
+        page, complaints, requests = context.new_page(), list[str](), list[str]()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        page.locator("#overview").scroll_into_view_if_needed()
+        page.wait_for_selector("#overview inverse-chart svg")
+        own = (file.as_uri(), "data:", "blob:")
+        return page, complaints, [url for url in requests if not url.startswith(own)]
+
+    yield opens
+    for context in contexts:
+        context.close()
+
+
+def until(page: Page, expression: str) -> None:
+    """Waits until an expression holds; the policy of the page keeps out what Playwright would wait with."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never: {expression}")
+
+
+def read_through(page: Page) -> set[str]:
+    """Scrolls to every chart, waits until it is drawn, and gives back the kinds there are."""
+    names = page.evaluate("[...document.querySelectorAll('inverse-chart')].map((chart) => chart.getAttribute('name'))")
+    for name in names:
+        chart = page.locator(f'inverse-chart[name="{name}"]')
+        chart.scroll_into_view_if_needed()
+        chart.locator("svg").wait_for()
+    return {re.sub(f" ({'|'.join(SHAPE.features)})$", "", name) for name in names}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_every_chart_is_drawn_without_a_complaint(opened: Any, report: Path, width: int, theme: str):
+    page, complaints, requests = opened(report, width, theme)
+    assert read_through(page) == CHARTS
+    page.screenshot(full_page=True)  # changes the size of the window for a moment
+    assert (complaints, requests) == ([], [])
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    narrow = (
+        "[...document.querySelectorAll('inverse-chart svg')].filter((svg) => !(svg.width.baseVal.value > 100)).length"
+    )
+    assert page.evaluate(narrow) == 0
+
+
+def test_a_request_and_a_complaint_would_be_seen(opened: Any, report: Path, tmp_path: Path):
+    text = report.read_text().replace("default-src 'none'", "default-src http:")
+    planted = '<script>console.warn("x");</script><img alt="" src="http://127.0.0.1:9/x.png">'
+    (tmp_path / "page.html").write_text(text.replace("</header>", f"{planted}</header>"))
+    page, complaints, requests = opened(tmp_path / "page.html")
+    page.wait_for_load_state()
+    assert "x" in complaints and requests == ["http://127.0.0.1:9/x.png"]
+
+
+def test_charts_far_away_are_drawn_when_they_come_near(opened: Any, report: Path):
+    page, *_ = opened(report)
+    chart = page.locator('inverse-chart[name="by distance"]')
+    assert chart.locator("svg").count() == 0
+    chart.scroll_into_view_if_needed()
+    chart.locator("svg").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(opened: Any, report: Path, theme: str, tmp_path: Path):
+    # The policy of the page keeps axe's own script out; the same page without it is examined.
+    text = report.read_text()
+    (tmp_path / "page.html").write_text(text.replace('http-equiv="Content-Security-Policy"', 'name="policy"'))
+    page, *_ = opened(tmp_path / "page.html", theme=theme)
+    read_through(page)
+    found = Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], each["nodes"][0]["html"][:200]) for each in serious] == []
+
+
+def test_every_chart_is_saved_and_has_its_values(opened: Any, report: Path, tmp_path: Path):
+    page, complaints, _ = opened(report)
+    read_through(page)
+    for chart in page.locator("inverse-chart").all():
+        for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+            with page.expect_download() as download:
+                chart.get_by_role("button", name=f"save the chart as {kind}").click()
+            download.value.save_as(tmp_path / "picture")
+            saved = (tmp_path / "picture").read_bytes()
+            assert saved.startswith(start) and len(saved) > 2000
+        chart.locator("summary").click()
+        chart.locator("inverse-table tbody tr").first.wait_for()
+        assert (
+            chart.locator("inverse-table tbody tr").count()
+            == min(2000, chart.evaluate("(chart) => chart.rows.length"))
+            > 0
+        )
+    assert complaints == []
+
+
+PAPERS = "[...document.querySelectorAll('inverse-chart svg')].map((svg) => svg.style.backgroundColor)"
+
+
+def test_the_theme_of_the_page_is_that_of_its_charts(opened: Any, report: Path):
+    page, *_ = opened(report, theme="dark")
+    dark = page.evaluate(PAPERS)[0]
+    page.locator("#theme").click()  # from automatic to light
+    until(page, f"({PAPERS})[0] !== '{dark}'")
+    page.locator("#theme").click()
+    until(page, f"({PAPERS})[0] === '{dark}'")
