@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refuses
 from small_subject import World
 
 from inversescope.errors import UserError
+from inversescope.run.sealed import require_free
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from faults import commands, fuzz
@@ -85,3 +87,15 @@ def test_a_traceback_is_noticed(bad: commands.World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("inversescope.cli.app", fails)
     code, said = commands.call(("tasks",))
     assert code == 1 and "KeyError" in said and commands.fault(("tasks",), code, said, 0)
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing"])
+def test_a_run_is_not_made_where_something_else_stands(kind: str, tmp_path: Path):
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("mine")
+    else:
+        out.symlink_to(tmp_path / "nothing")
+    with refuses(given=(str(out), kind), allowed=True):
+        require_free(out, "")
+    assert out.read_text() == "mine" if kind == "file" else out.is_symlink()

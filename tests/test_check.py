@@ -214,6 +214,13 @@ def test_bad_lines_are_refused_with_their_number(bad: str, tmp_path: Path):
         read_claims(write(tmp_path, LINE, bad))
 
 
+@pytest.mark.parametrize("bad", ["[1]", "5", '"a"', "null"])
+def test_a_line_of_another_kind_is_refused_in_the_users_words(bad: str, tmp_path: Path):
+    with refuses("line 1", given="JSON object") as caught:
+        read_claims(write(tmp_path, bad))
+    assert "_Line" not in str(caught.value)
+
+
 def test_no_claims_at_all_are_refused(tmp_path: Path):
     with refuses(given=True):
         read_claims(write(tmp_path, "", ""))

@@ -134,6 +134,8 @@ def _claim(line: str, number: int) -> Claim:
         value = json.loads(line)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
     read = _Line.model_validate(value)
     examples = None if read.examples is None else {"yes": read.examples.yes, "no": read.examples.no}
     return Claim(**{**read.model_dump(exclude={"examples"}), "examples": examples, "line": number})

@@ -125,9 +125,12 @@ def require_free(folder: Path, config_text: str) -> None:
     Raises:
         UserError: something else is there.
     """
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        kind = "a file, no folder" if folder.exists() else "a link to nothing"
+        raise UserError("a run is a folder", given=f"{folder} ({kind})", allowed="a folder that is missing or empty")
     names = _names(folder)
     begun = names == {CONFIG} and (folder / CONFIG).read_bytes() == config_text.encode()
-    if (folder.exists() and not folder.is_dir()) or (names and not begun and not nothing_done(folder)):
+    if names and not begun and not nothing_done(folder):
         raise UserError(
             "the folder is not empty",
             given=folder,
