@@ -102,7 +102,7 @@ def test_what_is_no_extension_is_refused(collected: Path, config, capsys, change
 
 def test_a_run_with_later_steps_is_not_extended(world: World, config, capsys):
     assert call("extend", world.run, config(*MORE)) == 2
-    later = "reference, train, calibrate, sample, verify, score, mine, causal, report"
+    later = "reference, train, calibrate, sample, verify, score, mine, causal, text, report"
     check(printed(capsys.readouterr().err), given=later, remedy=world.run)
     assert files.finished(world.run / "collect")
 

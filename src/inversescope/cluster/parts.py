@@ -98,7 +98,8 @@ def begin(folder: Path, made_from: Mapping[str, str], share: Share | None = None
                 (folder / name).unlink(missing_ok=True)
             path.unlink()
     seconds, named = _named(folder, made_from)
-    ledger.start(own, made_from, seconds)
+    if own.exists():  # its parts may be from anything until it says from what
+        ledger.start(own, made_from, seconds)
     _lives[folder] = _Life(own, dict(made_from), seconds, time.monotonic(), named, share)
 
 
@@ -112,6 +113,8 @@ def seconds(folder: Path) -> float:
 def keep(path: Path) -> None:
     """Name a part that has just been written, with its hash and the seconds so far."""
     life, sha256 = _life(path.parent), files.sha256(path)
+    if not life.path.exists():  # only now: a life that is refused leaves nothing
+        ledger.start(life.path, life.made_from, life.before)
     ledger.add(life.path, path.name, sha256, life.seconds)
     life.named[path.name] = sha256
 

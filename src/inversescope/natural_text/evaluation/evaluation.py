@@ -28,7 +28,6 @@ from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels
 
 NOTE = "targets x sites, and stored inputs"
-NOTHING = "the config names no text.sites"
 SIZE = 64  # of a unit beside a stored input
 
 
@@ -137,7 +136,6 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     if not run.config.text.sites:
         for record in records.TABLES:
             files.write_table(folder / record.name, record.of([]))
-        progress(1, 1, NOTHING)
         return
     evaluator = Evaluator(run, progress)  # what all units share is read here, before other processes need it
     units = evaluator.units()
