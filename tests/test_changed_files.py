@@ -110,10 +110,11 @@ READER = re.compile(
 # Files of the user's and of caches, or of an unfinished step, and files that are verified a line before.
 OWN_READERS = {
     "files.py": 1, "tasks/text_files.py": 1, "tasks/ravel.py": 1,
-    "tasks/registry.py": 1, "features/feature_config.py": 1, "subject/tensor_files.py": 1, "collect/collect.py": 1,
+    "tasks/registry.py": 1, "features/feature_config.py": 1, "subject/tensor_files.py": 1, "collect/collect.py": 2,
     "sample/verify.py": 1, "causal/causal.py": 1, "disentangle/disentangle.py": 1, "arena/generated.py": 1,
     "calibrate/calibrate.py": 1, "inverter/sharing.py": 1,
     "cli/tables/runs.py": 1, "natural_text/pool.py": 1, "natural_text/ruler.py": 1, "natural_text/readings.py": 1,
+    "subject/adapters.py": 1, "collect/reference.py": 1, "natural_text/evaluation/evaluation.py": 1, "score/mine.py": 1,
 }  # fmt: skip
 
 

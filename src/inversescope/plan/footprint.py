@@ -29,7 +29,7 @@ from inversescope.train.training_inputs import training_inputs
 LIBRARIES = 800_000_000  # torch, transformers and the rest, and what the allocator holds back (docs/lab/reading.md)
 DOUBLE = 8  # bytes of a number that is kept in float64
 A_SAMPLE = 200  # on the disk, of a sample at a site, in the records from `sample` to `report`
-PAGE = 800_000  # on the disk, of what the report's page is without its numbers
+PAGE = 1_200_000  # on the disk, of what the report's page is without its numbers
 OPTIMIZED = 4  # times a weight that learns: its gradient, running mean and two moments
 # Side by side at the widest place of a block of the subject: stream, norm and sum; gate, up and product.
 STREAMS, HIDDENS = 3, 3
