@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from small_subject import World, call
 from inversescope import files, records
 from inversescope.arena import run as arena_run
 from inversescope.arena.methods import METHODS
+from inversescope.charts.page import script
 from inversescope.verdicts import MARGIN
 from inversescope.verdicts.comparison import LEVEL, NOT_APART
 
@@ -48,7 +51,15 @@ def test_every_method_answers_every_question(run: Path, capsys: pytest.CaptureFi
     overall = {row["method"]: row for row in results if row["site"] is None and row["feature"] is None}
     assert -1 <= overall["ours"]["causal_agreement_low"] <= overall["ours"]["causal_agreement"] <= 1
     page = (run / "arena" / "arena.html").read_text()
-    assert "http" not in page.replace("http-equiv", "") and all(f">{name}" in page for name in METHODS)
+    assert "http" not in page.replace(script(), "").replace("http-equiv", "") and all(
+        f">{name}" in page for name in METHODS
+    )
+    embedded = re.search(r'id="charts">(.*?)</script>', page, re.S)
+    assert embedded is not None
+    charts = json.loads(embedded[1])
+    values = {row["method"]: row["accuracy"] for row in charts["overall"]["data"]["values"]}
+    assert values == {name: row["accuracy"] for name, row in overall.items()}
+    assert len(charts["features"]["data"]["values"]) == len(METHODS) * len(study["features"])
     assert (run / "arena" / "arena.tex").read_text().count(r"\\") == len(METHODS) + 1
     compared = pq.read_table(run / "arena" / "pairs.parquet").to_pylist()
     assert {row["measure"] for row in compared} >= {"accuracy"}

@@ -17,6 +17,7 @@ from report_fixture import Shape, read_scores, write_run
 
 from inversescope.charts import elements, rows, vendored
 from inversescope.charts.answer import distances_of_draws, over_sites
+from inversescope.charts.arena import by_feature, identified
 from inversescope.charts.calibration import gaps
 from inversescope.charts.chart import MIME, Chart
 from inversescope.charts.curves import by_distance, distances, levels
@@ -42,6 +43,8 @@ SPECS = {
     "bandwidths": levels(["resid_post.1"], [0.1, 0.3], False),
     "by distance": by_distance(SHAPE.features),
     "distances": distances([512.0, 8.0], True),
+    "identified": identified(["ours", "linear probe"]),
+    "identified by feature": by_feature(["ours", "linear probe"], SHAPE.features),
     "gaps": gaps(["resid_post.1"], SHAPE.features, [512.0, 8.0], True),
     "used": used(),
     "disentangle": disentangle(["a", "b"], ["samples", "pool", "nothing"]),

@@ -1,7 +1,4 @@
-"""The arena's page and its LaTeX table, out of its records.
-
-All figures are drawn when the page is made: it has no script.
-"""
+"""The arena's page and its LaTeX table, out of its records."""
 
 from __future__ import annotations
 
@@ -14,6 +11,10 @@ from typing import Any
 import jinja2
 
 from inversescope import files, records
+from inversescope.charts import elements
+from inversescope.charts.arena import by_feature, identified
+from inversescope.charts.page import embed, script
+from inversescope.charts.rows import with_values
 from inversescope.report.records import Row
 from inversescope.verdicts import MARGIN
 from inversescope.verdicts.comparison import LEVEL, NOT_APART
@@ -97,8 +98,34 @@ def page(arena: ArenaRecords) -> str:
         headline=headline(arena),
         columns=COLUMNS,
         margin=f"{MARGIN:g}",
-        style=_asset("report.css") + _asset("arena.css"),
+        style=elements.style() + _asset("report.css") + _asset("arena.css"),
+        script=script(),
+        charts=embed(charts(arena)),
     )
+
+
+def charts(arena: ArenaRecords) -> dict[str, Any]:
+    """The charts of the page, their values inside."""
+    features = list(arena.study["features"])
+    overall, of_features = _rows(arena, [None]), _rows(arena, features)
+    return {
+        "overall": with_values(identified(arena.methods), overall),
+        "features": with_values(by_feature(arena.methods, features), of_features),
+    }
+
+
+def _rows(arena: ArenaRecords, features: Sequence[str | None]) -> list[dict[str, Any]]:
+    names = ("accuracy", "accuracy_low", "accuracy_high", "silent", "answers")
+    return [
+        {
+            "method": name,
+            "feature": feature,
+            **{column: arena.method(name)[column] for column in ("kind", "supervised")},
+            **{column: arena.results[name, None, feature][column] for column in names},
+        }
+        for feature in features
+        for name in arena.methods
+    ]
 
 
 def headline(arena: ArenaRecords) -> tuple[str, str]:
