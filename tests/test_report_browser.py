@@ -120,6 +120,36 @@ def test_axe_finds_nothing_serious(opened: Any, report: Path, theme: str, tmp_pa
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in serious] == []
 
 
+def test_the_keyboard_alone_reads_the_report(opened: Any, report: Path):
+    page, complaints, _ = opened(report)
+
+    def tab_to(selector: str) -> None:
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"Tab never reaches {selector}")
+
+    tab_to("#overview .control-measure button:nth-of-type(2)")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#overview?measure=fcr")
+    until(page, "document.querySelector('#overview svg').textContent.includes('FCR')")
+    tab_to("#overview svg .has-tip")
+    first = page.locator("#tip").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert first != page.locator("#tip").inner_text() != ""
+    tab_to("#overview summary")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#overview inverse-table button.sort")
+    tab_to("#overview inverse-table button.sort")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#overview th[aria-sort='ascending']")
+    tab_to("#features .control-feature button:nth-of-type(2)")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f'inverse-chart[name="layers {SHAPE.features[1]}"] svg')
+    assert f"feature={SHAPE.features[1]}".replace(" ", "+") in page.url and complaints == []
+
+
 def test_every_chart_is_saved_and_has_its_values(opened: Any, report: Path, tmp_path: Path):
     page, complaints, _ = opened(report)
     read_through(page)
@@ -150,3 +180,19 @@ def test_the_theme_of_the_page_is_that_of_its_charts(opened: Any, report: Path):
     until(page, f"({PAPERS})[0] !== '{dark}'")
     page.locator("#theme").click()
     until(page, f"({PAPERS})[0] === '{dark}'")
+
+
+def test_paper_has_every_feature_in_light_colours(opened: Any, report: Path):
+    page, complaints, _ = opened(report, theme="dark")
+    panels = "[...document.querySelectorAll('#features .panel:has(svg)')].map((panel) => panel.dataset.feature)"
+    read_through(page)
+    dark = page.evaluate(PAPERS)
+    assert len(page.evaluate(panels)) == 1
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(panels) == embedded(report)["features"]
+    light = page.evaluate(PAPERS)
+    assert len(light) > len(dark) and len(set(light)) == 1 and light[0] not in dark
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.locator("#overview").scroll_into_view_if_needed()
+    until(page, f"({PAPERS})[0] === '{dark[0]}'")
+    assert len(page.evaluate(panels)) == 1 and complaints == []
