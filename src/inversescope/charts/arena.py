@@ -24,7 +24,7 @@ def identified(methods: Sequence[str]) -> Spec:
     chart = frame("identified", "Share of targets whose label is identified", values=_columns())
     number = {"y": _y(methods), "x": {"value": "width"}, "text": {"field": "accuracy in words"}}
     value = layer("text", "note", number, defined("accuracy"), align="left", dx=12, limit=_VALUES)
-    return chart | size(_ROW * len(methods) + 60) | _inner(methods, [value])
+    return chart | size(_ROW * len(methods) + 88) | _inner(methods, [value])
 
 
 def by_feature(methods: Sequence[str], features: Sequence[str]) -> Spec:
@@ -50,7 +50,7 @@ def _inner(methods: Sequence[str], more: list[Spec]) -> Spec:
     y = _y(methods)
     words = "({" + ", ".join(f"{kind}: '{meaning}'" for kind, meaning in KINDS.items()) + "})[datum.kind]"
     domain = [KINDS.get(_LOOKS.get(method, ""), method) for method in METHODS]
-    key = {"orient": "bottom", "title": None, "columns": 3, "labelLimit": 220, "values": list(KINDS.values())}
+    key = {"orient": "bottom", "title": None, "columns": 1, "labelLimit": 220, "values": list(KINDS.values())}
     colour = {
         "field": "kind in words",
         "type": "nominal",
