@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from report_fixture import Shape, write_run
+from report_fixture import Shape, embedded, write_run
 
 from inversescope.report import write_report
 
