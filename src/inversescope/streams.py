@@ -45,7 +45,7 @@ class Stream(Enum):
     PROPOSAL_SHUFFLES = (5,), "the shuffles that test a proposed hypothesis"
     # Explanations and the arena
     EXPLANATION_DONORS = (5,), "the random inputs whose activations are put in place of an explained one"
-    GROUPS = (41,), "the normal clouds and shuffles behind the groups of an explained activation's draws"
+    GROUPS = (43,), "the normal clouds and shuffles behind the groups of an explained activation's draws"
     ARENA_RESAMPLES = (23,), "the resamples of targets behind intervals of the arena"
     ARENA_SIGNS = (29,), "the signs of differences between two methods"
 
