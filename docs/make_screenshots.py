@@ -58,6 +58,9 @@ def main(run: Path) -> None:
             browser, viewer, "light", f"invert?{asked}&b=1&" + urlencode({"b.text": TEXT, "b.site": "resid_post.8"})
         )
         inverted(page)
+        for chart in page.locator("inverse-chart").all():  # charts are drawn when they come near
+            chart.scroll_into_view_if_needed()
+            chart.locator("svg").first.wait_for()
         page.screenshot(path=FOLDER / "viewer-compare.png", full_page=True)
         page = opened(browser, viewer, "light", f"invert?{asked}")
         page.get_by_role("button", name="Explain").click()

@@ -98,6 +98,23 @@ def test_a_map_holds_every_head_of_one_method(run: Path):
     assert {row["method"] for row in made.values} == {"reference"}
 
 
+def strips(spec: Any) -> list[str]:
+    """The conditions under which a layer of the model is marked as one where nothing is claimed."""
+    if isinstance(spec, list):
+        return [found for part in spec for found in strips(part)]
+    if not isinstance(spec, dict):
+        return []
+    if isinstance(spec.get("mark"), dict) and spec["mark"].get("style") == "nothing claimed":
+        return [step["filter"] for step in spec["transform"] if isinstance(step.get("filter"), str)]
+    return [found for part in spec.values() for found in strips(part)]
+
+
+def test_a_layer_is_marked_for_all_features_only_where_it_is_so_for_all():
+    (of_all,), (of_one,) = strips(overview(6, SHAPE.features, "reference", "corrected")), strips(layers(6, "corrected"))
+    assert "null_passes" in of_all and "source_alone" not in of_all
+    assert "null_passes" in of_one and "source_alone" in of_one
+
+
 def test_the_overview_knows_where_a_feature_is_used(run: Path):
     values = Plots(run).overview(level=0.3).values
     tested = {row["site"] for row in values if row["use"] is not None}

@@ -50,14 +50,14 @@ def layers(depth: int, measure: str = "corrected", point: str = "") -> Spec:
     )
 
 
-def claims(x: Spec) -> Spec:
-    """Grey strips at the layers at which nothing is claimed."""
+def claims(x: Spec, where: str = NOTHING_CLAIMED) -> Spec:
+    """Grey strips at the layers at which nothing is claimed, by an expression about a row."""
     here = of_method("reference", "weighted", "generator")
     once = {"aggregate": [{"op": "count", "as": "rows"}], "groupby": ["layer"]}
     ends = [{"calculate": f"datum.layer {sign} 0.5", "as": end} for sign, end in (("-", "from"), ("+", "to"))]
     words = {"value": "nothing is claimed at this layer"}
     encoding = {"x": {**x, "field": "from"}, "x2": {"field": "to"}, "tooltip": words}
-    return layer("rect", "nothing claimed", encoding, here, {"filter": NOTHING_CLAIMED}, once, *ends, aria=False)
+    return layer("rect", "nothing claimed", encoding, here, {"filter": where}, once, *ends, aria=False)
 
 
 def chance_line(measure: str) -> Spec:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from inversescope.charts.layers import axis, claims
 from inversescope.charts.parts import (
     MEASURES,
+    OF_NO_FEATURE,
     SCORE_TIP,
     SCORE_WORDS,
     Spec,
@@ -55,7 +56,7 @@ def overview(depth: int, features: Sequence[str], method: str = "reference", mea
             "title": f"{MEASURES[measure]}, {method}, over layers",
             "transform": SCORE_WORDS,
             "layer": [
-                claims(x),
+                claims(x, OF_NO_FEATURE),
                 level_line("0", "chance", "y", of_method(method)) if measure != "fcr" else None,
                 layer("area", "band", curve | band, here, defined(f"{measure}_low"), opacity=0.13),
                 layer(

@@ -116,8 +116,10 @@ SCORE_TIP = tip(
     samples="samples",
     ess__in__words="effective sample size",
 )
-# Sites at which a hash of the input is above chance too, and so every feature; or the source alone carries the score.
-NOTHING_CLAIMED = "datum.null_passes || datum.source_alone"
+# Rows at whose site a hash of the input is above chance too, and so every feature; or the source alone carries the
+# score of the row's feature, and says nothing of other features there.
+OF_NO_FEATURE = "datum.null_passes"
+NOTHING_CLAIMED = f"{OF_NO_FEATURE} || datum.source_alone"
 
 
 def defined(name: str) -> Spec:
