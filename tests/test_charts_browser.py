@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from report_fixture import Shape, write_run
 
 from inversescope.charts.chart import Chart
@@ -32,15 +30,6 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, chart in made.items():
         chart.save(folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in made}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium to run the page in")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
 
 def opened(browser: Browser, file: Path, width: int = 1400, theme: Any = "light") -> tuple[Page, list[str], list[str]]:
