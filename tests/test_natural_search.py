@@ -101,6 +101,14 @@ def test_a_budget_of_tokens_is_kept():
     assert 300 <= answer.tokens < 300 + 8 * 8 * LENGTH
 
 
+def test_ends_and_beginnings_leave_edits_a_third_of_a_small_budget():
+    random, posterior = torch.Generator().manual_seed(0), posterior_of()
+    notes: list[str] = []
+    budget = Budget(tokens=300, progress=lambda done, total, note="", /: notes.append(note))
+    of_given_length("nearest", material_of(posterior, random), BANDWIDTH, budget, random, 3)
+    assert any("beginnings" in note for note in notes) and any("edits" in note for note in notes)
+
+
 def test_an_input_is_kept_once_and_the_worst_goes():
     kept = Kept(by_distance, 2)
     tokens = torch.tensor([[1], [2], [1], [3]])

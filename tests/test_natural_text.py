@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import small_subject
 import torch
-from natural_fixture import LENGTH, TOP, Listed, listed
+from natural_fixture import LENGTH, SITE, TOP, Listed, listed
 from scipy import stats
 from torch.testing import assert_close
 
+from inversescope.natural_text import readings
 from inversescope.natural_text.beginnings import PoolBeginnings
 from inversescope.natural_text.estimate import Weighted
 from inversescope.natural_text.posterior import EndProposal, Posterior
 from inversescope.natural_text.proposals import BackwardProposal, Beginnings
 from inversescope.natural_text.site_data import DEPTH
 from inversescope.natural_text.strata import strata
+from inversescope.subject import Subject
+from inversescope.subject.continuing import Continuing
 
 TARGETS = (3, 200)
 
@@ -124,3 +130,38 @@ def test_nothing_but_inputs_of_the_prior_has_weight(world: Listed, weighted: dic
 def test_bandwidth_of_given_bits(weighted: dict[int, Weighted]):
     for draws, bits in itertools.product(weighted.values(), (1.0, 3.0)):
         assert draws.at_bits(bits).bits == pytest.approx(bits, abs=0.05)
+
+
+def test_the_vocabulary_that_was_partly_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Stopped in the third part, the first two stay; a part that was damaged meanwhile is read again."""
+    monkeypatch.setattr(readings, "_PART", 10)
+    subject = Subject.load(str(small_subject.save_subject(tmp_path / "subject")), device="cpu", dtype="float32")
+    sites, read, parts = subject.sites([SITE]), Continuing.read, list[int]()
+
+    def stopped(reader: Continuing, tokens: torch.Tensor, *args: Any, **options: Any) -> Any:
+        if tokens.shape != (1, len(subject.prefix)):
+            if len(parts) == 2:
+                raise KeyboardInterrupt
+            parts.append(int(tokens[0, 0]))
+        return read(reader, tokens, *args, **options)
+
+    def counted(reader: Continuing, tokens: torch.Tensor, *args: Any, **options: Any) -> Any:
+        parts.append(int(tokens[0, 0]))
+        return read(reader, tokens, *args, **options)
+
+    monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path / "whole"))
+    right = readings.tokens_alone(subject, sites)
+    monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path / "stopped"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Continuing, "read", stopped)
+        readings.tokens_alone(subject, sites)
+    (damaged,) = tmp_path.glob("stopped/**/part-0000010.safetensors")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    parts.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Continuing, "read", counted)
+        again = readings.tokens_alone(subject, sites)
+    assert 0 not in parts[1:] and {10, 20, 30} < set(parts)
+    assert_close(again[0][sites[0]], right[0][sites[0]])
+    assert_close(again[1], right[1])
+    assert not list(tmp_path.glob("stopped/**/parts-*"))

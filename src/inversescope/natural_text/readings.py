@@ -5,14 +5,19 @@ Dimensions: `r` draws, `d` coordinates of a site, `v` the vocabulary, `w` the wi
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from inversescope import files
+from inversescope.cluster import Unit, parts
 from inversescope.natural_text.pool import Pool, cache
 from inversescope.progress import Progress, silent
 from inversescope.sites import Site
@@ -20,6 +25,8 @@ from inversescope.subject.continuing import ROWS, Continuing, KeyValues
 from inversescope.subject.subject import Subject
 
 _ALONE = 1024  # tokens read alone at once: their keys and values are the prefix's
+_PART = 4096  # tokens whose readings an interruption can cost
+_HIDDEN = "hidden"
 
 
 def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) -> dict[Site, Float[Tensor, "r d"]]:
@@ -81,27 +88,49 @@ def tokens_alone(
 
 
 def _read_alone(subject: Subject, sites: Sequence[Site], folder: Path, *, whole: bool, progress: Progress) -> None:
-    reader = Continuing(subject, sites)
-    start = prefix_key_values(subject)
-    vocabulary = subject.model.get_output_embeddings().weight.shape[0]
-    activations: dict[Site, list[Tensor]] = {site: [] for site in sites}
-    hidden: list[Tensor] = []
-    for tokens in torch.arange(vocabulary).split(_ALONE):
-        progress(int(tokens[0]), vocabulary, "tokens read alone")
-        layers = None if whole else reader.layers
-        past = None if start is None else KeyValues(start.layers[:layers]).expanded(len(tokens))
-        read = reader.read(tokens[:, None], past, whole=whole, last=True)
-        for site in sites:
-            activations[site].append(read.activations[site][:, 0])
-        if read.hidden is not None:
-            hidden.append(read.hidden[:, 0].cpu())
-    progress(vocabulary, vocabulary)
-    for site in sites:
-        files.write_tensors(
-            folder / f"{file_name(subject, site)}.safetensors", {"activations": torch.cat(activations[site]).bfloat16()}
-        )
-    if whole:
-        files.write_tensors(folder / "hidden.safetensors", {"activations": torch.cat(hidden)})
+    """Read the vocabulary in parts: a pass that was stopped goes on where it was. Other processes wait for it."""
+    names = {str(site): file_name(subject, site) for site in sites} | ({_HIDDEN: "hidden"} if whole else {})
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if all((folder / f"{name}.safetensors").exists() for name in names.values()):
+            return
+        own = folder / f"parts-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]}"
+        vocabulary = subject.model.get_output_embeddings().weight.shape[0]
+        units = [
+            Unit(f"part-{first:07d}.safetensors", (first, min(first + _PART, vocabulary)), _PART)
+            for first in range(0, vocabulary, _PART)
+        ]
+        paths = parts.make(own, units, lambda: _Alone(subject, sites, own, whole), progress)
+        read = [load_all(path) for path in paths]
+        for key, name in names.items():
+            content = torch.cat([part[key] for part in read])
+            files.write_tensors(folder / f"{name}.safetensors", {"activations": content})
+        parts.end(own)
+        shutil.rmtree(own)
+
+
+class _Alone:
+    """Worker of one part of the vocabulary."""
+
+    def __init__(self, subject: Subject, sites: Sequence[Site], folder: Path, whole: bool):
+        self._reader, self._folder, self._whole = Continuing(subject, sites), folder, whole
+        self._start = prefix_key_values(subject)
+
+    def __call__(self, unit: Unit, progress: Progress, /) -> Path:
+        first, last = unit.arguments
+        found: dict[str, list[Tensor]] = {}
+        layers = None if self._whole else self._reader.layers
+        for tokens in torch.arange(first, last).split(_ALONE):
+            progress(int(tokens[0]) - first, last - first, "tokens read alone")
+            past = None if self._start is None else KeyValues(self._start.layers[:layers]).expanded(len(tokens))
+            read = self._reader.read(tokens[:, None], past, whole=self._whole, last=True)
+            for site, activations in read.activations.items():
+                found.setdefault(str(site), []).append(activations[:, 0].bfloat16())
+            if read.hidden is not None:
+                found.setdefault(_HIDDEN, []).append(read.hidden[:, 0].cpu())
+        path = self._folder / unit.file
+        files.write_tensors(path, {name: torch.cat(columns) for name, columns in found.items()})
+        return path
 
 
 def file_name(subject: Subject, site: Site) -> str:
@@ -112,6 +141,11 @@ def file_name(subject: Subject, site: Site) -> str:
 
 def load(path: Path) -> Tensor:
     """The readings in a file."""
+    return load_all(path)["activations"]
+
+
+def load_all(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file."""
     from safetensors.torch import load_file
 
-    return load_file(path)["activations"]
+    return load_file(path)

@@ -35,6 +35,8 @@ WIDTH = 8  # ends that a beam goes on with
 AMONG = 32  # tokens tried before each end
 STATES = 8  # inputs that edits start from
 EDITS = 8  # of each at a time
+ENDS, BEGUN = 1 / 3, 2 / 3  # parts of the budget after which no end, and no beginning, is tried: edits need the rest
+SHORT_ENDS = 1 / 2  # the same where the shortest is searched for, which has no beginnings
 IN_VAIN = 50  # edits in a row without a new input, after which there are none
 
 
@@ -123,12 +125,12 @@ class Search:
         self.kept.add(tokens, scored)
         return scored
 
-    def ends(self, longest: int, fit: Fit, width: int = WIDTH, among: int = AMONG) -> None:
-        """Backward beam to ends of `longest` tokens, by the proposal's probability of an end and by its fit; the beams
-        are read as if they were whole inputs.
+    def ends(self, longest: int, fit: Fit, until: float, width: int = WIDTH, among: int = AMONG) -> None:
+        """Backward beam to ends of `longest` tokens, or until a part of the budget is used up; by the proposal's
+        probability of an end and by its fit. The beams are read as if they were whole inputs.
         """
         beams, prior = torch.zeros(1, 0, dtype=torch.long), torch.zeros(1)
-        while beams.shape[1] < longest and self._budget.left:
+        while beams.shape[1] < longest and self._budget.left and self._budget.share < until:
             log_probs = self._end.log_probs(beams)
             best = log_probs.topk(min(among * (1 if beams.shape[1] else width), log_probs.shape[1]), dim=1)
             tokens = torch.cat([best.indices.reshape(-1, 1), beams.repeat_interleave(best.indices.shape[1], 0)], 1)
@@ -142,10 +144,10 @@ class Search:
     def beginnings(
         self, pool: Int[Tensor, "r length"], ends: Int[Tensor, "n t"], choose: Beginnings, among: int = AMONG
     ) -> None:
-        """Whole inputs: before each end the beginnings of the pool that go best with it."""
+        """Whole inputs: before each end the beginnings of the pool that go best with it, as long as there is budget."""
         kept = pool.shape[1] - ends.shape[1]
         for end, rows in zip(ends, choose(ends, min(among, len(pool))), strict=True):
-            if not self._budget.left:
+            if not self._budget.left or self._budget.share >= BEGUN:
                 return
             tokens = torch.cat([pool[rows, :kept], end.expand(len(rows), -1)], 1)
             self.read(tokens, kept, "beginnings")
@@ -228,7 +230,7 @@ def of_given_length(
     longest_end = min(longest_end, length - 1)
     search.kept.add(material.pool, material.scored)
     with budget:
-        search.ends(longest_end, material.fit)
+        search.ends(longest_end, material.fit, ENDS)
         for count in range(1, longest_end + 1):
             if count in search.kept.lengths:
                 search.beginnings(material.pool, search.kept.of_length(count)[0], material.choose)
@@ -245,7 +247,7 @@ def shortest(material: Material, bandwidth: float, budget: Budget, random: torch
     search = Search(material.read, by_density(bandwidth), material.end, budget, random)
     kept = search.kept
     with budget:
-        search.ends(material.pool.shape[1], material.fit)
+        search.ends(material.pool.shape[1], material.fit, SHORT_ENDS)
         while search.goes_on:
             best = _best_length(kept)
             other = kept.lengths[int(torch.randint(len(kept.lengths), (), generator=random))]
