@@ -15,7 +15,7 @@ import torch
 
 from inversescope.natural_text.readings import prefix_key_values
 from inversescope.subject import Subject
-from inversescope.subject.continuing import ROWS, Continuing
+from inversescope.subject.continuing import Continuing
 
 ENDS = (1, 2, 4, 8)
 
@@ -32,26 +32,27 @@ def main() -> None:
     (site,) = subject.sites([f"resid_post.{options.layer}"])
     rng = torch.Generator().manual_seed(0)
     vocabulary = subject.model.config.vocab_size
-    tokens = torch.randint(vocabulary // 4, vocabulary // 2, (ROWS, options.length), generator=rng)
-    rows = [(*subject.prefix, *row) for row in tokens.tolist()]
     reader, prefix = Continuing(subject, [site]), prefix_key_values(subject)
-    kept = reader.read(tokens, None if prefix is None else prefix.expanded(ROWS), whole=True).key_values
+    count = reader.rows
+    tokens = torch.randint(vocabulary // 4, vocabulary // 2, (count, options.length), generator=rng)
+    rows = [(*subject.prefix, *row) for row in tokens.tolist()]
+    kept = reader.read(tokens, None if prefix is None else prefix.expanded(count), whole=True).key_values
     assert kept is not None
     whole = _seconds(lambda: subject.capture(rows, [site]), options.repeats)
     right = subject.capture(rows, [site]).activations[site]
-    print(f"{ROWS} whole inputs: {ROWS / whole:.0f} inputs/s, {ROWS * options.length / whole:.0f} tokens/s")
+    print(f"{count} whole inputs: {count / whole:.0f} inputs/s, {count * options.length / whole:.0f} tokens/s")
     for end in [end for end in ENDS if end < options.length]:
         before = len(subject.prefix) + options.length - end
 
         def read(end: int = end, before: int = before) -> torch.Tensor:
-            past = kept.rows(torch.arange(ROWS), before, reader.layers)
+            past = kept.rows(torch.arange(count), before, reader.layers)
             return reader.read(tokens[:, -end:], past, last=True).activations[site][:, 0]
 
         spent = _seconds(read, options.repeats)
         gap = float(((read() - right) / right.std(0)).pow(2).mean(1).sqrt().max())
         print(
-            f"last {end}: {ROWS / spent:.0f} inputs/s, {whole / spent:.1f} times as many; of the inputs' tokens "
-            f"{ROWS * options.length / spent:.0f}/s; farthest from the whole reading: δ = {gap:.3f}"
+            f"last {end}: {count / spent:.0f} inputs/s, {whole / spent:.1f} times as many; of the inputs' tokens "
+            f"{count * options.length / spent:.0f}/s; farthest from the whole reading: δ = {gap:.3f}"
         )
 
 

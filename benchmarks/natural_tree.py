@@ -26,7 +26,7 @@ from inversescope.natural_text.prior import Prior
 from inversescope.natural_text.readings import prefix_key_values
 from inversescope.stats.intervals import jeffreys
 from inversescope.subject import Subject
-from inversescope.subject.continuing import ROWS, Continuing, KeyValues
+from inversescope.subject.continuing import Continuing, KeyValues
 
 OPENINGS = ("The old man said that",)
 
@@ -40,12 +40,12 @@ def listed(text: NaturalText, reader: Continuing) -> tuple[torch.Tensor, torch.T
     log_p, past, parent = first[tokens[:, 0]], start, torch.zeros(len(tokens), dtype=torch.long)
     for _ in range(1, text.length):
         parts, nexts = [], []
-        for rows in torch.arange(len(tokens)).split(ROWS):
+        for rows in torch.arange(len(tokens)).split(reader.rows):
             before = None if past is None else past.rows(parent[rows], past.tokens)
             read = reader.read(tokens[rows, -1:], before, whole=True)
             assert read.hidden is not None and read.key_values is not None
             parts.append(read.key_values)
-            nexts.append(text.words.next_and_normaliser(read.hidden[:, -1])[0].topk(text.prior.top or 1, dim=-1))
+            nexts.append(text.words.next(read.hidden[:, -1]).cpu().topk(text.prior.top or 1, dim=-1))
         past = KeyValues.joined(parts)
         values, indices = (torch.cat([getattr(best, name) for best in nexts]) for name in ("values", "indices"))
         width = values.shape[1]
@@ -54,7 +54,7 @@ def listed(text: NaturalText, reader: Continuing) -> tuple[torch.Tensor, torch.T
         parent = torch.arange(len(past)).repeat_interleave(width)
     assert past is not None
     found: dict[str, list[torch.Tensor]] = {str(site): [] for site in reader.sites}
-    for rows in torch.arange(len(tokens)).split(ROWS):
+    for rows in torch.arange(len(tokens)).split(reader.rows):
         read = reader.read(tokens[rows, -1:], past.rows(parent[rows], past.tokens, reader.layers), last=True)
         for site in reader.sites:
             found[str(site)].append(read.activations[site][:, 0])

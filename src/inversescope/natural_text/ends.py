@@ -40,10 +40,10 @@ class Backward:
     def __init__(self, words: PriorTokens, pool: Pool, hidden: Float[Tensor, "v w"]):
         self._words, self._pool = words, pool
         self._tokens = pool.mean_next.mean(0).topk(min(FREQUENT, pool.mean_next.shape[1])).indices.sort().values
-        self._behind = hidden[self._tokens]
+        self._behind = hidden[self._tokens].to(pool.hidden.device)
         path = pool.folder / "pairs.safetensors"
         if not path.exists():
-            parts = [words.next_and_normaliser(part)[1] for part in self._behind.split(512)]
+            parts = [words.next_and_normaliser(part)[1].cpu() for part in self._behind.split(512)]
             files.write_tensors(path, {"activations": torch.cat(parts)})
         self._normaliser = load(path)
         self._known: dict[tuple[int, int], Float[Tensor, " v"]] = {}

@@ -18,16 +18,18 @@ from inversescope import files
 from inversescope.natural_text.prior import Prior, PriorTokens
 from inversescope.progress import Progress, silent
 from inversescope.subject import bundled
-from inversescope.subject.continuing import ROWS, Continuing, KeyValues
+from inversescope.subject.continuing import Continuing, KeyValues
 from inversescope.subject.subject import Subject
 
 DRAWS = 1024
+_CUT = 256  # rows whose next tokens are computed at once where the prior is cut
 STEP = 16  # lengths of pools are multiples of it: a pool serves every shorter length
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Draws from the prior. `m` tokens of a draw are a draw of length m.
+    """Draws from the prior. `m` tokens of a draw are a draw of length m. All on the CPU but `hidden` and `key_values`,
+    which are on the subject's device.
 
     Attributes:
         tokens: of each draw, without the subject's prefix.
@@ -55,7 +57,7 @@ class Pool:
         if length == 0:
             return prior.first[tokens].expand(len(self), -1)
         if prior.prior.top is not None:
-            return torch.cat([prior.next(part)[:, tokens] for part in self.hidden[:, length - 1].split(ROWS)])
+            return torch.cat([prior.next(part)[:, tokens].cpu() for part in self.hidden[:, length - 1].split(_CUT)])
         return prior.scores_of(self.hidden[:, length - 1], tokens) - self.normaliser[:, length - 1, None]
 
 
@@ -71,7 +73,7 @@ def open_pool(
         about = {"subject": subject.name, "prior": prior.record(), "tokens": length, "draws": draws, "seed": seed}
         files.write_json(folder / "about.json", about)
         _save(path, tensors)
-    return _read(path)
+    return _read(path, subject.device)
 
 
 def cache(subject: Subject) -> Path:
@@ -90,19 +92,19 @@ def _folder(subject: Subject, prior: Prior, length: int, draws: int, seed: int) 
 def _drawn(subject: Subject, prior: Prior, length: int, draws: int, seed: int, progress: Progress) -> dict[str, Tensor]:
     """Draws in batches of rows, token by token."""
     words, reader = PriorTokens(subject, prior), Continuing(subject, ())
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator(subject.device).manual_seed(seed)
     start = reader.read(torch.tensor([list(subject.prefix)]), whole=True).key_values if subject.prefix else None
     parts: list[dict[str, Tensor]] = []
-    mean_next = torch.zeros(length, len(words.first))
-    for done in range(0, draws, ROWS):
+    mean_next = torch.zeros(length, len(words.first), device=subject.device)
+    for done in range(0, draws, reader.rows):
         progress(done * length, draws * length, "tokens of the pool")
-        parts.append(_batch(reader, words, start, min(ROWS, draws - done), length, rng, mean_next))
+        parts.append(_batch(reader, words, start, min(reader.rows, draws - done), length, rng, mean_next))
     progress(draws * length, draws * length)
     names = ("tokens", "log_p", "hidden", "normaliser")
     whole = {name: torch.cat([part[name] for part in parts]) for name in names}
     for name in [key for key in parts[0] if key not in names]:
         whole[name] = torch.cat([part.pop(name) for part in parts])
-    return whole | {"mean_next": mean_next / draws}
+    return whole | {"mean_next": mean_next.cpu() / draws}
 
 
 def _batch(
@@ -115,17 +117,17 @@ def _batch(
     mean_next: Float[Tensor, "t v"],
 ) -> dict[str, Tensor]:
     past = None if start is None else start.expanded(n)
-    log_next = words.first.expand(n, -1)
+    log_next = words.first.to(mean_next.device).expand(n, -1)
     columns: dict[str, list[Tensor]] = {"tokens": [], "log_p": [], "hidden": [], "normaliser": []}
     for position in range(length):
-        chance = log_next.exp().cpu()
+        chance = log_next.exp()
         mean_next[position] += chance.sum(0)
         token = torch.multinomial(chance, 1, generator=rng)
         read = reader.read(token, past, whole=True)
         assert read.hidden is not None
         past, hidden = read.key_values, read.hidden[:, -1]
-        columns["tokens"].append(token[:, 0])
-        columns["log_p"].append(log_next.cpu().gather(1, token)[:, 0])
+        columns["tokens"].append(token[:, 0].cpu())
+        columns["log_p"].append(log_next.gather(1, token)[:, 0].cpu())
         columns["hidden"].append(hidden.cpu())
         log_next, normaliser = words.next_and_normaliser(hidden)
         columns["normaliser"].append(normaliser.cpu())
@@ -143,7 +145,7 @@ def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     files.write(path, lambda temporary: save_file(content, temporary))
 
 
-def _read(path: Path) -> Pool:
+def _read(path: Path, device: torch.device) -> Pool:
     from safetensors.torch import load_file
 
     tensors = load_file(path)  # mapped into memory: keys and values are read where they are used
@@ -152,4 +154,5 @@ def _read(path: Path) -> Pool:
     tokens, log_p, hidden, normaliser, mean_next = (
         tensors[name] for name in ("tokens", "log_p", "hidden", "normaliser", "mean_next")
     )
-    return Pool(tokens, log_p, hidden, normaliser, mean_next, KeyValues(pairs), path.parent)
+    kept = KeyValues(pairs).to(device)
+    return Pool(tokens, log_p, hidden.to(device), normaliser, mean_next, kept, path.parent)

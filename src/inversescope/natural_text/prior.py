@@ -76,7 +76,7 @@ class PriorTokens:
     def __init__(self, subject: Subject, prior: Prior):
         self.prior = prior
         self.temperature = prior.temperature
-        self._head = Head(subject.model)
+        self._head, self._device = Head(subject.model), subject.device
         beginnings = [subject.encode(opening) for opening in prior.openings] or [list(subject.prefix)]
         if not all(beginnings):
             raise UserError(
@@ -93,18 +93,26 @@ class PriorTokens:
         self.first: Float[Tensor, " v"] = self._cut(mean).log_softmax(-1)[0].cpu()
 
     def next(self, hidden: Float[Tensor, "n w"]) -> Float[Tensor, "n v"]:
-        """ln P of every next token, from what the head reads."""
+        """ln P of every next token, from what the head reads; on the subject's device."""
         return self.next_and_normaliser(hidden)[0]
 
     def next_and_normaliser(self, hidden: Float[Tensor, "n w"]) -> tuple[Float[Tensor, "n v"], Float[Tensor, " n"]]:
-        """ln P of every next token, and the normaliser of `scores_of`."""
-        scores = self._cut(self._head.logits(hidden) / self.temperature)
-        normaliser = scores.logsumexp(-1)
+        """ln P of every next token, and the normaliser of `scores_of`; on the subject's device."""
+        scores, normaliser = self._scores(hidden)
         return scores - normaliser[:, None], normaliser
 
+    def next_of(self, hidden: Float[Tensor, "n w"], tokens: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """ln P of one next token behind each row, on the CPU."""
+        scores, normaliser = self._scores(hidden)
+        return (scores.gather(1, tokens.to(scores.device)[:, None])[:, 0] - normaliser).cpu()
+
     def scores_of(self, hidden: Float[Tensor, "n w"], tokens: Int[Tensor, " k"]) -> Float[Tensor, "n k"]:
-        """Scores of some next tokens; minus the normaliser they are ln P, unless the prior is cut."""
-        return self._head.logits_of(hidden, tokens) / self.temperature
+        """Scores of some next tokens, on the CPU; minus the normaliser they are ln P, unless the prior is cut."""
+        return (self._head.logits_of(hidden.to(self._device), tokens.to(self._device)) / self.temperature).cpu()
+
+    def _scores(self, hidden: Float[Tensor, "n w"]) -> tuple[Float[Tensor, "n v"], Float[Tensor, " n"]]:
+        scores = self._cut(self._head.logits(hidden.to(self._device)) / self.temperature)
+        return scores, scores.logsumexp(-1)
 
     def _cut(self, scores: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
         """Only the likeliest tokens, where the prior is cut to them."""

@@ -21,7 +21,7 @@ from inversescope.cluster import Unit, parts
 from inversescope.natural_text.pool import Pool, cache
 from inversescope.progress import Progress, silent
 from inversescope.sites import Site
-from inversescope.subject.continuing import ROWS, Continuing, KeyValues
+from inversescope.subject.continuing import Continuing, KeyValues
 from inversescope.subject.subject import Subject
 
 _ALONE = 1024  # tokens read alone at once: their keys and values are the prefix's
@@ -36,7 +36,7 @@ def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) ->
         return {site: load(path) for site, path in paths.items()}
     before = prefix + position - 1
     parts = []
-    for rows in torch.arange(len(pool)).split(ROWS):
+    for rows in torch.arange(len(pool)).split(reader.rows):
         past = pool.key_values.rows(rows, before, reader.layers) if before else None
         parts.append(reader.read(pool.tokens[rows, position - 1 : position], past, last=True).activations)
     whole = {site: torch.cat([part[site][:, 0] for part in parts]) for site in reader.sites}
@@ -61,7 +61,7 @@ def read_alone(reader: Continuing, ends: Int[Tensor, "n m"]) -> dict[Site, Float
     """Ends as if they were whole inputs: activations at their last token."""
     start = prefix_key_values(reader.subject)
     parts = []
-    for tokens in ends.split(ROWS):
+    for tokens in ends.split(reader.rows):
         past = None if start is None else KeyValues(start.layers[: reader.layers]).expanded(len(tokens))
         parts.append(reader.read(tokens, past, last=True).activations)
     return {site: torch.cat([part[site][:, 0] for part in parts]) for site in reader.sites}

@@ -20,7 +20,6 @@ from torch import Tensor
 from inversescope.natural_text.ends import PLAIN
 from inversescope.natural_text.posterior import EndProposal
 from inversescope.natural_text.question import Question
-from inversescope.subject.continuing import ROWS
 
 HALVES = 2  # of the pool, each with proposals of its own
 
@@ -105,7 +104,7 @@ def _read(
     reader, site = question.reader, question.data.site
     begun = len(reader.subject.prefix) + question.length - ends.shape[1]
     distance, log_rest = [], []
-    for part in pairs.split(ROWS):
+    for part in pairs.split(reader.rows):
         rows, end = part[:, 0], part[:, 1:]
         past = question.pool.key_values.rows(rows, begun, reader.layers if end.shape[1] == 1 else None)
         rest = torch.zeros(len(end), dtype=torch.float64)
@@ -113,8 +112,7 @@ def _read(
             read = reader.read(end[:, :-1], past, whole=True)
             assert read.hidden is not None and read.key_values is not None
             for k in range(end.shape[1] - 1):
-                log_next, _ = question.words.next_and_normaliser(read.hidden[:, k])
-                rest += log_next.cpu().gather(1, end[:, k + 1 : k + 2])[:, 0]
+                rest += question.words.next_of(read.hidden[:, k], end[:, k + 1])
             past = type(read.key_values)(read.key_values.layers[: reader.layers])
         last = reader.read(end[:, -1:], past, last=True)
         distance.append(question.distance(last.activations[site][:, 0]))

@@ -14,7 +14,7 @@ from torch import Tensor
 from inversescope.natural_text.posterior import Scored
 from inversescope.natural_text.question import Question
 from inversescope.natural_text.readings import prefix_key_values
-from inversescope.subject.continuing import ROWS, KeyValues
+from inversescope.subject.continuing import KeyValues
 
 KEPT = 1024  # latest inputs whose keys and values are kept, beside the pool's
 
@@ -53,12 +53,10 @@ class SubjectPosterior:
         for row, tokens in enumerate(pool.tokens[:, :length].tolist()):
             self._pool.add(row, tuple(tokens))
         layers = tuple(
-            tuple(
-                torch.empty(kept, part.shape[1], self._first + length, part.shape[3], dtype=part.dtype) for part in pair
-            )
+            tuple(part.new_empty(kept, part.shape[1], self._first + length, part.shape[3]) for part in pair)
             for pair in pool.key_values.layers
         )
-        hidden = torch.empty(kept, length, pool.hidden.shape[2], dtype=pool.hidden.dtype)
+        hidden = pool.hidden.new_empty(kept, length, pool.hidden.shape[2])
         self._latest = _Kept(KeyValues(tuple((k, v) for k, v in layers)), hidden, torch.empty(kept, length))
 
     @property
@@ -71,9 +69,10 @@ class SubjectPosterior:
         """ln P(x) and δ of inputs, also of shorter ones, from one pass of the subject. Equal inputs are read once."""
         distinct, which = tokens.unique(dim=0, return_inverse=True)
         log_p, distance = torch.empty(len(distinct)), torch.empty(len(distinct))
+        size = self.question.reader.rows
         start = min(same_before, tokens.shape[1] - 1)
         for kept, rows, places in self._sources(distinct, start):
-            for part, place in zip(rows.split(ROWS), places.split(ROWS), strict=True):
+            for part, place in zip(rows.split(size), places.split(size), strict=True):
                 log_p[part], distance[part] = self._read(distinct[part], kept, place, start)
         return Scored(log_p[which], distance[which])
 
@@ -81,9 +80,10 @@ class SubjectPosterior:
     def distance(self, tokens: Int[Tensor, "n t"], same_before: int = 0) -> Float[Tensor, " n"]:
         """δ alone, of inputs of any length: the subject is read up to the site, and nothing is kept."""
         question, found = self.question, torch.empty(len(tokens))
+        size = question.reader.rows
         start = min(same_before, tokens.shape[1] - 1)
         for kept, rows, places in self._sources(tokens, start):
-            for part, place in zip(rows.split(ROWS), places.split(ROWS), strict=True):
+            for part, place in zip(rows.split(size), places.split(size), strict=True):
                 begun, past = self._past(kept, place, start, question.reader.layers)
                 read = question.reader.read(tokens[part, begun:], past, last=True)
                 found[part] = question.distance(read.activations[question.data.site][:, -1])
@@ -96,7 +96,7 @@ class SubjectPosterior:
         if tokens.shape[1] == 0:
             return words.first.expand(len(tokens), -1)
         distinct, which = tokens.unique(dim=0, return_inverse=True)
-        parts = [words.next_and_normaliser(self._hidden(part)[:, -1])[0].cpu() for part in distinct.split(ROWS)]
+        parts = [words.next(self._hidden(part)[:, -1]).cpu() for part in distinct.split(self.question.reader.rows)]
         return torch.cat(parts)[which]
 
     @torch.inference_mode()
@@ -109,8 +109,7 @@ class SubjectPosterior:
         hidden = self._hidden(tokens)
         columns = [words.first[tokens[:, 0]]]
         for k in range(1, tokens.shape[1]):
-            log_next = words.next_and_normaliser(hidden[:, k - 1])[0].cpu()
-            columns.append(log_next.gather(1, tokens[:, k : k + 1])[:, 0])
+            columns.append(words.next_of(hidden[:, k - 1], tokens[:, k]))
         return torch.stack(columns, 1)
 
     def _hidden(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t w"]:
@@ -120,7 +119,7 @@ class SubjectPosterior:
             return torch.stack([place[0].hidden[place[1], : tokens.shape[1]] for place in found if place])
         read = self.question.reader.read(tokens, self._past(None, tokens[:, 0], 0)[1], whole=True)
         assert read.hidden is not None
-        return read.hidden.cpu()
+        return read.hidden
 
     def _find(self, beginning: tuple[int, ...]) -> tuple[_Kept, int] | None:
         for kept in (self._latest, self._pool):
@@ -156,19 +155,17 @@ class SubjectPosterior:
         words, n = self.question.words, len(tokens)
         start, past = self._past(kept, places, start)
         if kept is None:
-            hidden, log_p = tokens.new_empty(n, 0), torch.empty(n, 0)
-            log_next = words.first.expand(n, -1)
+            hidden, log_p = None, torch.empty(n, 0)
+            log_first = words.first[tokens[:, start]]
         else:
             hidden, log_p = kept.hidden[places, :start], kept.log_p[places, :start]
-            log_next = words.next_and_normaliser(hidden[:, -1])[0]
+            log_first = words.next_of(hidden[:, -1], tokens[:, start])
         read = self.question.reader.read(tokens[:, start:], past, whole=True)
         assert read.hidden is not None and read.key_values is not None
-        columns = [log_next.cpu().gather(1, tokens[:, start : start + 1])]
-        for k in range(start + 1, tokens.shape[1]):
-            log_next = words.next_and_normaliser(read.hidden[:, k - start - 1])[0]
-            columns.append(log_next.cpu().gather(1, tokens[:, k : k + 1]))
-        log_p = torch.cat([log_p, *columns], 1)
-        whole = read.hidden.cpu() if start == 0 else torch.cat([hidden, read.hidden.cpu()], 1)
+        later = range(start + 1, tokens.shape[1])
+        columns = [log_first, *(words.next_of(read.hidden[:, k - start - 1], tokens[:, k]) for k in later)]
+        log_p = torch.cat([log_p, torch.stack(columns, 1)], 1)
+        whole = read.hidden if hidden is None else torch.cat([hidden, read.hidden], 1)
         self._keep(tokens, read.key_values, whole, log_p)
         activations = read.activations[self.question.data.site][:, -1]
         return log_p.sum(1), self.question.distance(activations)
@@ -183,7 +180,7 @@ class SubjectPosterior:
         latest.free = (latest.free + len(tokens)) % size
         for mine, new in zip(latest.key_values.layers, key_values.layers, strict=True):
             for slab, part in zip(mine, new, strict=True):
-                slab[rows, :, : part.shape[2]] = part[-size:].cpu()
+                slab[rows, :, : part.shape[2]] = part[-size:]
         latest.hidden[rows, : tokens.shape[1]] = hidden[-size:]
         latest.log_p[rows, : tokens.shape[1]] = log_p[-size:]
         for row, input_ in zip(rows.tolist(), tokens[-size:].tolist(), strict=True):

@@ -18,7 +18,8 @@ from inversescope.subject.capture import Place, SiteReader, enough_memory
 from inversescope.subject.hooks import hook
 from inversescope.subject.subject import Subject
 
-ROWS = 256  # of a batch: enough to be limited by arithmetic, few enough that copied keys and values stay small
+# Rows of a batch: enough to be limited by arithmetic, few enough that copied keys and values stay small.
+_ROWS = {"cpu": 256, "cuda": 2048}
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,14 @@ class KeyValues:
 
     def rows(self, places: Int[Tensor, " n"], tokens: int, layers: int | None = None) -> Self:
         """The first `tokens` tokens of some beginnings, in the first `layers` layers (None: in all)."""
+        at = places.to(self.layers[0][0].device)
         return type(self)(
-            tuple((keys[places, :, :tokens], values[places, :, :tokens]) for keys, values in self.layers[:layers])
+            tuple((keys[at, :, :tokens], values[at, :, :tokens]) for keys, values in self.layers[:layers])
         )
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return type(self)(tuple((keys.to(device), values.to(device)) for keys, values in self.layers))
 
     def expanded(self, n: int) -> Self:
         """One beginning for n rows."""
@@ -62,8 +68,9 @@ class Continued(NamedTuple):
 
     Attributes:
         activations: of each site at every new token, float32 on the CPU.
-        hidden: what the head reads at every new token, None where the pass stopped at the deepest site.
-        key_values: of the beginning and the new tokens, None where the pass stopped.
+        hidden: what the head reads at every new token, on the subject's device; None where the pass stopped at the
+            deepest site.
+        key_values: of the beginning and the new tokens, on the subject's device; None where the pass stopped.
     """
 
     activations: dict[Site, Float[Tensor, "n t d"]]
@@ -76,11 +83,16 @@ class _DeepEnough(Exception):  # noqa: N818 - a signal from the deepest hook, no
 
 
 class Continuing:
-    """Reads sites of a subject at new tokens behind kept beginnings."""
+    """Reads sites of a subject at new tokens behind kept beginnings.
+
+    Attributes:
+        rows: number of inputs that are read at once.
+    """
 
     def __init__(self, subject: Subject, sites: Sequence[Site]):
         self.subject = subject
         self.sites = tuple(sites)
+        self.rows = _ROWS.get(subject.device.type, _ROWS["cpu"])
         self.tokens_read = 0.0  # in units of a token at full depth
         self._readers: dict[Place, list[SiteReader]] = {}
         for single in dict.fromkeys(single for site in sites for single in site.singles):
@@ -97,7 +109,7 @@ class Continuing:
 
         Args:
             tokens: the new tokens of each row.
-            past: what stands before them; None: nothing.
+            past: what stands before them, on the subject's device; None: nothing.
             whole: to the end of the model, for P and for keys and values; otherwise to the deepest site.
             last: activations at the last token only.
         """
