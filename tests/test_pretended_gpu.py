@@ -38,8 +38,15 @@ def same(config: Path, run: Path, there: Path) -> None:
     assert [line for line in found if "device" not in line] == []
 
 
+TEXT = "Then, Michael and Christopher went to the garden. Christopher gave a kiss to"
+
+
 def test_a_run_has_the_numbers_of_the_cpu(world: World, tmp_path: Path):
-    same(world.config, world.run, tmp_path / "gpu")
+    there = tmp_path / "gpu"
+    same(world.config, world.run, there)
+    for command in ("invert", "explain"):
+        on_gpu(command, TEXT, "--run", there / "run", "--site", "resid_post.1")
+    on_gpu("arena", there / "run", "--budget", 2, "--out", there / "arena")
 
 
 def test_natural_text_has_the_numbers_of_the_cpu(tmp_path: Path):

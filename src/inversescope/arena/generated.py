@@ -181,7 +181,7 @@ def _trained(study: Study, config: RunConfig, cost: Cost, progress: Progress) ->
 def _drawn(study: Study, config: RunConfig, generator: Generator, bandwidths: bool) -> pa.Table:
     """As many samples for each target and site as the run has, at its bandwidths or at the smallest known."""
     targets, n, levels = len(study.run.store.inputs("target")), config.sample.samples, _levels(study, config)
-    rng = study.generator()
+    rng = study.generator(study.run.subject.device)
     parts = []
     for site in generator.sites:
         activations = study.run.store.activations("target", site)

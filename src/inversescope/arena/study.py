@@ -168,9 +168,9 @@ class Study:
         """The activations of a site in its own units."""
         return self.run.store.units(site).standardize(self.run.store.activations(split, site))
 
-    def generator(self) -> torch.Generator:
-        """Random numbers that follow from the seed."""
-        return torch.Generator().manual_seed(TorchStream.ARENA.seed(self.seed))
+    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
+        """Random numbers of a device that follow from the seed."""
+        return torch.Generator(device).manual_seed(TorchStream.ARENA.seed(self.seed))
 
 
 def _spent(run: Run, step: str) -> float:
