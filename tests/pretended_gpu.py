@@ -26,10 +26,10 @@ _INDEXING = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index
 
 
 class OnGpu(Tensor):
-    """Tensor of the pretended GPU; `values` are its numbers."""
+    """Tensor of the pretended GPU; `numbers` are its own."""
 
-    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride] - the name of a method of sparse tensors
-    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAttributeAccessIssue]
+    numbers: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @staticmethod
     def __new__(cls, values: Tensor) -> OnGpu:
@@ -37,7 +37,7 @@ class OnGpu(Tensor):
         made = Tensor._make_wrapper_subclass(
             cls, values.shape, values.stride(), values.storage_offset(), device=GPU, **like
         )
-        made.values = values
+        made.numbers = values
         return made
 
     @classmethod
@@ -45,14 +45,14 @@ class OnGpu(Tensor):
         return _operation(func, args, kwargs or {})
 
     def tolist(self) -> Any:
-        return self.values.tolist()
+        return self.numbers.tolist()
 
 
 class Random(torch.Generator):
     """Random numbers of a device."""
 
     def __new__(cls, device: Any = "cpu") -> Random:
-        return super().__new__(cls, "cpu")
+        return super().__new__(cls, "cpu")  # pyright: ignore[reportCallIssue]
 
     def __init__(self, device: Any = "cpu") -> None:
         self.on_gpu = _is_gpu(device)
@@ -79,7 +79,7 @@ def _operation(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     elif wanted is not None:
         gpu = _is_gpu(wanted)
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    plain, options = tree_map_only(OnGpu, lambda tensor: tensor.values, (args, kwargs))
+    plain, options = tree_map_only(OnGpu, lambda tensor: tensor.numbers, (args, kwargs))
     result = func(*plain, **options)
     if not func._schema.returns:
         return None
