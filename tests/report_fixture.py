@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import math
 import random
@@ -460,6 +462,6 @@ def read_scores(run: Path) -> list[dict]:
 
 def embedded(page: Path) -> dict:
     """The data that the page carries."""
-    text, opening = page.read_text(encoding="utf-8"), '<script type="application/json" id="data">'
+    text, opening = page.read_text(encoding="utf-8"), '<script type="application/gzip" id="data">'
     start = text.index(opening) + len(opening)
-    return json.loads(text[start : text.index("</script>", start)])
+    return json.loads(gzip.decompress(base64.b64decode(text[start : text.index("</script>", start)])))

@@ -66,7 +66,8 @@ def chromium(profile: Path) -> list[str]:
     return [browser, *options, f"--user-data-dir={profile}"]
 
 
-PAPER = "<script>dispatchEvent(new Event('beforeprint'));</script>"  # draws every chart, of every feature
+DRAWN = "while (!document.documentElement.dataset.drawn) await new Promise((done) => setTimeout(done, 10));"
+PAPER = f"<script type='module'>{DRAWN} dispatchEvent(new Event('beforeprint'));</script>"  # draws everything
 
 
 def drawn(page: Path, profile: Path, fragment: str = "", more: str = PAPER) -> str:

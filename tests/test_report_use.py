@@ -12,15 +12,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from report_fixture import Shape, embedded, read_scores, write_run
-from test_report import chromium, drawn
+from test_report import DRAWN, chromium, drawn
 
 from inversescope.charts.theme import DASHES, HUES, SHAPES
 from inversescope.report import write_report
 
 SMALL = Shape(layers=6, heads=2, generator_layers=(1, 3, 5), targets=8, samples=5)
 # A reader, who notes what is seen.
-READER = """
+READER = (
+    f"""
 <script type="module">
+{DRAWN}
+"""
+    + """
 const seen = {};
 const section = (id) => document.getElementById(id);
 const firstCells = (rows) => [...rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
@@ -72,6 +76,7 @@ note.textContent = JSON.stringify(seen);
 document.body.append(note);
 </script>
 """
+)
 
 
 NOTHING_KEPT = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from html import escape
 from typing import Any
@@ -27,6 +29,16 @@ def embed(value: object) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
+
+
+def compressed(value: object) -> str:
+    """The same as gzip in base64: a large run's numbers need a fifth of the room, in the file and in the browser.
+
+    Raises:
+        ValueError: a number is NaN or infinite; undefined is null.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def themes() -> dict[str, Any]:

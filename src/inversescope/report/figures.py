@@ -16,6 +16,8 @@ from inversescope.charts.used import used
 from inversescope.report.records import Records
 from inversescope.verdicts import NULL_FEATURE
 
+MAPPED = 60  # sites of the generator that the map of calibration gaps has room for
+
 
 def specifications(records: Records, sites: list[str]) -> dict[str, Any]:
     """Every chart by its name; where the reader chooses the measure, one for each. Small charts are of these sites."""
@@ -34,7 +36,7 @@ def _of_scores(records: Records, sites: list[str]) -> dict[str, Any]:
     null = [NULL_FEATURE] if any(row["feature"] == NULL_FEATURE for row in records.by_distance) else []
     made["byDistance"] = by_distance([*features, *null])
     if records.generator_sites:
-        made["gaps"] = gaps(records.generator_sites, features, records.levels, records.by_resolution)
+        made["gaps"] = gaps(mapped(records, sites), features, records.levels, records.by_resolution)
     return made
 
 
@@ -50,6 +52,11 @@ def _of_draws(records: Records) -> dict[str, Spec]:
         }
         made["disentangle"] = disentangle(of_all["site"], of_all["method"])
     return made
+
+
+def mapped(records: Records, sites: list[str]) -> list[str]:
+    """The sites in the map of calibration gaps: all of the generator's, or these where there are too many."""
+    return records.generator_sites if len(records.generator_sites) <= MAPPED else sites
 
 
 def scores(records: Records) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import jinja2
 
 from inversescope import files
 from inversescope.charts import elements, rows, vendored
-from inversescope.charts.page import embed, themes
+from inversescope.charts.page import compressed, themes
 from inversescope.files import RunFolder
 from inversescope.progress import Progress
 from inversescope.records.levels import level
@@ -110,15 +110,14 @@ def render(records: Records) -> str:
         libraries=vendored.script() if data["charts"] else "",
         script="\n".join(
             [
-                '"use strict";',
                 elements.bundle(),
-                "setThemes(JSON.parse(document.getElementById('data').textContent).themes);",
                 *map(_asset, _SCRIPTS),
             ]
         ),
         shown=data["shownSites"],
+        mapped=figures.mapped(records, data["shownSites"]),
         limits=data["limits"],
-        data=embed(data),
+        data=compressed(data),
     )
 
 
@@ -150,7 +149,7 @@ def page_data(records: Records) -> dict[str, Any]:
         "scores": pack(_without_place(figures.scores(records))),
         "diagnostics": pack(_without_place(records.diagnostics)),
         "distances": pack(rows.of_distances(_at(sites, records.distances), _at(sites, records.diagnostics))),
-        "gaps": pack(rows.of_gaps(records.scores) if records.generator_sites else []),
+        "gaps": pack(_at(figures.mapped(records, sites), rows.of_gaps(records.scores))),
         "quality": pack(_at(sites, records.quality)),
         "byDistance": pack(_at(sites, records.by_distance)),
         "used": pack(rows.of_used(records.used, places)),

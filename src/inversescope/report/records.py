@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Records:
                     by_site.setdefault(row["site"], {})[level(row)] = row
         return by_site
 
-    @property
+    @cached_property
     def levels(self) -> list[float]:
         """Every level of the run by its number (`levels.level`), the finest first."""
         return finest_first((*self.scores, *self.diagnostics))
@@ -83,7 +84,7 @@ class Records:
         """A level as people read it: the share of the prior, or the bandwidth."""
         return f"1 in {number:g}" if self.by_resolution else f"h = {number:g}"
 
-    @property
+    @cached_property
     def counting_samples(self) -> pa.Table:
         """The samples of the sites and bandwidths at which acceptance has a meaning."""
         schema = pa.schema([self.samples.schema.field(name) for name in ("site", "bandwidth")])

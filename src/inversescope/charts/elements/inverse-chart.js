@@ -1,5 +1,6 @@
-// <inverse-chart>: a Vega-Lite specification and its rows as a picture, drawn when it comes into sight, to the width
-// that there is, in the colours of the page; with its values as a table and the picture as SVG or PNG. Needs no `eval`.
+// <inverse-chart>: a Vega-Lite specification and its rows as a picture, drawn when it comes into sight and given up when
+// it is far away, to the width that there is, in the colours of the page; with its values as a table and the picture as
+// SVG or PNG. Needs no `eval`.
 import { element } from "./words.js";
 import { makeReachable, placeTip } from "./tips.js";
 import "./inverse-table.js";
@@ -49,6 +50,9 @@ export function tipLines(value) {
 const sight = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) if (isIntersecting) target.draw();
 }, { rootMargin: "600px" });
+const distance = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (!isIntersecting && !printing) target.giveUp();
+}, { rootMargin: "4000px" });
 const widths = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) if (target.drawnWidth && Math.round(contentRect.width) !== target.drawnWidth) target.redraw();
 });
@@ -70,8 +74,7 @@ export class InverseChart extends HTMLElement {
   }
 
   disconnectedCallback() {
-    sight.unobserve(this);
-    widths.unobserve(this);
+    for (const observer of [sight, distance, widths]) observer.unobserve(this);
     this.view?.finalize();
     matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.onTheme);
     document.removeEventListener("themechange", this.onTheme);
@@ -79,9 +82,19 @@ export class InverseChart extends HTMLElement {
 
   watch() {
     if (!this.view) this.picture.style.minHeight = `${expected(this.spec, this.rows, this.clientWidth || NARROW)}px`;
+    for (const observer of [sight, distance]) observer.unobserve(this); // both look again
+    for (const observer of [sight, distance, widths]) observer.observe(this);
+  }
+
+  // The picture goes, its place stays. What the keyboard stands on is kept.
+  giveUp() {
+    if (!this.view || this.picture.contains(document.activeElement)) return;
+    this.picture.style.minHeight = `${this.picture.offsetHeight}px`;
+    this.view?.finalize();
+    [this.view, this.drawnWidth] = [null, null];
+    this.picture.replaceChildren();
     sight.unobserve(this);
-    sight.observe(this);
-    widths.observe(this);
+    sight.observe(this); // it may be back already
   }
 
   redraw() {

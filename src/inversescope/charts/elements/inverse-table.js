@@ -1,9 +1,11 @@
-// <inverse-table>: the table in it sorts by a click on a head, is filtered by words, and is copied as CSV.
+// <inverse-table>: the table in it sorts by a click on a head, is filtered by words, and is copied as CSV. Of a long one
+// the first rows stand in the page until all are wanted.
 import { DASH, element, shown } from "./words.js";
 
 const FEWEST = 12; // rows of a table that has a filter
+const FIRST = 100; // rows that stand in the page at first
 const CAP = 2000; // rows of values that are written into the page; the copy has all
-const settings = new Map(); // name of a table -> { column, down, words }: kept when it is drawn again
+const settings = new Map(); // name of a table -> { column, down, words, all }: kept when it is drawn again
 const collator = new Intl.Collator("en", { numeric: true });
 
 // The head of each column: the lowest cell that stands over this column alone.
@@ -42,14 +44,14 @@ function compare(texts) {
   return (one, other) => (numbers ? numeric(one) - numeric(other) : collator.compare(one, other));
 }
 
-function sortRows(body, rows, { column, down }) {
-  if (column === null) return body.append(...rows);
+function sorted(rows, { column, down }) {
+  if (column === null) return rows;
   const text = new Map(rows.map((row) => [row, cellWords(cellAt(row, column))]));
   const by = compare([...text.values()]);
   const undefinedLast = (one, other) => isUndefined(text.get(one)) - isUndefined(text.get(other));
   const sign = down ? -1 : 1;
-  body.append(...rows.toSorted((one, other) => undefinedLast(one, other)
-    || (isUndefined(text.get(one)) ? 0 : sign * by(text.get(one), text.get(other)))));
+  return rows.toSorted((one, other) => undefinedLast(one, other)
+    || (isUndefined(text.get(one)) ? 0 : sign * by(text.get(one), text.get(other))));
 }
 
 function filterRows(rows, wanted) {
@@ -108,12 +110,18 @@ export class InverseTable extends HTMLElement {
     const rows = [...(table.tBodies[0]?.rows ?? [])];
     if (rows.length < 2 || !table.tHead) return;
     const name = this.getAttribute("name") ?? [this.closest("section")?.id, table.className].join(" ");
-    if (!settings.has(name)) settings.set(name, { column: null, down: false, words: "" });
+    if (!settings.has(name)) settings.set(name, { column: null, down: false, words: "", all: false });
     const set = settings.get(name);
     const heads = columnHeads(table.tHead);
-    const apply = () => {
-      sortRows(table.tBodies[0], rows, set);
+    const more = element("button", { type: "button", class: "small" });
+    more.addEventListener("click", () => { set.all = true; apply(); });
+    const apply = (whole = set.all) => {
       filterRows(rows, set.words);
+      this.rows = sorted(rows, set);
+      const matching = this.rows.filter((row) => !row.hidden);
+      more.hidden = whole || matching.length <= FIRST;
+      more.textContent = `show all ${matching.length} rows`;
+      table.tBodies[0].replaceChildren(...(more.hidden ? matching : matching.slice(0, FIRST)));
       heads.forEach((head, i) => head.setAttribute("aria-sort", i !== set.column ? "none" : set.down ? "descending" : "ascending"));
     };
     heads.forEach((head, i) => {
@@ -125,6 +133,8 @@ export class InverseTable extends HTMLElement {
       head.append(button);
     });
     scroll.before(this.tools(rows, heads, set, apply));
+    scroll.after(more);
+    this.apply = apply;
     apply();
   }
 
@@ -140,7 +150,7 @@ export class InverseTable extends HTMLElement {
   // Numbers as they are recorded where the table is made of records; else the rows in sight, as they are shown.
   csv(heads = columnHeads(this.querySelector("table").tHead)) {
     if (this.records) return csv([this.names(), ...this.records.rows.map((row) => this.names().map((name) => row[name]))]);
-    const rows = [...this.querySelector("table").tBodies[0].rows].filter((row) => !row.hidden);
+    const rows = this.rows.filter((row) => !row.hidden);
     return csv([heads.map(cellWords), ...rows.map((row) => heads.map((_, i) => cellWords(cellAt(row, i))))]);
   }
 
@@ -150,3 +160,6 @@ export class InverseTable extends HTMLElement {
   }
 }
 customElements.get("inverse-table") ?? customElements.define("inverse-table", InverseTable);
+const everyTable = () => document.querySelectorAll("inverse-table");
+addEventListener("beforeprint", () => everyTable().forEach((table) => table.apply?.(true)));
+addEventListener("afterprint", () => everyTable().forEach((table) => table.apply?.()));

@@ -30,10 +30,12 @@ function writeAddress(id = linkedId) {
 // Scrolls to what the address names, and marks it where it is one of many.
 function showPlace() {
   for (const marked of document.querySelectorAll(".linked")) marked.classList.remove("linked");
-  const found = document.getElementById(linkedId);
-  if (found === null) return;
-  if (found.matches("article, tr")) found.classList.add("linked");
-  found.scrollIntoView({ behavior: "instant" });
+  const linked = reached(linkedId);
+  if (linked === null) return;
+  if (linked.matches("article, tr")) linked.classList.add("linked");
+  linked.scrollIntoView({ behavior: "instant" });
+  drawNear();
+  linked.scrollIntoView({ behavior: "instant" }); // what was drawn above has moved it
 }
 
 const linkTo = (id, words) => element("a", { class: "link", href: `#${id}`, "aria-label": `link to ${words}` }, "#");

@@ -1,8 +1,6 @@
 // Charts: the specifications of the page's data, each with the rows of the reader's choices.
 
-const tests = unpack(data.used);
-const disentangled = unpack(data.disentangled);
-const ROWS = { scores, used: tests, byDistance, distances: unpack(data.distances), gaps: unpack(data.gaps), disentangled };
+const ROWS = { scores, used: tests, byDistance, distances: rowsOf("distances"), gaps: rowsOf("gaps"), disentangled };
 const notice = (words) => element("p", { class: "notice" }, words);
 const noFeatures = () => notice("No feature was scored in this run: its task has no labels.");
 const noGenerator = () => notice("The generator drew no samples in this run.");

@@ -5,19 +5,35 @@ const equals = (value) => (value < data.smallestQ ? `<\u00a0${data.smallestQ}` :
 // The q-value of a row: targets agree with their own samples more than with those of others.
 const significance = ({ q_value: q }) => (q === null ? "" : `q\u00a0${equals(q)}`);
 
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(await inflated(document.getElementById("data").textContent));
+setThemes(data.themes);
 const undefinedMark = (reason) => element("span", { class: "undefined", title: reason }, DASH);
-const [scores, diagnostics, quality, byDistance] = [data.scores, data.diagnostics, data.quality, data.byDistance].map(unpack);
+const rowsOf = (name) => { // the columns are given up
+  const rows = unpack(data[name]);
+  delete data[name];
+  return rows;
+};
+const [scores, diagnostics, quality, byDistance, tests, disentangled] = ["scores", "diagnostics", "quality", "byDistance", "used", "disentangled"].map(rowsOf);
 const MEASURES = { corrected: "corrected score", fcr: "FCR", bits: "bits" };
 const UNCONDITIONED = ["nearest", "no condition"]; // methods without a level
 for (const row of scores) [row.point, row.layer, row.head] = data.places[row.site];
 
+async function inflated(text) {
+  const coded = atob(text.trim());
+  const bytes = new Uint8Array(coded.length);
+  for (let i = 0; i < coded.length; i++) bytes[i] = coded.charCodeAt(i);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
 function unpack(table) {
   const names = Object.keys(table);
-  if (names.length === 0) return [];
-  const value = (code, levels) => (code === null ? null : levels[code]);
-  const columns = names.map((name) => table[name].codes?.map((code) => value(code, table[name].levels)) ?? table[name]);
-  return columns[0].map((_, i) => Object.fromEntries(names.map((name, j) => [name, columns[j][i]])));
+  const rows = Array.from({ length: names.length && (table[names[0]].codes ?? table[names[0]]).length }, () => ({}));
+  for (const name of names) {
+    const { codes, levels } = table[name];
+    if (codes) codes.forEach((code, i) => { rows[i][name] = code === null ? null : levels[code]; });
+    else table[name].forEach((value, i) => { rows[i][name] = value; });
+  }
+  return rows;
 }
 
 // A level is one number at every site: the resolution, or the bandwidth where that was set itself.
@@ -25,7 +41,7 @@ const levelOf = (row) => row.resolution ?? row.bandwidth;
 const levelWords = (level) => (data.byResolution ? `1 in ${level}` : `h = ${level}`);
 // The level of a row with its bandwidth, which differs from site to site.
 const atLevel = ({ resolution, bandwidth }) => (resolution === null ? `h = ${bandwidth}` : `1 in ${resolution} (h = ${Number(bandwidth.toPrecision(3))})`);
-const place = (...parts) => parts.join("\u0001");
+const place = (method, site, feature, level) => `${method}\u0001${site}\u0001${feature}\u0001${level}`;
 const index = new Map(scores.map((row) => [place(row.method, row.site, row.feature, levelOf(row)), row]));
 const score = (method, site, feature, level) =>
   index.get(place(method, site, feature, UNCONDITIONED.includes(method) ? null : level)) ?? null;
@@ -40,7 +56,7 @@ const CHOICES = {
   point: { words: "curve", options: points, optional: true },
   heads: { words: "map", options: Object.keys(data.methods).filter((method) => mapped.has(method)), optional: true },
   site: { words: "site", options: data.shownSites, list: true },
-  attribute: { words: "attribute", options: data.disentangled.attribute?.levels ?? [] },
+  attribute: { words: "attribute", options: [...new Set(disentangled.map((row) => row.attribute))] },
 };
 const start = { ...data.start, point: "resid_post" };
 const chosen = Object.fromEntries(Object.entries(CHOICES).map(([name, { options }]) =>

@@ -56,15 +56,59 @@ function choose(name, value) {
   draw(Object.keys(SECTIONS).filter((section) => SECTIONS[section].uses.includes(name)));
 }
 
+// Figures near the window are drawn at once, the others when they come near: those of a large run have thousands of
+// elements. Until then a figure shows what it showed before. Large ones are given up when they are far away.
+const NEARBY = 1500; // pixels
+const FAR = 6000;
+const LARGE = 1500; // elements
+const stale = new Set();
+const approach = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting && stale.has(target)) fillFigure(target);
+}, { rootMargin: `${NEARBY}px` });
+const leaving = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (!isIntersecting) emptyFigure(target);
+}, { rootMargin: `${FAR}px` });
+
 function draw(sections) {
   for (const section of sections) {
     for (const box of all(`[data-figure="${section}"]`)) {
       if (!box.checkVisibility()) continue; // it has no width
-      box.replaceChildren(...SECTIONS[section].draw());
-      box.querySelectorAll(".scroll:not(inverse-table .scroll)").forEach(sortable);
-      makeReachable(box);
+      stale.add(box);
+      approach.observe(box);
     }
   }
+  drawNear();
+}
+function drawNear() {
+  for (const box of stale) {
+    if (!box.checkVisibility()) continue;
+    const { top, bottom } = box.getBoundingClientRect();
+    if (onPaper || (bottom > -NEARBY && top < innerHeight + NEARBY)) fillFigure(box);
+  }
+}
+function fillFigure(box) {
+  stale.delete(box);
+  box.replaceChildren(...SECTIONS[box.dataset.figure].draw());
+  box.querySelectorAll(".scroll:not(inverse-table .scroll)").forEach(sortable);
+  makeReachable(box);
+  box.style.minHeight = "";
+  leaving.observe(box);
+}
+function emptyFigure(box) {
+  if (onPaper || stale.has(box) || box.getElementsByTagName("*").length < LARGE) return;
+  if (box.contains(document.activeElement) || box.querySelector("details[open]")) return;
+  box.style.minHeight = `${box.offsetHeight}px`;
+  box.replaceChildren();
+  stale.add(box);
+}
+
+// The element of an id, which may stand in a figure that is not drawn yet.
+function reached(id) {
+  for (const box of /-\d+$/.test(id) ? stale : []) {
+    if (document.getElementById(id)) break;
+    fillFigure(box);
+  }
+  return document.getElementById(id);
 }
 
 // The theme is kept for the other pages, where the browser lets a page keep something.
