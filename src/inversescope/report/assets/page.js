@@ -74,7 +74,8 @@ function draw(sections) {
     for (const box of all(`[data-figure="${section}"]`)) {
       if (!box.checkVisibility()) continue; // it has no width
       stale.add(box);
-      approach.observe(box);
+      approach.unobserve(box);
+      approach.observe(box); // it looks again
     }
   }
   drawNear();
