@@ -89,7 +89,7 @@ def test_another_package_names_its_tasks(folder: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("task", "values"),
     [
-        ('name = "painting"', ("'painting'", "chat, cities, corpus, icl, ioi, ravel, texts")),
+        ('name = "painting"', ("'painting'", "chat, cities, corpus, facts, icl, ioi, ravel, texts")),
         ('name = "painting"\nfile = 3', ("3",)),
         ('name = ["painting"]', ("['painting']",)),
         ('file = "painting.py"', ("task.name",)),
@@ -129,4 +129,8 @@ def test_a_name_is_taken_once():
 
 def test_a_task_that_there_is_not(capsys: pytest.CaptureFixture[str]):
     assert call("tasks", "painting") == 2
-    check(printed(capsys.readouterr().err), given="painting", allowed="chat, cities, corpus, icl, ioi, ravel, texts")
+    check(
+        printed(capsys.readouterr().err),
+        given="painting",
+        allowed="chat, cities, corpus, facts, icl, ioi, ravel, texts",
+    )

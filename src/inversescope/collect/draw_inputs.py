@@ -87,9 +87,9 @@ def _draw(
 
     So no input is in two splits, targets are distinct, and train and pool repeat an input as often as the prior does.
     The same holds for documents, if inputs come from documents: each goes to one split, and a target is the only input
-    of its own.
+    of its own. A task with `held_out` says which inputs targets come from, and no other split has these.
     """
-    origin = document_of(task)
+    origin, held_out = document_of(task), getattr(task, "held_out", None)
     splits = {split: list(inputs) for split, inputs in kept.items()}
     home = {origin(tokens): split for split, inputs in kept.items() for tokens in inputs}
     spent = Counter(tokens for inputs in kept.values() for tokens in inputs if task.rows is not None)
@@ -102,6 +102,10 @@ def _draw(
         if split is None:
             others = [name for name in sizes if name != "target"] or ["target"]
             open_splits = others if len(splits["target"]) == sizes["target"] else ["target"]
+            if held_out is not None:
+                open_splits = ["target"] if held_out(tokens) else others
+            if all(len(splits[name]) == sizes[name] for name in open_splits):
+                continue
             split = home[origin(tokens)] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
         elif split == "target" or len(splits[split]) == sizes[split]:
             continue
