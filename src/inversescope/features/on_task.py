@@ -44,6 +44,7 @@ def with_readers(
     return cast(Task, _WithFeatures(task, readers, subject, kept))  # the rest of a task comes from the task within
 
 
+@Task.register  # pyright: ignore[reportAttributeAccessIssue] - Python 3.12 does not see what `__getattr__` gives
 class _WithFeatures:
     """Adds features to the labels, and leaves everything else to the task within."""
 

@@ -110,6 +110,7 @@ def _written(inputs: Inputs, row: int) -> Labels:
     return {feature: labels[row] for feature, labels in inputs.labels.items()}
 
 
+@Task.register  # pyright: ignore[reportAttributeAccessIssue] - Python 3.12 does not see what `__getattr__` gives
 class _WithOwnInputs:
     """Gives the run's own inputs what the run wrote, and leaves everything else to the task within."""
 
