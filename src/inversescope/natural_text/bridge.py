@@ -22,6 +22,8 @@ SHRUNK = 0.1  # share of the covariance's diagonal in place of the covariance
 class Bridge:
     """u = end @ A + beginning @ B + c + residual, with the residual's covariance as its eigenvectors and eigenvalues.
 
+    It computes on the device of the activations from which it is fitted, whatever device its arguments are on.
+
     Attributes:
         explained: share of the variance of u that it explains in held-out pairs.
     """
@@ -39,7 +41,7 @@ class Bridge:
     ) -> Self:
         """Ridge regression on standardized activations; the ridge that predicts held-out pairs best."""
         features = end if beginning is None else torch.cat([end, beginning], 1)
-        held = torch.arange(len(features)) % HELD_OUT == 0
+        held = torch.arange(len(features), device=features.device) % HELD_OUT == 0
         tried = _ridges(features[~held], activation[~held])
         errors = [float(((activation[held] - features[held] @ w - c) ** 2).mean()) for w, c in tried]
         best = min(range(len(RIDGES)), key=errors.__getitem__)
@@ -61,12 +63,12 @@ class Bridge:
 
     def ends(self, ends: Float[Tensor, "e d"]) -> Float[Tensor, "e d"]:
         """Parts of the prediction that ends make, along the eigenvectors."""
-        return ends @ (self.end @ self.vectors)
+        return ends.to(self.end.device) @ (self.end @ self.vectors)
 
     def beginnings(self, beginnings: Float[Tensor, "r d"]) -> Float[Tensor, "r d"]:
         """The same of beginnings."""
         assert self.beginning is not None
-        return beginnings @ (self.beginning @ self.vectors)
+        return beginnings.to(self.end.device) @ (self.beginning @ self.vectors)
 
     def log_kernel(
         self,
@@ -75,18 +77,19 @@ class Bridge:
         bandwidth: float,
         beginnings: Float[Tensor, "r d"] | None = None,
     ) -> Float[Tensor, "e _"]:
-        """ln of the kernel's expectation over the residual, up to a constant, for each end and each beginning if given.
+        """ln of the kernel's expectation over the residual, up to a constant, for each end and each beginning if given;
+        on the CPU.
 
         The kernel exp(−δ²/2h²) is a Gaussian of variance d h² in each coordinate, so that its expectation is a Gaussian
         with the residual's covariance added. Ends and beginnings are given as their parts of the prediction.
         """
         precision = 1 / (self.values + len(target) * bandwidth**2)
-        gap = (target - self.constant) @ self.vectors - ends
+        gap = (target.to(self.end.device) - self.constant) @ self.vectors - ends
         squares = gap**2 @ precision[:, None]
         if beginnings is None:
-            return -0.5 * squares
+            return -0.5 * squares.cpu()
         moved = beginnings**2 @ precision
-        return -0.5 * (squares + moved - 2 * (gap * precision) @ beginnings.T)
+        return -0.5 * (squares + moved - 2 * (gap * precision) @ beginnings.T).cpu()
 
 
 def _ridges(features: Float[Tensor, "n f"], values: Float[Tensor, "n d"]) -> list[tuple[Tensor, Tensor]]:

@@ -26,7 +26,8 @@ POSITIONS = 8  # last positions of the draws from which bridges are fitted, what
 
 @dataclass(frozen=True)
 class SiteData:
-    """A site, for inputs of one length. Activations are standardized, but in `units`.
+    """A site, for inputs of one length. Activations are standardized, but in `units`. On the CPU but the bridges and
+    their parts of predictions, which are on the subject's device.
 
     Attributes:
         units: mean and deviation of each coordinate over the pool.
@@ -75,15 +76,16 @@ def site_data(
         own = units[site]
         at = {position: own.standardize(read[position][site].float()) for position in earlier}
         table = own.standardize(alone[site].float())
+        here = subject.device
         suffix = {key: own.standardize(value[site].float()) for key, value in ends.items()}
         suffix |= {(1, position): table[pool.tokens[:, position - 1]] for position in fitted}
-        whole = torch.cat([at[position] for position in fitted])
-        last = Bridge.fit(whole, torch.cat([suffix[1, position] for position in fitted]), None)
+        whole = torch.cat([at[position] for position in fitted]).to(here)
+        last = Bridge.fit(whole, torch.cat([suffix[1, position] for position in fitted]).to(here), None)
         bridges = {
             m: Bridge.fit(
                 whole,
-                torch.cat([suffix[m, position] for position in fitted]),
-                torch.cat([at[position - m] for position in fitted]),
+                torch.cat([suffix[m, position] for position in fitted]).to(here),
+                torch.cat([at[position - m] for position in fitted]).to(here),
             )
             for m in range(1, depth + 1)
         }

@@ -19,7 +19,7 @@ from inversescope.subject.hooks import hook
 from inversescope.subject.subject import Subject
 
 # Rows of a batch: enough to be limited by arithmetic, few enough that copied keys and values stay small.
-_ROWS = {"cpu": 256, "cuda": 2048}
+_ROWS = {"cpu": 256, "cuda": 4096}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from inversescope.subject.projections import Projection, require_fit
 from inversescope.subject.tokenizer import Decode, Encode, Prefix, PretrainedTokenizer, Tokenizer, first_tokens
 
 # Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
-_BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
 _LOG = logging.getLogger(__name__)
 
 
