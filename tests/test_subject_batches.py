@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inversescope.subject.batches import batches
-from inversescope.subject.packing import ancestry, pack
+from inversescope.subject.packing import ancestry, distinct_prefixes, pack
 
 # Few tokens and short inputs: many shared prefixes, duplicates, and inputs that are prefixes of others.
 inputs_strategy = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6).map(tuple), min_size=1, max_size=30)
@@ -45,6 +45,11 @@ def test_rows_keep_to_their_capacity_and_a_roomy_row_computes_nothing_twice(inpu
     assert all(len(row) <= max(capacity, *(len(inputs[i]) for i, _ in row.reads), 0) for row in pack(inputs, capacity))
     (row,) = pack(inputs, 10_000)
     assert len(row) == len({tokens[:n] for tokens in inputs for n in range(1, len(tokens) + 1)})
+
+
+@given(inputs_strategy)
+def test_distinct_prefixes_are_counted(inputs: list[tuple[int, ...]]):
+    assert distinct_prefixes(inputs) == len({each[:end] for each in inputs for end in range(1, len(each) + 1)})
 
 
 @given(inputs_strategy, st.integers(6, 60), st.booleans())

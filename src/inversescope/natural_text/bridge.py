@@ -77,8 +77,7 @@ class Bridge:
         bandwidth: float,
         beginnings: Float[Tensor, "r d"] | None = None,
     ) -> Float[Tensor, "e _"]:
-        """ln of the kernel's expectation over the residual, up to a constant, for each end and each beginning if given;
-        on the CPU.
+        """ln of the kernel's expectation over the residual, up to a constant, for each end and each beginning if given.
 
         The kernel exp(−δ²/2h²) is a Gaussian of variance d h² in each coordinate, so that its expectation is a Gaussian
         with the residual's covariance added. Ends and beginnings are given as their parts of the prediction.
@@ -87,9 +86,9 @@ class Bridge:
         gap = (target.to(self.end.device) - self.constant) @ self.vectors - ends
         squares = gap**2 @ precision[:, None]
         if beginnings is None:
-            return -0.5 * squares.cpu()
+            return -0.5 * squares
         moved = beginnings**2 @ precision
-        return -0.5 * (squares + moved - 2 * (gap * precision) @ beginnings.T).cpu()
+        return -0.5 * (squares + moved - 2 * (gap * precision) @ beginnings.T)
 
 
 def _ridges(features: Float[Tensor, "n f"], values: Float[Tensor, "n d"]) -> list[tuple[Tensor, Tensor]]:

@@ -122,7 +122,9 @@ class Ends:
         return self._nodes[end]
 
     def _last(self) -> Float[Tensor, " v"]:
-        fits = [self._data.last.log_kernel(self._target, self._data.vocabulary, h)[:, 0] for h in self._bandwidths]
+        fits = [
+            self._data.last.log_kernel(self._target, self._data.vocabulary, h)[:, 0].cpu() for h in self._bandwidths
+        ]
         return _mixed(self._plain[0], [(self._plain[0] + fit).log_softmax(0) for fit in fits])
 
     def _expand(self, m: int) -> None:
@@ -148,7 +150,7 @@ class Ends:
         for end, prior, chosen, part in zip(ends, priors, candidates, bridge.ends(read).split(CANDIDATES), strict=True):
             parts = []
             for h in self._bandwidths:
-                fit = prior[chosen] + bridge.log_kernel(self._target, part, h, mean)[:, 0]
+                fit = prior[chosen] + bridge.log_kernel(self._target, part, h, mean)[:, 0].cpu()
                 parts.append(torch.full_like(prior, -math.inf).scatter(0, chosen, fit.log_softmax(0)))
             self._nodes[end] = _mixed(self._plain[m], [*parts, prior])
 

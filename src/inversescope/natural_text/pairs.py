@@ -30,7 +30,7 @@ class PairsBackward:
         data = question.data
         frequency = question.pool.mean_next[: question.length].mean(0).clamp_min(1e-12)
         self.log_unigram: Float[Tensor, " v"] = (frequency / frequency.sum()).log()
-        fit = data.last.log_kernel(question.target, data.vocabulary, FIT)[:, 0]
+        fit = data.last.log_kernel(question.target, data.vocabulary, FIT)[:, 0].cpu()
         self._last = self._with_rest((self.log_unigram + fit).log_softmax(0))
         self._pairs, self._length = pairs, question.length
 

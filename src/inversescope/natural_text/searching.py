@@ -168,12 +168,12 @@ def _material(
     def fit(tokens: Int[Tensor, "n t"]) -> Float[Tensor, " n"]:
         count = min(tokens.shape[1], max(question.data.bridges))
         bridge, mean = question.data.bridges[count], question.data.beginnings[count].mean(0, keepdim=True)
-        return bridge.log_kernel(question.target, bridge.ends(question.alone(tokens)), FIT, mean)[:, 0]
+        return bridge.log_kernel(question.target, bridge.ends(question.alone(tokens)), FIT, mean)[:, 0].cpu()
 
     def choose(ends: Int[Tensor, "n t"], count: int) -> Int[Tensor, "n k"]:
         known = ends.shape[1] in question.data.bridges
         chance = leading(question, ends, every)[1] if known else pool.log_next(text.length - ends.shape[1], ends[:, 0])
-        return chance.topk(count, dim=1).indices
+        return chance.topk(count, dim=1).indices.cpu()
 
     known: set[tuple[int, ...]] = set()
 

@@ -21,6 +21,7 @@ from inversescope.natural_text.ends import PLAIN
 from inversescope.natural_text.posterior import EndProposal
 from inversescope.natural_text.question import Question
 
+_AT_ONCE = 1024  # proposals whose beginnings are drawn at once
 HALVES = 2  # of the pool, each with proposals of its own
 
 
@@ -67,11 +68,11 @@ def _stratum(
     drawn, log_g = ends.draw(n, length, rng)
     distinct, which = drawn.unique(dim=0, return_inverse=True)
     log_first, chance = leading(question, distinct, rows)
-    place = torch.multinomial(chance[which], 1, generator=rng)[:, 0]
+    place = _drawn(chance, which, rng)
     chosen = rows[place]
     distance, log_rest = _read(question, chosen, drawn)
-    first = log_first[which, place]
-    log_weight = first - math.log(len(rows)) + log_rest - log_g - chance[which, place].log()
+    first, log_chance = (of[which.to(of.device), place.to(of.device)].cpu() for of in (log_first, chance.log()))
+    log_weight = first - math.log(len(rows)) + log_rest - log_g - log_chance
     begun = question.length - length
     log_p = question.pool.log_p[chosen, :begun].sum(1) + first + log_rest
     tokens = torch.cat([question.pool.tokens[chosen, :begun], drawn], 1)
@@ -81,19 +82,32 @@ def _stratum(
 def leading(
     question: Question, ends: Int[Tensor, "e k"], rows: Int[Tensor, " r"]
 ) -> tuple[Float[Tensor, "e r"], Float[Tensor, "e r"]]:
-    """ln P of each end's first token behind each beginning, and the probability with which each is chosen."""
+    """ln P of each end's first token behind each beginning, and the probability with which each is chosen; on the
+    subject's device.
+    """
     data, length = question.data, ends.shape[1]
     tokens, which = ends[:, 0].unique(return_inverse=True)
+    beginnings = data.beginnings[length][rows]
     log_first = question.pool.next_of(question.words, question.length - length, tokens)[rows].T[which]
+    log_first = log_first.to(beginnings.device)
     parts = [log_first.log_softmax(1) + math.log(PLAIN)]
     predicted = data.bridges[length].ends(question.alone(ends))
     bridge, share = data.bridges[length], math.log((1 - PLAIN) / len(question.bandwidths))
-    beginnings = data.beginnings[length][rows]
     for h in question.bandwidths:
         fit = bridge.log_kernel(question.target, predicted, h, beginnings)
         parts.append((log_first + fit).log_softmax(1) + share)
     chance = torch.stack(parts).logsumexp(0).exp().double()
     return log_first.double(), torch.where(chance.isnan(), 1 / len(rows), chance)  # NaN: none leads to the end
+
+
+def _drawn(chance: Float[Tensor, "e r"], which: Int[Tensor, " n"], rng: torch.Generator) -> Int[Tensor, " n"]:
+    """A draw for each proposal from the probabilities of its end, where the running sum passes a uniform number."""
+    passed = chance.cumsum(1)
+    at = torch.rand(len(which), 1, generator=rng, dtype=torch.float64).to(chance.device)
+    rows, drawn = which.to(chance.device), []
+    for part, level in zip(rows.split(_AT_ONCE), at.split(_AT_ONCE), strict=True):
+        drawn.append(torch.searchsorted(passed[part], level * passed[part, -1:], right=True)[:, 0])
+    return torch.cat(drawn).clamp_max(chance.shape[1] - 1).cpu()
 
 
 def _read(

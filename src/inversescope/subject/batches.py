@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from inversescope.subject.packing import Row, ancestry, pack
+from inversescope.subject.packing import Row, ancestry, distinct_prefixes, pack
 
 # Long enough that few prefixes are repeated, short enough that the mask of a row (its square) stays small.
 ROW_NODES = 256
@@ -41,7 +41,7 @@ def batches(
     With `share`, prefixes are computed once where that saves enough. Inputs longer than `boundary` are with others of
     their length only.
     """
-    if share and inputs:
+    if share and inputs and distinct_prefixes(inputs) < WORTHWHILE * sum(map(len, inputs)):
         rows = pack(inputs, min(ROW_NODES, budget))
         if sum(map(len, rows)) < WORTHWHILE * sum(map(len, inputs)):
             return _packed(rows, budget)

@@ -65,6 +65,17 @@ def pack(inputs: Sequence[tuple[int, ...]], capacity: int) -> list[Row]:
     return rows
 
 
+def distinct_prefixes(inputs: Sequence[tuple[int, ...]]) -> int:
+    """Number of nodes of the trie, which no packing can go below; found much faster than the rows."""
+    longest = max(map(len, inputs))
+    tokens = np.full((len(inputs), longest), -1, dtype=np.int64)
+    for row, each in zip(tokens, inputs, strict=True):
+        row[: len(each)] = each
+    tokens = tokens[np.lexsort(tokens.T[::-1])]
+    same = (tokens[1:] == tokens[:-1]) & (tokens[1:] >= 0)
+    return sum(map(len, inputs)) - int(np.logical_and.accumulate(same, axis=1).sum())
+
+
 def ancestry(stops: Int[np.ndarray, "rows nodes"]) -> Bool[np.ndarray, "rows nodes nodes"]:
     """Attention mask: [r, i, j] is true where node j is an ancestor of node i, or i itself."""
     node = np.arange(stops.shape[1])
