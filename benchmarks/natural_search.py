@@ -1,103 +1,192 @@
-"""Searches on natural text against the nearest stored input of a pool of equal cost.
+"""Searches on natural text against the nearest stored input of a pool of equal cost, over kinds of text.
 
-    python benchmarks/natural_search.py [--sites 2,8,15,22,29] [--seconds 15] [--texts FILE]
+    python benchmarks/natural_search.py [--domains prose,own,...] [--sites 2,8,15,22,29] [--length 16] [--targets 16]
+        [--tokens 7000] [--best 0] [--processes 1] [--device cpu] [--out FILE.json]
 
-Per site: the nearest of 8 inputs of the answer `nearest`, after so many seconds of processor time a target, beside the
-nearest of every position of the prior's own draws, as many positions as the search has read tokens, and of all of
-them; the ratio of the means, and the share of targets at which the search is nearer. Then the answer `best` at
-h = 0.1: nats by which it lies below the source's own ln P(x) − δ²/2h². Texts are one a line; the included ones are
-none of the prior's draws.
+Of each target: the answer `nearest` after so many tokens, beside the nearest of 1, 4, 16 times as many stored positions
+(`natural_domains.py` names them; `stored` are windows of documents of Python, or the pool's own draws for the domain
+`own`), with the ratio of the means and the share of targets at which the search is nearer, each with its interval
+over targets. With `--best N` also the answer `best` at h = 0.1 after N tokens: nats by which it lies below the source's
+own ln P(x) − δ²/2h², and the share of targets within 10. Seconds are processor time, a target at a site.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import multiprocessing
+import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from natural_domains import DOMAINS, Domain, domains  # pyright: ignore[reportMissingImports]
 
+from inversescope import files
 from inversescope.natural_text import searching
 from inversescope.natural_text.budget import Budget
+from inversescope.natural_text.evaluation.stored import Stored, pools
+from inversescope.natural_text.evaluation.summary import comparison
 from inversescope.natural_text.natural_text import NaturalText
-from inversescope.natural_text.question import Question
-from inversescope.natural_text.readings import pool_readings
+from inversescope.natural_text.question import Source
+from inversescope.progress import silent
+from inversescope.records import text as records
+from inversescope.sites import Site
 from inversescope.subject import Subject
-from inversescope.subject.continuing import Continuing
 
-TEXTS = (
-    "The old fisherman repaired his boat before the storm",
-    "Photosynthesis is the process by which plants make",
-    "My sister moved to Berlin because she wanted to study",
-    "The court ruled that the new law was unconstitutional",
-    "In 1815 Napoleon was defeated at the battle of",
-    "She opened the letter with trembling hands and began to read",
-    "The price of oil fell sharply after the announcement",
-    "Most of the children had never seen the sea",
-)
+MULTIPLES = (1, 4, 16)
+WITHIN = 10.0  # nats of the source
+Row = dict[str, Any]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--domains", default="prose")
+    parser.add_argument("--sites", default="2,8,15,22,29")
+    parser.add_argument("--length", type=int, default=16)
+    parser.add_argument("--targets", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=7000)
+    parser.add_argument("--best", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=1024)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    options.sites = [f"resid_post.{layer}" for layer in options.sites.split(",")]
+    options.domains = options.domains.split(",")
+    if unknown := set(options.domains) - set(DOMAINS):
+        parser.error(f"no such domain: {', '.join(sorted(unknown))}")
+    return options
+
+
+def opened(options: argparse.Namespace) -> NaturalText:
+    """One thread for each process."""
+    torch.set_num_threads(1)
+    subject = Subject.load(options.model, device=options.device)
+    return NaturalText.open(subject, sites=options.sites, length=options.length, draws=options.draws)
+
+
+class Searches:
+    """Does the searches of one target at one site; one for each process."""
+
+    current: Searches
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.text = options, opened(options)
+
+    @classmethod
+    def start(cls, options: argparse.Namespace) -> None:
+        cls.current = cls(options)
+
+    @classmethod
+    def do(cls, job: tuple[str, int, tuple[int, ...], str]) -> list[Row]:
+        return list(cls.current.rows(*job))
+
+    def rows(self, domain: str, target: int, tokens: tuple[int, ...], address: str) -> Iterator[Row]:
+        text, options = self.text, self.options
+        (site,) = text.subject.sites([address])
+        activation = text.subject.capture([(*text.subject.prefix, *tokens)], [site]).activations[site][0]
+        source = Source(text.subject.show(tokens), text.question(activation, site), tokens)
+        for kind, budget in (("nearest", options.tokens), ("best", options.best)):
+            if not budget:
+                continue
+            start = time.process_time()
+            found = searching.invert(text, source, kind, Budget(tokens=budget), seed=target)
+            first = found.found[0]
+            yield {
+                "domain": domain,
+                "site": address,
+                "target": target,
+                "method": kind,
+                "distance": first.distance,
+                "log_p": first.log_p,
+                "short": found.short_of_source,
+                "seconds": time.process_time() - start,
+                "tokens_read": found.tokens_read,
+                "ruler": first.ruler,
+                "source": source.name,
+                "source_log_p": found.source_log_p,
+                "text": first.text,
+            }
+
+
+def retrieved(text: NaturalText, domain: Domain, tokens: int) -> Iterator[Row]:
+    """The nearest stored positions of every target at every site."""
+    subject, sites = text.subject, list(text.sites)
+    rows = [(*subject.prefix, *target) for target in domain.targets]
+    read = subject.capture(rows, sites).activations
+    units = {site: text.sites[site].units for site in sites}
+    targets: dict[Site, torch.Tensor] = {site: units[site].standardize(read[site].float()) for site in sites}
+    positions = sum(len(window) - len(subject.prefix) for window in domain.stored)
+    sizes = {multiple: multiple * tokens for multiple in MULTIPLES if multiple * tokens <= positions}
+    sizes = sizes or {1: min(tokens, positions)}
+    stored = Stored(subject, units, targets, domain.targets, domain.stored, sizes)
+    found: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for unit in stored.units_of_work():
+            _, first, last, multiple = unit.arguments
+            found += files.read_json(stored.do(Path(folder) / unit.file, first, last, multiple, silent))["methods"]
+    for row in pools(found, list(sizes)):
+        yield {"domain": domain.name, **{name: row[name] for name in ("site", "target", "method", "distance", "text")}}
+
+
+def shown(rows: list[Row]) -> None:
+    """The comparison of every domain and site, and a few inputs."""
+    compared = [{**row, "site": f"{row['domain']} {row['site']}", "log_p": row.get("log_p")} for row in rows]
+    for row in comparison(compared, 0):
+        line = f"{row['site']:24} {row['method']:12} n {row['targets']:3d} δ {row['distance']:.3f}"
+        if row["ratio"] is not None:
+            line += f"  nearest/this {row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+            line += f"  nearer {row['wins']:.2f} [{row['wins_low']:.2f}, {row['wins_high']:.2f}]"
+        print(line)
+    groups: defaultdict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if "seconds" in row:
+            groups[row["domain"], row["site"], row["method"]].append(row)
+    for (domain, site, method), own in groups.items():
+        seconds, read, log_p = (np.mean([row[name] for row in own]) for name in ("seconds", "tokens_read", "log_p"))
+        line = f"{domain} {site} {method}: {seconds:.1f} s, {read:.0f} tokens, ln P {log_p:.0f}"
+        short = np.array([row["short"] for row in own if row["short"] is not None])
+        if method == records.BEST and len(short):
+            line += f", nats below the source {np.median(short):.1f} (median), within {WITHIN:g}: "
+            line += f"{np.mean(short <= WITHIN):.2f} of {len(short)}"
+        print(line)
+        for row in own[:2]:
+            print(f"    {row['distance']:.2f} ({row['log_p']:.0f}) {row['text']!r} of {row['source']!r}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--sites", default="2,8,15,22,29")
-    parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--texts", type=Path)
-    parser.add_argument("--best", action="store_true", help="also the answer best")
-    options = parser.parse_args()
-    texts = options.texts.read_text(encoding="utf-8").splitlines() if options.texts else TEXTS
-    subject, console = Subject.load("smollm2"), Console(width=120)
-    sites = [f"resid_post.{layer}" for layer in options.sites.split(",")]
-    columns = (
-        "site",
-        "targets",
-        "search, mean δ",
-        "pool of equal cost",
-        "whole pool",
-        "ratio",
-        "nearer",
-        "tokens a target",
-    )
-    table = Table(*columns, title=f"nearest of 8, {options.seconds:g} s of processor time a target")
-    for site in sites:
-        rows = [_nearest(subject, text, site, options.seconds, options.best, console) for text in texts]
-        found, equal, whole, tokens = (torch.tensor(column) for column in zip(*rows, strict=True))
-        wins = f"{float((found < equal).double().mean()):.2f}"
-        means = [f"{float(each.mean()):.3f}" for each in (found, equal, whole)]
-        ratio = f"{float(found.mean() / equal.mean()):.2f}"
-        table.add_row(site, str(len(rows)), *means, ratio, wins, f"{float(tokens.double().mean()):.0f}")
-    console.print(table)
-
-
-def _nearest(
-    subject: Subject, source: str, site: str, seconds: float, best: bool, console: Console
-) -> tuple[float, float, float, int]:
-    """δ of the search, of the stored positions at equal cost, of all of them; tokens that the search has read."""
-    tokens = subject.encode(source)
-    (where,) = subject.sites([site])
-    text = NaturalText.open(subject, sites=[site], length=len(tokens) - len(subject.prefix))
-    asked = text.source(source, where)
-    answer = searching.invert(text, asked, "nearest", Budget(seconds=seconds, clock=time.process_time))
-    stored = _positions(asked.question)
-    order = torch.randperm(len(stored), generator=torch.Generator().manual_seed(0))[: answer.tokens_read]
-    first = answer.found[0]
-    console.print(f"{site} {source!r}: {first.distance:.3f} ({first.log_p:.0f}) {first.text!r}")
-    if best:
-        likely = searching.invert(text, asked, "best", Budget(seconds=seconds, clock=time.process_time))
-        for each in likely.found[:2]:
-            console.print(f"   best {each.distance:.2f} ({each.log_p:.0f}) {each.text!r}")
-        console.print(f"   nats below the source: {likely.short_of_source:.1f}")
-    return first.distance, float(stored[order].min()), float(stored.min()), answer.tokens_read
-
-
-def _positions(question: Question) -> torch.Tensor:
-    """δ of every position of the prior's draws; each was read once."""
-    reader = Continuing(question.reader.subject, [question.data.site])
-    prefix = len(question.reader.subject.prefix)
-    length = question.pool.tokens.shape[1]
-    read = [pool_readings(reader, question.pool, prefix, t)[question.data.site] for t in range(1, length + 1)]
-    return torch.cat([question.distance(part.float()) for part in read])
+    options = arguments()
+    start = time.time()
+    text = opened(options)  # what is read once for all is in the cache, before other processes need it
+    print(f"opened in {time.time() - start:.0f} s on {text.subject.device}", flush=True)
+    chosen = domains(text, options.domains, options.targets)
+    rows = [row for domain in chosen for row in retrieved(text, domain, options.tokens)]
+    print(f"retrieval done after {time.time() - start:.0f} s", flush=True)
+    jobs = [
+        (domain.name, number, tokens, site)
+        for domain in chosen
+        for site in options.sites
+        for number, tokens in enumerate(domain.targets)
+    ]
+    if options.processes > 1:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(options.processes, Searches.start, (options,)) as workers:
+            for found in workers.imap_unordered(Searches.do, jobs, chunksize=1):
+                rows += found
+    else:
+        Searches.start(options)
+        for job in jobs:
+            rows += Searches.do(job)
+    shown(rows)
+    print(f"{time.time() - start:.0f} s by the clock, {options.processes} processes")
+    if options.out:
+        options.out.write_text(json.dumps(rows))
 
 
 if __name__ == "__main__":
