@@ -1,7 +1,8 @@
 """Searches on natural text against the nearest stored input of a pool of equal cost, over kinds of text.
 
-    python benchmarks/natural_search.py [--domains prose,own,...] [--sites 2,8,15,22,29] [--length 16] [--targets 16]
-        [--tokens 7000] [--best 0] [--processes 1] [--device cpu] [--out FILE.json]
+    python benchmarks/natural_search.py [--domains prose,own,...] [--layers 2,8,15,22,29] [--length 16]
+        [--targets 16] [--tokens 7000] [--best 0] [--processes 1] [--device cpu] [--out FILE.jsonl]
+    python benchmarks/natural_search.py --tables FILE.jsonl
 
 Of each target: the answer `nearest` after so many tokens, beside the nearest of 1, 4, 16 times as many stored positions
 (`natural_domains.py` names them; `stored` are windows of documents of Python, or the pool's own draws for the domain
@@ -13,18 +14,16 @@ own ln P(x) − δ²/2h², and the share of targets within 10. Seconds are proce
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from natural_domains import DOMAINS, Domain, domains  # pyright: ignore[reportMissingImports]
+from natural_domains import Domain, domains  # pyright: ignore[reportMissingImports]
+from natural_jobs import Row, add_options, done, kept, opened, read  # pyright: ignore[reportMissingImports]
 
 from inversescope import files
 from inversescope.natural_text import searching
@@ -36,56 +35,19 @@ from inversescope.natural_text.question import Source
 from inversescope.progress import silent
 from inversescope.records import text as records
 from inversescope.sites import Site
-from inversescope.subject import Subject
 
 MULTIPLES = (1, 4, 16)
 WITHIN = 10.0  # nats of the source
-Row = dict[str, Any]
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--domains", default="prose")
-    parser.add_argument("--sites", default="2,8,15,22,29")
-    parser.add_argument("--length", type=int, default=16)
-    parser.add_argument("--targets", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=7000)
-    parser.add_argument("--best", type=int, default=0)
-    parser.add_argument("--draws", type=int, default=1024)
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    options.sites = [f"resid_post.{layer}" for layer in options.sites.split(",")]
-    options.domains = options.domains.split(",")
-    if unknown := set(options.domains) - set(DOMAINS):
-        parser.error(f"no such domain: {', '.join(sorted(unknown))}")
-    return options
-
-
-def opened(options: argparse.Namespace) -> NaturalText:
-    """One thread for each process."""
-    torch.set_num_threads(1)
-    subject = Subject.load(options.model, device=options.device)
-    return NaturalText.open(subject, sites=options.sites, length=options.length, draws=options.draws)
 
 
 class Searches:
-    """Does the searches of one target at one site; one for each process."""
-
-    current: Searches
+    """Searches for one target at one site."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.text = options, opened(options)
 
-    @classmethod
-    def start(cls, options: argparse.Namespace) -> None:
-        cls.current = cls(options)
-
-    @classmethod
-    def do(cls, job: tuple[str, int, tuple[int, ...], str]) -> list[Row]:
-        return list(cls.current.rows(*job))
+    def __call__(self, job: tuple[str, int, tuple[int, ...], str]) -> list[Row]:
+        return list(self.rows(*job))
 
     def rows(self, domain: str, target: int, tokens: tuple[int, ...], address: str) -> Iterator[Row]:
         text, options = self.text, self.options
@@ -161,32 +123,36 @@ def shown(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    options = arguments()
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    parser.add_argument("--domains", default="prose")
+    parser.add_argument("--layers", default="2,8,15,22,29")
+    parser.add_argument("--targets", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=7000)
+    parser.add_argument("--best", type=int, default=0)
+    parser.add_argument("--tables", type=Path, help="only the summary of a file that --out has written")
+    options = parser.parse_args()
+    if options.tables:
+        shown(read(options.tables))
+        return
     start = time.time()
-    text = opened(options)  # what is read once for all is in the cache, before other processes need it
+    text = opened(options)
     print(f"opened in {time.time() - start:.0f} s on {text.subject.device}", flush=True)
-    chosen = domains(text, options.domains, options.targets)
+    chosen = domains(text, options.domains.split(","), options.targets)
     rows = [row for domain in chosen for row in retrieved(text, domain, options.tokens)]
+    kept(rows, options.out)
     print(f"retrieval done after {time.time() - start:.0f} s", flush=True)
     jobs = [
         (domain.name, number, tokens, site)
         for domain in chosen
-        for site in options.sites
         for number, tokens in enumerate(domain.targets)
+        for site in options.sites
     ]
-    if options.processes > 1:
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(options.processes, Searches.start, (options,)) as workers:
-            for found in workers.imap_unordered(Searches.do, jobs, chunksize=1):
-                rows += found
-    else:
-        Searches.start(options)
-        for job in jobs:
-            rows += Searches.do(job)
+    del text
+    for found in done(Searches, options, jobs):
+        rows += found
     shown(rows)
     print(f"{time.time() - start:.0f} s by the clock, {options.processes} processes")
-    if options.out:
-        options.out.write_text(json.dumps(rows))
 
 
 if __name__ == "__main__":

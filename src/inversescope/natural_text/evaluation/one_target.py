@@ -148,7 +148,7 @@ class OneTarget:
         own = self.labels(self._own)
         times = [draw.times for draw in drawn.draws]
         of_draws = [self.labels(draw.tokens) for draw in drawn.draws]
-        of_ending = [self.labels(row) for row in self._with_ending(shared)[0].tolist()]
+        of_ending = [self.labels(row) for row in self.with_ending(shared)[0].tolist()]
         of_prior = [self.labels(row) for row in self._pool[:LABELLED]]
         for feature, label in own.items():
             if label is None:
@@ -185,7 +185,7 @@ class OneTarget:
 
     def _ceilings(self) -> Iterator[tuple[str, Row]]:
         for shared in (k for k in SHARED if k < min(self.text.length, len(self._own) + 1)):
-            tokens, distances = self._with_ending(shared)
+            tokens, distances = self.with_ending(shared)
             yield (
                 "methods",
                 self._method(
@@ -197,7 +197,7 @@ class OneTarget:
                 ),
             )
 
-    def _with_ending(self, shared: int) -> tuple[Tensor, Float[ndarray, " n"]]:
+    def with_ending(self, shared: int) -> tuple[Tensor, Float[ndarray, " n"]]:
         """Inputs that end like the source and begin like draws of the pool; and their δ."""
         question, pool = self._question, self._question.pool
         begun = self.text.length - shared
