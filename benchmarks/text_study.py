@@ -42,7 +42,7 @@ TEXTS = {
     "name": "Yesterday Angela Merkel spoke to reporters about rising energy prices",
     "number": "The old bridge was finally finished in 1932",
     "French": "Elle est partie avec les enfants et",
-    "URL": "Go to https://docs.python.org/3/",
+    "URL": "The code is at https://github.com/python/",
     "bracket": "Concrete (a mixture of sand, gravel and fresh water",
     "irony": "Oh great, what a wonderful day to be stuck in traffic",
     "chat": "<|im_start|>user\nCan you help me write a poem?<|im_end|>",
