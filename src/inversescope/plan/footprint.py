@@ -119,7 +119,7 @@ class Footprint:
 
     def on_device(self, device: torch.device) -> dict[str, int]:
         """At the peak, where the subject and the generator are. On the CPU that is all there is."""
-        reading = {"subject": self.weights, "a batch": self._reading(batch_tokens(device))}
+        reading = {"subject": self.weights, "a batch": self._reading(batch_tokens(device, self._whole.shape.width))}
         training = {
             "subject": self.weights,
             "generator": self.generator + OPTIMIZED * self._learned,

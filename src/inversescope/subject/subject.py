@@ -19,14 +19,16 @@ from inversescope.subject.model_shape import fingerprint_of, longest_of, shape_o
 from inversescope.subject.projections import Projection, require_fit
 from inversescope.subject.tokenizer import Decode, Encode, Prefix, PretrainedTokenizer, Tokenizer, first_tokens
 
-# Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU (bounded memory on a GPU).
+# Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU; on a GPU its hidden states
+# have a bounded size, whatever the width (docs/lab/cuda.md).
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
+_BATCH_NUMBERS = 2**26
 _LOG = logging.getLogger(__name__)
 
 
-def batch_tokens(device: torch.device) -> int:
-    """Tokens, padding included, that go through a model on this device at once, unless memory runs out."""
-    return _BATCH_TOKENS.get(device.type, _BATCH_TOKENS["cpu"])
+def batch_tokens(device: torch.device, width: int) -> int:
+    """Tokens, padding included, that go through a model of this width on this device at once, if memory suffices."""
+    return min(_BATCH_TOKENS.get(device.type, _BATCH_TOKENS["cpu"]), _BATCH_NUMBERS // width)
 
 
 class Subject:
@@ -47,7 +49,7 @@ class Subject:
         self.name = name
         self.shape: SubjectShape = shape_of(model.config)
         self.prefix = tuple(prefix)
-        self.batch_tokens = batch_tokens(self.device)
+        self.batch_tokens = batch_tokens(self.device, self.shape.width)
         self.projections: dict[str, Projection] = {}
         self.untrained = False
         self._tokenizer = tokenizer
