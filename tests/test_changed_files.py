@@ -89,6 +89,19 @@ def test_a_file_of_an_unfinished_step_is_as_it_is(step: Path):
     assert files.verified(step / "one") and files.written(step / "one") and not files.written(step / "three")
 
 
+def test_states_of_steps_change_with_what_they_wrote_and_a_damaged_manifest_is_refused(tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files.finish(tmp_path / name, [], step=name)
+    before = files.states(tmp_path, "one", "two")
+    files.finish(tmp_path / "two", [], step="again")
+    after = files.states(tmp_path, "one", "two")
+    assert before["one"] == after["one"] and before["two"] != after["two"]
+    flip(tmp_path / "one" / files.MANIFEST, 8)
+    with refuses(given=tmp_path / "one" / files.MANIFEST, allowed=True, remedy=tmp_path / "one"):
+        files.states(tmp_path, "one", "two")
+
+
 def test_a_file_is_hashed_once_until_it_is_written_again(step: Path, monkeypatch: pytest.MonkeyPatch):
     hashed, digest = [], hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda *given: hashed.append(given) or digest(*given))

@@ -247,6 +247,16 @@ def test_samples_that_were_made_again_are_not_mixed_with_old_hypotheses(
     check(printed(refuse(run, capsys)), given=run / "propose", remedy=run / "propose")
 
 
+@pytest.mark.parametrize("step", ["collect", "verify"])
+def test_a_damaged_manifest_is_named_and_the_hypotheses_are_not_blamed(
+    run: Path, server: Server, capsys: pytest.CaptureFixture[str], step: str
+):
+    assert call("propose", run, *SITE, "--yes") == 0
+    path = run / step / files.MANIFEST
+    path.write_text(path.read_text().replace('"files"', '"filez"'))
+    check(printed(refuse(run, capsys)), given=path, allowed=True, remedy=run / step)
+
+
 def test_the_key_is_nowhere_in_the_run(run: Path, server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INVERSESCOPE_API_KEY", "sk-secret-of-this-test")
     assert call("propose", run, *SITE, "--yes") == 0

@@ -1,7 +1,7 @@
 """One bit flipped in every file of a finished run: every command that reads the file has to refuse it.
 
 Which files a command reads is seen from outside, in one life of it that is watched: every file that is opened, and
-every call of the libraries that open files themselves.
+every call of the libraries that open files themselves. Files that the command itself wrote before do not count.
 """
 
 from __future__ import annotations
@@ -35,6 +35,16 @@ COMMANDS: dict[str, Command] = {
     "propose": lambda world, run: ("propose", run, *SITE, "--yes"),
     "arena": lambda world, run: ("arena", run, "--only", "ours", "--only", "reference"),
 }
+TEXT_STEP = """
+[text]
+sites = ["resid_post.1"]
+nearest = 60
+proposals = 160
+bits = [1.0]
+samples = 8
+stored = [1]
+pool = 64
+"""
 LATER = [step for step in STEPS if step not in ("task", "collect")]
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -45,9 +55,10 @@ class Watched:
     def __init__(self, folder: Path, out: Path):
         self._folder, self._out = folder.resolve(), out
         self._read: set[str] = set()
+        self._written: set[str] = set()
 
     def __enter__(self) -> None:
-        sys.addaudithook(lambda event, about: self._see(*about[:2]) if event == "open" else None)
+        sys.addaudithook(self._note)
         for module, name in (
             *(("pyarrow.parquet", name) for name in ("read_table", "read_metadata", "read_schema", "ParquetFile")),
             *(("safetensors", "safe_open"), ("safetensors.torch", "load_file"), ("safetensors.numpy", "load_file")),
@@ -57,11 +68,22 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         self._out.write_text(json.dumps(sorted(self._read)))
 
+    def _note(self, event: str, about: tuple[Any, ...]) -> None:
+        if event == "open":
+            self._see(*about[:2])
+        elif event == "os.rename":  # every file is moved into its place when it is whole
+            self._written.add(self._name(about[1]) or "")
+
     def _see(self, path: Any, mode: Any = "r") -> None:
-        if isinstance(path, str | Path) and not set(str(mode or "r")) & set("wax+"):
-            whole = Path(path).resolve()
-            if whole.is_relative_to(self._folder) and whole.is_file():
-                self._read.add(str(whole.relative_to(self._folder)))
+        if not set(str(mode or "r")) & set("wax+"):
+            name = self._name(path)
+            if name is not None and name not in self._written and (self._folder / name).is_file():
+                self._read.add(name)
+
+    def _name(self, path: Any) -> str | None:
+        """The path of a file in the folder, if it is there."""
+        whole = Path(path).resolve() if isinstance(path, str | Path) else Path()
+        return str(whole.relative_to(self._folder)) if whole.is_relative_to(self._folder) else None
 
     def _watch(self, original: Callable[..., Any]) -> None:
         def watched(path: Any, *more: Any, **how: Any) -> Any:
@@ -81,7 +103,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
-    world, rng = World(folder), random.Random(chosen.seed)
+    world, rng = World(folder, TEXT_STEP), random.Random(chosen.seed)
     run = world.run("finished")
     with kills.endpoint() as environment:
         world.do(*COMMANDS["propose"](world, run), environment=environment)
@@ -119,7 +141,7 @@ def _started(run: Path, name: str) -> Path:
         return run
     started = copy(run, f"before-{step}")
     for later in [*LATER[LATER.index(step) :], "arena", "propose"]:
-        shutil.rmtree(started / later, ignore_errors=True)  # `text` is made only where a config names sites for it
+        shutil.rmtree(started / later, ignore_errors=True)
     (started / "manifest.json").unlink()
     return started
 

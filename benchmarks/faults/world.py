@@ -54,22 +54,27 @@ def live(arguments: Sequence[str], log: Path, environment: Mapping[str, str], wi
     from inversescope.cli import main
     from inversescope.train import train
 
-    with log.open("w") as sys.stdout, within:
-        sys.stderr = sys.stdout
-        os.environ.update(environment)
-        torch.set_num_threads(1)
-        train.CHECKPOINT_STEPS = CHECKPOINT_STEPS
+    # The log stays open: threads and the end of the process write to it, too.
+    sys.stdout = sys.stderr = log.open("w", buffering=1)
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    train.CHECKPOINT_STEPS = CHECKPOINT_STEPS
+    with within:
         main(list(arguments))
 
 
 class World:
-    """The model and its config, in a folder."""
+    """The model and its config, in a folder.
 
-    def __init__(self, folder: Path):
+    Args:
+        sections: TOML that is added to the config.
+    """
+
+    def __init__(self, folder: Path, sections: str = ""):
         small = helper("small_subject")
         self.folder = folder
         self.config, self.larger = folder / "run.toml", folder / "larger.toml"
-        text = small.config_text(small.save_subject(folder / "model"), steps=20)
+        text = small.config_text(small.save_subject(folder / "model"), steps=20) + sections
         for few, more in SIZES:
             text = text.replace(few, more)
         self.config.write_text(text)
@@ -87,7 +92,8 @@ class World:
         """
         log = self.folder / f"{time.monotonic_ns()}.log"
         words = [str(argument) for argument in arguments]
-        process = FORKED.Process(target=live, args=(words, log, dict(environment), within or nullcontext()))
+        environment = {"INVERSESCOPE_CACHE": str(self.folder / "cache"), **environment}
+        process = FORKED.Process(target=live, args=(words, log, environment, within or nullcontext()))
         process.log = log  # type: ignore[attr-defined]
         process.start()
         return process

@@ -290,6 +290,17 @@ def manifest(folder: Path) -> dict[str, Any]:
     return _manifests[path][1]
 
 
+def states(run: Path, *steps: str) -> dict[str, str]:
+    """The hash of the manifest of each of these finished steps: by it, what was made from a step knows it again.
+
+    Raises:
+        UserError: a manifest is not what was written.
+    """
+    for step in steps:
+        manifest(run / step)
+    return {step: sha256(run / step / MANIFEST) for step in steps}
+
+
 def check(folder: Path) -> dict[str, Any]:
     """The folder's manifest, after comparing every file with its hash.
 

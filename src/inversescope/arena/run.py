@@ -59,7 +59,7 @@ def _run_methods(folder: Path, study: Study, methods: Sequence[Method], progress
 
 def _identity(study: Study) -> dict[str, Any]:
     """Seed, budget and run that an answer depends on."""
-    made_from = {step: files.sha256(study.run.folder / step / files.MANIFEST) for step in ("collect", "verify")}
+    made_from = files.states(study.run.folder, "collect", "verify")
     return {"seed": study.seed, "budget": study.budget, "made_from": made_from}
 
 

@@ -53,6 +53,5 @@ def write(
     written = [folder / record.name for record in (*tables, made.SUMMARY)]
     if not judged:
         (folder / made.JUDGED.name).unlink(missing_ok=True)
-    made_from = {step: files.sha256(run / step / files.MANIFEST) for step in ("collect", "train")}
-    files.finish(folder, written, made_from=made_from)
+    files.finish(folder, written, made_from=files.states(run, "collect", "train"))
     return folder

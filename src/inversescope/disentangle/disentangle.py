@@ -172,7 +172,7 @@ def _made_from(run: Run) -> dict[str, str]:
                 given=run.folder,
                 remedy=f"inversescope step {run.folder} {step}",
             )
-    return {step: files.sha256(run.folder / step / files.MANIFEST) for step in ("collect", "verify")}
+    return files.states(run.folder, "collect", "verify")
 
 
 def _finished(folder: Path, made_from: Mapping[str, str]) -> bool:

@@ -134,7 +134,7 @@ def _others(
 
 
 def _made_from(run: Path) -> dict[str, str]:
-    return {step: files.sha256(run / step / files.MANIFEST) for step in ("collect", "verify")}
+    return files.states(run, "collect", "verify")
 
 
 def _fields(estimate: Estimate, *names: str) -> dict[str, float | None]:
