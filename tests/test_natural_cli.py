@@ -35,6 +35,8 @@ def test_it_needs_no_run(model: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert sum(draw["times"] for draw in record["draws"]) == 5
         assert record["bits"] == pytest.approx(0.5, abs=0.05)
     assert record["verdict"].split(":")[0] in shown
+    assert call("invert", TEXT, *options, "-n", "5", "--json") == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [record]
 
 
 def test_no_number_is_shown_where_it_is_not_to_be_believed(

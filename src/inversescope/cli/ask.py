@@ -12,6 +12,7 @@ from rich.console import Console
 
 from inversescope import bounds
 from inversescope.bounds import read_text
+from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.natural import (
     AnswerOption,
     BitsOption,
@@ -96,6 +97,7 @@ def invert(
     out: OutOption = None,
     answer: AnswerOption = None,
     seconds: SecondsOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
@@ -111,7 +113,7 @@ def invert(
     natural = TextOptions(prior, model, length, bits, out, answer, seconds)
     if natural.check(run, resolution):
         where_of = partial(_position, source=source, position=position)
-        invert_text(natural, source, vectors, site, where_of, bandwidth, n, seed)
+        invert_text(natural, source, vectors, site, where_of, bandwidth, n, seed, as_json=as_json)
         return
     run = run or _DEMO
     sites = _sites(run, site)
@@ -121,7 +123,10 @@ def invert(
     given: dict[str, Any] = {"vector": vectors.read(inverter, sites, where)} if vectors.given else {"text": [source]}
     found = inverter.invert(**given, site=sites, position=where, n=n, resolution=levels, bandwidth=bandwidth, seed=seed)
     for inversion in chain.from_iterable(chain.from_iterable(found)):
-        Console(highlight=False).print(inversion_table(inversion))
+        if as_json:
+            print_lines([inversion.record()])
+        else:
+            Console(highlight=False).print(inversion_table(inversion))
 
 
 @app.command(cls=ReadsText)
@@ -151,6 +156,7 @@ def explain(
         ),
     ] = False,
     allow_code: AllowCode = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explain the activation of TEXT: a ranked list of tested hypotheses, with samples for and against each.
 
@@ -189,6 +195,9 @@ def explain(
     if html is not None:
         write_explanation(explanation.record(), html)
         screen.print(f"page: {html}", soft_wrap=True)
+    if as_json:
+        print_lines([explanation.record()])
+        return
     Console(highlight=False).print(explanation_table(explanation), *not_tried(annotators.missing()), sep="\n")
 
 

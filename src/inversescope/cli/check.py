@@ -12,6 +12,7 @@ from rich.console import Console
 
 from inversescope import bounds
 from inversescope.cli.ask import Bandwidth, Resolution
+from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.proposals import (
     MaxCalls,
     MaxTokens,
@@ -69,6 +70,7 @@ def check(
     timeout: Timeout = 120,
     yes: Yes = False,
     allow_code: AllowCode = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check claims about activations: supported, contradicted, said by the prior or the ending alone, or cannot tell.
 
@@ -116,6 +118,9 @@ def check(
         if html is not None:
             write_checked(found.record(), html)
             screen.print(f"page: {html}", soft_wrap=True)
+        if as_json:
+            print_lines(each.record() for each in found)
+            return
         Console(highlight=False).print(checked_table(found, unused))
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from inversescope import bounds
 from inversescope.cli.configs import read_config, start
+from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.shared import AllowCode, RunFolder, app, as_recorded, interruptible, screen
 from inversescope.cli.working import refresh_report, work
 from inversescope.errors import UserError
@@ -121,6 +122,7 @@ def compare(
     ] = [  # noqa: B006
         "weighted"
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Compare the feature consistency rate (FCR) of two sites, resolutions or methods on the same targets.
 
@@ -138,8 +140,12 @@ def compare(
         raise UserError("sides are compared at a resolution", allowed="--resolution N, or --bandwidth H")
     sides = [(method[i], site[i], resolutions[i], bandwidths[i]) for i in (0, -1)]
     names = [f"{x}, {s}, {f'h = {h:g}' if n is None else f'1 in {n:g}'}" for x, s, n, h in sides]
-    one, other = (consistency(run, x, s, feature, n, h).rates for x, s, n, h in sides)
-    Console(highlight=False).print(comparison_table(feature, names, compared(one, other)))
+    found = compared(*(consistency(run, x, s, feature, n, h).rates for x, s, n, h in sides))
+    if as_json:
+        keys = ("method", "site", "resolution", "bandwidth")
+        print_lines([{"feature": feature, **found.record([dict(zip(keys, side, strict=True)) for side in sides])}])
+        return
+    Console(highlight=False).print(comparison_table(feature, names, found))
 
 
 @app.command()
@@ -170,12 +176,18 @@ def power(
     width: Annotated[
         float, typer.Option("--width", min=0.001, max=0.5, help="Half the width of the wanted 95% interval.")
     ] = 0.1,
+    as_json: AsJson = False,
 ) -> None:
     """Compute how many targets and samples give the feature consistency rate (FCR) a 95% interval of this width."""
-    from inversescope.cli.tables.runs import power_table
+    from inversescope.cli.tables.runs import SAMPLES, power_table
+    from inversescope.stats.design import targets_needed
 
     if run is not None:
         fcr, alike = _variation(run, method, site, feature, resolution, bandwidth)
+    if as_json:
+        given = {"fcr": fcr, "icc": alike, "width": width}
+        print_lines(given | {"samples": n, "targets": targets_needed(fcr, alike, n, width)} for n in SAMPLES)
+        return
     Console(highlight=False).print(power_table(fcr, alike, width))
 
 

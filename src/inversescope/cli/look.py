@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from inversescope.cli.cluster import ClusterAddress
+from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.shared import app, screen
 from inversescope.errors import UserError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from inversescope.subject import Subject
 
 
 @app.command()
@@ -21,16 +28,23 @@ def sites(
     select: Annotated[
         str, typer.Option("--select", help="Print only these sites, such as `z.*.*`, one address a line.")
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
     """List the sites of a model."""
     from inversescope.cli.tables.looking import sites_table
-    from inversescope.sites import require_addresses
+    from inversescope.sites import every, require_addresses
     from inversescope.subject import Subject
 
     wanted = select.split(",") if select else []
     require_addresses(wanted)
     subject = Subject.load(model)
-    if wanted:
+    if as_json:
+        print_lines(
+            {"site": str(site), "point": site.point, "layer": site.layer, "head": site.head}
+            | {"coordinates": subject.dimension(site)}
+            for site in subject.sites(wanted or map(every, subject.points))
+        )
+    elif wanted:
         typer.echo("\n".join(str(site) for site in subject.sites(wanted)))
     else:
         Console(highlight=False).print(sites_table(subject.name, subject.shape, subject.points))
@@ -39,15 +53,32 @@ def sites(
 @app.command()
 def tasks(
     name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Task whose config keys are printed.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the tasks, which define the inputs. With TASK: print the config keys of one task."""
-    from inversescope.cli.tables.looking import task_table, tasks_table
+    from inversescope.cli.tables.looking import summary, task_table, tasks_table
     from inversescope.tasks import entries
 
     registered = entries()
     if name is not None and name not in registered:
         raise UserError("there is no such task", given=name, allowed=", ".join(registered))
-    Console(highlight=False).print(tasks_table(registered.values()) if name is None else task_table(registered[name]))
+    if as_json and name is not None:
+        print_lines(_keys("task", registered[name].config))
+    elif as_json:
+        print_lines({"task": each, "summary": summary(entry)} for each, entry in registered.items())
+    else:
+        shown = tasks_table(registered.values()) if name is None else task_table(registered[name])
+        Console(highlight=False).print(shown)
+
+
+def _keys(section: str, model: type[BaseModel]) -> Iterator[dict[str, str]]:
+    """The keys of a section of a config, each with its default as it is written there."""
+    from inversescope.config import keys
+
+    return (
+        {"section": section, "key": key, "default": default, "meaning": meaning}
+        for key, default, meaning in keys(model)
+    )
 
 
 @app.command()
@@ -72,6 +103,7 @@ def doctor(
         Path | None,
         typer.Option("--storage", help="With --cluster: the folder of the runs, which every node must see."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check the installation, the device and the bundled model; print how to install what is missing.
 
@@ -82,21 +114,24 @@ def doctor(
     With --cluster: compare the nodes of a cluster, which must be alike.
     """
     if cluster is not None:
-        _compare_nodes(cluster, storage)
+        _compare_nodes(cluster, storage, as_json)
         return
     if model is not None:
-        _examine(model, dtype=dtype, device=device, bits=bits, attention=attention)
+        _examine(model, as_json, dtype=dtype, device=device, bits=bits, attention=attention)
         return
     from inversescope.cli.tables.looking import doctor_table
     from inversescope.plan.doctor import examine
 
     checks = examine()
-    Console(highlight=False).print(doctor_table(checks))
+    if as_json:
+        print_lines(map(vars, checks))
+    else:
+        Console(highlight=False).print(doctor_table(checks))
     if any(check.ok is False for check in checks):
         raise typer.Exit(2)
 
 
-def _compare_nodes(address: str, storage: Path | None) -> None:
+def _compare_nodes(address: str, storage: Path | None, as_json: bool) -> None:
     from inversescope.cli.tables.looking import nodes_table
 
     if storage is not None and not storage.is_dir():
@@ -107,12 +142,15 @@ def _compare_nodes(address: str, storage: Path | None) -> None:
 
         with connected(address, 1):
             compared = compare(nodes_of_cluster(storage))
-    Console(highlight=False).print(nodes_table(compared))
+    if as_json:
+        print_lines(map(vars, compared))
+    else:
+        Console(highlight=False).print(nodes_table(compared))
     if not all(fact.ok for fact in compared):
         raise typer.Exit(1)
 
 
-def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:
+def _examine(model: str, as_json: bool, *, dtype: str, device: str, bits: int | None, attention: str | None) -> None:
     with screen.status("loading the model"):
         from inversescope.cli.tables.looking import site_checks_table
         from inversescope.subject import Subject
@@ -122,7 +160,17 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
     with screen.status("examining it"):
         rounding = drift(subject)
         checks = (*examine(subject), *([] if rounding is None else [rounding]))
-    Console(highlight=False).print(site_checks_table(subject.name, checks))
+    if as_json:
+        print_lines(vars(check) | {"ok": check.ok} for check in checks)
+        print_lines([{"name": "every input starts with (subject.prefix)", "tokens": subject.prefix}])
+    else:
+        Console(highlight=False).print(site_checks_table(subject.name, checks))
+        _show_prefix(subject)
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(1)
+
+
+def _show_prefix(subject: Subject) -> None:
     try:
         tokenizer = subject.tokenizer
         first = " ".join(f"{tokenizer.show([token])} ({token})" for token in subject.prefix)
@@ -130,8 +178,6 @@ def _examine(model: str, *, dtype: str, device: str, bits: int | None, attention
         typer.echo(str(error))
         first = " ".join(map(str, subject.prefix))
     Console(highlight=False).print(f"every input starts with: {first or 'nothing'} (subject.prefix)", markup=False)
-    if any(check.ok is False for check in checks):
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -139,6 +185,7 @@ def config(
     section: Annotated[
         str | None, typer.Argument(metavar="[SECTION]", help="Section, such as `train`; default: all sections.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the keys of a config, with defaults and meanings. For the keys of a task: `inversescope tasks TASK`."""
     from inversescope.cli.tables.looking import keys_table
@@ -148,4 +195,7 @@ def config(
     if section is not None and section not in models:
         raise UserError("there is no such section", given=section, allowed=", ".join(models))
     chosen = models if section is None else {section: models[section]}
+    if as_json:
+        print_lines(row for name, model in chosen.items() for row in _keys(name, model))
+        return
     Console(highlight=False).print(*(keys_table(name, model) for name, model in chosen.items()), sep="\n")

@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
+from inversescope.cli.json_lines import print_lines
 from inversescope.cli.shared import screen
 from inversescope.cli.vectors import Vectors
 from inversescope.errors import UserError
@@ -130,6 +131,8 @@ def invert_text(
     bandwidth: float | None,
     n: int,
     seed: int,
+    *,
+    as_json: bool = False,
 ) -> None:
     """Read, sample and print, vector by vector and site by site; with `--out` also write the list of answers."""
     from inversescope import files
@@ -153,23 +156,25 @@ def invert_text(
             asked: dict[str, Any] = {"text": source, "position": where, "site": str(site)}
             if one is not None:
                 asked = {"vector": one.vector[site], "name": one.text, "site": str(site)}
-            answers.append(_answered(options, text, asked, bandwidth, n, seed))
+            record, table = _answered(options, text, asked, bandwidth, n, seed)
+            answers.append(record)
+            if as_json:
+                print_lines([record])
+            else:
+                Console(highlight=False).print(table)
             if options.out is not None:
                 files.write_json(options.out, answers)
 
 
 def _answered(
     options: TextOptions, text: NaturalText, asked: dict[str, Any], bandwidth: float | None, n: int, seed: int
-) -> dict[str, Any]:
-    """The record of one answer, which is printed."""
+) -> tuple[dict[str, Any], Group]:
+    """The record of one answer, and its table."""
     if options.searched:
-        found = _searched(options, text, asked, bandwidth, seed)
-        table = search_table(found, n)
-    else:
-        found = text.invert(**asked, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed)
-        table = answer_table(found)
-    Console(highlight=False).print(table)
-    return found.record()
+        searched = _searched(options, text, asked, bandwidth, seed)
+        return searched.record(), search_table(searched, n)
+    found = text.invert(**asked, bits=options.bits, bandwidth=bandwidth, n=n, seed=seed)
+    return found.record(), answer_table(found)
 
 
 def _searched(

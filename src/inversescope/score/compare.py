@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,15 @@ class Compared(NamedTuple):
     shared: int
     p_value: float
     verdict: str | None
+
+    def record(self, sides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The comparison as JSON has it, with the two sides as they are given here; undefined is null."""
+        measured = [
+            {**side, "consistency": mean._asdict(), "targets": targets}
+            for side, mean, targets in zip(sides, self.means, self.targets, strict=True)
+        ]
+        difference = {"difference": self.difference._asdict(), "targets": self.shared, "p_value": self.p_value}
+        return files.plain({"sides": measured, **difference, "verdict": self.verdict})
 
 
 def compared(one: Float[ndarray, " targets"], other: Float[ndarray, " targets"]) -> Compared:

@@ -79,7 +79,7 @@ class Tokenizer:
         """
         raise UserError(
             "this subject has no chat template: it reads texts only",
-            given=f"a conversation of {len(messages)} messages",
+            given="a conversation",
             remedy="a text, or an instruction model as the subject",
         )
 

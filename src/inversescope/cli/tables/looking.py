@@ -76,8 +76,13 @@ def tasks_table(entries: Iterable[Entry]) -> Table:
     """Each task by its name, with the docstring of its config."""
     table = Table("task", "what it is", box=None, pad_edge=False)
     for entry in entries:
-        table.add_row(entry.name, escape((entry.config.__doc__ or "").split("\n\n")[0]))
+        table.add_row(entry.name, escape(summary(entry)))
     return table
+
+
+def summary(entry: Entry) -> str:
+    """The first paragraph of the docstring of a task's config."""
+    return (entry.config.__doc__ or "").split("\n\n")[0]
 
 
 def task_table(entry: Entry) -> Table:
