@@ -54,7 +54,9 @@ def table(records: list[dict]):
 @pytest.mark.parametrize("name", INFORMED)
 def test_what_is_there_is_found_and_what_is_not_is_at_chance(answers: dict, name: str):
     found = {
-        row["site"]: row for row in results({name: answers[name]}, {}, LEVELS, 0) if row["site"] and not row["feature"]
+        row["site"]: row
+        for row in results({name: answers[name]}, {}, {}, LEVELS, 0)
+        if row["site"] and not row["feature"]
     }
     there, absent = found[str(PRESENT)], found[str(ABSENT)]
     assert there["accuracy"] > 0.9 and there["corrected_low"] > 0.5, there
@@ -74,9 +76,9 @@ def test_a_probe_is_ahead_of_a_guess_where_there_is_something_to_know(answers: d
 
 
 def test_comparison_is_deterministic_for_a_seed(answers: dict):
-    assert list(results(answers, {}, LEVELS, 3)) == list(results(answers, {}, LEVELS, 3))
+    assert list(results(answers, {}, {}, LEVELS, 3)) == list(results(answers, {}, {}, LEVELS, 3))
     assert pairs(answers, 3) == pairs(answers, 3)
-    assert list(results(answers, {}, LEVELS, 3)) != list(results(answers, {}, LEVELS, 4))
+    assert list(results(answers, {}, {}, LEVELS, 3)) != list(results(answers, {}, {}, LEVELS, 4))
 
 
 # Decoders

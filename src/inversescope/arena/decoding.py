@@ -52,10 +52,10 @@ class LogitLens:
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """Probabilities of the labels' words, if they differ in their first token."""
         subject = study.run.subject
-        words = {feature.name: _first_tokens(feature, subject) for feature in study.features}
+        words = {feature.name: first_tokens(feature, subject) for feature in study.features}
         cost.notes += [f"{name}: the labels' words begin alike" for name, tokens in words.items() if tokens is None]
         for site in study.sites:
-            if not _in_stream(site, subject):
+            if not in_stream(site):
                 cost.notes.append(f"{site} is not in the residual stream")
                 continue
             with cost.answer():
@@ -92,24 +92,31 @@ class SelfDecoding:
             progress(done, len(study.sites), "sites")
 
 
-def _first_tokens(feature: Feature, subject: Subject) -> list[int] | None:
+def first_tokens(feature: Feature, subject: Subject) -> list[int] | None:
     """The first token of each label's word, after a space; None where two labels share it."""
     tokens = [subject.encode(f" {value}")[len(subject.prefix)] for value in feature.values]
     return tokens if len(set(tokens)) == len(tokens) else None
 
 
-def _in_stream(site: Site, subject: Subject) -> bool:
+def in_stream(site: Site) -> bool:
+    """True for the residual stream, and what is added to it."""
     return site.point in STREAM and not site.projection and not site.parts
 
 
 @torch.inference_mode()
 def _read_out(subject: Subject, site: Site, activations: Float[Tensor, "n d"]) -> Float[Tensor, "n vocabulary"]:
     """The logits that the last norm and the head make of activations."""
-    hidden = activations.to(subject.device, subject.dtype)
-    norm = architecture_of(subject.model).last_norm
-    if norm and site.point != "final_norm":
+    return head_logits(subject, activations.to(subject.device), normed=site.point == "final_norm").float().cpu()
+
+
+def head_logits(
+    subject: Subject, hidden: Float[Tensor, "n width"], normed: bool = False
+) -> Float[Tensor, "n vocabulary"]:
+    """The subject's last norm, where `normed` is not set, and its head."""
+    hidden, norm = hidden.to(subject.dtype), architecture_of(subject.model).last_norm
+    if norm and not normed:
         hidden = subject.model.base_model.get_submodule(norm)(hidden)
-    return subject.model.get_output_embeddings()(hidden).float().cpu()
+    return subject.model.get_output_embeddings()(hidden)
 
 
 def _continuations(subject: Subject, site: Site, activations: Float[Tensor, "n d"], seed: int) -> list[list[str]]:

@@ -48,6 +48,7 @@ def _answers_half(answered: Answered) -> bool:
 def results(
     methods: Mapping[str, Answers],
     effects: Mapping[tuple[str, str], float],
+    endings: Mapping[tuple[str, str], Float[ndarray, " targets"]],
     levels: Mapping[str, Mapping[float | None, float | None]],
     seed: int,
 ) -> Iterator[dict[str, Any]]:
@@ -56,6 +57,7 @@ def results(
 
     Args:
         effects: the causal effect of each site and feature, where it was measured.
+        endings: of each site and feature, the share of the targets' own labels among inputs that end alike.
         levels: of each site, the resolution of each bandwidth.
     """
     reference = methods.get("reference", {})
@@ -68,6 +70,7 @@ def results(
                 "resolution": levels[question.site].get(question.bandwidth),
                 "chosen": question == counts[question.site, question.feature],
                 **_measured([answered]),
+                **fields("above_ending", above_ending(answers, [question], endings)),
                 **fields("gap", _gap(answered, reference.get(question))),
             }
         for site, feature, group in groups(counts):
@@ -76,6 +79,7 @@ def results(
                 "method": method,
                 **{"site": site, "feature": feature, "resolution": None, "bandwidth": None, "chosen": True},
                 **_measured(of_group),
+                **fields("above_ending", above_ending(answers, group, endings)),
                 **fields("gap", _mean_gap(answers, group, reference, seed)),
                 **fields("calibration_error", calibration_error(of_group, seed)),
                 **fields("causal_agreement", causal_agreement(answers, group, effects, seed)),
@@ -112,6 +116,20 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
         "chance": intervals.defined(intervals.mean(chance).value),
         "ess": float(np.median(sizes)) if len(sizes) else None,
     }
+
+
+def above_ending(
+    answers: Answers, group: Sequence[Question], endings: Mapping[tuple[str, str], Float[ndarray, " targets"]]
+) -> Estimate:
+    """Share of the target's own label minus that among inputs with its last tokens, over questions that have both."""
+    known = [question for question in group if (question.site, question.feature) in endings]
+    if not known:
+        return UNDEFINED
+    above = np.stack([answers[question].share - endings[question.site, question.feature] for question in known])
+    defined = ~np.isnan(above)
+    count = defined.sum(0)
+    mean = np.divide(np.where(defined, above, 0).sum(0), count, out=np.full(len(count), np.nan), where=count > 0)
+    return intervals.mean(mean, -1, 1)
 
 
 def _gap(answered: Answered, reference: Answered | None) -> Estimate:

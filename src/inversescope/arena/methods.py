@@ -6,10 +6,15 @@ from collections.abc import Sequence
 
 from inversescope.arena import latents, probes
 from inversescope.arena.decoding import LogitLens, SelfDecoding
+from inversescope.arena.description import Description
 from inversescope.arena.generated import Edited, Free, Generated
+from inversescope.arena.gradient import GradientSearch
 from inversescope.arena.method import Method
+from inversescope.arena.natural import Natural
 from inversescope.arena.retrieval import Retrieved
+from inversescope.arena.stored import Stored
 from inversescope.arena.supervised import Supervised, one_by_one
+from inversescope.arena.tuned_lens import TunedLens
 from inversescope.errors import UserError
 
 LINEAR = ("linear probe", "all latents")  # by scikit-learn
@@ -41,8 +46,17 @@ METHODS: dict[str, Method] = {
         Supervised("difference of means", one_by_one(probes.means)),
         Supervised("sae latents", latents.single),
         Supervised("all latents", latents.together),
+        Natural("text draws", nearest=False),
+        Natural("text nearest", nearest=True),
+        Stored("stored x1", 1),
+        Stored("stored x4", 4),
+        Stored("stored x16", 16),
+        Stored("own text", own_text=True),
         LogitLens(),
+        TunedLens(),
         SelfDecoding(),
+        Description(),
+        GradientSearch(),
     )
 }
 

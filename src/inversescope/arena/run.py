@@ -113,7 +113,7 @@ def _compare(folder: Path, study: Study, methods: Sequence[Method]) -> None:
             }
         )
     effects, why = _effects(study.run.folder)
-    scores = list(results(answers, effects, study.resolutions, study.seed))
+    scores = list(results(answers, effects, study.endings, study.resolutions, study.seed))
     files.write_table(folder / "results.parquet", records.arena.RESULTS.of(scores))
     compared = pairs(answers, study.seed)
     files.write_table(folder / "pairs.parquet", records.arena.PAIRS.of(compared))

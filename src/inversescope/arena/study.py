@@ -21,10 +21,13 @@ from inversescope.collect.bandwidths import chosen
 from inversescope.collect.posterior import posterior
 from inversescope.collect.reference import DISTANCES
 from inversescope.errors import UserError
+from inversescope.natural_text.natural_text import LONGEST, SHORTEST, NaturalText
 from inversescope.records.levels import Level, resolutions
 from inversescope.run.run import Run
 from inversescope.run.sealed import read_provenance
+from inversescope.score.feature import own_share, shares_of_kept
 from inversescope.score.labelled_feature import Feature, read_features
+from inversescope.score.same_ending import SameEnding, read_bits
 from inversescope.sites import Site
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import weighted_medians
@@ -153,6 +156,35 @@ class Study:
     def shared(self) -> dict[Site, dict[Any, Any]]:
         """Results that methods leave for each other at a site: an autoencoder is trained once for all that need it."""
         return {}
+
+    @cached_property
+    def endings(self) -> dict[tuple[str, str], Float[ndarray, " targets"]]:
+        """By site and feature, the share of the targets' own labels among inputs of the pool with their last tokens, at
+        the level at which new inputs are counted; NaN where too few have them.
+        """
+        inputs = self.run.store.inputs("pool").tokens
+        sources = self.run.store.inputs("target").tokens
+        ending = SameEnding.of(sources, inputs, self.probability, self.are_sources(inputs))
+        bits, found = read_bits(self.run.folder), {}
+        for site in self.sites:
+            bandwidth = self.levels[site].bandwidth
+            if bandwidth not in bits.get(site, {}):
+                continue
+            others = ending.inputs(site, bandwidth, bits[site][bandwidth], self.features).without_source()
+            for feature in self.features:
+                codes = others.labels[feature.name]
+                shares = shares_of_kept(codes, others.weights, len(feature.values), others.counting)
+                found[str(site), feature.name] = own_share(shares, feature.targets)
+        return found
+
+    @cached_property
+    def text(self) -> NaturalText:
+        """The subject's own text at the sites, for inputs as long as the longest target, or as the config says."""
+        prefix, config = len(self.run.subject.prefix), self.run.config.text
+        longest = max(len(tokens) - prefix for tokens in self.run.store.inputs("target").tokens)
+        length = max(SHORTEST, min(LONGEST, longest)) if config.length == "auto" else config.length
+        sites = [str(site) for site in self.sites]
+        return NaturalText.open(self.run.subject, sites=sites, length=length, draws=config.pool)
 
     def are_sources(self, inputs: Sequence[Tokens | None]) -> Bool[ndarray, "targets inputs"]:
         """True where an input is the source of a target."""

@@ -42,6 +42,11 @@ RESULTS = table(
     estimate("accuracy", "share of questions whose likeliest label is the target's own, ties split"),
     estimate("corrected", "corrected score of the probability of the target's own label"),
     estimate(
+        "above_ending",
+        "share of the target's own label minus that among inputs of the pool with its last tokens, of which as little "
+        "is left as at the finest level that the reference can check",
+    ),
+    estimate(
         "gap",
         "calibration gap: share minus the reference's at the same bandwidth, where that is worth 30 inputs; over all, "
         "its mean size",

@@ -25,6 +25,7 @@ OURS = ("ours", "ours weighted")
 COLUMNS = {
     "accuracy": "identified",
     "corrected": "corrected score",
+    "above_ending": "above same ending",
     "gap": "gap to the reference",
     "calibration_error": "calibration error",
     "causal_agreement": "causal agreement",
