@@ -17,6 +17,7 @@ from inversescope.arena.supervised import Supervised, one_by_one
 from inversescope.arena.tuned_lens import TunedLens
 from inversescope.errors import UserError
 
+NATURAL = ("text draws", "text nearest", "stored x1", "stored x4", "stored x16", "own text", "gradient search")
 LINEAR = ("linear probe", "all latents")  # by scikit-learn
 # InversionView's decoder (arXiv 2405.17653) knows no noise: it is trained on activations as they are, that is at a
 # width too small to matter, nearly always with a condition, by the optimizers that ours has: faster than its AdamW.
@@ -61,16 +62,24 @@ METHODS: dict[str, Method] = {
 }
 
 
-def chosen(names: Sequence[str]) -> list[Method]:
-    """The methods of these names, or all where none is given, in the order of the tables.
+def chosen(names: Sequence[str], natural: bool) -> list[Method]:
+    """The methods of these names, in the order of the tables. Where none is given all of them, those of natural text
+    only if the run has sites for it (`natural`).
 
     Raises:
-        UserError: there is no method of a name, or its library is missing.
+        UserError: there is no method of a name, its library is missing, or it needs natural text and there is none.
     """
     for name in names:
         if name not in METHODS:
             raise UserError("there is no such method", given=name, allowed=", ".join(METHODS))
-    methods = [method for name, method in METHODS.items() if not names or name in names]
+        if name in NATURAL and not natural:
+            raise UserError(
+                "this method needs sites for natural text, and the run's config names none",
+                given=name,
+                remedy="a run whose config has text.sites (inversescope arena facts), or the other methods",
+            )
+    left_out = () if natural else NATURAL
+    methods = [method for name, method in METHODS.items() if (name in names if names else name not in left_out)]
     if any(method.name in LINEAR for method in methods):
         probes.regression()  # missing now rather than after the training of the others
     return methods

@@ -117,8 +117,21 @@ class Study:
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
-        """Sites of the run's generator, by depth."""
-        return tuple(sorted(self.run.sites["train"], key=lambda site: site.depth))
+        """Sites of the run's generator, by depth; where some are sites of the config's section `text`, these alone, so
+        that all methods answer at the same ones.
+        """
+        sites = sorted(self.run.sites["train"], key=lambda site: site.depth)
+        return tuple(site for site in sites if site in self._text_sites) or tuple(sites)
+
+    @property
+    def natural(self) -> bool:
+        """True if the sites are sites for natural text."""
+        return bool(self._text_sites.intersection(self.sites))
+
+    @cached_property
+    def _text_sites(self) -> frozenset[Site]:
+        named = self.run.config.text.sites
+        return frozenset(self.run.subject.sites(named)) if named else frozenset()
 
     def bandwidths(self, site: Site) -> list[float]:
         """Bandwidths of the run's samples at a site, rising."""
@@ -179,7 +192,7 @@ class Study:
 
     @cached_property
     def text(self) -> NaturalText:
-        """The subject's own text at the sites, for inputs as long as the longest target, or as the config says."""
+        """The subject's own text at the sites: inputs as long as the longest target, or as the config says."""
         prefix, config = len(self.run.subject.prefix), self.run.config.text
         longest = max(len(tokens) - prefix for tokens in self.run.store.inputs("target").tokens)
         length = max(SHORTEST, min(LONGEST, longest)) if config.length == "auto" else config.length

@@ -41,7 +41,8 @@ class Translator(nn.Module):
         nn.init.zeros_(self.map.weight)
         nn.init.zeros_(self.map.bias)
         self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
+        # A coordinate that never varies says nothing.
+        self.register_buffer("deviation", torch.where(deviation > 0, deviation, torch.inf))
 
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """The activation as the head would read it."""

@@ -64,7 +64,7 @@ def arena(
 
             on = Study.of(Run.open(run, allow_code=allow_code), budget, seed)
         with shown("arena", screen) as progress:
-            run_methods(folder, on, chosen(only or []), progress)
+            run_methods(folder, on, chosen(only or [], on.natural), progress)
     Console(highlight=False).print(arena_table(folder))
     screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
 
