@@ -68,7 +68,8 @@ def test_labels_of_found_inputs_are_counted(study: Study):
 def test_the_target_itself_and_too_few_inputs_are_no_answer(study: Study):
     targets = study.run.store.inputs("target").tokens
     assert np.isnan(found_by(study, [[tokens] * 8 for tokens in targets])).all()  # the source and nothing else
-    assert np.isnan(found_by(study, [[(0, 10_000)] * 8 for _ in targets])).all()  # one input, drawn eight times
+    few = [[(0, 10_000), (0, 10_001), (0, 10_002)] for _ in targets[1:]]
+    assert np.isnan(found_by(study, [[(0, 10_000 + i) for i in range(8)], *few])[1:]).all()  # fewer than four
     some = found_by(study, [[(0, 10_000 + i) for i in range(8)], *[[] for _ in targets[1:]]])
     assert not np.isnan(some[0]).any() and np.isnan(some[1:]).all()
 

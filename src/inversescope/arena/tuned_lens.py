@@ -35,6 +35,9 @@ Head = Callable[[Float[Tensor, "n d"]], Float[Tensor, "n v"]]
 class Translator(nn.Module):
     """z + W·u(z) + b, with u(z) the activation in the site's units; the logit lens before it is trained."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, mean: Float[Tensor, " d"], deviation: Float[Tensor, " d"]):
         super().__init__()
         self.map = nn.Linear(len(mean), len(mean), device=mean.device)
