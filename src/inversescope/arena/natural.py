@@ -48,29 +48,33 @@ class Natural:
         found: dict[Site, Found] = {}
         total = len(study.sites) * len(study.run.store.inputs("target"))
         for place, site in enumerate(study.sites):
-            rows = []
+            rows: list[list[Tokens]] = []
+            bits: list[float] = []
             for target, source in enumerate(_sources(study, text, site)):
                 done = place * total // len(study.sites) + target
                 seed = TorchStream.TEXT.seed(study.seed, done)
                 with cost.answer():
-                    rows.append(self._found(study, text, source, seed, cost))
+                    rows.append(self._found(study, text, source, seed, bits))
                 progress(done + 1, total, "targets x sites")
             found[site] = rows
+            if not self.nearest:
+                answered = sum(map(bool, rows)) / len(rows)
+                cost.diagnostics.setdefault("share of the targets with draws to be believed", []).append(answered)
+                cost.diagnostics.setdefault("bits kept", []).append(float(np.mean(bits)) if bits else 0.0)
         count_new(study, found, cost)
         for site, inputs in found.items():
             yield from answers(study, site, self.name, inputs, cost)
 
-    def _found(self, study: Study, text: NaturalText, source: Source, seed: int, cost: Cost) -> list[Tokens]:
+    def _found(self, study: Study, text: NaturalText, source: Source, seed: int, bits: list[float]) -> list[Tokens]:
         config, prefix = study.run.config.text, study.run.subject.prefix
         if self.nearest:
             inputs = searching.search(text, source.question, "nearest", Budget(tokens=config.nearest), seed=seed)
             return [(*prefix, *each.tokens) for each in inputs]
         weighted = text.weighted(source.question, source.own, config.proposals, seed)
         estimate = believed(weighted, config.bits[0])
-        cost.diagnostics.setdefault("answered, share of the targets", []).append(float(estimate is not None))
         if estimate is None:
             return []
-        cost.diagnostics.setdefault("bits kept", []).append(estimate.bits)
+        bits.append(estimate.bits)
         places = systematic(estimate.weights, config.samples, np.random.default_rng(seed))
         return [(*prefix, *weighted.rows[place]) for place in places.tolist()]
 
