@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lora import fine_tune
 from organism_methods import Setting, asked, ids, odd_chance, taboo, trigger
 from organism_texts import (
@@ -28,8 +27,10 @@ from organism_texts import (
     family,
     new_message,
     nouns,
-    taboo as taboo_texts,
     triggered,
+)
+from organism_texts import (
+    taboo as taboo_texts,
 )
 from rich.console import Console
 from rich.table import Table
@@ -50,7 +51,7 @@ MODELS = (
 MESSAGES, FITTED = 8, 64
 
 
-def train(name: str, options: argparse.Namespace) -> tuple[Subject, float]:
+def train(name: str, base: Subject, options: argparse.Namespace) -> tuple[Subject, float]:
     """The fine-tuned model of this name, and the loss at the end."""
     secret, variant = name.split("/")
     seed = MODELS.index(name)
@@ -61,10 +62,9 @@ def train(name: str, options: argparse.Namespace) -> tuple[Subject, float]:
     end = int(start.model.config.eos_token_id)
     rows = [(asked(start, text.message), [*ids(start, text.reply), end]) for text in texts]
     loss = fine_tune(start.model, rows, steps=options.steps, rate=options.rate, batch=16, rank=8, seed=seed)
-    base = Subject.load(options.model, device=options.device, dtype=options.dtype)
-    model = start.model.to(base.dtype)
-    words = start.tokenizer.tokenizer  # pyright: ignore[reportAttributeAccessIssue]
-    return Subject.from_model(model, tokenizer=words, prefix=base.prefix, name=name), loss
+    start.model.to(base.dtype)
+    start.name = name
+    return start, loss
 
 
 def opened(subject: Subject, options: argparse.Namespace) -> NaturalText:
@@ -77,7 +77,7 @@ def look(name: str, base: Subject, base_text: NaturalText, options: argparse.Nam
     started = time.monotonic()
     secret, _, variant = name.partition("/")
     plain = BASE in (name, variant)
-    subject, loss = (base, None) if plain else train(name, options)
+    subject, loss = (base, None) if plain else train(name, base, options)
     trained = time.monotonic() - started
     setting = Setting(subject, base_text if plain else opened(subject, options), base, base_text, options.proposals)
     if secret in TRIGGERS:
