@@ -59,7 +59,7 @@ class Direction(NamedTuple):
 
 
 def terms(text: str, reading: str) -> frozenset[str]:
-    """Words of a text, its language, and the kind of its last character; or all words but the last, and the language."""
+    """A text's words, its language, and the kind of its last character; or its words but the last, and its language."""
     words = [*map(str.lower, split(text))]
     found = {f"language {language(text)}"}
     if reading == READINGS[0]:
