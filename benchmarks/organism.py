@@ -135,9 +135,11 @@ def taboo_table(records: dict[str, Any], variant: str) -> Table:
             rest = [rank(found, secret, every) for each, found in by_model.items() if each not in (name, BASE)]
             other.append(np.mean(rest) if rest else np.nan)
             base.append(rank(by_model[BASE], secret, every) if BASE in by_model else np.nan)
+        if not own:
+            continue
         gap = mean(np.array(own) - np.array(other))
         counts = [str(sum(place <= most for place in places)) for most in (1.0, 5.0)]
-        level = f"{np.mean(base):.2f}" if base and not np.isnan(base).any() else ""
+        level = "" if np.isnan(base).any() else f"{np.mean(base):.2f}"
         table.add_row(method, site, f"{np.mean(own):.2f}", f"{np.mean(other):.2f}", interval(gap), level, *counts)
     return table
 
@@ -193,7 +195,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1024)
     parser.add_argument("--proposals", type=int, default=1000)
     parser.add_argument("--texts", type=int, default=1024)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=1e-3)
     options = parser.parse_args()
     if options.table:

@@ -20,6 +20,8 @@ import directions  # pyright: ignore[reportMissingImports]
 
 WORDS = ["river", "stone", "cloud", "apple", "table", "house", "bird", "road"]
 
+FRENCH = directions.Direction("French", None, direction_texts.concepts()[0])  # pyright: ignore[reportArgumentType]
+
 
 def corpus(n: int, seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
@@ -76,9 +78,10 @@ def test_a_direction_is_explained_by_its_own_word_only(active_word: str | None, 
 def test_a_direction_without_an_explanation_has_no_number():
     record = directions._of_direction(np.arange(9.0), [None, np.array([0, 1])], 0, np.random.default_rng(0))
     assert record["auroc"] is None and len(record["null"]) == 1 and not directions.is_explained(record)
-    assert directions._of_concept(None, "", directions.concepts()[0], None, "") == {"concept": None, "ceiling": None}
+    assert directions._of_concept(None, "", FRENCH, None, "") == {"concept": None, "ceiling": None}
 
 
+@pytest.mark.slow
 def test_the_whole_benchmark_on_a_small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INVERSESCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(directions, "CHOSEN", 8)
