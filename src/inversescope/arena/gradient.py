@@ -28,7 +28,7 @@ from inversescope.subject.architectures import architecture_of
 from inversescope.subject.hooks import hook
 from inversescope.tasks import Tokens
 
-AMONG = 64  # tokens that the gradient favours at each place
+AMONG = 64  # tokens that lower δ most by the gradient, at each place
 TRIED = 32  # of them read at a time
 PASSES = 3  # readings that a gradient costs
 MULTIPLE = 4  # of the tokens that a search of natural text may read
@@ -96,15 +96,15 @@ class Search:
             spent, turn = spent + (PASSES + TRIED) * length, turn + 1
 
     def _exchanged(self, tokens: Tokens, random: torch.Generator) -> list[Tokens]:
-        """Exchanges of one token that the gradient favours."""
+        """Exchanges of one token that lower δ by the gradient."""
         first = len(self._subject.prefix)
         gradient = self._gradient(tokens)[first:]
         weight = self._subject.model.get_input_embeddings().weight
-        favoured = (-gradient.to(weight) @ weight.T).topk(AMONG, dim=1).indices.cpu()
-        places = torch.randint(len(favoured), (TRIED,), generator=random).tolist()
+        likely = (-gradient.to(weight) @ weight.T).topk(AMONG, dim=1).indices.cpu()
+        places = torch.randint(len(likely), (TRIED,), generator=random).tolist()
         columns = torch.randint(AMONG, (TRIED,), generator=random).tolist()
         return [
-            (*tokens[: first + place], int(favoured[place, column]), *tokens[first + place + 1 :])
+            (*tokens[: first + place], int(likely[place, column]), *tokens[first + place + 1 :])
             for place, column in zip(places, columns, strict=True)
         ]
 

@@ -63,7 +63,7 @@ METHODS: dict[str, Method] = {
 
 
 def chosen(names: Sequence[str], natural: bool) -> list[Method]:
-    """The methods of these names, in the order of the tables. Where none is given all of them, those of natural text
+    """The methods of these names, or all where none is given, in the order of the tables; of all, those of natural text
     only if the run has sites for it (`natural`).
 
     Raises:

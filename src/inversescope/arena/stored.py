@@ -11,6 +11,8 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from inversescope.arena.cost import Cost
 from inversescope.arena.found import Found, answers, count_new
@@ -83,7 +85,9 @@ class Stored:
                 past = None if start is None else KeyValues(start.layers[: reader.layers]).expanded(len(block))
                 read = reader.read(torch.tensor(block), past).activations
                 for site, values in read.items():
-                    self._update(study, site, values.reshape(-1, values.shape[-1]).float(), block, best[site])
+                    rows_of_block, targets = values.reshape(-1, values.shape[-1]), run.store.activations("target", site)
+                    delta = run.store.distance(site).by_products(rows_of_block.float(), targets)
+                    update(best[site], torch.from_numpy(delta), block)
                 done += len(block)
                 progress(done, len(windows), "stored texts")
         prefix = subject.prefix
@@ -92,17 +96,16 @@ class Stored:
             for site, rows in best.items()
         }
 
-    @staticmethod
-    def _update(
-        study: Study, site: Site, values: torch.Tensor, block: Sequence[Tokens], best: list[dict[Tokens, float]]
-    ) -> None:
-        """Keep the nearest inputs of each target among those before and the positions of a block."""
-        targets, length = study.run.store.activations("target", site), len(block[0])
-        delta = torch.from_numpy(study.run.store.distance(site).by_products(values, targets))
-        nearest = delta.topk(min(SPARE * NEIGHBOURS, delta.shape[1]), dim=1, largest=False)
-        for near, distances, places in zip(best, nearest.values.tolist(), nearest.indices.tolist(), strict=True):
-            for distance, place in zip(distances, places, strict=True):
-                row, position = divmod(place, length)
-                near[block[row][: position + 1]] = distance
-            for tokens in sorted(near, key=lambda x: near[x])[NEIGHBOURS:]:
-                del near[tokens]
+
+def update(best: list[dict[Tokens, float]], delta: Float[Tensor, "targets p"], block: Sequence[Tokens]) -> None:
+    """Keep the nearest inputs of each target among those before and the positions of a block, a text after the other;
+    an input with which several texts begin stands once.
+    """
+    length = len(block[0])
+    nearest = delta.topk(min(SPARE * NEIGHBOURS, delta.shape[1]), dim=1, largest=False)
+    for near, distances, places in zip(best, nearest.values.tolist(), nearest.indices.tolist(), strict=True):
+        for distance, place in zip(distances, places, strict=True):
+            row, position = divmod(place, length)
+            near[block[row][: position + 1]] = distance
+        for tokens in sorted(near, key=lambda x: near[x])[NEIGHBOURS:]:
+            del near[tokens]
