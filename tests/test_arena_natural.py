@@ -34,7 +34,17 @@ from inversescope.tasks import Tokens
 from inversescope.units import Units
 
 SITE = Site("resid_post", 0)
-TEXT_SECTION = '\n[features]\n"has e" = { regex = "e" }\n\n[text]\nsites = ["resid_post.1"]\nlength = 6\nnearest = 80\nproposals = 60\npool = 32\n'
+TEXT_SECTION = """
+[features]
+"has e" = { regex = "e" }
+
+[text]
+sites = ["resid_post.1"]
+length = 6
+nearest = 80
+proposals = 60
+pool = 32
+"""
 
 
 @pytest.fixture(scope="module")
