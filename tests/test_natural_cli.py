@@ -72,15 +72,17 @@ def test_a_search_is_no_draw(answer: str, model: Path, tmp_path: Path, capsys: p
         (("--bits", "3"), "--bits"),
         (("--prior", "text", "--run", "runs/x"), "--run"),
         (("--prior", "text", "--length", "2"), "2 tokens"),
-        (("--prior", "text", "--bits", "-1"), "bits -1.0"),
-        (("--prior", "text", "--bits", "3", "-b", "0.2"), "bits 3.0"),
-        (("--prior", "text", "--bits", "nan"), "bits nan"),
+        (("--prior", "text", "--bits", "-1"), "--bits -1"),
+        (("--prior", "text", "--bits", "3", "-b", "0.2"), "--bits"),
+        (("--prior", "text", "--bits", "nan"), "--bits nan"),
+        (("--prior", "text", "-b", "inf"), "--bandwidth inf"),
+        (("--prior", "text", "-b", "0"), "--bandwidth 0"),
         (("--answer", "best"), "--answer"),
         (("--prior", "text", "--answer", "farthest"), "farthest"),
         (("--prior", "text", "--answer", "best", "--bits", "3"), "--bits"),
         (("--prior", "text", "--seconds", "3"), "--seconds"),
         (("--prior", "text", "--answer", "nearest", "-b", "0.2"), "0.2"),
-        (("--prior", "text", "--answer", "nearest", "--seconds", "-1"), "-1.0"),
+        (("--prior", "text", "--answer", "nearest", "--seconds", "-1"), "--seconds -1"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -89,3 +91,22 @@ def test_what_does_not_fit_is_refused(
     model_options = ("--model", model) if "text" in options else ()
     assert call("invert", TEXT, "--site", "resid_post.1", *options, *model_options) == 2
     refusals.check(refusals.printed(capsys.readouterr().err), given=given)
+
+
+def test_numbers_are_refused_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("inversescope.subject.loading.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    for options in (("--bits", "-1"), ("-b", "nan"), ("--answer", "best", "--seconds", "0")):
+        assert call("invert", TEXT, "--site", "resid_post.1", "--prior", "text", *options) == 2
+        refusals.check(refusals.printed(capsys.readouterr().err), given=True, allowed=True)
+
+
+def test_of_a_text_that_is_too_long_the_end_is_read_and_that_is_said(model: Path, capsys: pytest.CaptureFixture[str]):
+    long = "Mary went to the store and " * 100  # the subject reads 64 tokens
+    options = ("--site", "resid_post.1", "--prior", "text", "--model", model, "--length", "4", "--bits", "0.5")
+    assert call("invert", long + TEXT, *options, "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["source"].endswith(TEXT) and "left out" in shown.err
+    assert call("invert", TEXT, *options, "--json") == 0
+    assert "left out" not in capsys.readouterr().err

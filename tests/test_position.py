@@ -242,6 +242,7 @@ def test_bytes_that_make_no_character_are_named():
     assert words.show(tokens[:-1]) == "Mary: שלו‹0xD7›"
     assert words.show(tokens[-1:]) == "‹0x9D›"
     assert words.show(list(words.encode("a\x1b[1m\tb\n\ufffd"))) == "a‹0x1B›[1m\tb\n\ufffd"
+    assert words.show(list(words.encode("a\u202eb\u2069\u200d"))) == "a‹U+202E›b‹U+2069›\u200d"
 
 
 @given(st.text(), st.data())

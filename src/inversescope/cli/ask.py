@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from inversescope import bounds
 from inversescope.bounds import read_text
+from inversescope.cli.answers import print_answers
 from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.natural import (
     AnswerOption,
@@ -111,7 +111,7 @@ def invert(
     vectors = Vectors(vector, base, add, scale)
     source = _source(text, messages, vectors)
     natural = TextOptions(prior, model, length, bits, out, answer, seconds)
-    if natural.check(run, resolution):
+    if natural.check(run, resolution, bandwidth):
         where_of = partial(_position, source=source, position=position)
         invert_text(natural, source, vectors, site, where_of, bandwidth, n, seed, as_json=as_json)
         return
@@ -126,7 +126,7 @@ def invert(
         if as_json:
             print_lines([inversion.record()])
         else:
-            Console(highlight=False).print(inversion_table(inversion))
+            print_answers(inversion_table(inversion))
 
 
 @app.command(cls=ReadsText)
@@ -198,7 +198,7 @@ def explain(
     if as_json:
         print_lines([explanation.record()])
         return
-    Console(highlight=False).print(explanation_table(explanation), *not_tried(annotators.missing()), sep="\n")
+    print_answers(explanation_table(explanation), *not_tried(annotators.missing()))
 
 
 def _source(text: str | None, messages: Path | None, vectors: Vectors) -> Any:

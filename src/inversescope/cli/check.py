@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from inversescope import bounds
+from inversescope.cli.answers import print_answers
 from inversescope.cli.ask import Bandwidth, Resolution
 from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.proposals import (
@@ -121,7 +121,7 @@ def check(
         if as_json:
             print_lines(each.record() for each in found)
             return
-        Console(highlight=False).print(checked_table(found, unused))
+        print_answers(checked_table(found, unused))
 
 
 def _claims(
@@ -130,9 +130,10 @@ def _claims(
     """The claims of a file, and of a readout file the parts that are not used."""
     from inversescope.check import read_claims
     from inversescope.check.readouts import Where, read_readouts
+    from inversescope.verdicts.wording import count
 
     where = Where(inverter.sites, len(inverter.run.subject.prefix), texts, vectors)
     if (imported := read_readouts(path, where)) is None:
         return read_claims(path, inverter.task.features), {}
-    screen.print(f"{len(imported.claims)} claims by {imported.tool}", soft_wrap=True)
+    screen.print(f"{count(len(imported.claims), 'claim')} by {imported.tool}", soft_wrap=True)
     return imported.claims, dict(imported.unused)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from inversescope import bounds
+from inversescope.cli.answers import print_answers
 from inversescope.cli.configs import read_config, start
 from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.shared import AllowCode, RunFolder, app, as_recorded, interruptible, screen
@@ -65,7 +65,7 @@ def arena(
             on = Study.of(Run.open(run, allow_code=allow_code), budget, seed)
         with shown("arena", screen) as progress:
             run_methods(folder, on, chosen(only or [], on.natural), progress)
-    Console(highlight=False).print(arena_table(folder))
+    print_answers(arena_table(folder))
     screen.print(f"arena: {folder / 'arena.html'}", soft_wrap=True)
 
 
@@ -100,7 +100,7 @@ def disentangle(run: RunFolder, allow_code: AllowCode = False) -> None:
         with shown("disentangle", screen) as progress:
             disentangle(opened, progress)
         refresh_report(run)
-    Console(highlight=False).print(disentangle_table(run))
+    print_answers(disentangle_table(run))
 
 
 @app.command()
@@ -145,7 +145,7 @@ def compare(
         keys = ("method", "site", "resolution", "bandwidth")
         print_lines([{"feature": feature, **found.record([dict(zip(keys, side, strict=True)) for side in sides])}])
         return
-    Console(highlight=False).print(comparison_table(feature, names, found))
+    print_answers(comparison_table(feature, names, found))
 
 
 @app.command()
@@ -188,7 +188,7 @@ def power(
         given = {"fcr": fcr, "icc": alike, "width": width}
         print_lines(given | {"samples": n, "targets": targets_needed(fcr, alike, n, width)} for n in SAMPLES)
         return
-    Console(highlight=False).print(power_table(fcr, alike, width))
+    print_answers(power_table(fcr, alike, width))
 
 
 def _variation(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
+from inversescope.cli.answers import print_answers
 from inversescope.cli.cluster import ClusterAddress
 from inversescope.cli.json_lines import AsJson, print_lines
 from inversescope.cli.shared import app, screen
@@ -47,7 +48,7 @@ def sites(
     elif wanted:
         typer.echo("\n".join(str(site) for site in subject.sites(wanted)))
     else:
-        Console(highlight=False).print(sites_table(subject.name, subject.shape, subject.points))
+        print_answers(sites_table(subject.name, subject.shape, subject.points))
 
 
 @app.command()
@@ -68,7 +69,7 @@ def tasks(
         print_lines({"task": each, "summary": summary(entry)} for each, entry in registered.items())
     else:
         shown = tasks_table(registered.values()) if name is None else task_table(registered[name])
-        Console(highlight=False).print(shown)
+        print_answers(shown)
 
 
 def _keys(section: str, model: type[BaseModel]) -> Iterator[dict[str, str]]:
@@ -126,7 +127,7 @@ def doctor(
     if as_json:
         print_lines(map(vars, checks))
     else:
-        Console(highlight=False).print(doctor_table(checks))
+        print_answers(doctor_table(checks))
     if any(check.ok is False for check in checks):
         raise typer.Exit(2)
 
@@ -145,7 +146,7 @@ def _compare_nodes(address: str, storage: Path | None, as_json: bool) -> None:
     if as_json:
         print_lines(map(vars, compared))
     else:
-        Console(highlight=False).print(nodes_table(compared))
+        print_answers(nodes_table(compared))
     if not all(fact.ok for fact in compared):
         raise typer.Exit(1)
 
@@ -164,7 +165,7 @@ def _examine(model: str, as_json: bool, *, dtype: str, device: str, bits: int | 
         print_lines(vars(check) | {"ok": check.ok} for check in checks)
         print_lines([{"name": "every input starts with (subject.prefix)", "tokens": subject.prefix}])
     else:
-        Console(highlight=False).print(site_checks_table(subject.name, checks))
+        print_answers(site_checks_table(subject.name, checks))
         _show_prefix(subject)
     if any(check.ok is False for check in checks):
         raise typer.Exit(1)
@@ -177,7 +178,7 @@ def _show_prefix(subject: Subject) -> None:
     except UserError as error:
         typer.echo(str(error))
         first = " ".join(map(str, subject.prefix))
-    Console(highlight=False).print(f"every input starts with: {first or 'nothing'} (subject.prefix)", markup=False)
+    print_answers(Text(f"every input starts with: {first or 'nothing'} (subject.prefix)"))
 
 
 @app.command()
@@ -198,4 +199,4 @@ def config(
     if as_json:
         print_lines(row for name, model in chosen.items() for row in _keys(name, model))
         return
-    Console(highlight=False).print(*(keys_table(name, model) for name, model in chosen.items()), sep="\n")
+    print_answers(*(keys_table(name, model) for name, model in chosen.items()))

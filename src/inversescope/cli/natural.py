@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from inversescope.cli.answers import print_answers
 from inversescope.cli.json_lines import print_lines
 from inversescope.cli.shared import screen
 from inversescope.cli.vectors import Vectors
@@ -88,8 +90,8 @@ class TextOptions:
     answer: str | None
     seconds: float | None
 
-    def check(self, run: Path | None, resolution: list[float] | None) -> bool:
-        """True if natural text is the prior; options of the other prior are refused."""
+    def check(self, run: Path | None, resolution: list[float] | None, bandwidth: float | None) -> bool:
+        """True if natural text is the prior; options of the other prior, and impossible numbers, are refused."""
         if self.prior not in (None, TEXT):
             raise UserError("there is no such prior", given=self.prior, allowed=f"{TEXT}, or that of a run (--run)")
         mine = {
@@ -105,16 +107,24 @@ class TextOptions:
         if wrong:
             belongs = "a run" if self.prior else f"--prior {TEXT}"
             raise UserError(f"this option belongs to {belongs}", given=", ".join(wrong))
-        self._check_answer()
+        if self.prior == TEXT:
+            self._check_answer(bandwidth)
         return self.prior == TEXT
 
-    def _check_answer(self) -> None:
+    def _check_answer(self, bandwidth: float | None) -> None:
         if self.answer not in (None, *ANSWERS):
             raise UserError("there is no such answer", given=self.answer, allowed=", ".join(ANSWERS))
         if self.searched and self.bits is not None:
             raise UserError("bits belong to draws", given=f"--answer {self.answer} --bits", remedy="-b BANDWIDTH")
         if self.seconds is not None and not self.searched:
             raise UserError("seconds belong to a search", given="--seconds", allowed="with " + ", ".join(ANSWERS[1:]))
+        numbers = {"--bits": self.bits, "--bandwidth": bandwidth, "--seconds": self.seconds}
+        given = {name: value for name, value in numbers.items() if value is not None}
+        for name, value in given.items():
+            if not (isfinite(value) and value > 0):
+                raise UserError("this number cannot be used", given=f"{name} {value:g}", allowed="a number above 0")
+        if {"--bits", "--bandwidth"} <= given.keys():
+            raise UserError("a resolution is given twice", given="--bits and --bandwidth", allowed="one of them")
 
     @property
     def searched(self) -> bool:
@@ -138,13 +148,12 @@ def invert_text(
     from inversescope import files
     from inversescope.cli.progress import shown
     from inversescope.natural_text.natural_text import LONGEST, NaturalText, default_length
-    from inversescope.position import cut
     from inversescope.subject import Subject
 
     subject = Subject.load(options.model or "smollm2")
     where = position(subject)
     chosen = subject.sites([address for addresses in sites for address in addresses.split(",")])
-    tokens = None if source is None else cut(subject, source, where)
+    tokens = None if source is None else _read(subject, source, where)
     bases = {} if tokens is None else {s: a[0] for s, a in subject.capture([tokens], chosen).activations.items()}
     given = vectors.of(subject, chosen, bases) if vectors.given else [None]
     length = options.length or (LONGEST if tokens is None else default_length(len(tokens) - len(subject.prefix)))
@@ -161,9 +170,20 @@ def invert_text(
             if as_json:
                 print_lines([record])
             else:
-                Console(highlight=False).print(table)
+                print_answers(table)
             if options.out is not None:
                 files.write_json(options.out, answers)
+
+
+def _read(subject: Subject, source: Any, where: Position) -> tuple[int, ...]:
+    """The tokens up to the position; of a text that is too long, the last ones."""
+    from inversescope.position import cut, keep_last
+
+    whole = cut(subject, source, where)
+    tokens = keep_last(whole, subject.prefix, subject.longest)
+    if dropped := len(whole) - len(tokens):
+        screen.print(f"the first {dropped:,} tokens are left out: the text is too long for the model", soft_wrap=True)
+    return tokens
 
 
 def _answered(

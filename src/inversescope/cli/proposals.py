@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from inversescope import bounds
+from inversescope.cli.answers import print_answers
 from inversescope.cli.shared import RunFolder, app, as_recorded, interruptible, screen
 from inversescope.cli.working import refresh_report
 from inversescope.errors import UserError
@@ -157,4 +157,4 @@ def confirm(yes: bool) -> None:
 def _show_proposals(folder: Path, site: str, bandwidth: float) -> None:
     from inversescope.cli.tables.requested import proposals_table
 
-    Console(highlight=False).print(proposals_table(folder, site, bandwidth))
+    print_answers(proposals_table(folder, site, bandwidth))

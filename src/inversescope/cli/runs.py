@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from inversescope.cli.answers import print_answers
 from inversescope.cli.cluster import Cluster, ClusterAddress, Gpus, Mixed, Threads, WorkerCount
 from inversescope.cli.configs import read_config, shipped, start
 from inversescope.cli.shared import AllowCode, Resume, RunFolder, app, interruptible, screen
@@ -95,7 +95,7 @@ def _show_needs(config: Path) -> None:
         from inversescope.plan.needs import needs
 
         needed = needs(text, str(config), start(config))
-    Console(highlight=False).print(needs_table(needed))
+    print_answers(needs_table(needed))
 
 
 @app.command(help="Do one step of a run. `run CONFIG --until task` starts a run.\n\n" + STEP_LIST)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from inversescope.cli.answers import print_answers
 from inversescope.cli.cluster import Cluster
 from inversescope.cli.shared import interruptible, screen
 from inversescope.errors import UserError
@@ -122,9 +121,9 @@ def show(folder: Path, step: str) -> None:
         "mine": runs.hypotheses_table,
     }
     if step in tables:
-        Console(highlight=False).print(tables[step](folder))
+        print_answers(tables[step](folder))
     if step in ("score", "report"):
-        Console(highlight=False).print(runs.summary_table(folder))
+        print_answers(runs.summary_table(folder))
     if step == "report":
         screen.print(f"report: {folder / 'report' / 'report.html'}", soft_wrap=True)
 

@@ -29,7 +29,7 @@ from inversescope.natural_text.searching import SearchAnswer
 from inversescope.natural_text.site_data import SiteData, site_data
 from inversescope.natural_text.strata import strata
 from inversescope.natural_text.target import SubjectPosterior
-from inversescope.position import LAST, Messages, Position, cut
+from inversescope.position import LAST, Messages, Position, cut, keep_last
 from inversescope.progress import Progress, silent
 from inversescope.sites import Site
 from inversescope.subject.continuing import Continuing
@@ -160,7 +160,8 @@ class NaturalText:
             vector: an activation in place of a text's: numbers of the site's width in the subject's own units, neither
                 centred nor scaled.
             name: stands for the vector in the answer.
-            position: "last", an index, a piece of the text, or a role and its turn.
+            position: "last", an index, a piece of the text, or a role and its turn. Where the text is too long for
+                the subject, the tokens nearest to it are kept.
             bits: what is to be kept: the divergence of the posterior from the prior; the bandwidth follows.
             bandwidth: h, in place of bits.
             n: number of draws that are given.
@@ -218,7 +219,7 @@ class NaturalText:
         if vector is not None:
             return Source(name, self.question(checked(vector, self.subject.dimension(where), name), where), None)
         assert text is not None
-        tokens = cut(self.subject, text, position)
+        tokens = keep_last(cut(self.subject, text, position), self.subject.prefix, self.subject.longest)
         activation = self.subject.capture([tokens], [where]).activations[where][0]
         own = tuple(tokens[len(self.subject.prefix) :])
         return Source(self.subject.show(tokens), self.question(activation, where), own)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from inversescope.bounds import CHARACTERS, limited
 from inversescope.errors import UserError
 from inversescope.position import Messages
+from inversescope.verdicts.wording import count
 
 Encode = Callable[[str], Sequence[int]]
 Decode = Callable[[Sequence[int]], str]
@@ -20,6 +21,8 @@ Prefix = Literal["auto", "none"] | Sequence[int]  # the tokens that start every 
 
 # Control characters, all but tab and newline; and bytes that make no character, as "surrogateescape" leaves them.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]")
+# Signs that turn the direction of what follows them, beyond the text itself.
+_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 DATE = date(2024, 7, 26)  # today, for a chat template that writes it: the same input has the same tokens on every day
 _DIRECTIVES = "aAbBdeHIjmMpSyYcxXDFT"  # of strftime
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
@@ -79,7 +82,7 @@ class Tokenizer:
         """
         raise UserError(
             "this subject has no chat template: it reads texts only",
-            given="a conversation",
+            given=f"a conversation of {count(len(messages), 'message')}",
             remedy="a text, or an instruction model as the subject",
         )
 
@@ -181,7 +184,8 @@ def _hash(content: Any) -> str:
 
 
 def _named(text: str) -> str:
-    return _UNSEEN.sub(lambda match: f"‹0x{ord(match[0]) & 0xFF:02X}›", text)
+    named = _UNSEEN.sub(lambda match: f"‹0x{ord(match[0]) & 0xFF:02X}›", text)
+    return _TURNING.sub(lambda match: f"‹U+{ord(match[0]):04X}›", named)
 
 
 def _byte_letters() -> dict[str, int]:

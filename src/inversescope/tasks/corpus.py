@@ -32,6 +32,7 @@ from inversescope.tasks.documents import (
 from inversescope.tasks.empirical import EmpiricalPrior
 from inversescope.tasks.registry import register
 from inversescope.tasks.task import Labels, TaskConfig, TaskSubject, Tokens
+from inversescope.verdicts.wording import count
 
 KIND = "kind"  # the feature
 GRAM = 13  # tokens in a row that no two documents may have in common
@@ -112,13 +113,15 @@ class CorpusRead:
     @property
     def notes(self) -> list[str]:
         """Sentences for people."""
-        notes = [f"corpus: {self.corpus}", f"{self.windows:,} windows of {self.documents:,} documents"]
+        notes = [f"corpus: {self.corpus}", f"{count(self.windows, 'window')} of {count(self.documents, 'document')}"]
         if self.empty or self.short:
-            notes.append(f"left out: {self.empty:,} documents without text, {self.short:,} shorter than a window")
+            empty = count(self.empty, "document")
+            notes.append(f"left out: {empty} without text, {self.short:,} shorter than a window")
         if self.repeated:
-            pairs = f"{len(self.overlaps):,} pairs of documents" + (" or more" if len(self.overlaps) == LISTED else "")
+            more = " or more" if len(self.overlaps) == LISTED else ""
+            pairs, repeated = count(len(self.overlaps), "pair"), count(self.repeated, "window")
             notes.append(
-                f"{self.repeated:,} windows are left out: their text also stands in another document ({pairs})"
+                f"left out: {repeated} with a text that also stands in another document ({pairs} of documents{more})"
             )
         return notes
 

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from inversescope.verdicts.thresholds import CARRIED, MISSING, NATS, TRUSTED
+from inversescope.verdicts.wording import count
 
 
 class Belief(NamedTuple):
@@ -38,7 +39,7 @@ def belief(spread: float, size: float, carried: float, source_share: float | Non
     if size < TRUSTED:
         against.append(f"the effective sample size is {size:.0f} (at least {TRUSTED:g})")
     if carried < CARRIED:
-        against.append(f"the bits are those of {carried:.0f} inputs, effectively (at least {CARRIED:g})")
+        against.append(f"the bits are those of {count(round(carried), 'input')}, effectively (at least {CARRIED:g})")
     if source_share is not None and source_share > MISSING:
         share = f"{source_share:.0%}" if source_share < 10 else "many times"
         against.append(f"the source, which no draw is, has {share} of the mass that was found (at most {MISSING:.0%})")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from inversescope.cli.tables.cells import estimated
 from inversescope.verdicts.checked import CONTRADICTED, SUPPORTED
-from inversescope.verdicts.wording import short, shortened, small
+from inversescope.verdicts.wording import count, short, shortened, small
 
 if TYPE_CHECKING:
     from inversescope.check import Checked
@@ -37,7 +37,7 @@ def checked_table(checked: Checked, unused: Mapping[str, int]) -> Group:
     rest = [f"[dim]not decided: {escape(reason)} ({count})[/]" for reason, count in _reasons(checked).items()]
     rest += [f"[yellow]not used[/]: {escape(reason)} ({count})" for reason, count in unused.items()]
     counts = ", ".join(f"{count} {verdict}" for verdict, count in checked.counts.items())
-    return Group(*head, table, *rest, f"{len(checked)} claims: {counts}")
+    return Group(*head, table, *rest, f"{count(len(checked), 'claim')}: {counts}")
 
 
 def _reasons(checked: Checked) -> dict[str, int]:
