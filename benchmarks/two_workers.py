@@ -90,6 +90,7 @@ def _speed(base: Run, step: str, workers: int) -> float:
     run, timed = Run.open(folder), Timed(workers)
     run.executor = timed
     run.do(step)
+    timed.close()
     after = timed.ends[workers:]  # the first unit of each worker is its warm-up
     return sum(size for _, size in after) / (after[-1][0] - timed.ends[workers - 1][0])
 

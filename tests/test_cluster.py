@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import psutil
@@ -48,10 +48,12 @@ def pooled(request: pytest.FixtureRequest) -> Iterator[Pooled]:
 def _pooled(request: pytest.FixtureRequest) -> Iterator[Pooled]:
     if request.param == "ray":
         request.getfixturevalue("nodes")
-        yield Pooled(RayPool(2, 1, 0, ToyRun))
+        with closing(Pooled(RayPool(2, 1, 0, ToyRun))) as pooled:
+            yield pooled
         return
     before = set(psutil.Process().children(recursive=True))
-    yield Pooled(Processes(2, 1, ToyRun))
+    with closing(Pooled(Processes(2, 1, ToyRun))) as pooled:
+        yield pooled
     left = [child for child in set(psutil.Process().children(recursive=True)) - before if _works(child)]
     psutil.wait_procs(left, timeout=10)
     assert not [child for child in left if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
@@ -85,6 +87,20 @@ def test_every_unit_is_done_once(executor: Executor, tmp_path: Path):
 
 def test_nothing_to_do(executor: Executor, tmp_path: Path):
     assert list(executor.map([], dies_at_once, ToyRun(tmp_path))) == []
+
+
+def test_workers_stay_for_the_next_step_and_a_lost_one_is_replaced(pooled: Pooled, tmp_path: Path):
+    units = [unit(i, seconds=0.3) for i in range(8)]
+    run = ToyRun(tmp_path)
+    first = {record.worker for record in pooled.map(units[:4], make_worker, run)}
+    assert {record.worker for record in pooled.map(units[4:6], make_worker, run)} <= first
+    process = psutil.Process(int(first.pop().rpartition(":")[2]))
+    process.kill()
+    process.wait(30)
+    assert len(list(pooled.map(units[6:], make_worker, run))) == 2
+    assert len(pooled.pool.free) <= 2
+    pooled.close()
+    assert not pooled.pool.free
 
 
 def test_a_users_error_ends_the_step_and_says_the_same(executor: Executor, tmp_path: Path):
@@ -148,10 +164,11 @@ def test_workers_stay_from_one_round_to_the_next(pooled: Pooled, tmp_path: Path)
 def test_a_node_that_goes_takes_no_unit_with_it(nodes: Cluster, tmp_path: Path):
     units = [unit(i, seconds=0.5) for i in range(12)]
     done = []
-    for record in Pooled(RayPool(3, 1, 0, ToyRun)).map(units, make_worker, ToyRun(tmp_path)):
-        done.append(record.file.name)
-        if len(done) == 3:
-            nodes.remove_node(nodes.worker_nodes.copy().pop())
+    with closing(Pooled(RayPool(3, 1, 0, ToyRun))) as pooled:
+        for record in pooled.map(units, make_worker, ToyRun(tmp_path)):
+            done.append(record.file.name)
+            if len(done) == 3:
+                nodes.remove_node(nodes.worker_nodes.copy().pop())
     assert sorted(done) == [each.file for each in units]
     assert names(tmp_path) == [each.file for each in units]
     nodes.add_node(num_cpus=1, object_store_memory=STORE)
@@ -166,8 +183,8 @@ def test_a_second_cluster_is_refused(nodes: Cluster):
 
 @pytest.mark.slow
 def test_a_node_without_the_folder_is_refused(nodes: Cluster, tmp_path: Path):
-    with pytest.raises(UserError) as refused:
-        list(Pooled(RayPool(1, 1, 0, ToyRun)).map([unit(0)], make_worker, ToyRun(tmp_path / "elsewhere")))
+    with closing(Pooled(RayPool(1, 1, 0, ToyRun))) as pooled, pytest.raises(UserError) as refused:
+        list(pooled.map([unit(0)], make_worker, ToyRun(tmp_path / "elsewhere")))
     assert str(tmp_path / "elsewhere") in str(refused.value.given)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -113,9 +113,10 @@ def trained(untrained: Path, workers: int, watch: Progress = silent, name: str =
     if not folder.exists():
         shutil.copytree(untrained, folder)
     run = Run.open(folder)
-    if workers:
-        run.executor = Pooled(Processes(workers, 1, open_in_worker))
-    run.do("train", watch)
+    with closing(Pooled(Processes(max(workers, 1), 1, open_in_worker))) as pooled:
+        if workers:
+            run.executor = pooled
+        run.do("train", watch)
     return files.sha256(folder / "train" / "generator.safetensors")
 
 

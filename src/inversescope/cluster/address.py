@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,15 @@ def executor_at(
     if address is None:
         yield Here(), []
     elif address.startswith("processes:"):
-        yield Pooled(Processes(_count(address), workers.threads, open_run)), []
+        with closing(Pooled(Processes(_count(address), workers.threads, open_run))) as pooled:
+            yield pooled, []
     else:
         with connected(address, workers.threads):
             nodes = nodes_of_cluster(storage)
             _require_alike(compare(nodes), mixed)
             count = workers.count or _room(workers)
-            yield Pooled(RayPool(count, workers.threads, workers.gpus, open_run)), nodes
+            with closing(Pooled(RayPool(count, workers.threads, workers.gpus, open_run))) as pooled:
+                yield pooled, nodes
 
 
 @contextmanager

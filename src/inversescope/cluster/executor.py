@@ -79,12 +79,18 @@ class LostError(Exception):
 
 @runtime_checkable
 class Pool(Protocol):
-    """Workers in other processes. Futures are opaque here."""
+    """Workers in other processes. Futures are opaque here.
+
+    Attributes:
+        size: number of workers at most.
+        free: workers that have nothing to do, the readiest last; the next step takes them over, with what they loaded.
+    """
 
     size: int
+    free: list[Any]
 
     def start(self, make_worker: Callable[[Any], Any], run: RunFolder) -> tuple[Any, Any]:
-        """A new worker, and the future of its being ready."""
+        """A free worker, else a new one, and the future of its being ready for a step."""
         ...
 
     def call(self, worker: Any, argument: Any) -> Any:
@@ -119,10 +125,16 @@ class Pooled:
     def __init__(self, pool: Pool):
         self.pool = pool
 
+    def close(self) -> None:
+        """End the workers that are left."""
+        while self.pool.free:
+            with suppress(Exception):  # it may be gone already
+                self.pool.stop(self.pool.free.pop())
+
     def map(
         self, units: Sequence[Unit], make_worker: MakeWorker, run: RunFolder, progress: Progress = silent
     ) -> Iterator[Done]:
-        """See `Executor`. However it ends, no worker is left behind."""
+        """See `Executor`. However it ends, no worker is left that does a unit; free ones stay until `close`."""
         step = _Step(self.pool, units, make_worker, run, progress)
         try:
             yield from step.records()
@@ -141,7 +153,7 @@ class _Step:
         self.failed: Counter[str] = Counter()  # attempts by unit
         self.starts = self.lost = 0
         self.workers: list[Any] = []  # all that were started and not yet stopped
-        self.starting: dict[Any, Any] = {}  # workers, by the future of their being ready
+        self.starting: dict[Any, tuple[Any, bool]] = {}  # workers, and True for new ones, by the future of being ready
         self.busy: dict[Any, tuple[Any, Unit]] = {}  # workers and their units, by the unit's future
 
     def records(self) -> Iterator[Done]:
@@ -156,13 +168,15 @@ class _Step:
                 self.progress(self.size, self.total, self._note())
 
     def end(self) -> None:
-        while self.workers:
-            self._stop(self.workers[-1])
+        for worker, _ in self.busy.values():
+            self._stop(worker)
+        self.pool.free[:0] = self.workers  # they are starting
 
     def _start(self) -> None:
+        new = not self.pool.free
         worker, ready = self.pool.start(self.make_worker, self.run)
         self.workers.append(worker)
-        self.starting[ready] = worker
+        self.starting[ready] = worker, new
 
     def _stop(self, worker: Any) -> None:
         self.workers.remove(worker)
@@ -171,11 +185,11 @@ class _Step:
 
     def _began(self, future: Any) -> None:
         """A worker is ready, or failed to be."""
-        worker = self.starting.pop(future)
+        worker, new = self.starting.pop(future)
         try:
             self.pool.result(future)
         except LostError as error:
-            self.starts += 1
+            self.starts += new
             self._stop(worker)
             if self.starts >= ATTEMPTS:
                 raise UserError(
@@ -223,7 +237,8 @@ class _Step:
             unit = self.waiting.popleft()
             self.busy[self.pool.submit(worker, unit)] = worker, unit
         else:
-            self._stop(worker)
+            self.workers.remove(worker)
+            self.pool.free.append(worker)
 
     def _note(self) -> str:
         repeated = sum(self.failed.values())

@@ -39,11 +39,16 @@ class Processes:
         self.size = size
         self.threads = threads
         self.open_run = open_run
+        self.free: list[ProcessPoolExecutor] = []
 
     def start(self, make_worker: Callable[[Any], Any], run: RunFolder) -> tuple[ProcessPoolExecutor, Future]:
         """See `Pool`."""
-        process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-        return process, process.submit(_begin, self.open_run, run.folder.resolve(), make_worker, self.threads)
+        process = self.free.pop() if self.free else self._new()
+        return process, _submit(process, _begin, self.open_run, run.folder.resolve(), make_worker)
+
+    def _new(self) -> ProcessPoolExecutor:
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=spawn, initializer=_become_worker, initargs=(self.threads,))
 
     def submit(self, worker: ProcessPoolExecutor, unit: Unit) -> Future:
         """See `Pool`."""
@@ -73,12 +78,17 @@ class Processes:
                 psutil.Process(process.pid).kill()
 
 
-def _begin(open_run: Callable[[Path], Any], folder: Path, make_worker: Callable[[Any], Any], threads: int) -> None:
-    """Make this process a worker."""
-    global _worker
+def _become_worker(threads: int) -> None:
+    """Make this process a worker's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's: it ends its workers
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     set_threads(threads)
+
+
+def _begin(open_run: Callable[[Path], Any], folder: Path, make_worker: Callable[[Any], Any]) -> None:
+    """Begin a step."""
+    global _worker
+    _worker = None  # of the step before: its memory is free for this one's
     _worker = make_worker(open_run(folder))
 
 
@@ -91,9 +101,9 @@ def _call(argument: Any) -> Any:
     return _worker(argument)
 
 
-def _submit(worker: ProcessPoolExecutor, function: Callable[[Any], Any], argument: Any) -> Future:
+def _submit(worker: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future:
     try:
-        return worker.submit(function, argument)
+        return worker.submit(function, *arguments)
     except BrokenProcessPool as error:
         broken: Future = Future()
         broken.set_exception(error)

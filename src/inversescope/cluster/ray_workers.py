@@ -41,17 +41,21 @@ class RayPool:
         self.threads = threads
         self.gpus = gpus
         self.open_run = open_run
+        self.free: list[Any] = []
         self._ready = False
 
     def start(self, make_worker: Callable[[Any], Any], run: RunFolder) -> tuple[Any, Any]:
         """See `Pool`."""
+        actor = self.free.pop() if self.free else self._new()
+        return actor, actor.begin.remote(self.open_run, run.folder.resolve(), make_worker, self.threads)
+
+    def _new(self) -> Any:
         import ray
 
         options = {"num_cpus": self.threads, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
         environment = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
         remote: Any = ray.remote(_Actor)
-        actor = remote.options(**options, runtime_env=environment).remote()
-        return actor, actor.begin.remote(self.open_run, run.folder.resolve(), make_worker, self.threads)
+        return remote.options(**options, runtime_env=environment).remote()
 
     def submit(self, worker: Any, unit: Unit) -> Any:
         """See `Pool`."""
@@ -118,6 +122,7 @@ class _Actor:
                 remedy="`inversescope doctor --cluster ADDRESS` checks every node",
             )
         set_threads(threads)
+        self.worker: Any = None  # of the step before: its memory is free for this one's
         self.worker = make_worker(open_run(folder))
 
     def do(self, unit: Unit) -> Done:

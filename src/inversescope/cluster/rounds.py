@@ -25,7 +25,7 @@ class Rounds:
     def __init__(self, pool: Pool, make_worker: Callable[[Any], Callable[[Any], Any]], run: RunFolder):
         self.pool, self.make_worker, self.run = pool, make_worker, run
         self.idle: list[Any] = []
-        self.starting: dict[Any, Any] = {}  # workers, by the future of their being ready
+        self.starting: dict[Any, tuple[Any, bool]] = {}  # workers, and True for new ones, by the future of being ready
         self.busy: dict[Any, tuple[Any, int]] = {}  # workers and the places of their arguments, by the future
         self.lost = 0
 
@@ -33,9 +33,10 @@ class Rounds:
         return self
 
     def __exit__(self, *_: object) -> None:
-        workers = [*self.idle, *self.starting.values(), *(worker for worker, _ in self.busy.values())]
-        for worker in workers:
+        for worker, _ in self.busy.values():
             self._stop(worker)
+        self.pool.free += self.idle
+        self.pool.free[:0] = [worker for worker, _ in self.starting.values()]
 
     def map(self, arguments: Sequence[Any]) -> list[Any]:
         """The result of each argument, in their order. One whose worker is lost is given to another.
@@ -53,14 +54,15 @@ class Rounds:
             for _ in range(min(len(waiting), self.pool.size - len(self.busy)) - len(self.starting)):
                 self._start()
             for future in self.pool.wait([*self.starting, *self.busy]):
-                worker, place = self.busy.pop(future, None) or (self.starting.pop(future), None)
+                worker, place = self.busy.pop(future, (None, None))
+                worker, new = self.starting.pop(future) if place is None else (worker, False)
                 try:
                     result = self.pool.result(future)
                 except LostError as error:
                     self.lost += 1
                     self._stop(worker)
                     if place is None:
-                        starts += 1
+                        starts += new
                     else:
                         attempts[place] += 1
                         waiting.append(place)
@@ -72,8 +74,9 @@ class Rounds:
         return [results[place] for place in range(len(arguments))]
 
     def _start(self) -> None:
+        new = not self.pool.free
         worker, ready = self.pool.start(self.make_worker, self.run)
-        self.starting[ready] = worker
+        self.starting[ready] = worker, new
 
     def _stop(self, worker: Any) -> None:
         with suppress(Exception):  # it may be gone already

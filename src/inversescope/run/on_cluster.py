@@ -33,6 +33,16 @@ def on_cluster(run: Run, address: str | None, workers: Workers, *, mixed: bool =
             run.executor = before
 
 
+_opened: list[Run] = []  # the last one in this process, where it is a worker's
+
+
 def open_in_worker(folder: Path) -> Run:
-    """The run in another process. Its code is allowed: else the run were not open where the work was given out."""
-    return Run.open(folder, allow_code=True)
+    """The run in another process, for one step; the subject is that of the step before, if it was loaded for it. Code
+    of the run is allowed: else the run were not open where the work was given out.
+    """
+    run = Run.open(folder, allow_code=True)
+    before = _opened.pop() if _opened else None
+    if before is not None and before.folder == folder and "subject" in vars(before):
+        run.subject = before.subject
+    _opened.append(run)
+    return run
