@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from jaxtyping import install_import_hook
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from ray.cluster_utils import Cluster
     from small_subject import World
 
 # Before anything imports the package: from here on each annotated shape and type in it is checked at every call.
@@ -39,6 +41,26 @@ def world(shared: Path) -> World:
     from small_subject import world_in
 
     return world_in(shared)
+
+
+@pytest.fixture(scope="session")
+def cluster_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cache of the user who runs the cluster of `nodes`."""
+    return tmp_path_factory.mktemp("cluster-cache")
+
+
+@pytest.fixture(scope="session")
+def nodes(cluster_cache: Path) -> Iterator[Cluster]:
+    """A Ray cluster of three nodes with a CPU each, all on this machine, to which this process is connected. It starts
+    in half a minute on a busy machine, and is one for all tests.
+    """
+    from fake_nodes import fake_nodes
+
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("INVERSESCOPE_CACHE", str(cluster_cache))
+            cluster = stack.enter_context(fake_nodes(3))
+        yield cluster
 
 
 @pytest.fixture(scope="module")

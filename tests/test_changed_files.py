@@ -128,6 +128,7 @@ OWN_READERS = {
     "calibrate/calibrate.py": 1, "inverter/sharing.py": 1,
     "cli/tables/runs.py": 1, "natural_text/pool.py": 1, "natural_text/ruler.py": 1, "natural_text/readings.py": 1,
     "subject/adapters.py": 1, "collect/reference.py": 1, "natural_text/evaluation/evaluation.py": 1, "score/mine.py": 1,
+    "score/score.py": 1,
 }  # fmt: skip
 
 

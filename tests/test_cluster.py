@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fake_nodes import Cluster, fake_nodes
+from ray.cluster_utils import Cluster
 from refusals import refuses
 from toy_units import ToyRun, dies_at_once, make_caller, make_worker, unit
 
@@ -23,13 +23,6 @@ from inversescope.cluster.units import check, do
 from inversescope.errors import UserError
 
 RAY = pytest.param("ray", marks=pytest.mark.slow)
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Cluster]:
-    """A Ray cluster of three nodes with a CPU each, all on this machine."""
-    with fake_nodes(3) as cluster:
-        yield cluster
 
 
 @pytest.fixture(params=["here", "processes", RAY])

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from fake_nodes import Cluster, fake_nodes
+from ray.cluster_utils import Cluster
 from small_subject import call, config_text, save_subject
 
 from inversescope import files
@@ -28,8 +28,9 @@ from inversescope.train.checkpoint import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 VARYING = {"provenance.json", "manifest.json"}  # times; hashes of files with times
-STEPS = ("collect", "reference", "calibrate", "sample", "verify", "mine", "causal", "text")
-BEFORE = dict(zip(STEPS, ("task", "collect", "train", "calibrate", "sample", "score", "mine", "causal"), strict=True))
+STEPS = ("collect", "reference", "calibrate", "sample", "verify", "score", "mine", "causal", "text")
+EARLIER = ("task", "collect", "train", "calibrate", "sample", "verify", "score", "mine", "causal")
+BEFORE = dict(zip(STEPS, EARLIER, strict=True))
 TEXT = """
 [text]
 sites = ["resid_post.1"]
@@ -44,21 +45,14 @@ pool = 16
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def config(tmp_path_factory: pytest.TempPathFactory, cluster_cache: Path) -> Iterator[Path]:
     """A small run with every step, natural text too."""
     folder = tmp_path_factory.mktemp("cluster")
     path = folder / "small.toml"
     path.write_text(config_text(save_subject(folder / "model"), steps=20) + TEXT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INVERSESCOPE_CACHE", str(folder / "cache"))
+        patch.setenv("INVERSESCOPE_CACHE", str(cluster_cache))
         yield path
-
-
-@pytest.fixture(scope="module")
-def nodes(config: Path) -> Iterator[Cluster]:
-    """A Ray cluster of three nodes with a CPU each, all on this machine, to which this process is connected."""
-    with fake_nodes(3) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +63,7 @@ def alone(config: Path) -> dict[str, str]:
 def run(config: Path, name: str, *options: str) -> dict[str, str]:
     """Hashes of all files of a run."""
     folder = config.parent / name
-    assert call("run", config, "--out", folder, "--threads", "1", *options) == 0
+    assert call("run", config, "--out", folder, "--threads", "1", "--until", "text", *options) == 0
     return hashes(folder)
 
 

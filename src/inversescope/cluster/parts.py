@@ -178,7 +178,7 @@ def end_of_share(folder: Path) -> None:
 
 def make(
     folder: Path, units: Sequence[Unit], worker: Callable[[], Worker], progress: Progress, do: Do = here
-) -> list[Path]:
+) -> Iterator[Path]:
     """The files of a step's units, in their order, after doing those units whose part is not kept.
 
     Raises:
@@ -190,7 +190,7 @@ def make(
     for done in do(to_do, worker, lambda at, _, note="": progress(before + at, total, note)):
         keep(done.file)
     end_of_share(folder)
-    return [folder / unit.file for unit in units]
+    return (folder / unit.file for unit in units)
 
 
 def drop(folder: Path, units: Sequence[Unit]) -> None:

@@ -122,7 +122,7 @@ def step(run: OpenRun, folder: Path, progress: Progress) -> None:
     measured = [Unit(f"part-{i:05d}.safetensors", (str(site),)) for i, site in enumerate(sites)]
     levels = [Unit(f"part-{i:05d}.json", (str(site), prior)) for i, site in enumerate(sites)]
     noted = lambda done, total, note="": progress(done, total, note or "sites")  # noqa: E731
-    paths = parts.make(folder, [*measured, *levels], worker, noted, by(run, make_worker))
+    paths = list(parts.make(folder, [*measured, *levels], worker, noted, by(run, make_worker)))
     tensors = {site: load_torch(path) for site, path in zip(sites, paths[: len(sites)], strict=True)}
     files.write_tensors(folder / DISTANCES, {str(site): found[DISTANCES] for site, found in tensors.items()})
     write_nearest(folder, run.store, {site: (found["of_pool"], found["of_targets"]) for site, found in tensors.items()})

@@ -49,7 +49,7 @@ STEPS: dict[str, Callable[[OpenRun, Path, Progress], None]] = {
     "report": page.step,
 }
 LAST = list(STEPS)[-1]
-CUT = ("collect", "reference", "calibrate", "sample", "verify", "mine", "causal", "text")  # into units
+CUT = ("collect", "reference", "calibrate", "sample", "verify", "score", "mine", "causal", "text")  # into units
 
 
 def finished(run: Path, step: str) -> bool:

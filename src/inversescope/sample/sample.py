@@ -48,7 +48,8 @@ def sample(
     """
     names = [*map(str, generator.sites), NO_CONDITION, EDITS]
     units = [Unit(f"part-{index:05d}.parquet", (index, name)) for index, name in enumerate(names)]
-    return parts.make(folder, units, lambda: _Sampler(folder, store, generator, levels, samples, seed), progress, do)
+    worker = lambda: _Sampler(folder, store, generator, levels, samples, seed)  # noqa: E731
+    return list(parts.make(folder, units, worker, progress, do))
 
 
 @dataclass(frozen=True)
