@@ -15,13 +15,15 @@ import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from refusals import refuses
 from small_subject import call, config_text, save_subject
 
 from inversescope import files
-from inversescope.cluster import Pooled
+from inversescope.cluster import Executor, Pooled
+from inversescope.cluster.address import Workers
 from inversescope.cluster.processes import Processes
 from inversescope.progress import Progress, silent
-from inversescope.run.on_cluster import open_in_worker
+from inversescope.run.on_cluster import on_cluster, open_in_worker
 from inversescope.run.run import Run
 from inversescope.run.sealed import read_provenance
 from inversescope.train.checkpoint import CHECKPOINT
@@ -76,9 +78,12 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("address", ["local:0", "local:x", "processes:1000000", "localhost:1"])
-def test_addresses_without_workers_are_refused(config: Path, tmp_path: Path, address: str):
-    assert call("run", config, "--out", tmp_path / "run", "--until", "task", "--cluster", address) == 2
+def test_addresses_without_workers_are_refused(config: Path, tmp_path: Path):
+    assert call("run", config, "--out", tmp_path / "run", "--until", "task", "--cluster", "processes:1000000") == 2
+    run = Run.open(tmp_path / "run")
+    for address in ("local:0", "local:x", "localhost:1"):
+        with refuses(given=address), on_cluster(run, address, Workers()):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -101,27 +106,29 @@ def untrained(config: Path) -> Path:
     return path.parent / "untrained"
 
 
-def trained(untrained: Path, workers: int, watch: Progress = silent, name: str = "") -> str:
-    """Hash of the generator that this many workers train."""
-    folder = untrained.with_name(f"trained-{name or workers}")
+def trained(untrained: Path, name: str, executor: Executor | None = None, watch: Progress = silent) -> str:
+    """Hash of the generator that an executor trains."""
+    folder = untrained.with_name(f"trained-{name}")
     if not folder.exists():
         shutil.copytree(untrained, folder)
     run = Run.open(folder)
-    with closing(Pooled(Processes(max(workers, 1), 1, open_in_worker))) as pooled:
-        if workers:
-            run.executor = pooled
-        run.do("train", watch)
+    run.executor = executor or run.executor
+    run.do("train", watch)
     return files.sha256(folder / "train" / "generator.safetensors")
 
 
 @pytest.fixture(scope="module")
 def trained_here(untrained: Path) -> str:
-    return trained(untrained, 0)
+    return trained(untrained, "here")
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_trains_the_same_weights(untrained: Path, trained_here: str, workers: int):
-    assert trained(untrained, workers) == trained_here
+def test_any_number_of_workers_trains_the_same_weights(untrained: Path, trained_here: str):
+    """Two, of which none has to be started again for the four."""
+    with closing(Pooled(Processes(2, 1, open_in_worker))) as pooled:
+        assert trained(untrained, "two", pooled) == trained_here
+        pooled.pool.size = 4
+        assert trained(untrained, "four", pooled) == trained_here
+        assert len(pooled.pool.free) == 4
 
 
 def test_training_goes_on_when_workers_are_killed_and_without_them(
@@ -135,13 +142,13 @@ def test_training_goes_on_when_workers_are_killed_and_without_them(
         if done == 12:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        trained(untrained, 2, watch, "killed")
+    with pytest.raises(KeyboardInterrupt), closing(Pooled(Processes(2, 1, open_in_worker))) as pooled:
+        trained(untrained, "killed", pooled, watch)
     _, alive = psutil.wait_procs(workers(), timeout=30)
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
     assert (untrained.with_name("trained-killed") / "train" / CHECKPOINT).exists()
     steps: list[int] = []
-    assert trained(untrained, 0, lambda done, *_: steps.append(done), "killed") == trained_here
+    assert trained(untrained, "killed", watch=lambda done, *_: steps.append(done)) == trained_here
     assert steps == list(range(11, 21))
 
 
@@ -159,7 +166,7 @@ def workers() -> list[psutil.Process]:
 def test_a_driver_that_was_killed_is_resumed(config: Path, alone: dict[str, str], nodes: Cluster, workers: str):
     """With other workers, then without any. As long as it lives, a second driver is refused."""
     folder, address = config.parent / f"killed-{workers}", {"ray": str(nodes.address)}.get(workers, "processes:2")
-    resumed = ("run", config, "--out", folder, "--threads", "1", "--resume")
+    resumed = ("run", config, "--out", folder, "--threads", "1", "--resume", "--until", "text")
     command = [sys.executable, "-m", "inversescope", *map(str, resumed), "--cluster", address]
     driver = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
@@ -172,7 +179,7 @@ def test_a_driver_that_was_killed_is_resumed(config: Path, alone: dict[str, str]
     _, alive = psutil.wait_procs(started, timeout=30)  # they end with their driver
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
     wait_for(lambda: ray.available_resources().get("CPU") == 3)  # and so do those on the nodes
-    assert call(*resumed, "--cluster", "auto", "--workers", "2", "--until", "verify") == 0
+    assert call(*resumed[:-1], "verify", "--cluster", "auto", "--workers", "2") == 0
     assert call(*resumed) == 0
     assert hashes(folder) == alone
 
@@ -195,7 +202,7 @@ def test_a_run_in_shares_is_the_same(config: Path, alone: dict[str, str]):
         if not started:  # one after the other: starting a process costs more than the step
             assert [call("step", folder, step, "--threads", "1", "--units", f"{i}/2") for i in range(2)] == [0, 0]
         assert not files.finished(folder / step)
-    assert call("run", config, "--out", folder, "--threads", "1", "--resume") == 0
+    assert call("run", config, "--out", folder, "--threads", "1", "--resume", "--until", "text") == 0
     assert hashes(folder) == alone
 
 
