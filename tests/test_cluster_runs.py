@@ -17,6 +17,7 @@ import ray
 from ray.cluster_utils import Cluster
 from refusals import refuses
 from small_subject import call, config_text, save_subject
+from test_text_step import Made
 
 from inversescope import files
 from inversescope.cluster import Executor, Pooled
@@ -95,6 +96,22 @@ def test_every_file_is_the_same(config: Path, alone: dict[str, str], nodes: Clus
     assert found == alone and len(alone) > 40
     recorded = read_provenance(config.parent / name)["nodes"]
     assert len(recorded) == (3 if options[0] == "auto" else 0)
+
+
+@pytest.fixture(scope="module")
+def corpus(config: Path) -> tuple[Path, dict[str, str]]:
+    """A config of natural text, of documents and without a generator, and the hashes of its run without workers."""
+    made = Made(config.parent)
+    return made.config, hashes(made.run)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_file_of_a_run_of_documents_is_the_same(
+    corpus: tuple[Path, dict[str, str]], nodes: Cluster, workers: int
+):
+    config, alone = corpus
+    assert run(config, f"documents-{workers}", "--cluster", "auto", "--workers", str(workers)) == alone
+    assert len([name for name in alone if name.startswith("text/")]) > 3
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ class Rounds:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker, _ in self.busy.values():
+        for worker, _place in self.busy.values():
             self._stop(worker)
         self.pool.free += self.idle
         self.pool.free[:0] = [worker for worker, _ in self.starting.values()]

@@ -1,9 +1,10 @@
-"""Throughput of `collect` and `verify` with one worker and with two, one thread each, on one machine.
+"""Throughput of `collect` and `verify` with several numbers of workers, one thread each, on one machine.
 
-    python benchmarks/two_workers.py OUT
+    python benchmarks/workers.py OUT          # one worker and two
+    python benchmarks/workers.py OUT 1 2 4 8
 
-Inputs a second from the first unit that is done to the last, so that starting the workers does not count. It says
-something on a machine that is otherwise idle alone.
+Inputs a second from the first unit of each worker to the last unit of all, so that starting the workers does not
+count. The work grows with the largest number. It says something on a machine that is otherwise idle alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -25,7 +27,7 @@ from inversescope.run.pipeline import STEPS
 from inversescope.run.run import Run
 from inversescope.sample import verify
 
-CHUNK = 128  # inputs of a unit of `verify`: many units in a short time
+CHUNK = 40  # inputs of a unit of `verify`: many units in a short time
 CONFIG = """
 [task]
 name = "ioi"
@@ -34,17 +36,19 @@ names = 32
 places = 4
 objects = 4
 [collect]
-sites = ["resid_post.2", "resid_post.14", "resid_post.29"]
-train = 3000
-pool = 1500
-targets = 24
-shard = 150
+sites = ["resid_post.14"]
+train = {train}
+pool = 200
+targets = {targets}
+shard = 20
 [generator]
 sites = ["resid_post.14"]
 [train]
-steps = 100
+steps = 20
+[calibrate]
+targets = 2
 [sample]
-resolutions = [64, 8]
+resolutions = [32]
 samples = 64
 """
 
@@ -73,26 +77,38 @@ def open_run(folder: Path) -> Run:
 def main() -> None:
     torch.set_num_threads(1)
     verify.CHUNK = CHUNK
-    base = Run.create(Path(sys.argv[1]) / "base", CONFIG)
+    out, numbers = Path(sys.argv[1]), [int(text) for text in sys.argv[2:]] or [1, 2]
+    run = Run.create(out / "start", CONFIG.format(train=300 * max(numbers), targets=4 * max(numbers)))
     for step in list(STEPS)[: list(STEPS).index("verify") + 1]:
         if step in ("collect", "verify"):
-            one, two = (_speed(base, step, workers) for workers in (1, 2))
-            print(
-                f"{step}: {one:.0f} and {two:.0f} inputs/s with one and two workers, {two / one:.2f} times", flush=True
-            )
-        base.do(step)
+            run = _compare(run, step, numbers)
+        else:
+            run.do(step)
 
 
-def _speed(base: Run, step: str, workers: int) -> float:
-    """Inputs a second that a step of a copy of the run reads."""
+def _compare(run: Run, step: str, numbers: Sequence[int]) -> Run:
+    """Print how fast a step is with each number of workers; a run in which it is done."""
+    speeds: list[float] = []
+    done = run
+    for workers in numbers:
+        done, speed = _timed(run, step, workers)
+        speeds.append(speed)
+        times = f"{speed / speeds[0]:.2f} times that of {numbers[0]}"
+        print(f"{step}: {workers} workers, {speed:.1f} inputs/s, {times}", flush=True)
+    return done
+
+
+def _timed(base: Run, step: str, workers: int) -> tuple[Run, float]:
+    """A copy of the run in which a step is done, and the inputs a second that it read."""
     folder = base.folder.with_name(f"{step}-{workers}")
     shutil.copytree(base.folder, folder)
     run, timed = Run.open(folder), Timed(workers)
-    run.executor = timed
-    run.do(step)
-    timed.close()
+    before, run.executor = run.executor, timed
+    with closing(timed):
+        run.do(step)
+    run.executor = before
     after = timed.ends[workers:]  # the first unit of each worker is its warm-up
-    return sum(size for _, size in after) / (after[-1][0] - timed.ends[workers - 1][0])
+    return run, sum(size for _, size in after) / (after[-1][0] - timed.ends[workers - 1][0])
 
 
 if __name__ == "__main__":
