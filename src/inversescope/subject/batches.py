@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from inversescope.subject.packing import Row, ancestry, distinct_prefixes, pack
+from inversescope.subject.packing import Row, ancestry, distinct_prefixes, pack, padded
 
 # Long enough that few prefixes are repeated, short enough that the mask of a row (its square) stays small.
 ROW_NODES = 256
@@ -61,7 +61,7 @@ def _padded(inputs: Sequence[tuple[int, ...]], budget: int, boundary: int | None
         lengths = torch.tensor([len(inputs[i]) for i in chosen])
         mask = torch.arange(int(lengths[0]))[None, :] < lengths[:, None]
         yield Batch(
-            tokens=_filled([inputs[i] for i in chosen]),
+            tokens=torch.from_numpy(padded([inputs[i] for i in chosen], 0)),
             mask=mask,
             positions=None,
             inputs=torch.tensor(chosen),
@@ -80,16 +80,10 @@ def _packed(rows: list[Row], budget: int) -> Iterator[Batch]:
         width = max(map(len, chosen))
         stops = np.array([[*row.stops, *range(len(row) + 1, width + 1)] for row in chosen])
         yield Batch(
-            tokens=_filled([row.tokens for row in chosen]),
+            tokens=torch.from_numpy(padded([row.tokens for row in chosen], 0)),
             mask=torch.from_numpy(ancestry(stops))[:, None],
-            positions=_filled([row.depths for row in chosen]),
+            positions=torch.from_numpy(padded([row.depths for row in chosen], 0)),
             inputs=index,
             rows=row,
             columns=node,
         )
-
-
-def _filled(rows: Sequence[Sequence[int]]) -> Int[Tensor, "rows columns"]:
-    """The rows as one tensor, with zeros on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])

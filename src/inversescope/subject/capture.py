@@ -229,7 +229,7 @@ def capture(
 
 
 def _check(inputs: Sequence[tuple[int, ...]], config: Any) -> None:
-    longest = longest_of(config)
+    longest, vocabulary = longest_of(config), vocabulary_of(config)
     for i, tokens in enumerate(inputs):
         if not tokens or (longest is not None and len(tokens) > longest):
             raise UserError(
@@ -237,11 +237,11 @@ def _check(inputs: Sequence[tuple[int, ...]], config: Any) -> None:
                 given=f"input {i} has {len(tokens)} tokens",
                 allowed="at least 1 token" if longest is None else f"1 to {longest} tokens",
             )
-        if min(tokens) < 0 or max(tokens) >= vocabulary_of(config):
+        if min(tokens) < 0 or max(tokens) >= vocabulary:
             raise UserError(
                 "an input has a token that the subject does not have",
                 given=f"input {i}: {list(tokens)}",
-                allowed=f"token ids 0 to {vocabulary_of(config) - 1}",
+                allowed=f"token ids 0 to {vocabulary - 1}",
             )
 
 

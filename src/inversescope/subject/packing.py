@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -67,13 +68,19 @@ def pack(inputs: Sequence[tuple[int, ...]], capacity: int) -> list[Row]:
 
 def distinct_prefixes(inputs: Sequence[tuple[int, ...]]) -> int:
     """Number of nodes of the trie, which no packing can go below; found much faster than the rows."""
-    longest = max(map(len, inputs))
-    tokens = np.full((len(inputs), longest), -1, dtype=np.int64)
-    for row, each in zip(tokens, inputs, strict=True):
-        row[: len(each)] = each
+    tokens = padded(inputs, -1)
     tokens = tokens[np.lexsort(tokens.T[::-1])]
     same = (tokens[1:] == tokens[:-1]) & (tokens[1:] >= 0)
     return sum(map(len, inputs)) - int(np.logical_and.accumulate(same, axis=1).sum())
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int) -> Int[np.ndarray, "rows columns"]:
+    """The rows as one table, filled up on the right."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    table = np.full((len(rows), lengths.max()), fill, dtype=np.int64)
+    values = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
+    table[np.arange(table.shape[1]) < lengths[:, None]] = values
+    return table
 
 
 def ancestry(stops: Int[np.ndarray, "rows nodes"]) -> Bool[np.ndarray, "rows nodes nodes"]:
