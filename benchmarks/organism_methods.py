@@ -113,7 +113,7 @@ def lens(setting: Setting, hidden: Float[Tensor, "n w"]) -> Float[ndarray, " c"]
     """Mean probability of each family behind the model's last norm and head."""
     subject = setting.subject
     norm = architecture_of(subject.model).last_norm
-    seen = hidden.to(subject.device, subject.dtype)
+    seen = hidden.to(subject.device).to(subject.dtype)
     seen = subject.model.base_model.get_submodule(norm)(seen) if norm else seen
     chance = subject.model.get_output_embeddings()(seen).float().softmax(-1).mean(0).cpu()
     return np.array([float(chance[tokens].sum()) for tokens in setting.families])
