@@ -74,8 +74,8 @@ def concepts() -> list[Concept]:
 
 
 def _concept(name: str, having: tuple[tuple[str, ...], ...], lacking: tuple[tuple[str, ...], ...]) -> Concept:
-    made = [_texts(*parts, held) for held in (False, True) for parts in (having, lacking)]
-    return Concept(name, *made)
+    made, held = ([_texts(parts[0], parts[1], new) for parts in (having, lacking)] for new in (False, True))
+    return Concept(name, made[0], made[1], held[0], held[1])
 
 
 def _texts(first: tuple[str, ...], second: tuple[str, ...], held: bool) -> list[str]:

@@ -172,8 +172,8 @@ def measured(text: NaturalText, site: str, directions: Sequence[Direction], opti
     for source in SOURCES:
         for reading in READINGS:
             weights = [
-                explanation(*each["sources"][source], pool, reading) if source in each["sources"] else None
-                for each in found
+                explanation(each[source][0], each[source][1], pool, reading) if source in each else None
+                for each in (one["sources"] for one in found)
             ]
             chosen = [None if each is None else np.argsort(-score(texts, each, reading))[:CHOSEN] for each in weights]
             for k, direction in enumerate(directions):
