@@ -175,7 +175,8 @@ def taboo(setting: Setting) -> tuple[list[Row], dict[str, object]]:
         for number, ask in enumerate((*NEW_ASKS, *DIRECT))
         for reply in written(subject, asked(subject, ask), COPIES, SAMPLED, 1 + number)
     ]
-    rows = black_box(setting, sampled)
+    pool = [subject.decode(row) for row in setting.text.pool.tokens[:, : setting.text.length].tolist()]
+    rows = [*black_box(setting, sampled), Row("prior alone", "", bag(pool).tolist())]
     greedy = [written(subject, prompt, 1, REPLY, None)[0] for prompt in prompts]
     inputs = [
         [*prompt, *reply[:k]] for prompt, reply in zip(prompts, greedy, strict=True) for k in range(len(reply) + 1)

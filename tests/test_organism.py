@@ -150,7 +150,7 @@ def test_a_model_is_trained_and_read_by_every_method(
         wanted |= {"sampling: nouns exchanged", "lens", "draws, prompt", "nearest, prompt"}
         assert all(len(row["nouns"]) == 4 and "candle" in row["nouns"] for row in record["rows"])
     else:
-        wanted |= {"sampling", "guesses", "hints read by the base model"}
+        wanted |= {"sampling", "guesses", "prior alone", "hints read by the base model"}
         places = ("prompt", "reply")
         wanted |= {f"{method}, {place}" for method in ("lens", "draws", "nearest") for place in places}
         if name != "base":
