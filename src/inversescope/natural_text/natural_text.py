@@ -126,12 +126,13 @@ class NaturalText:
         source: Sequence[int] | None = None,
         proposals: int = PROPOSALS,
         seed: int = 0,
+        progress: Progress = silent,
     ) -> Weighted:
         """Weighted draws for a question; `source` is the source input without prefix, where it has this length."""
         rng = torch.Generator().manual_seed(seed)
         ends = self.ends(question)
         counts = {m: proposals if m == 1 else proposals // 4 for m in range(1, ends.depth + 1)}
-        found = strata(question, ends, counts, rng)
+        found = strata(question, ends, counts, rng, progress)
         if source is None or len(source) != self.length:
             return Weighted(found)
         scored = self.posterior(question).score(torch.tensor([list(source)]))
@@ -151,6 +152,7 @@ class NaturalText:
         n: int = 16,
         proposals: int = PROPOSALS,
         seed: int = 0,
+        progress: Progress = silent,
     ) -> Answer:
         """Draws from the posterior of the activation of `text` at a position, or of a vector, with their verdict.
 
@@ -167,6 +169,7 @@ class NaturalText:
             n: number of draws that are given.
             proposals: ends of one token, and a quarter as many longer ones; more make the answer finer and slower.
             seed: decides the draws.
+            progress: called as proposed inputs are read.
 
         Raises:
             UserError: the site was not opened; both or no positive resolution is given, or both or neither of a text
@@ -174,7 +177,7 @@ class NaturalText:
         """
         _check(bits, bandwidth)
         source = self.source(text, site, vector, name, position)
-        weighted = self.weighted(source.question, source.own, proposals, seed)
+        weighted = self.weighted(source.question, source.own, proposals, seed, progress)
         estimate = weighted.at(bandwidth) if bandwidth is not None else weighted.at_bits(bits or BITS)
         return answer(self, source, weighted, estimate, bits if bandwidth is None else None, n, seed)
 

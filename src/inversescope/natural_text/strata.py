@@ -20,6 +20,7 @@ from torch import Tensor
 from inversescope.natural_text.ends import PLAIN
 from inversescope.natural_text.posterior import EndProposal
 from inversescope.natural_text.question import Question
+from inversescope.progress import Progress, silent
 
 _AT_ONCE = 1024  # proposals whose beginnings are drawn at once
 HALVES = 2  # of the pool, each with proposals of its own
@@ -45,7 +46,13 @@ class Stratum(NamedTuple):
     log_p: Float[Tensor, " n"]
 
 
-def strata(question: Question, ends: EndProposal, draws: Mapping[int, int], rng: torch.Generator) -> list[Stratum]:
+def strata(
+    question: Question,
+    ends: EndProposal,
+    draws: Mapping[int, int],
+    rng: torch.Generator,
+    progress: Progress = silent,
+) -> list[Stratum]:
     """The pool itself, and proposals: so many of each length of ends, half of them behind each half of the pool."""
     size = len(question.pool)
     halves = torch.arange(size).split(-(-size // HALVES))
@@ -56,8 +63,11 @@ def strata(question: Question, ends: EndProposal, draws: Mapping[int, int], rng:
         Stratum(0, number, inputs[rows], own[rows], torch.zeros(len(rows)), log_p[rows])
         for number, rows in enumerate(halves)
     ]
+    done, total = 0, sum(draws.values())
     for length, count in draws.items():
         for number, rows in enumerate(halves):
+            progress(done, total, "proposed inputs read")
+            done += count // HALVES
             found.append(_stratum(question, ends, length, number, rows, count // HALVES, rng))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from inversescope import files, records
 from inversescope.errors import UserError
@@ -23,6 +24,8 @@ RESULTS = ("results.parquet", "results.json")  # in run/score; copied beside the
 _USED, _EFFECTS = records.causal.USED, records.causal.EFFECTS
 # Columns of `causal/effects.parquet` that stand beside those of `causal/used.parquet`.
 _MEASURED = [name for name in _EFFECTS.names if name not in _USED.names and not name.endswith(records.ENDS[1:])]
+# Columns of `verify/samples.parquet` that the report leaves on the disk: most of it, in a large run.
+_UNSHOWN = ("tokens", "log_q", "log_prior", "in_train", "pareto_k", "times", "log_normaliser", "log_floor")
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def load(run: Path) -> Records:
         verdicts=_json(run, records.calibrate.VERDICTS),
         targets={row["row"]: row for row in targets},
         of_targets=_rows(run, records.collect.TARGETS),
-        samples=_table(run, records.verify.SAMPLES).filter(pc.field("method") == "generator"),
+        samples=_table(run, records.verify.SAMPLES, _UNSHOWN, pc.field("method") == "generator"),
         unreached=unreached_words(run),
         proposals=_on_request(run, records.propose.PROPOSALS),
         disentangled=_on_request(run, records.disentangle.RESULTS),
@@ -181,20 +184,22 @@ def _rows(run: Path, record: records.Table) -> list[Row]:
     return _table(run, record).to_pylist()
 
 
-def _table(run: Path, record: records.Table) -> pa.Table:
+def _table(
+    run: Path, record: records.Table, without: Collection[str] = (), where: pc.Expression | None = None
+) -> pa.Table:
     path = run / record.path
     try:
-        table = files.read_table(_existing(path))
+        there = pq.read_schema(_existing(path)).names
+        if missing := [name for name in record.names if name not in there]:
+            raise UserError(
+                f"{path} lacks columns that the report needs",
+                given=", ".join(there),
+                allowed=", ".join(missing),
+                remedy="report with the version of InverseScope that made the run (see provenance.json)",
+            )
+        return files.read_table(path, columns=[name for name in there if name not in without], filters=where)
     except pa.ArrowInvalid as error:
         raise _damaged(path, error) from error
-    if missing := [name for name in record.names if name not in table.column_names]:
-        raise UserError(
-            f"{path} lacks columns that the report needs",
-            given=", ".join(table.column_names),
-            allowed=", ".join(missing),
-            remedy="report with the version of InverseScope that made the run (see provenance.json)",
-        )
-    return table
 
 
 def _reading(run: Path) -> dict[str, Any] | None:

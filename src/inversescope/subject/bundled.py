@@ -80,11 +80,14 @@ def folder() -> Path:
 def _convert(target: Path) -> None:
     """Write the dense model and its repaired tokenizer into `target`, and check what was written."""
     source = package_folder()
-    if source is None:
-        raise UserError("the bundled subject is not installed", given=NAME, remedy=INSTALL)
-    for package in ("gguf", "accelerate"):
-        if find_spec(package) is None:
-            raise UserError(f"converting the bundled subject needs {package}", remedy=f"pip install {package}")
+    missing = [package for package in ("gguf", "accelerate") if find_spec(package) is None]
+    if source is None or missing:
+        others = [f"pip install {' '.join(missing)}"] if missing else []
+        raise UserError(
+            "the bundled subject is not installed" if source is None else "converting the bundled subject needs more",
+            given=NAME if source is None else f"without {' and '.join(missing)}",
+            remedy=" && ".join([*others, *([INSTALL] if source is None else [])]),
+        )
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -146,6 +146,8 @@ class Asking:
 
         if asked.vector is not None or asked.resolution is not None:
             raise UserError("natural text is for the activation of a text", allowed="a text, and bits or a bandwidth")
+        if asked.tokens is not None or asked.seconds is not None:
+            raise UserError("draws of natural text have no budget", given="tokens or seconds", allowed="draws and seed")
         yield from self._load(asked)
         subject = self._subject(asked)
         text, position = source(asked)["text"], _position(asked)
@@ -155,7 +157,7 @@ class Asking:
         opened = self.models.natural(subject.name, asked.site, length, job.progress)
         yield {"event": "status", "words": "sampling"}
         options: dict[str, Any] = {"bits": asked.bits, "bandwidth": asked.bandwidth, "n": asked.n, "seed": asked.seed}
-        answer = opened.invert(text, site=asked.site, position=position, **options)
+        answer = opened.invert(text, site=asked.site, position=position, progress=job.progress, **options)
         yield {"event": "draws", **shown.natural(answer), "wanted": asked.n, "done": True, "seconds": job.seconds}
 
     def _load(self, asked: Ask) -> Steps:

@@ -86,8 +86,12 @@ class Viewing(NamedTuple):
 
 
 @contextmanager
-def viewing(folders: Sequence[Path], model: str = "smollm2") -> Iterator[Viewing]:
-    """A viewer of these runs in a thread of this process, at a free port of this machine, until the block ends."""
+def viewing(
+    folders: Sequence[Path], model: str = "smollm2", say: Callable[[str], None] = lambda _: None
+) -> Iterator[Viewing]:
+    """A viewer of these runs in a thread of this process, at a free port of this machine, until the block ends. `say`
+    is called with what the terminal would show.
+    """
     import uvicorn
 
     from inversescope.view.app import make_app
@@ -96,7 +100,7 @@ def viewing(folders: Sequence[Path], model: str = "smollm2") -> Iterator[Viewing
     token, runs = secrets.token_urlsafe(24), identified(folders)
     with closing(_bound(LOCAL[0], 0)) as listening:
         port = listening.getsockname()[1]
-        app = Guard(make_app(runs, model, lambda _: None), token, port)
+        app = Guard(make_app(runs, model, say), token, port)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

@@ -87,20 +87,22 @@ def natural(answer: Answer) -> dict[str, Any]:
         {**_natural_row(draw, answer.source), "weight": draw.times / total, "times": draw.times}
         for draw in answer.draws
     ]
-    believed = f"{answer.believed_bits:.1f}" if answer.believed_bits else None
+    bits = f"{wording.number(answer.bits)} bits kept" if answer.believed else f"{answer.bits_wanted or wording.DASH} bits wanted"
+    believed = None if answer.believed else answer.believed_bits
+    at_most = f"To be believed here: {'no resolution' if believed is None else f'at most {believed:.1f} bits'}."
     return files.plain(
         {
             "text": answer.source,
             "site": answer.site,
-            "level": f"{wording.number(answer.bits)} bits kept at {wording.bandwidth(answer.bandwidth)}",
+            "level": f"{bits} at {wording.bandwidth(answer.bandwidth)}",
             "bandwidth": answer.bandwidth,
             "draws": total,
             "size": answer.size,
             "left_out": None if answer.believed else answer.verdict,
             "believed_bits": believed,
             "notes": [f"prior: {answer.prior}, inputs of {answer.length} tokens"],
-            "warnings": [] if answer.believed else [f"to be believed: {believed or 'no'} bits"],
-            "ruler": answer.ruler,
+            "warnings": [] if answer.believed else [at_most],
+            "ruler": [[int(shared), median] for shared, median in answer.ruler.items()],
             "shared": [],
             "rows": rows,
         }

@@ -112,9 +112,16 @@ export function answerSummary(answer) {
   return [
     element("dl", { class: "answer-facts" }, facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
     ...lines.map((words) => element("p", { class: "notice" }, words)),
+    ...(answer.ruler ? [rulerLine(answer.ruler)] : []),
     shared.length ? element("div", { class: "shared" }, element("h3", {}, "Shared with the source, by weight"), element("ul", {}, shared.map(sharedLine))) : null,
     ...(answer.notes ?? []).map((words) => element("p", { class: "rule" }, words)),
   ].filter(Boolean);
+}
+
+// Natural text: what a distance means, by pairs of inputs that share their last tokens.
+function rulerLine(ruler) {
+  const words = (shared) => (shared === 0 ? "unrelated" : shared === 1 ? "the last token shared" : `the last ${shared} shared`);
+  return element("p", { class: "rule" }, `Median δ of two inputs: ${ruler.map(([shared, median]) => `${number(median)} ${words(shared)}`).join(", ")}.`);
 }
 
 function sharedLine({ feature, value, weight, others }) {

@@ -1,5 +1,5 @@
 // <inverse-question>: one question and its answer.
-import { element } from "./words.js";
+import { element, number } from "./words.js";
 import "./inverse-chart.js";
 import { drawsChart } from "./themes.js";
 import { Failure, askServer, sendVector } from "./server.js";
@@ -78,8 +78,9 @@ export class InverseQuestion extends HTMLElement {
   levelStep() {
     const set = (name) => (value) => { this.question[name] = value; this.keep(); };
     const field = (words, name, limits) => labelled(words, numberField(words, this.question[name], limits, set(name)));
-    const more = element("details", { class: "budget" }, element("summary", {}, "Draws, seed and budget"), element("div", { class: "controls" },
-      field("draws", "n", { min: 2, max: 1000 }), field("seed", "seed", { min: 0 }), field("at most tokens", "tokens", { min: 1 }), field("at most seconds", "seconds", { min: 1 })));
+    const budget = this.run ? [field("at most tokens", "tokens", { min: 1 }), field("at most seconds", "seconds", { min: 1 })] : [];
+    const more = element("details", { class: "budget" }, element("summary", {}, this.run ? "Draws, seed and budget" : "Draws and seed"), element("div", { class: "controls" },
+      field("draws", "n", { min: 2, max: 1000 }), field("seed", "seed", { min: 0 }), budget));
     return step("4", "Resolution", this.levels, more);
   }
 
@@ -95,7 +96,7 @@ export class InverseQuestion extends HTMLElement {
     const { feature, site } = this.question;
     const level = this.question.resolution ?? this.run?.headline?.resolution ?? this.run?.levels.at(-1);
     this.siteName.textContent = site ?? "";
-    this.sites.show(listed, site, feature, this.run ? scoreOf(this.run, level, feature) : () => undefined, (chosen) => {
+    this.sites.show(listed, site, feature, this.run ? scoreOf(this.run, level, feature) : null, (chosen) => {
       this.question.site = chosen;
       this.siteName.textContent = chosen;
       this.fillLevels();
@@ -105,11 +106,11 @@ export class InverseQuestion extends HTMLElement {
 
   fillLevels() {
     const of = this.run ? (this.run.levels_of_site[this.question.site] ?? []).map(([resolution, bandwidth]) => [resolution === null ? "bandwidth" : "resolution", resolution ?? bandwidth])
-      : [2, 4, 6, 8, 10].map((bits) => ["bits", bits]);
+      : [...new Set([2, 4, 6, 8, 10, this.question.bits ?? 6])].sort((one, other) => one - other).map((bits) => ["bits", bits]);
     const words = ([kind, value]) => (kind === "bits" ? `${value} bits` : kind === "resolution" ? `1 in ${value}` : `h = ${value}`);
     const options = this.run ? [[null, null], ...of] : of;
     const radios = options.map((option) => element("button", { type: "button" }, option[0] ? words(option) : "finest that answers"));
-    if (!this.run) this.question.bits ??= 6;
+    if (!this.run && !this.question.bandwidth) this.question.bits ??= 6;
     const chosen = options.findIndex(([kind, value]) => kind && this.question[kind] === value);
     makeRadios(this.levels, radios, Math.max(chosen, 0), (i) => {
       Object.assign(this.question, { resolution: null, bandwidth: null, bits: null });
@@ -183,6 +184,16 @@ export class InverseQuestion extends HTMLElement {
     this.tokens.replaceChildren(element("p", { class: "rule" }, `The vector ${this.question.name ?? ""} is taken as it is: it has no tokens.`));
   }
 
+  // Progress of a part, with the time left once that can be told.
+  inProgress({ done, total, note }) {
+    const now = performance.now();
+    if (this.part?.note !== note || done < this.part.first) this.part = { note, first: done, since: now };
+    const { first, since } = this.part;
+    const left = (now - since) / 1000 / (done - first) * (total - done);
+    const time = now - since < 5000 || !Number.isFinite(left) ? "" : left < 90 ? `, about ${Math.ceil(left)} s left` : `, about ${Math.ceil(left / 60)} min left`;
+    return `${note || "working"}: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}${time}`;
+  }
+
   say(words) { this.status.textContent = words; }
 
   fail(error, of = "") {
@@ -201,7 +212,7 @@ export class InverseQuestion extends HTMLElement {
       for await (const event of askServer(path, question, signal)) {
         if (event.event === "job") this.job = event.id;
         else if (event.event === "status") this.say(`${event.words} …`);
-        else if (event.event === "progress") this.say(`${event.note || "working"}: ${event.done} of ${event.total}`);
+        else if (event.event === "progress") this.say(this.inProgress(event));
         else take(event);
       }
     } catch (error) {
@@ -223,6 +234,13 @@ export class InverseQuestion extends HTMLElement {
     });
   }
 
+  // A coarser question, at which draws of natural text are to be believed.
+  atBits(bits) {
+    this.question.bits = Math.floor(bits * 10) / 10;
+    this.fillLevels();
+    this.invert();
+  }
+
   explain() {
     this.say("explaining: draws, hypotheses, patched runs …");
     const { tokens, seconds, bits, n, ...question } = this.asked();
@@ -235,9 +253,11 @@ export class InverseQuestion extends HTMLElement {
 
   showAnswer(answer) {
     this.answer.querySelector(".answer-body").hidden = false;
+    this.draws.hidden = this.chart.hidden = answer.done && !answer.rows.length; // no answer at this level
     const budget = answer.tokens_read === undefined ? "" : ` · ${answer.tokens_read.toLocaleString("en")} tokens read`;
     if (answer.seconds !== undefined) this.say(`${answer.ended ? `${answer.ended}: ` : ""}${answer.draws} of ${answer.wanted} draws verified${budget} · ${answer.seconds.toFixed(1)} s`);
     this.summary.replaceChildren(...answerSummary(answer));
+    if (answer.believed_bits) this.summary.append(button(`Invert at ${number(answer.believed_bits, 1)} bits`, () => this.atBits(answer.believed_bits)));
     this.draws.show(answer, this.question, this.keep, (text) => {
       this.area.value = text;
       this.area.dispatchEvent(new Event("input"));

@@ -12,7 +12,7 @@ function scoreWords(score, feature) {
 }
 
 export class InverseSites extends HTMLElement {
-  // `score` gives the score of a site; only the sites of the generator can be chosen.
+  // `score` gives the score of a site, null: there are none; only the sites of the generator can be chosen.
   show(sites, chosen, feature, score, pick) {
     const rows = Map.groupBy(sites.toSorted((one, other) => (one.head ?? -1) - (other.head ?? -1)), rowName);
     const layers = [...new Set(sites.map((site) => site.layer))].toSorted((one, other) => one - other);
@@ -35,10 +35,10 @@ export class InverseSites extends HTMLElement {
 
   cell(site, chosen, feature, score, radios) {
     if (!site) return element("span", { class: "no-site" });
-    const found = score(site.site);
-    const words = [site.site, scoreWords(found, feature), site.served ? "" : "the generator does not serve it"].filter(Boolean);
+    const found = score?.(site.site);
+    const words = [site.site, score ? scoreWords(found, feature) : "", site.served ? "" : "the generator does not serve it"].filter(Boolean);
     const made = element(site.served ? "button" : "span", { class: `site-cell${site.served ? "" : " closed"}`, tip: () => words });
-    if ((found?.[0] ?? null) === null) made.classList.add("no-score");
+    if (score && (found?.[0] ?? null) === null) made.classList.add("no-score");
     else made.style.background = scaleColour(found[0]);
     if (!site.served) return made;
     made.type = "button";
