@@ -107,7 +107,7 @@ export class InverseQuestion extends HTMLElement {
   fillLevels() {
     const of = this.run ? (this.run.levels_of_site[this.question.site] ?? []).map(([resolution, bandwidth]) => [resolution === null ? "bandwidth" : "resolution", resolution ?? bandwidth])
       : [...new Set([2, 4, 6, 8, 10, this.question.bits ?? 6])].sort((one, other) => one - other).map((bits) => ["bits", bits]);
-    const words = ([kind, value]) => (kind === "bits" ? `${value} bits` : kind === "resolution" ? `1 in ${value}` : `h = ${value}`);
+    const words = ([kind, value]) => (kind === "bits" ? `${value} ${value === 1 ? "bit" : "bits"}` : kind === "resolution" ? `1 in ${value}` : `h = ${value}`);
     const options = this.run ? [[null, null], ...of] : of;
     const radios = options.map((option) => element("button", { type: "button" }, option[0] ? words(option) : "finest that answers"));
     if (!this.run && !this.question.bandwidth) this.question.bits ??= 6;

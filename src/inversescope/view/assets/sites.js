@@ -39,7 +39,7 @@ export class InverseSites extends HTMLElement {
     const words = [site.site, score ? scoreWords(found, feature) : "", site.served ? "" : "the generator does not serve it"].filter(Boolean);
     const made = element(site.served ? "button" : "span", { class: `site-cell${site.served ? "" : " closed"}`, tip: () => words });
     if (score && (found?.[0] ?? null) === null) made.classList.add("no-score");
-    else made.style.background = scaleColour(found[0]);
+    else if (score) made.style.background = scaleColour(found[0]);
     if (!site.served) return made;
     made.type = "button";
     made.dataset.site = site.site;
