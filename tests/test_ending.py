@@ -99,7 +99,9 @@ def test_an_explanation_has_the_control_where_there_are_inputs_with_the_ending(r
             # By counting: the share of the other inputs with this ending that have the label, above chance.
             having = [
                 (label == finding.value, weight)
-                for label, weight, own in zip(prior.labels_of(finding.hypothesis), control.weights, control.own, strict=True)
+                for label, weight, own in zip(
+                    prior.labels_of(finding.hypothesis), control.weights, control.own, strict=True
+                )
                 if weight > 0 and not own and label is not None
             ]
             share = sum(weight for same, weight in having if same) / sum(weight for _, weight in having)

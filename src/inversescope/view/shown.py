@@ -87,7 +87,11 @@ def natural(answer: Answer) -> dict[str, Any]:
         {**_natural_row(draw, answer.source), "weight": draw.times / total, "times": draw.times}
         for draw in answer.draws
     ]
-    bits = f"{wording.number(answer.bits)} bits kept" if answer.believed else f"{answer.bits_wanted or wording.DASH} bits wanted"
+    bits = (
+        f"{wording.number(answer.bits)} bits kept"
+        if answer.believed
+        else f"{answer.bits_wanted or wording.DASH} bits wanted"
+    )
     believed = None if answer.believed else answer.believed_bits
     at_most = f"To be believed here: {'no resolution' if believed is None else f'at most {believed:.1f} bits'}."
     return files.plain(
