@@ -171,6 +171,17 @@ def test_charts_are_saved(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {MIME, "text/html", "text/plain"} == set(made._repr_mimebundle_())
 
 
+def test_a_picture_needs_no_browser(run: Path, tmp_path: Path):
+    pytest.importorskip("vl_convert")
+    made = Plots(run).layers(FEATURE)
+    made.save(tmp_path / "chart.svg")
+    svg = (tmp_path / "chart.svg").read_text()
+    assert svg.startswith("<svg") and svg.count('aria-roledescription="') > 3
+    made.save(tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert made._repr_mimebundle_()["image/svg+xml"].startswith("<svg")
+
+
 def test_a_hostile_text_stays_text():
     hostile = '</script><img src="x" onerror=alert(1)><!--'
     spec = over_sites(["a"], [hostile], hostile)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
@@ -261,6 +267,54 @@ def test_a_port_that_is_taken_names_a_free_one():
             listen("127.0.0.1", taken.getsockname()[1])
     with listen("127.0.0.1", None) as free:
         assert free.getsockname()[1] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_another_address_is_opened_with_a_warning(world: World, host: str, warned: bool):
+    command = [sys.executable, "-m", "inversescope", "view", str(world.run), "--host", host, "--no-browser"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    watch = threading.Timer(90, started.kill)  # a viewer that says nothing ends, too
+    watch.start()
+    try:
+        assert started.stdout is not None
+        said = ""
+        while "Ctrl-C ends" not in said:
+            line = started.stdout.readline()
+            assert line, said
+            said += line
+        assert ("warning" in said and "not encrypted" in said) == warned
+        (address,) = re.findall(r"http://\S+", said)
+        assert address.startswith("http://127.0.0.1:")
+        assert _status(address) == 200 and _status(address.partition("?")[0]) == 403  # with and without the token
+        # Under another number only where other machines are let in; never under a name, which could be rebound.
+        port = re.findall(r":(\d+)/", address)[0]
+        assert _status(address.partition("?")[0], f"192.0.2.7:{port}") == (403 if warned else 421)
+        assert _status(address, f"x.test:{port}") == 421
+        started.send_signal(signal.SIGINT)
+        started.wait(20)
+    finally:
+        watch.cancel()
+        started.kill()
+        started.wait(20)
+        if started.stdout is not None:
+            started.stdout.close()
+
+
+def _status(address: str, host: str | None = None) -> int:
+    """Status of a page; redirects are followed by a client that keeps cookies."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    try:
+        with opener.open(urllib.request.Request(address, headers={"host": host} if host else {}), timeout=20) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_draws_of_natural_text_have_no_budget(client: TestClient):
+    (*_, last) = events(client, "/api/invert", text="x", site="resid_post.0", seconds=5)
+    assert last["event"] == "error" and "budget" in last["problem"]
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):

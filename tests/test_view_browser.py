@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
-from small_subject import World
+from small_subject import World, call, config_text, save_subject
 
 from inversescope.view.bundle import write_bundle
 from inversescope.view.runs import identified
@@ -242,6 +243,42 @@ def test_a_run_that_is_not_there_is_said(open_page: Any, viewer: Viewing, browse
         assert "nothing" in page.locator(".problem").inner_text()
     finally:
         context.close()
+
+
+def test_a_model_that_is_gone_is_named_on_the_page_and_in_the_terminal(browser: Browser, tmp_path: Path):
+    model, run, said = save_subject(tmp_path / "gone-model"), tmp_path / "run", list[str]()
+    (tmp_path / "run.toml").write_text(config_text(model, steps=20))
+    assert call("run", tmp_path / "run.toml", "--out", run) == 0
+    shutil.rmtree(model)
+    with viewing([run], say=said.append) as viewer:
+        context = browser.new_context()
+        try:
+            page = context.new_page()
+            page.set_default_timeout(WAIT)
+            page.goto(f"{viewer.address}/?token={viewer.token}#overview?run={viewer.ids[0]}")
+            page.wait_for_selector("inverse-chart svg")  # what needs no model is shown
+            page.get_by_role("link", name="Invert a text").click()
+            page.wait_for_selector(".problem")
+            shown = page.locator(".problem").inner_text()
+            assert "gone-model" in shown and "fault of InverseScope" not in shown
+            assert page.get_by_label("text", exact=True).input_value()  # nothing is lost
+            assert any("gone-model" in line for line in said)
+        finally:
+            context.close()
+
+
+def test_the_explanation_stands_beside_the_draws(open_page: Any):
+    page, errors, _ = open_page("invert?run=RUN")
+    invert(page)
+    page.get_by_role("button", name="Explain").click()
+    page.wait_for_selector(".explanation", timeout=120_000)
+    draws, explained = (page.locator(name).bounding_box() for name in (".answer-body", ".explanation"))
+    assert draws and explained and draws["x"] + draws["width"] <= explained["x"]
+    assert abs(draws["y"] - explained["y"]) < 60
+    page.set_viewport_size({"width": 400, "height": 900})
+    draws, explained = (page.locator(name).bounding_box() for name in (".answer-body", ".explanation"))
+    assert draws and explained and draws["y"] + draws["height"] <= explained["y"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400 and errors == []
 
 
 def test_pages_of_two_readers_do_not_disturb_each_other(open_page: Any):

@@ -91,16 +91,16 @@ def test_where_nothing_is_to_be_believed_there_is_no_draw(inverted: Any):
 
 
 def test_a_question_can_be_cancelled_while_inputs_are_read(model: Path):
-    class Cancelled(Exception):
+    class CancelledError(Exception):
         pass
 
     def cancel(done: int, total: int, note: str = "", /) -> None:
         seen.append((done, total))
         if len(seen) == 2:
-            raise Cancelled
+            raise CancelledError
 
     seen: list[tuple[int, int]] = []
     text = NaturalText.open(Subject.load(str(model), device="cpu", dtype="float32"), sites=[SITE], length=4)
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         text.invert(TEXT, site=SITE, bits=1, progress=cancel)
     assert seen[0][0] == 0 < seen[1][0] < seen[1][1]
