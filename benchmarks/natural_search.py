@@ -4,7 +4,7 @@
         [--targets 16] [--tokens 7000] [--best 0] [--processes 1] [--device cpu] [--out FILE.jsonl]
     python benchmarks/natural_search.py --tables FILE.jsonl
 
-Of each target: the answer `nearest` after so many tokens, beside the nearest of 1, 4, 16 times as many stored positions
+For each target: the answer `nearest` after so many tokens, beside the nearest of 1, 4, 16 times as many stored ones
 (`natural_domains.py` names them; `stored` are windows of documents of Python, or the pool's own draws for the domain
 `own`), with the ratio of the means and the share of targets at which the search is nearer, each with its interval
 over targets. With `--best N` also the answer `best` at h = 0.1 after N tokens: nats by which it lies below the source's

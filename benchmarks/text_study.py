@@ -4,7 +4,7 @@
         [--best 7000] [--nearest 7000] [--bits 6] [--processes 1] [--device cpu] [--part texts|steering|both]
     python benchmarks/text_study.py --tables FILE.jsonl
 
-Of each text and layer: draws with their verdict, the answers `best` (h = 0.1) and `nearest`, floors and ceilings as of
+For each text and layer: draws with their verdict, the answers `best` (h = 0.1) and `nearest`, floors and ceilings as of
 the step `text`; labels of the source that the inputs of `best` share, beside inputs with the same ending that are as
 near. Steering: what `best` says of the activation of a base plus α times a difference of means, and of a random vector
 of the same length. All inputs have 12 tokens, as all texts but the long document, for which they stand for its end.

@@ -162,7 +162,7 @@ class NaturalText:
             vector: an activation in place of a text's: numbers of the site's width in the subject's own units, neither
                 centred nor scaled.
             name: stands for the vector in the answer.
-            position: "last", an index, a piece of the text, or a role and its turn. Where the text is too long for
+            position: "last", an index, a piece of the text, or a role and its turn. If the text is too long for
                 the subject, the tokens nearest to it are kept.
             bits: what is to be kept: the divergence of the posterior from the prior; the bandwidth follows.
             bandwidth: h, in place of bits.
