@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 TextArgument = Annotated[
     str | None,
     typer.Argument(
-        help="Text that the model reads; a single word with a hyphen in front after `--`.", show_default=False
+        metavar="TEXT",
+        help="Text that the model reads; a single word with a hyphen in front after `--`.",
+        show_default=False,
     ),
 ]
 Sites = Annotated[
@@ -102,8 +104,10 @@ def invert(
     """List inputs with nearly the same activation as TEXT at a site and a position, each verified by running it.
 
     If the text is too long for the model, the tokens nearest to the position are kept. A vector takes the text's place
-    with --vector, or with --base and --add. With `--prior text` the inputs are natural text, drawn without a run and
-    without training, and the answer says if it is to be believed.
+    with --vector, or with --base and --add. With `--prior text` the inputs are natural text, drawn at any site of
+    the model without a run and without training, and the answer says if it is to be believed.
+
+    Example: `inversescope invert "Mary and John went to the store" --site resid_post.15 --prior text`
     """
     from inversescope.cli.tables.answers import inversion_table
     from inversescope.inverter import Inverter
@@ -163,6 +167,8 @@ def explain(
     Hypotheses are made from the task's features and the words of the prior. Half of the samples select them, the other
     half confirms them. With several sites, a table shows at which sites each hypothesis holds. A vector (--vector, or
     --base and --add) has no text in which other activations could take its place, so nothing is said of its use.
+
+    Example: `inversescope explain "Then, Mary gave a ring to" --site resid_post.20,resid_post.29 --html page.html`
     """
     from inversescope.cli.progress import shown
     from inversescope.cli.tables.answers import explanation_table

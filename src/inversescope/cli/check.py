@@ -77,6 +77,8 @@ def check(
     Each activation is inverted. A claim becomes a feature of inputs, and its share among the verified draws is compared
     with the prior, with inputs of the same ending, and with draws for other targets. Claims in words go to a language
     model that judges blind (the variables of `propose`), or to a classifier if they have examples.
+
+    Example: `inversescope check runs/demo --claims claims.jsonl --out verdicts.jsonl`
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope.check import Checking, LanguageModel

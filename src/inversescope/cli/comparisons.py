@@ -49,6 +49,8 @@ def arena(
     autoencoders are trained until they no longer improve on held-out inputs, for four times as long at most. If STUDY
     is a config, it is run first. A seed or budget that differs from the run's trains another generator. After an
     interruption, start it again: it continues.
+
+    Example: `inversescope arena runs/demo --only ours --only "linear probe"`
     """
     from inversescope.cli.tables.requested import arena_table
 
@@ -87,6 +89,8 @@ def disentangle(run: RunFolder, allow_code: AllowCode = False) -> None:
     Cause: the answer about this attribute becomes that of the other entity. Isolate: answers about other attributes
     stay. Activations come from verified samples, from the pool, and from controls. For runs of `cities` and `ravel`.
     After an interruption, start it again: it continues.
+
+    Example: `inversescope disentangle runs/cities`
     """
     from inversescope.cli.tables.requested import disentangle_table
 
@@ -127,6 +131,8 @@ def compare(
     """Compare the feature consistency rate (FCR) of two sites, resolutions or methods on the same targets.
 
     Give one of these options twice. Prints the difference with its 95% interval over targets, and an exact sign test.
+
+    Example: `inversescope compare runs/demo --feature subject --site resid_post.15 --site resid_post.29 -N 64`
     """
     resolutions, bandwidths = resolution or [None], bandwidth or [None]
     options = (("--site", site), ("--resolution", resolutions), ("--bandwidth", bandwidths), ("--method", method))
@@ -152,7 +158,7 @@ def compare(
 def power(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder of a verified run, from whose samples the variation is measured."),
+        typer.Argument(metavar="RUN", help="Folder of a verified run, from whose samples the variation is measured."),
     ] = None,
     feature: Annotated[str | None, typer.Option("--feature", help="With RUN: feature.")] = None,
     site: Annotated[
@@ -178,7 +184,11 @@ def power(
     ] = 0.1,
     as_json: AsJson = False,
 ) -> None:
-    """Compute how many targets and samples give the feature consistency rate (FCR) a 95% interval of this width."""
+    """Compute how many targets and samples give the feature consistency rate (FCR) a 95% interval of this width.
+
+    Examples: `inversescope power --fcr 0.7 --icc 0.2 --width 0.05`, `inversescope power runs/demo --feature subject
+    --site resid_post.29 -N 64`
+    """
     from inversescope.cli.tables.runs import SAMPLES, power_table
     from inversescope.stats.design import targets_needed
 

@@ -31,7 +31,10 @@ def sites(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the sites of a model."""
+    """List the sites of a model.
+
+    Example: `inversescope sites smollm2 --select "z.*.*"`
+    """
     from inversescope.cli.tables.looking import sites_table
     from inversescope.sites import every, require_addresses
     from inversescope.subject import Subject
@@ -53,10 +56,13 @@ def sites(
 
 @app.command()
 def tasks(
-    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Task whose config keys are printed.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="TASK", help="Task whose config keys are printed.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tasks, which define the inputs. With TASK: print the config keys of one task."""
+    """List the tasks, which define the inputs. With TASK: print the config keys of one task.
+
+    Example: `inversescope tasks ioi`
+    """
     from inversescope.cli.tables.looking import summary, task_table, tasks_table
     from inversescope.tasks import entries
 
@@ -86,7 +92,7 @@ def _keys(section: str, model: type[BaseModel]) -> Iterator[dict[str, str]]:
 def doctor(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="Model: `smollm2`, a name on the Hugging Face hub, or a folder."),
+        typer.Argument(metavar="MODEL", help="Model: `smollm2`, a name on the Hugging Face hub, or a folder."),
     ] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="Number format: auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[
@@ -113,6 +119,8 @@ def doctor(
     Exit code 1 if a check fails.
 
     With --cluster: compare the nodes of a cluster, which must be alike.
+
+    Examples: `inversescope doctor`, `inversescope doctor smollm2`
     """
     if cluster is not None:
         _compare_nodes(cluster, storage, as_json)
@@ -184,11 +192,14 @@ def _show_prefix(subject: Subject) -> None:
 @app.command()
 def config(
     section: Annotated[
-        str | None, typer.Argument(metavar="[SECTION]", help="Section, such as `train`; default: all sections.")
+        str | None, typer.Argument(metavar="SECTION", help="Section, such as `train`; default: all sections.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the keys of a config, with defaults and meanings. For the keys of a task: `inversescope tasks TASK`."""
+    """Print the keys of a config, with defaults and meanings. For the keys of a task: `inversescope tasks TASK`.
+
+    Example: `inversescope config train`
+    """
     from inversescope.cli.tables.looking import keys_table
     from inversescope.config import sections
 

@@ -90,6 +90,8 @@ def propose(
     Needs an OpenAI-compatible endpoint, which may be local, in these environment variables: INVERSESCOPE_BASE_URL,
     INVERSESCOPE_MODEL, and INVERSESCOPE_API_KEY if a key is needed. The largest possible cost is printed before
     anything is sent.
+
+    Example: `inversescope propose runs/demo --site resid_post.29`
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope import propose as proposing

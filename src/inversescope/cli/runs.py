@@ -31,6 +31,8 @@ def demo(
     """Explain activations of the bundled model on indirect object identification, and write a report.
 
     If the demo is finished, it is not run again; the path of its report is printed.
+
+    Example: `inversescope demo`
     """
     config = shipped()["demo"]
     if print_config:
@@ -67,7 +69,10 @@ def run(
     gpus: Gpus = None,
     mixed: Mixed = False,
 ) -> None:
-    """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same."""
+    """Do all steps of a run. After an interruption, `--resume` continues it; the numbers come out the same.
+
+    Examples: `inversescope run ioi --dry-run`, `inversescope run my.toml --resume`
+    """
     if until not in STEPS:
         raise UserError("there is no such step", given=until, allowed=", ".join(STEPS))
     config = config.expanduser()
@@ -98,7 +103,10 @@ def _show_needs(config: Path) -> None:
     print_answers(needs_table(needed))
 
 
-@app.command(help="Do one step of a run. `run CONFIG --until task` starts a run.\n\n" + STEP_LIST)
+@app.command(
+    help=f"Do one step of a run. `run CONFIG --until task` starts a run.\n\n{STEP_LIST}\n\n"
+    "Example: `inversescope step runs/demo report`"
+)
 def step(
     run: RunFolder,
     step: Annotated[str, typer.Argument(metavar="STEP", help=f"Step: {', '.join(STEPS)}.")],
@@ -168,7 +176,10 @@ def extend(
     run: RunFolder,
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Config of the run, with more inputs or sites.")],
 ) -> None:
-    """Add inputs or sites to a run. Collected activations are kept; the step `collect` then adds the missing ones."""
+    """Add inputs or sites to a run. Collected activations are kept; the step `collect` then adds the missing ones.
+
+    Example: `inversescope extend runs/ioi larger.toml`
+    """
     text = read_config(config)
     with screen.status("loading the subject"):
         from inversescope.run.extend import extend

@@ -15,7 +15,7 @@ from inversescope.cli.shared import AllowCode, app, screen
 def view(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Folders of runs. Default: those in runs/.", show_default=False),
+        typer.Argument(metavar="RUN", help="Folders of runs. Default: those in runs/.", show_default=False),
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="Port. Default: 8642, or if it is taken, a free one.")
@@ -41,6 +41,8 @@ def view(
     arrive. Needs the extra `view`.
 
     The page is for this machine alone, and its address holds a token. Nothing in a run directory is executed.
+
+    Example: `inversescope view runs/demo --no-browser`
     """
     from inversescope.view.serve import require_folders, serve
 
