@@ -244,6 +244,8 @@ def test_every_method_of_natural_text_answers_at_its_sites(run: Path, monkeypatc
     cost = {each["name"]: each for each in files.read_json(run / "arena" / "methods.json")["methods"]}
     assert all(cost[name]["new"] is not None and cost[name]["answering"] > 0 for name in NATURAL)
     assert cost["tuned lens"]["steps"] > 0
+    pool = {cost[name]["training"] for name in ("text draws", "text nearest", "own text", "gradient search")}
+    assert len(pool) == 1 and pool.pop() > 0  # opened once, and counted for each that uses it
 
 
 def test_they_are_refused_where_the_config_names_no_sites(world: World, capsys: pytest.CaptureFixture[str]):

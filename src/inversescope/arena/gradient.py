@@ -50,8 +50,7 @@ class GradientSearch:
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the nearest inputs that were read."""
         subject, found = study.run.subject, dict[Site, Found]()
-        with cost.train():
-            pool = study.text.pool.tokens[:, : study.text.length]
+        pool, cost.training = study.text.pool.tokens[:, : study.text.length], study.text_seconds
         for place, site in enumerate(study.sites):
             if site.parts or site.projection:
                 cost.notes.append(f"{site}: no gradient is taken through it")

@@ -43,8 +43,7 @@ class Natural:
 
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the inputs. The pool, which serves all targets, counts as training."""
-        with cost.train():
-            text = study.text
+        text, cost.training = study.text, study.text_seconds
         found: dict[Site, Found] = {}
         total = len(study.sites) * len(study.run.store.inputs("target"))
         for place, site in enumerate(study.sites):

@@ -49,8 +49,9 @@ class Stored:
 
     def answer(self, study: Study, folder: Path, cost: Cost, progress: Progress) -> Iterator[Answer]:
         """The labels of the nearest positions, each as the input that ends there."""
+        windows = self._windows(study, cost)
         with cost.answer():
-            found = self._nearest(study, self._windows(study, cost), progress)
+            found = self._nearest(study, windows, progress)
         count_new(study, found, cost)
         for site, inputs in found.items():
             yield from answers(study, site, self.name, inputs, cost)
@@ -58,7 +59,7 @@ class Stored:
     def _windows(self, study: Study, cost: Cost) -> list[Tokens]:
         """Texts without prefix, as many as the positions may be."""
         if self.own_text:
-            windows = [tuple(row) for row in study.text.pool.tokens.tolist()]
+            windows, cost.training = [tuple(row) for row in study.text.pool.tokens.tolist()], study.text_seconds
             cost.notes.append(f"{sum(map(len, windows)):,} positions")
             return windows
         prefix, inputs = len(study.run.subject.prefix), study.run.store.inputs("train").tokens

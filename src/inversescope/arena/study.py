@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -190,14 +191,24 @@ class Study:
                 found[str(site), feature.name] = own_share(shares, feature.targets)
         return found
 
-    @cached_property
+    @property
     def text(self) -> NaturalText:
         """The subject's own text at the sites: inputs as long as the longest target, or as the config says."""
-        prefix, config = len(self.run.subject.prefix), self.run.config.text
+        return self._opened[0]
+
+    @property
+    def text_seconds(self) -> float:
+        """Seconds that opening it took; every method that uses it has them as training."""
+        return self._opened[1]
+
+    @cached_property
+    def _opened(self) -> tuple[NaturalText, float]:
+        started, config, prefix = time.monotonic(), self.run.config.text, len(self.run.subject.prefix)
         longest = max(len(tokens) - prefix for tokens in self.run.store.inputs("target").tokens)
         length = max(SHORTEST, min(LONGEST, longest)) if config.length == "auto" else config.length
         sites = [str(site) for site in self.sites]
-        return NaturalText.open(self.run.subject, sites=sites, length=length, draws=config.pool)
+        text = NaturalText.open(self.run.subject, sites=sites, length=length, draws=config.pool)
+        return text, time.monotonic() - started
 
     def are_sources(self, inputs: Sequence[Tokens | None]) -> Bool[ndarray, "targets inputs"]:
         """True where an input is the source of a target."""
