@@ -16,6 +16,7 @@ from inversescope import files, records
 from inversescope.config import TextConfig
 from inversescope.natural_text.evaluation.chances import best_of, same_from_the_end
 from inversescope.natural_text.evaluation.evaluation import Evaluator, make_worker, pool_sizes
+from inversescope.natural_text.evaluation.probe import recovery
 from inversescope.natural_text.evaluation.stored import Stored, pools
 from inversescope.natural_text.evaluation.summary import above, comparison, shares
 from inversescope.natural_text.readings import prefix_key_values
@@ -223,6 +224,25 @@ def test_best_of_is_the_mean_over_all_choices():
 
 def test_recovery_counts_from_the_end():
     assert same_from_the_end([[1, 2, 3], [9, 2, 3]], [5, 1, 2, 3], [3.0, 1.0]) == [1.0, 1.0, 0.75]
+
+
+def test_a_probe_names_what_the_activation_holds_and_nothing_else():
+    """Planted: the activation holds the last token's embedding, turned, and nothing of the token before it."""
+    random = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(40, 6, generator=random)
+    inputs = torch.randint(40, (400, 2), generator=random)
+    turned, _ = torch.linalg.qr(torch.randn(6, 6, generator=random))
+    activations = embeddings[inputs[:, 1]] @ turned + 0.05 * torch.randn(400, 6, generator=random)
+    found = recovery(embeddings, activations[:300], inputs[:300].tolist(), activations[300:], inputs[300:].tolist())
+    last, before = np.array(found).mean(0)
+    assert last > 0.9 and before < 0.15
+    assert recovery(embeddings, activations[:10], inputs[:10].tolist(), activations[300:301], [[1, 2]]) == [[]]
+
+
+def test_the_probe_stands_beside_the_recovery_of_the_methods(made: Made):
+    rows = [row for row in made.rows(records.text.SHARES) if row["method"] == records.text.PROBE]
+    assert [(row["kind"], row["tokens"]) for row in rows] == [("recovery", place) for place in range(1, 6)]
+    assert all(0 <= row["share"] <= 1 for row in rows)
 
 
 def row(target: int, method: str, distance: float, **more: Any) -> dict[str, Any]:

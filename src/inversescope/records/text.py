@@ -6,6 +6,7 @@ from inversescope.records.record import Room, column, document, estimate, key, t
 
 NEAREST, BEST, DRAWS = "nearest", "best", "draws"
 STORED, PRIOR, SHUFFLED, RANDOM, ENDING = "stored", "no condition", "shuffled target", "random direction", "same ending"
+PROBE = "linear probe"
 ACCEPTANCE, RECOVERY = "acceptance", "recovery"
 _WHERE = column("site", "string", "the site"), column("target", "int32", "row of the target")
 _METHOD = column(
@@ -83,7 +84,12 @@ SHARES = table(
     "text/shares.parquet",
     "One row a site, a method and a number of last tokens.",
     column("site", "string", "the site"),
-    _METHOD,
+    column(
+        "method",
+        "string",
+        "as of `methods.parquet`; also `linear probe`: a ridge regression from the activation to the token's "
+        "embedding, fitted on the run's pool, for the last 8 places where there are 20 inputs or more",
+    ),
     column(
         "kind",
         "string",

@@ -6,7 +6,7 @@ numbers. Stored positions are read once for all targets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from inversescope.cluster import Unit, Worker, by, parts
 from inversescope.collect.store import OpenRun
 from inversescope.config import TextConfig
 from inversescope.errors import UserError
+from inversescope.natural_text.evaluation import probe
 from inversescope.natural_text.evaluation.one_target import OneTarget
 from inversescope.natural_text.evaluation.stored import Stored, pools
-from inversescope.natural_text.evaluation.summary import above, comparison, shares
+from inversescope.natural_text.evaluation.summary import above, comparison, recovered, shares
 from inversescope.natural_text.natural_text import LONGEST, SHORTEST, NaturalText
 from inversescope.natural_text.question import Source
 from inversescope.progress import Progress, silent
@@ -71,6 +72,16 @@ class Evaluator:
         site = Site.parse(address)
         files.write_json(path, records.PART.of(self._one(site, target).rows(progress)))
         return path
+
+    def probed(self) -> Iterator[dict[str, Any]]:
+        """Rows of `shares.parquet` of a linear probe, which is fitted on the run's pool."""
+        run, prefix = self.run, len(self.run.subject.prefix)
+        inputs = [tokens[prefix:] for tokens in run.store.inputs("pool").tokens]
+        embeddings = run.subject.model.get_input_embeddings().weight.detach().float().cpu()
+        for site in self.sites if len(inputs) >= probe.FEWEST else ():
+            activations = self.text.sites[site].units.standardize(run.store.activations("pool", site).float())
+            same = probe.recovery(embeddings, activations, inputs, self.targets[site], self.sources)
+            yield from recovered(str(site), records.PROBE, same)
 
     def _one(self, site: Site, target: int) -> OneTarget:
         run, count = self.run, len(self.sources)
@@ -167,7 +178,7 @@ def _write(folder: Path, evaluator: Evaluator, read: dict[str, list[dict[str, An
         records.FEATURES: read["features"],
         records.RULER: ruler,
         records.COMPARISON: list(comparison(read["methods"], seed)),
-        records.SHARES: list(shares(read["methods"], rulers)),
+        records.SHARES: [*shares(read["methods"], rulers), *evaluator.probed()],
         records.ABOVE: list(above(read["features"])),
     }
     for record, rows in tables.items():

@@ -44,10 +44,14 @@ def shares(rows: Sequence[Row], rulers: Mapping[str, Ruler]) -> Iterator[dict[st
         for shared, limit in rulers[site].medians.items():
             accepted = mean((distances <= limit).astype(float), 0, 1)
             yield _share(site, method, records.ACCEPTANCE, shared, accepted)
-        places = min((len(row["same"]) for row in own), default=0)
-        for place in range(places):
-            recovered = mean(np.array([row["same"][place] for row in own]), 0, 1)
-            yield _share(site, method, records.RECOVERY, place + 1, recovered)
+        yield from recovered(site, method, [row["same"] for row in own])
+
+
+def recovered(site: str, method: str, same: Sequence[Sequence[float]]) -> Iterator[dict[str, Any]]:
+    """Rows of `shares.parquet` on the recovery of tokens, from the shares of every target at each place."""
+    for place in range(min(map(len, same), default=0)):
+        share = mean(np.array([row[place] for row in same]), 0, 1)
+        yield _share(site, method, records.RECOVERY, place + 1, share)
 
 
 def above(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
