@@ -103,8 +103,7 @@ def shown(rows: list[Row]) -> None:
     for row in comparison(compared, 0):
         line = f"{row['site']:24} {row['method']:12} n {row['targets']:3d} δ {row['distance']:.3f}"
         if row["ratio"] is not None:
-            line += f"  nearest/this {row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
-            line += f"  nearer {row['wins']:.2f} [{row['wins_low']:.2f}, {row['wins_high']:.2f}]"
+            line += f"  nearest/this {_interval(row, 'ratio')}  nearer {_interval(row, 'wins')}"
         print(line)
     groups: defaultdict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -120,6 +119,12 @@ def shown(rows: list[Row]) -> None:
         print(line)
         for row in own[:2]:
             print(f"    {row['distance']:.2f} ({row['log_p']:.0f}) {row['text']!r} of {row['source']!r}")
+
+
+def _interval(row: Row, name: str) -> str:
+    """With one target there is none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:.2f}" if low is None else f"{row[name]:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, Int
@@ -12,11 +13,11 @@ from natural_fixture import Listed, listed
 from torch import Tensor
 
 from inversescope.natural_text.ends import Ends
-from inversescope.natural_text.estimate import Weighted
+from inversescope.natural_text.estimate import Estimate, Weighted
 from inversescope.natural_text.posterior import EndProposal
 from inversescope.natural_text.question import Question
 from inversescope.natural_text.strata import strata
-from inversescope.verdicts.natural import belief
+from inversescope.verdicts.natural import Belief, belief
 
 ROW, BANDWIDTH = 239, 0.6
 
@@ -117,3 +118,21 @@ def test_a_lost_density_of_the_proposal_is_not_believed(world: Listed):
 def test_limits(spread: float, size: float, carried: float, share: float | None, reasons: int):
     verdict = belief(spread, size, carried, share)
     assert len(verdict.against) == reasons and bool(verdict) == (reasons == 0)
+
+
+class Jumping(Weighted):
+    """Bits that jump from 2 to 9 at h = 0.3, or fall evenly."""
+
+    def __init__(self, jumps: bool):
+        self.jumps = jumps
+
+    def at(self, bandwidth: float) -> Estimate:
+        bits = (9.0 if bandwidth < 0.3 else 2.0) if self.jumps else 2 / bandwidth
+        return Estimate(bandwidth, 0.0, {}, {}, (), 0.0, 100.0, bits, np.ones(1), Belief(()))
+
+
+def test_an_answer_that_keeps_fewer_bits_than_are_wanted_is_not_believed():
+    assert Jumping(jumps=False).at_bits(6).belief and Jumping(jumps=True).at_bits(2).belief
+    jumped = Jumping(jumps=True).at_bits(6)
+    assert jumped.bits == 2.0 and not jumped.belief
+    assert "2.0 bits are kept" in jumped.belief.words

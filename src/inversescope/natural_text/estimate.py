@@ -6,7 +6,7 @@ Dimensions: `n` draws of all strata together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from inversescope.stats.weights import effective_sample_size, normalise
 from inversescope.verdicts.natural import Belief, belief
 from inversescope.verdicts.thresholds import NATS
 
+SHORT = 0.5  # bits that an answer may keep less than is wanted
 WIDEST, NARROWEST, STEP_DOWN = 2.0, 0.02, 0.9  # bandwidths that are tried for given bits
 
 
@@ -99,7 +100,8 @@ class Weighted:
 
     def at_bits(self, bits: float) -> Estimate:
         """The posterior at the widest bandwidth that keeps so many bits. Far below it nothing is found any more, and
-        the bits of the few draws that are left mean nothing; so the search begins at the wide end.
+        the bits of the few draws that are left mean nothing; so the search begins at the wide end. Bits may jump
+        with the bandwidth: then the wider side is given, and is not to be believed as an answer with so many bits.
         """
         high = WIDEST
         while self.at(high * STEP_DOWN).bits < bits and high > NARROWEST:
@@ -108,7 +110,11 @@ class Weighted:
         for _ in range(12):
             middle = (low * high) ** 0.5
             low, high = (middle, high) if self.at(middle).bits > bits else (low, middle)
-        return self.at(high)
+        found = self.at(high)
+        if found.bits >= bits - SHORT:
+            return found
+        jump = f"{found.bits:.1f} bits are kept, and at the next finer bandwidth more than the {bits:g} that are wanted"
+        return replace(found, belief=Belief((*found.belief.against, jump)))
 
     def _combined(self, logs: ndarray, ends: Sequence[int], shares: ndarray, part: ndarray) -> float:
         """ln of the mean of the strata's estimates of Z, weighted by their shares."""
