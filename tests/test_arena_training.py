@@ -42,10 +42,10 @@ def test_a_linear_probe_gives_probabilities_of_every_label_also_of_one_it_never_
 
 def test_the_extra_is_only_needed_for_the_linear_probe(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    assert [method.name for method in named(["mlp probe", "reference"])] == ["reference", "mlp probe"]
+    assert [method.name for method in named(["mlp probe", "reference"], natural=False)] == ["reference", "mlp probe"]
     for names in ([], ["linear probe"], ["all latents"]):
         with refuses("scikit-learn", remedy=install("arena")):
-            named(names)
+            named(names, natural=False)
 
 
 # The end of training

@@ -386,7 +386,7 @@ def test_a_question_that_has_no_answer(world: World, refused: Refused, options: 
         (("so so", "--position", "so"), {"given": "'so'", "allowed": ("1 in 'so so'", "3 in"), "remedy": True}),
         (("--messages", "none.json"), {"given": ("none.json", "No such file")}),
         (("--messages", "broken.json"), {"names": ("JSON",), "given": "broken.json"}),
-        (("--messages", "talk.json"), {"given": "1 messages", "remedy": True}),
+        (("--messages", "talk.json"), {"given": "1 message", "remedy": True}),
         (("--messages", "words.json"), {"given": "message 0: 'hello'", "allowed": True}),
     ],
 )

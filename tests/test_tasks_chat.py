@@ -125,7 +125,7 @@ class Shouting(WordSubject):
 @pytest.mark.parametrize(
     ("subject", "values"),
     [
-        (Untemplated(), {"given": "1 messages", "remedy": True}),
+        (Untemplated(), {"given": "1 message", "remedy": True}),
         (Shouting(), {"given": "user:-1", "remedy": True}),
     ],
 )
