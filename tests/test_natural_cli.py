@@ -10,6 +10,8 @@ import refusals
 import small_subject
 from small_subject import call
 
+from inversescope.subject import bundled
+
 TEXT = "Then, Mary and John went to the store"
 
 
@@ -51,6 +53,15 @@ def test_no_number_is_shown_where_it_is_not_to_be_believed(
     assert "not to be believed" in capsys.readouterr().out
 
 
+def test_inputs_begin_like_the_texts_of_a_pool_of_the_wanted_size(model: Path, tmp_path: Path):
+    pools = bundled.cache_folder().parent.glob("natural-text/*/pool-*/about.json")
+    before = set(pools)
+    options = ("--site", "resid_post.1", "--prior", "text", "--model", model, "--length", "4", "--pool", "96")
+    assert call("invert", TEXT, *options, "--bits", "0.5", "-n", "5") == 0
+    (made,) = set(bundled.cache_folder().parent.glob("natural-text/*/pool-*/about.json")) - before
+    assert json.loads(made.read_text())["draws"] == 96
+
+
 @pytest.mark.parametrize("answer", ["best", "nearest", "shortest"])
 def test_a_search_is_no_draw(answer: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "answer.json"
@@ -78,6 +89,7 @@ def test_a_search_is_no_draw(answer: str, model: Path, tmp_path: Path, capsys: p
         (("--prior", "text", "-b", "inf"), "--bandwidth inf"),
         (("--prior", "text", "-b", "0"), "--bandwidth 0"),
         (("--answer", "best"), "--answer"),
+        (("--pool", "64"), "--pool"),
         (("--prior", "text", "--answer", "farthest"), "farthest"),
         (("--prior", "text", "--answer", "best", "--bits", "3"), "--bits"),
         (("--prior", "text", "--seconds", "3"), "--seconds"),

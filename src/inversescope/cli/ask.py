@@ -19,6 +19,7 @@ from inversescope.cli.natural import (
     LengthOption,
     ModelOption,
     OutOption,
+    PoolOption,
     PriorOption,
     SecondsOption,
     TextOptions,
@@ -96,6 +97,7 @@ def invert(
     model: ModelOption = None,
     length: LengthOption = None,
     bits: BitsOption = None,
+    pool: PoolOption = None,
     out: OutOption = None,
     answer: AnswerOption = None,
     seconds: SecondsOption = None,
@@ -114,7 +116,7 @@ def invert(
 
     vectors = Vectors(vector, base, add, scale)
     source = _source(text, messages, vectors)
-    natural = TextOptions(prior, model, length, bits, out, answer, seconds)
+    natural = TextOptions(prior, model, length, bits, pool, out, answer, seconds)
     if natural.check(run, resolution, bandwidth):
         where_of = partial(_position, source=source, position=position)
         invert_text(natural, source, vectors, site, where_of, bandwidth, n, seed, as_json=as_json)
