@@ -15,11 +15,12 @@ from refusals import refuses
 from small_subject import call, config_text, save_subject
 
 from inversescope import files
+from inversescope.run import locks
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from inversescope.files import only_writer
+from inversescope.run.locks import only_writer
 with only_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -44,44 +45,44 @@ def contents(folder: Path) -> dict[Path, str]:
 
 
 def test_the_second_writer_is_refused_with_the_first_ones_number(tmp_path: Path):
-    with held(tmp_path) as process, refuses(str(tmp_path), str(process.pid)), files.only_writer(tmp_path):
+    with held(tmp_path) as process, refuses(str(tmp_path), str(process.pid)), locks.only_writer(tmp_path):
         pytest.fail("two writers")
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
     with held(tmp_path):
-        assert (tmp_path / files.WRITER).exists()
-    with files.only_writer(tmp_path):
-        assert (tmp_path / files.WRITER).read_text().startswith(str(os.getpid()))
-    assert not (tmp_path / files.WRITER).exists()
+        assert (tmp_path / locks.WRITER).exists()
+    with locks.only_writer(tmp_path):
+        assert (tmp_path / locks.WRITER).read_text().startswith(str(os.getpid()))
+    assert not (tmp_path / locks.WRITER).exists()
 
 
 def test_a_process_may_take_its_own_lock_again_and_keeps_it_to_the_end(tmp_path: Path):
-    with files.only_writer(tmp_path):
-        with files.only_writer(tmp_path):
+    with locks.only_writer(tmp_path):
+        with locks.only_writer(tmp_path):
             pass
-        assert (tmp_path / files.WRITER).exists()
-        code = "import sys; from pathlib import Path; from inversescope.files import only_writer\n"
+        assert (tmp_path / locks.WRITER).exists()
+        code = "import sys; from pathlib import Path; from inversescope.run.locks import only_writer\n"
         code += "with only_writer(Path(sys.argv[1])): pass"
         assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True).returncode == 1
 
 
 def test_shares_are_done_beside_each_other_and_keep_the_whole_out(tmp_path: Path):
-    with files.one_of_several(tmp_path, "collect-0-of-2"), files.one_of_several(tmp_path, "collect-1-of-2"):
-        with refuses("collect-0-of-2"), files.one_of_several(tmp_path, "collect-0-of-2"):
+    with locks.one_of_several(tmp_path, "collect-0-of-2"), locks.one_of_several(tmp_path, "collect-1-of-2"):
+        with refuses("collect-0-of-2"), locks.one_of_several(tmp_path, "collect-0-of-2"):
             pytest.fail("one share twice")
-        with refuses("of-2"), files.only_writer(tmp_path):
+        with refuses("of-2"), locks.only_writer(tmp_path):
             pytest.fail("a share and the whole")
-    with files.only_writer(tmp_path):
+    with locks.only_writer(tmp_path):
         pass
-    assert {path.name for path in tmp_path.iterdir()} <= {files.LOCK}
+    assert {path.name for path in tmp_path.iterdir()} <= {locks.LOCK}
 
 
 def test_a_share_is_refused_beside_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "PATIENCE", 0.2)
-    with held(tmp_path), refuses(str(tmp_path)), files.one_of_several(tmp_path, "collect-0-of-2"):
+    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    with held(tmp_path), refuses(str(tmp_path)), locks.one_of_several(tmp_path, "collect-0-of-2"):
         pytest.fail("two writers")
-    with files.one_of_several(tmp_path, "collect-0-of-2"):
+    with locks.one_of_several(tmp_path, "collect-0-of-2"):
         pass
 
 

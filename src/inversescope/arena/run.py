@@ -23,6 +23,7 @@ from inversescope.cluster import parts
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.report.arena import write_arena
+from inversescope.run import locks
 
 ANSWERS = records.arena.ANSWERS.name
 
@@ -35,7 +36,7 @@ def run_methods(folder: Path, study: Study, methods: Sequence[Method], progress:
         UserError: the folder holds answers for another seed, budget or run, a file is not what was written, or another
             process writes into the folder.
     """
-    with files.only_writer(folder):
+    with locks.only_writer(folder):
         _run_methods(folder, study, methods, progress)
 
 

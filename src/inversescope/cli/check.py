@@ -85,11 +85,11 @@ def check(
         from inversescope.check import records as recording
         from inversescope.cli.progress import shown
         from inversescope.cli.tables.checked import checked_table
-        from inversescope.files import only_writer
         from inversescope.inverter import Inverter
         from inversescope.propose.endpoint import Address, Budget, Endpoint
         from inversescope.propose.endpoint.address import BASE_URL
         from inversescope.report.checked import require_page, write_checked
+        from inversescope.run.locks import only_writer
 
         if html is not None:
             require_page(html)

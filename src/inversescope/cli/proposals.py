@@ -95,8 +95,8 @@ def propose(
     """
     with interruptible("start the same command again; what was answered is not asked again"):
         from inversescope import propose as proposing
-        from inversescope.files import only_writer
         from inversescope.propose.endpoint import Address, Budget, Endpoint
+        from inversescope.run.locks import only_writer
 
         address = Address.from_environment()
         proposing.require_same(run)

@@ -132,7 +132,7 @@ def step(
         _do_share(run, step, units, allow_code, cluster, threads)
         return
     with interruptible(f"start the step again: inversescope step {run} {step}"):
-        from inversescope.files import only_writer
+        from inversescope.run.locks import only_writer
         from inversescope.run.run import Run
 
         opened = Run.open(run, allow_code=allow_code)

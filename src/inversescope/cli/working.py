@@ -51,7 +51,7 @@ def work(
         show(folder, "report")
         return
     with interruptible(f"go on with --resume (folder {folder})"):
-        from inversescope.files import only_writer
+        from inversescope.run.locks import only_writer
 
         run = open_run(folder, config, name, start, resume, allow_code)
         with only_writer(folder), cluster.of(run):  # from one step to the next, too

@@ -24,6 +24,7 @@ from inversescope.disentangle.questions import Query, Questions
 from inversescope.errors import UserError
 from inversescope.progress import Progress
 from inversescope.records.levels import pick
+from inversescope.run import locks
 from inversescope.run.run import Run
 from inversescope.sites import Site
 from inversescope.subject.patching import unsettable
@@ -40,7 +41,7 @@ def disentangle(run: Run, progress: Progress) -> Path:
             stands on other samples, or another process writes into the run.
     """
     run.require_generator()
-    with files.only_writer(run.folder):
+    with locks.only_writer(run.folder):
         return _disentangle(run, progress)
 
 

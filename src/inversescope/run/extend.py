@@ -9,7 +9,7 @@ from inversescope.cluster import parts
 from inversescope.collect.sizes import SIZES
 from inversescope.config import RunConfig
 from inversescope.errors import UserError
-from inversescope.run import prior
+from inversescope.run import locks, prior
 from inversescope.run.pipeline import STEPS
 from inversescope.run.run import Run
 from inversescope.run.sealed import CONFIG, CONFIG_HASH, RESOLVED, config_folder, read_provenance, read_resolved
@@ -39,7 +39,7 @@ def extend(folder: Path | str, config_text: str, name: str = CONFIG, start: Path
     _has_its_prior(grown)
     task = read_resolved(run.folder)["task"]  # the task is the same
     resolved = grown.resolved(task) | {CONFIG_HASH: files.sha256_of(config_text)}
-    with files.only_writer(run.folder):
+    with locks.only_writer(run.folder):
         _nothing_stands_on_it(run)  # another process may have been faster
         parts.reopen(run.folder / "collect", read_provenance(run.folder)["seconds"].get("collect", 0.0))
         files.write_sealed(run.folder / RESOLVED, resolved)  # names the config: without it, it is an extension begun

@@ -17,6 +17,7 @@ from inversescope.errors import UserError
 from inversescope.natural_text.evaluation import evaluation
 from inversescope.progress import Progress
 from inversescope.report import page
+from inversescope.run import locks
 from inversescope.run.sealed import PROVENANCE, read_provenance
 from inversescope.sample import sample, verify
 from inversescope.score import mine, score
@@ -59,7 +60,7 @@ def finished(run: Path, step: str) -> bool:
 
 def do(run: OpenRun, step: str, progress: Progress) -> None:
     """Do one step, from where an interruption left it; see `Run.do`."""
-    with files.only_writer(run.folder):
+    with locks.only_writer(run.folder):
         _do(run, step, progress)
 
 
@@ -68,7 +69,7 @@ def do_share(run: OpenRun, step: str, share: parts.Share, progress: Progress) ->
     if step not in CUT:
         raise UserError("this step is not cut into units", given=step, allowed=", ".join(CUT))
     folder = run.folder / step
-    with files.one_of_several(run.folder, f"{step}-{share.name}"), suppress(parts.ShareDone):
+    with locks.one_of_several(run.folder, f"{step}-{share.name}"), suppress(parts.ShareDone):
         made_from = _made_from(run.folder, step)
         folder.mkdir(exist_ok=True)
         parts.begin(folder, made_from, share)

@@ -9,6 +9,7 @@ from typing import Any
 
 from inversescope import __version__, files
 from inversescope.errors import UserError
+from inversescope.run import locks
 
 CONFIG, RESOLVED, PROVENANCE = "config.toml", "resolved.json", "provenance.json"
 CONFIG_HASH = "config_sha256"  # in resolved.json
@@ -64,7 +65,7 @@ def write_new(folder: Path, config_text: str, made_by: dict[str, Any], resolved:
     Raises:
         UserError: the folder is in use.
     """
-    with files.only_writer(folder):
+    with locks.only_writer(folder):
         require_free(folder, config_text)  # another process may have been faster
         if (folder / "task").exists():
             shutil.rmtree(folder / "task")  # of a run of which nothing was done
@@ -116,7 +117,7 @@ def nothing_done(folder: Path) -> bool:
 def _names(folder: Path) -> set[str]:
     """Names in a folder; without the lock, and what an attempt that was killed left half-written."""
     names = {path.name for path in folder.iterdir() if path.suffix != ".part"} if folder.is_dir() else set()
-    return {name for name in names if name != files.WRITER and not name.startswith(files.LOCK)}
+    return {name for name in names if name != locks.WRITER and not name.startswith(locks.LOCK)}
 
 
 def require_free(folder: Path, config_text: str) -> None:
