@@ -25,6 +25,7 @@ from small_subject import config_text, save_subject
 
 from inversescope import files
 from inversescope.cli.working import STEPS
+from inversescope.run import locks
 
 pytestmark = pytest.mark.slow
 KILLS = 10
@@ -129,7 +130,7 @@ def assert_same_numbers(run: Path, undisturbed: Path) -> None:
     assert (run / weights).read_bytes() == (undisturbed / weights).read_bytes()
     read_everything(run)
     assert {path.name for path in run.iterdir() if path.is_dir()} == set(STEPS)
-    assert {path.name for path in run.rglob("*") if path.name.startswith(".")} <= {files.LOCK}
+    assert {path.name for path in run.rglob("*") if path.name.startswith(".")} <= {locks.LOCK}
 
 
 def test_the_undisturbed_run_has_numbers_to_compare(world: World):
