@@ -64,7 +64,7 @@ PoolOption = Annotated[
         min=16,
         max=bounds.INPUTS,
         help="With `--prior text`: number of the model's own texts that inputs begin like. More are read once, and let "
-        "finer answers be believed. Default: 1024; on a GPU 16384 is quick.",
+        "finer answers be believed. Default: 1024; 16384 needs a GPU.",
     ),
 ]
 OutOption = Annotated[
