@@ -106,6 +106,19 @@ def test_it_goes_on_after_an_interruption(run: Path, monkeypatch: pytest.MonkeyP
     files.check(run / "arena")
 
 
+def test_an_unfinished_method_begins_with_an_empty_folder(run: Path):
+    """A killed life leaves parts of draws that another generator would make otherwise."""
+    left = run / "arena" / "nearest" / "verify-0000.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    assert call("arena", run, "--only", "nearest") == 0
+    assert not left.exists() and files.finished(left.parent)
+    kept = left.parent / "answers.parquet"
+    before = kept.stat().st_mtime_ns
+    assert call("arena", run, "--only", "nearest") == 0
+    assert kept.stat().st_mtime_ns == before  # a finished one stays
+
+
 def test_a_seed_gives_one_ranking(run: Path, tmp_path: Path):
     # None of these is ended by the clock.
     few = ("--only", "ours", "--only", "difference of means", "--only", "self-decoding", "--only", "no condition")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 from refusals import check, printed, refuses
 from small_subject import World, call, tokenizer
 
 from inversescope import cli, files
 from inversescope.bounds import LimitError, exhausted, limited
+from inversescope.cli.shared import app
 from inversescope.config import RunConfig
 from inversescope.explain import explain
 from inversescope.features.language import parse
@@ -176,6 +179,48 @@ def test_a_count_on_the_command_line(command: tuple[str, str], count: int, capsy
     text = ["x"] if command[0] != "propose" else ["runs/none"]
     assert call(command[0], *text, "--site", "resid_post.1", command[1], count) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+# Numbers whose limits are those of a run, a model or a vector, and which are refused there.
+ELSEWHERE = {"--resolution", "--bandwidth", "--scale", "--bits", "--seconds", "--length", "--price"}
+
+
+def open_ended(command: Any) -> list[str]:
+    """Numbers that a command takes, and that lack a lower or an upper bound."""
+    kind = re.compile(r"\b(int|float)\b")
+    numbers = [option for option in command.params if kind.search(str(option.type_descriptor.annotation))]
+    return [option.opts[0] for option in numbers if None in (option.min, option.max)]
+
+
+def test_every_number_on_the_command_line_has_a_lower_and_an_upper_bound():
+    group: Any = typer.main.get_command(app)
+    found = {name for command in group.commands.values() for name in open_ended(command)}
+    assert found == ELSEWHERE
+
+
+def test_a_number_without_an_upper_bound_is_seen():
+    planted = typer.Typer()
+
+    @planted.command()
+    def _(
+        unbounded: Annotated[int, typer.Option(min=1)] = 1, bounded: Annotated[int, typer.Option(min=1, max=2)] = 1
+    ) -> None: ...
+
+    assert open_ended(typer.main.get_command(planted)) == ["--unbounded"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("view", "runs/none", "--bundle", "folder", "--largest", "inf"),
+        ("propose", "runs/none", "--site", "resid_post.1", "--price", "nan", "1"),
+        ("propose", "runs/none", "--site", "resid_post.1", "--price", "1", "inf"),
+        ("check", "runs/none", "--claims", "none.jsonl", "--price", "-1", "1"),
+    ],
+)
+def test_a_number_that_is_none_on_the_command_line(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    assert call(*command) == 2
+    assert command[-3 if "--price" in command else -2] in capsys.readouterr().err
 
 
 def test_a_count_in_python(world: World):

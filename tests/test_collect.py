@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,8 @@ from small_subject import World, call, config_text
 
 from inversescope import files
 from inversescope.cluster import parts
-from inversescope.collect.collect import collect
+from inversescope.collect.collect import SHARDS, collect
+from inversescope.collect.collect import _check as check_shards
 from inversescope.collect.inputs import SPLITS
 from inversescope.collect.store import Store
 from inversescope.progress import silent
@@ -141,6 +143,20 @@ def test_it_goes_on_after_the_last_shard(run: Run, tmp_path: Path, monkeypatch: 
     assert sum(read) == 30 + 24 + 4 - 16 + 8  # a shard is read again, for the noise floor
     manifest = files.check(run.folder / "collect")
     assert {name: hash for name, hash in contents(tmp_path).items() if name != parts.LEDGER} == manifest["files"]
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_shard_of_other_inputs_is_noticed_before_the_step_is_done(run: Run, tmp_path: Path, other: bool):
+    """The activations of one shard of the pool, with their hash, in the place of another's."""
+    store = gather(run, tmp_path)
+    shards = files.read_json(tmp_path / SHARDS)
+    one, two = [shard for shard in shards if shard["split"] == "pool"][:2]
+    if other:
+        one["file"], two["file"] = two["file"], one["file"]
+        one["sha256"], two["sha256"] = two["sha256"], one["sha256"]
+    files.write_json(tmp_path / SHARDS, shards)
+    with refuses(given=one["file"], allowed=two["file"]) if other else nullcontext():
+        check_shards(Store(store.folder))
 
 
 def test_too_few_inputs_are_told_by_split(run: Run, tmp_path: Path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from refusals import refuses
-from small_subject import call, config_text, save_subject
+from small_subject import World, call, config_text, save_subject
 
 from inversescope import files
 from inversescope.run import locks
@@ -108,6 +110,29 @@ def test_every_command_that_writes_is_refused_and_changes_nothing(
 ):
     paths = {"RUN": run, "CONFIG": run.parent / "small.toml"}
     with held(run) as process:
+        before = contents(run)
+        assert call(*(paths.get(part, part) for part in command)) == 2
+        assert str(process.pid) in capsys.readouterr().err
+        assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "folder"),
+    [
+        (("arena", "RUN", "--only", "reference"), "arena"),
+        (("disentangle", "RUN"), ""),
+        (("check", "RUN", "--claims", "CLAIMS", "-n", "8", "--no-necessity"), ""),
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+)
+def test_what_writes_into_a_finished_run_is_refused_too(
+    world: World, tmp_path: Path, command: tuple[str, ...], folder: str, capsys: pytest.CaptureFixture[str]
+):
+    run, claims = Path(shutil.copytree(world.run, tmp_path / "run")), tmp_path / "claims.jsonl"
+    claims.write_text(json.dumps({"text": "Then, Michael", "site": "resid_post.1", "claim": "words > 1"}))
+    paths = {"RUN": run, "CLAIMS": claims}
+    (run / folder).mkdir(exist_ok=True)
+    with held(run / folder) as process:
         before = contents(run)
         assert call(*(paths.get(part, part) for part in command)) == 2
         assert str(process.pid) in capsys.readouterr().err

@@ -19,6 +19,7 @@ from refusals import check, printed
 from run_contract import differences
 from scipy.stats import false_discovery_control
 from small_subject import call, config_text, save_subject
+from test_only_writer import held
 
 from inversescope import files
 from inversescope.propose.endpoint import Endpoint, client
@@ -219,6 +220,14 @@ def refuse(run: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     message = capsys.readouterr().err
     assert "Traceback" not in message
     return message
+
+
+def test_beside_another_process_that_writes_nothing_is_sent(
+    run: Path, server: Server, capsys: pytest.CaptureFixture[str]
+):
+    with held(run) as process:
+        assert str(process.pid) in refuse(run, capsys)
+    assert server.asked == [] and not (run / "propose" / files.MANIFEST).exists()
 
 
 def test_nothing_is_sent_without_a_yes(run: Path, server: Server, capsys: pytest.CaptureFixture[str]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,6 +169,28 @@ def test_an_output_that_is_closed_ends_without_a_word():
     ended = output("config", stdout=write)
     os.close(write)
     assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("command", ["explain", "check"])
+def test_a_page_is_written_although_the_output_is_closed(
+    world: World, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+):
+    def closed(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    (tmp_path / "claims.jsonl").write_text(json.dumps({"text": "Mary", "site": "resid_post.1", "claim": "words > 1"}))
+    asked = {
+        "explain": ("Mary went", "--run", world.run, "--site", "resid_post.1", "--bandwidth", "0.3"),
+        "check": (
+            shutil.copytree(world.run, tmp_path / "run"),
+            "--claims",
+            tmp_path / "claims.jsonl",
+            "--no-necessity",
+        ),
+    }
+    monkeypatch.setattr(f"inversescope.cli.{'ask' if command == 'explain' else 'check'}.print_answers", closed)
+    call(command, *asked[command], "-n", "8", "--html", tmp_path / "page.html")
+    assert "</html>" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")

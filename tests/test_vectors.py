@@ -107,6 +107,7 @@ class Harmful:
         (5.0, "[]"),
         ([1.0, float("nan"), 2.0], "nan at coordinate 1"),
         ([1.0, 2.0, float("inf")], "inf at coordinate 2"),
+        ([1.0, -1.1e12, 2.0], "1.1e+12 at coordinate 1"),
         (np.zeros(3), "zero"),
         (["a", "b", "c"], "numbers"),
         ([[1.0], [1.0, 2.0]], "numbers"),
@@ -122,4 +123,5 @@ def test_what_cannot_be_an_activation_is_refused(vector: Any, named: str):
 @pytest.mark.parametrize("kind", [np.float16, np.float64, np.int64])
 def test_numbers_of_any_precision_are_taken(kind: type):
     assert checked(np.array([1, -2, 0], dtype=kind), 3, "v").tolist() == [1.0, -2.0, 0.0]
+    assert checked([1e12, -1e12, 0], 3, "v").isfinite().all()
     assert checked([1, -2, 0], 3, "v").tolist() == checked(torch.tensor([1, -2, 0]).bfloat16(), 3, "v").tolist()

@@ -32,6 +32,7 @@ RATE = 10.0  # of learning
 RADIUS = 1e6  # bandwidth or resolution
 HYPOTHESES, CALLS, SPENT = 1_000, 1_000_000, 1_000_000_000  # of a language model: proposals, requests, tokens
 SECONDS = 30 * 24 * 3600.0
+PRICE = 1_000_000  # of a million tokens
 
 CHARACTERS = 10_000_000  # of a config, or of a conversation as a template writes it
 TIME, MEMORY = 10.0, 1 << 30  # for what others wrote

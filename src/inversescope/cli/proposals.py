@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from inversescope.propose.endpoint import Address, Request
 
 
+def _price(given: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Prices that are sums of money; others are refused before anything is sent."""
+    if given is not None and not all(0 <= price <= bounds.PRICE for price in given):
+        shown = " ".join(f"{price:g}" for price in given)
+        raise UserError("this is no price", given=f"--price {shown}", allowed=f"two numbers from 0 to {bounds.PRICE:,}")
+    return given
+
+
 # Options of every command that sends requests to a language model.
 MaxCalls = Annotated[
     int,
@@ -37,10 +45,12 @@ ReplyTokens = Annotated[
         help="Largest number of tokens of a reply; reasoning models need more.",
     ),
 ]
+
 Price = Annotated[
     tuple[float, float] | None,
     typer.Option(
         "--price",
+        callback=_price,
         help="Price of a million tokens sent, and received; with it the cost is printed.",
         show_default=False,
     ),

@@ -33,7 +33,7 @@ def view(
         typer.Option("--bundle", help="Write a static folder that shows these runs without a server, and end."),
     ] = None,
     largest: Annotated[
-        float, typer.Option("--largest", min=0, help="With `--bundle`: most megabytes of stored draws.")
+        float, typer.Option("--largest", min=0, max=1_000_000, help="With `--bundle`: most megabytes of stored draws.")
     ] = 100,
     allow_code: AllowCode = False,
 ) -> None:

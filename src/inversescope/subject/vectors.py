@@ -25,6 +25,7 @@ ALLOWED = (
 )
 MEAN = "mean"
 LISTED = 12  # names in a message
+LARGEST = 1e12  # coordinate; the square of a larger one may overflow
 _ROW = re.compile(r"-?\d{1,9}|" + MEAN)
 
 
@@ -58,7 +59,7 @@ def checked(vector: Any, width: int, given: str) -> Float[Tensor, " d"]:
     """A vector in float32 that may be an activation of so many coordinates; `given` names it in messages.
 
     Raises:
-        UserError: it has another width, is no array of numbers, is zero, or not finite somewhere.
+        UserError: it has another width, is no array of numbers, is zero, or not finite or too large somewhere.
     """
     try:
         values = torch.as_tensor(vector)
@@ -74,6 +75,9 @@ def checked(vector: Any, width: int, given: str) -> Float[Tensor, " d"]:
         where = int((~values.isfinite()).nonzero()[0])
         shown = f"{given}: {float(values[where])} at coordinate {where}"
         raise UserError("the vector is not finite", given=shown, allowed="finite numbers")
+    if (size := float(values.abs().max())) > LARGEST:
+        shown = f"{given}: {size:g} at coordinate {int(values.abs().argmax())}"
+        raise UserError("no activation is so large", given=shown, allowed=f"numbers from {-LARGEST:g} to {LARGEST:g}")
     if not values.any():
         raise UserError("the vector is zero everywhere", given=given, allowed="an activation: some number is not zero")
     return values
