@@ -18,10 +18,10 @@ from small_subject import World, call, config_text
 
 from inversescope import files
 from inversescope.cluster import parts
-from inversescope.collect.collect import SHARDS, collect
-from inversescope.collect.collect import _check as check_shards
+from inversescope.collect import collect as collecting
+from inversescope.collect.collect import collect
 from inversescope.collect.inputs import SPLITS
-from inversescope.collect.store import Store
+from inversescope.collect.store import SHARDS, Store
 from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sites import Site
@@ -145,18 +145,26 @@ def test_it_goes_on_after_the_last_shard(run: Run, tmp_path: Path, monkeypatch: 
     assert {name: hash for name, hash in contents(tmp_path).items() if name != parts.LEDGER} == manifest["files"]
 
 
-@pytest.mark.parametrize("other", [False, True])
-def test_a_shard_of_other_inputs_is_noticed_before_the_step_is_done(run: Run, tmp_path: Path, other: bool):
-    """The activations of one shard of the pool, with their hash, in the place of another's."""
-    store = gather(run, tmp_path)
-    shards = files.read_json(tmp_path / SHARDS)
-    one, two = [shard for shard in shards if shard["split"] == "pool"][:2]
-    if other:
-        one["file"], two["file"] = two["file"], one["file"]
-        one["sha256"], two["sha256"] = two["sha256"], one["sha256"]
-    files.write_json(tmp_path / SHARDS, shards)
-    with refuses(given=one["file"], allowed=two["file"]) if other else nullcontext():
-        check_shards(Store(store.folder))
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_shard_of_other_inputs_is_noticed_before_the_step_is_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: bool
+):
+    """The list gives two shards of the pool each other's rows; their hashes are right."""
+    listing, shards = collecting._list_kept, list[dict]()
+
+    def list_wrongly(store: Store) -> None:
+        listing(store)
+        listed = files.read_json(tmp_path / SHARDS) if (tmp_path / SHARDS).exists() else []
+        shards[:] = [shard for shard in listed if shard["split"] == "pool"]
+        if shards and swapped:
+            for key in ("file", "sha256"):
+                shards[0][key], shards[1][key] = shards[1][key], shards[0][key]
+            files.write_json(tmp_path / SHARDS, listed)
+
+    monkeypatch.setattr(collecting, "_list_kept", list_wrongly)
+    with refuses("inputs.parquet") if swapped else nullcontext():
+        gather(run, tmp_path)
+    assert len(shards) > 1 and (tmp_path / "statistics.safetensors").exists() is not swapped
 
 
 def test_too_few_inputs_are_told_by_split(run: Run, tmp_path: Path):
