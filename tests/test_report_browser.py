@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,57 @@ def test_every_chart_is_saved_and_has_its_values(opened: Any, report: Path, tmp_
             > 0
         )
     assert complaints == []
+
+
+HEADS = """(table) => [...table.querySelectorAll('thead th')].map((head) => {
+  const [box, around] = [head.getBoundingClientRect(), table.closest('.scroll').getBoundingClientRect()];
+  return [box.top - around.top, head.scrollWidth - head.clientWidth];
+})"""
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_heads_of_a_table_stay_in_sight_and_are_whole(opened: Any, tmp_path: Path, width: int):
+    shape = Shape(layers=30, heads=1, generator_layers=tuple(range(30)), targets=2, samples=1)
+    page, *_ = opened(write_report(write_run(tmp_path / "run", shape)), width)
+    table = page.locator("table.verdicts")
+    table.scroll_into_view_if_needed()
+    table.evaluate("(table) => table.closest('.scroll').scrollTo(0, 600)")
+    heads = table.evaluate(HEADS)
+    assert len(heads) > 4 and all(-1 <= top < 200 and hidden <= 0 for top, hidden in heads), heads
+    page.add_style_tag(content="thead, thead th { position: static !important }")  # as it was
+    assert min(top for top, _ in table.evaluate(HEADS)) < -100
+
+
+def test_sections_that_were_hidden_are_drawn_when_they_come_into_sight(opened: Any, report: Path, tmp_path: Path):
+    summary = tmp_path / "page.html"
+    summary.write_text(report.read_text().replace("<head>", "<head><script>location.hash ||= '?view=summary'</script>"))
+    page, complaints, _ = opened(summary)
+    assert not page.locator("#features").is_visible()
+    page.locator("#view").click()
+    assert read_through(page) == CHARTS and complaints == []
+    widths = "[...document.querySelectorAll('inverse-chart svg')].map((svg) => svg.width.baseVal.value)"
+    assert min(page.evaluate(widths)) > 100
+
+
+def test_a_feature_may_be_named_as_a_part_of_javascript(opened: Any, tmp_path: Path):
+    named = ("constructor", "toString", "subject")
+    page, complaints, _ = opened(write_report(write_run(tmp_path / "run", replace(SHAPE, features=named))))
+    buttons = page.locator("#features .control-feature button")
+    assert sorted(buttons.all_text_contents()) == sorted(named)
+    page.locator("#features").scroll_into_view_if_needed()
+    buttons.filter(has_text="constructor").click()
+    page.locator('inverse-chart[name="layers constructor"] svg').wait_for()
+    assert "feature=constructor" in page.url and complaints == []
+
+
+def test_the_theme_is_kept(opened: Any, report: Path):
+    page, *_ = opened(report)
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "automatic"
+    page.locator("#theme").click()
+    page.locator("#theme").click()
+    page.reload()
+    assert page.evaluate(theme) == "dark"
 
 
 PAPERS = "[...document.querySelectorAll('inverse-chart svg')].map((svg) => svg.style.backgroundColor)"
