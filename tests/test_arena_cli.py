@@ -20,6 +20,7 @@ from inversescope.arena import run as arena_run
 from inversescope.arena.methods import METHODS
 from inversescope.charts.page import script
 from inversescope.charts.parts import SCHEMA
+from inversescope.run.sealed import read_provenance
 from inversescope.verdicts import MARGIN
 from inversescope.verdicts.comparison import LEVEL, NOT_APART
 
@@ -113,6 +114,8 @@ def test_an_unfinished_method_begins_with_an_empty_folder(run: Path):
     left.write_bytes(b"half")
     assert call("arena", run, "--only", "nearest") == 0
     assert not left.exists() and files.finished(left.parent)
+    seconds = read_provenance(run)["seconds"]["train"]  # of all lives of the training
+    assert files.check(left.parent)["study"]["budget"] == seconds
     kept = left.parent / "answers.parquet"
     before = kept.stat().st_mtime_ns
     assert call("arena", run, "--only", "nearest") == 0

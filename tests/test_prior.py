@@ -146,8 +146,10 @@ def test_a_template_that_writes_todays_date_writes_that_of_the_run(subject: Subj
     assert subject.converse(asked) == "hello"
 
 
-def test_the_date_is_kept_with_the_run(world: World):
-    assert files.read_sealed(world.run / "provenance.json")["prior"]["date"] == DATE.isoformat()
+def test_the_date_and_the_first_tokens_are_kept_with_the_run(world: World, subject: Subject):
+    kept = files.read_sealed(world.run / "provenance.json")
+    assert kept["prior"]["date"] == DATE.isoformat()
+    assert kept["subject"]["prefix"] == list(subject.prefix) == [1]
 
 
 # The run's own inputs
