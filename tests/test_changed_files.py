@@ -157,19 +157,22 @@ def run(world: World, tmp_path: Path) -> Path:
 
 
 READING = {
-    "verify/samples.parquet": ["resume", "compare", "power", "arena"],
-    "train/generator.safetensors": ["resume", "invert"],
-    "reference/bandwidths.parquet": ["resume", "invert", "compare", "arena"],
-    "score/results.json": ["resume", "step"],
+    "verify/samples.parquet": ["resume", "compare", "power", "arena", "bundle"],
+    "train/generator.safetensors": ["resume", "invert", "check"],
+    "reference/bandwidths.parquet": ["resume", "invert", "compare", "arena", "check"],
+    "score/results.json": ["resume", "step"],  # a copy, that the viewer does not read
+    "score/results.parquet": ["resume", "bundle"],
     "task/accuracy.json": ["resume"],
     "collect/manifest.json": ["resume", "invert", "compare"],
-    "collect/shards.json": ["resume", "invert"],
+    "collect/shards.json": ["resume", "invert", "check"],
     "manifest.json": ["resume"],
 }
 
 
 def commands(world: World, run: Path) -> dict[str, tuple[object, ...]]:
     levels = ("--bandwidth", "0.1", "--bandwidth", "0.5")
+    claims = run.parent / "claims.jsonl"
+    claims.write_text(json.dumps({"text": "Then, Michael", "site": "resid_post.1", "claim": "words > 1"}))
     return {
         "resume": ("run", world.config, "--out", run, "--resume"),
         "step": ("step", run, "report"),
@@ -177,6 +180,8 @@ def commands(world: World, run: Path) -> dict[str, tuple[object, ...]]:
         "compare": ("compare", run, "--feature", "subject", "--site", "resid_post.1", *levels),
         "power": ("power", run, "--feature", "subject", *SITE),
         "arena": ("arena", run, "--only", "reference"),
+        "check": ("check", run, "--claims", claims, "--no-necessity", "-n", "8"),
+        "bundle": ("view", run, "--bundle", run.parent / "bundle"),
     }
 
 
