@@ -75,6 +75,17 @@ def test_a_draws_log_probability_is_exact_and_depends_on_the_condition(encoder: 
 
 
 @every_way
+def test_an_activation_that_is_too_large_is_refused(encoder: str, conditioning: str):
+    made = generator(encoder, conditioning)
+    condition = conditions(made, 4)
+    made.draw(condition, torch.Generator())
+    condition[2] *= 1e38
+    condition[2] *= 1e38  # infinite, or NaN where it was zero
+    with refuses(remedy=True):
+        made.draw(condition, torch.Generator())
+
+
+@every_way
 def test_everything_that_can_be_drawn_has_probability_one_in_all(encoder: str, conditioning: str):
     made = generator(encoder, conditioning)
     grid = torch.tensor(list(itertools.product(range(3), repeat=LONGEST + 1)))

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from inversescope.errors import UserError
 from inversescope.generator.conditioning import CONDITIONINGS, Prepared
 from inversescope.generator.decoder import Cache, Decoder
 from inversescope.generator.encoding import Encoder, RegressionEncoder, ResidualEncoder
@@ -166,6 +167,9 @@ class Generator(nn.Module):
         """Ancestral samples of each condition in turn, and their ln q in nats.
 
         A sample is the subject's tokens; None if it had not ended after `positions` tokens.
+
+        Raises:
+            UserError: the activation behind a condition is so large that the probabilities overflow.
         """
         decoder = IncrementalDecoder(self, condition, samples)
         batch = len(condition) * samples
@@ -175,7 +179,14 @@ class Generator(nn.Module):
         drawn = []
         for _ in range(self.positions - 1):
             log_probability = decoder.next(token)
-            token = torch.multinomial(log_probability.exp(), 1, generator=rng)
+            probability = log_probability.exp()
+            if not probability.sum().isfinite():
+                raise UserError(
+                    "the generator's probabilities overflow for this activation",
+                    given="an activation far larger than those of the run",
+                    remedy="a smaller vector, or a smaller --scale",
+                )
+            token = torch.multinomial(probability, 1, generator=rng)
             log_q += (log_probability.gather(1, token) * alive)[:, 0]
             drawn.append(token)
             alive = alive & (token != BOUNDARY)
