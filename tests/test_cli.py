@@ -263,7 +263,7 @@ def test_every_config_that_ships_can_be_used():
     assert known.keys() >= {"demo", "demo-full", "ioi", "cities", "ravel", "icl", "chat"}
     configs = {name: RunConfig.parse(text, name) for name, text in known.items()}
     assert {type(config.task).__name__ for config in configs.values()} == {
-        "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig", "CorpusConfig",
+        "IOIConfig", "CitiesConfig", "RavelConfig", "ICLConfig", "ChatConfig", "CorpusConfig", "FactsConfig",
     }  # fmt: skip
     layers = {f"resid_post.{layer}" for layer in range(32)}
     for config in configs.values():

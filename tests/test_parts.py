@@ -74,7 +74,8 @@ def test_shares_are_disjoint_and_the_last_process_takes_all(tmp_path: Path):
         assert len(done) == len(set(done)) == (3, 5, 7)[index]
     (tmp_path / "part-4").write_text("another")
     parts.begin(tmp_path, FROM)
-    assert parts.make(tmp_path, units, lambda: write(tmp_path, done), silent) == [tmp_path / u.file for u in units]
+    made = list(parts.make(tmp_path, units, lambda: write(tmp_path, done), silent))
+    assert made == [tmp_path / unit.file for unit in units]
     assert done[7:] == ["part-4"]
     parts.end(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [unit.file for unit in units]

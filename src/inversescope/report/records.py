@@ -189,7 +189,7 @@ def _table(
 ) -> pa.Table:
     path = run / record.path
     try:
-        there = pq.read_schema(_existing(path)).names
+        there = pq.read_schema(files.verified(_existing(path))).names
         if missing := [name for name in record.names if name not in there]:
             raise UserError(
                 f"{path} lacks columns that the report needs",
