@@ -87,6 +87,16 @@ def test_addresses_without_workers_are_refused(config: Path, tmp_path: Path):
             pass
 
 
+def test_an_address_is_not_replaced_by_the_cluster_that_is_connected(config: Path, tmp_path: Path, nodes: Cluster):
+    assert call("run", config, "--out", tmp_path / "run", "--until", "task") == 0
+    run = Run.open(tmp_path / "run")
+    for address in (str(nodes.address), "auto"):
+        with on_cluster(run, address, Workers()):
+            pass
+    with refuses(given="localhost:1", allowed=str(nodes.address)), on_cluster(run, "localhost:1", Workers()):
+        pytest.fail("connected to nothing")
+
+
 @pytest.mark.parametrize(
     "options", [("processes:2",), ("auto", "--workers", "1"), ("auto", "--workers", "3")], ids=" ".join
 )

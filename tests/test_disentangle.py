@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 import torch
 from planted_entities import ANIMALS, write_animals
 from refusals import check, printed, refuses
+from report_fixture import embedded
 from run_contract import differences
 from small_subject import call, config_text, save_subject
 from subject_fixture import tiny_model
@@ -176,10 +175,9 @@ def test_records_keep_the_contract_and_count_the_questions(finished: Path):
 
 
 def test_the_report_shows_it(finished: Path):
-    page = (finished / "report" / "report.html").read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
-    assert found and 'data-figure="disentangle"' in page
-    shown = json.loads(found[1])["disentangled"]
+    page = finished / "report" / "report.html"
+    assert 'data-figure="disentangle"' in page.read_text(encoding="utf-8")
+    shown = embedded(page)["disentangled"]
     rows = pq.read_table(finished / "disentangle" / "results.parquet").to_pylist()
     assert shown["cause"] == [row["cause"] for row in rows]
     assert [shown["method"]["levels"][code] for code in shown["method"]["codes"]] == [row["method"] for row in rows]

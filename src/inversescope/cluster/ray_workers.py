@@ -138,12 +138,17 @@ def connect(address: str) -> bool:
     """Connect to a Ray cluster: `auto`, or HOST:PORT. False if this process is connected to one already, which stays.
 
     Raises:
-        UserError: Ray is not installed, or there is no such cluster.
+        UserError: Ray is not installed, there is no such cluster, or another is connected.
     """
     require_ray()
     import ray
 
     if ray.is_initialized():
+        connected = ray.get_runtime_context().gcs_address
+        if address not in ("auto", connected):
+            raise UserError(
+                "this process is connected to another Ray cluster", given=address, allowed=f"auto, {connected}"
+            )
         return False
     try:
         if ":" in address:  # Ray itself would try for minutes
