@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def test_an_explanation_is_that_of_the_api(world: World, capsys: pytest.CaptureF
 def test_checked_claims_are_those_that_out_writes(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     claim = {"text": TEXT, "site": "resid_post.1", "claim": "the subject is Jessica", "feature": "subject"}
     (tmp_path / "claims.jsonl").write_text(json.dumps(claim | {"value": "Jessica"}) + "\n")
-    asked = ("check", world.run, "--claims", tmp_path / "claims.jsonl", "-n", "16", "-b", "0.5")
+    run = shutil.copytree(world.run, tmp_path / "run")
+    asked = ("check", run, "--claims", tmp_path / "claims.jsonl", "-n", "16", "-b", "0.5")
     found = lines(capsys, *asked, "--out", tmp_path / "verdicts.jsonl")
     assert found == [json.loads(line) for line in (tmp_path / "verdicts.jsonl").read_text().splitlines()]
     assert len(found) == 1
