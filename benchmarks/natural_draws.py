@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from natural_domains import domains  # pyright: ignore[reportMissingImports]
-from natural_jobs import Row, add_options, done, opened, read  # pyright: ignore[reportMissingImports]
+from natural_jobs import OfTarget, Row, add_options, done, opened, read  # pyright: ignore[reportMissingImports]
 
 from inversescope.stats.intervals import mean
 
@@ -27,21 +27,13 @@ SHORT = 0.5  # bits that an answer may keep less than is wanted: where they jump
 FINEST = np.arange(24.0, 0.0, -0.5)  # bits that are tried, from the most on
 
 
-class Drawing:
+class Drawing(OfTarget):
     """Draws for one target at one site."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.text = options, opened(options)
-
-    def __call__(self, job: tuple[str, int, tuple[int, ...], str]) -> list[Row]:
-        return list(self.rows(*job))
-
     def rows(self, domain: str, target: int, tokens: tuple[int, ...], address: str) -> Iterator[Row]:
-        text, options = self.text, self.options
-        (site,) = text.subject.sites([address])
-        activation = text.subject.capture([(*text.subject.prefix, *tokens)], [site]).activations[site][0]
+        source, options = self.source(tokens, address), self.options
         start = time.process_time()
-        weighted = text.weighted(text.question(activation, site), tokens, options.proposals, seed=target)
+        weighted = self.text.weighted(source.question, tokens, options.proposals, seed=target)
         seconds = time.process_time() - start
         tried = map(weighted.at_bits, FINEST)
         finest = next((each.bits for each in tried if each.belief), 0.0)
@@ -51,7 +43,7 @@ class Drawing:
                 "domain": domain,
                 "site": address,
                 "target": target,
-                "source": text.subject.show(tokens),
+                "source": source.name,
                 "bits": bits,
                 "bandwidth": estimate.bandwidth,
                 "size": estimate.size,

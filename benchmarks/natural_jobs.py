@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from inversescope.natural_text.natural_text import NaturalText
+from inversescope.natural_text.question import Source
 from inversescope.subject import Subject
 
 Row = dict[str, Any]
@@ -34,6 +35,27 @@ def opened(options: argparse.Namespace) -> NaturalText:
     options.sites = [f"resid_post.{layer}" for layer in options.layers.split(",")]
     subject = Subject.load(options.model, device=options.device)
     return NaturalText.open(subject, sites=options.sites, length=options.length, draws=options.draws)
+
+
+class OfTarget:
+    """Work on one target at one site, in a process that has the subject's text; `rows` is what differs."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.text = options, opened(options)
+
+    def __call__(self, job: tuple[str, int, tuple[int, ...], str]) -> list[Row]:
+        return list(self.rows(*job))
+
+    def rows(self, domain: str, target: int, tokens: tuple[int, ...], address: str) -> Iterator[Row]:
+        """The results of one target, without the subject's prefix, at a site."""
+        raise NotImplementedError
+
+    def source(self, tokens: tuple[int, ...], address: str) -> Source:
+        """The target and the question about its activation."""
+        subject = self.text.subject
+        (site,) = subject.sites([address])
+        activation = subject.capture([(*subject.prefix, *tokens)], [site]).activations[site][0]
+        return Source(subject.show(tokens), self.text.question(activation, site), tokens)
 
 
 def done(

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from natural_domains import Domain, domains  # pyright: ignore[reportMissingImports]
-from natural_jobs import Row, add_options, done, kept, opened, read  # pyright: ignore[reportMissingImports]
+from natural_jobs import OfTarget, Row, add_options, done, kept, opened, read  # pyright: ignore[reportMissingImports]
 
 from inversescope import files
 from inversescope.natural_text import searching
@@ -31,7 +31,6 @@ from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.evaluation.stored import Stored, pools
 from inversescope.natural_text.evaluation.summary import comparison
 from inversescope.natural_text.natural_text import NaturalText
-from inversescope.natural_text.question import Source
 from inversescope.progress import silent
 from inversescope.records import text as records
 from inversescope.sites import Site
@@ -40,25 +39,16 @@ MULTIPLES = (1, 4, 16)
 WITHIN = 10.0  # nats of the source
 
 
-class Searches:
+class Searches(OfTarget):
     """Searches for one target at one site."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.text = options, opened(options)
-
-    def __call__(self, job: tuple[str, int, tuple[int, ...], str]) -> list[Row]:
-        return list(self.rows(*job))
-
     def rows(self, domain: str, target: int, tokens: tuple[int, ...], address: str) -> Iterator[Row]:
-        text, options = self.text, self.options
-        (site,) = text.subject.sites([address])
-        activation = text.subject.capture([(*text.subject.prefix, *tokens)], [site]).activations[site][0]
-        source = Source(text.subject.show(tokens), text.question(activation, site), tokens)
+        source, options = self.source(tokens, address), self.options
         for kind, budget in (("nearest", options.tokens), ("best", options.best)):
             if not budget:
                 continue
             start = time.process_time()
-            found = searching.invert(text, source, kind, Budget(tokens=budget), seed=target)
+            found = searching.invert(self.text, source, kind, Budget(tokens=budget), seed=target)
             first = found.found[0]
             yield {
                 "domain": domain,
