@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from starlette.concurrency import run_in_threadpool
 
 from inversescope.errors import UserError
-from inversescope.view import runs, static
+from inversescope.view import runs, static, stored
 from inversescope.view.asking import Asking
 from inversescope.view.jobs import Event, Job, Steps, Worker, failure
 from inversescope.view.models import Models
@@ -92,7 +92,7 @@ def _add_records(app: FastAPI, folders: dict[str, Path], model: str) -> None:
 
     @app.get("/api/runs/{run}/samples")
     def samples(run: str, site: str, target: int, level: float) -> dict[str, Any]:
-        return runs.samples(folder(run), site, target, level)
+        return stored.samples(folder(run), site, target, level)
 
     @app.get("/api/runs/{run}/report")
     def report(run: str) -> HTMLResponse:

@@ -19,7 +19,7 @@ from inversescope.charts import elements
 from inversescope.charts.page import embed
 from inversescope.errors import UserError
 from inversescope.run.sealed import read_provenance, read_resolved
-from inversescope.view import runs, static
+from inversescope.view import runs, static, stored
 from inversescope.view.report_page import report_page
 
 LARGEST = 100  # MB of the stored draws, by default
@@ -123,7 +123,7 @@ def _samples(
     run: str, folder: Path, shown: dict[str, Any], site: str, *, addresses: bool = False
 ) -> Iterator[tuple[str, Any]]:
     """Stored draws of a site by their address in the page, for every target and level that has them."""
-    for target, level, answer in runs.samples_of_site(folder, site, shown["targets"], addresses=addresses):
+    for target, level, answer in stored.samples_of_site(folder, site, shown["targets"], addresses=addresses):
         query = urlencode({"site": site, "target": target, "level": json.dumps(level).removesuffix(".0")})
         yield f"/api/runs/{run}/samples?{query}", answer
 

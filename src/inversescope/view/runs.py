@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 from inversescope import __version__, files, records
 from inversescope.errors import UserError
 from inversescope.records.levels import finest_first, level, read_levels
-from inversescope.report.targets import UNENDED
 from inversescope.run.plots import Plots
 from inversescope.run.sealed import CONFIG, PROVENANCE, RESOLVED, check_config, read_provenance, read_resolved
 from inversescope.sites import Site
-from inversescope.verdicts import NULL_FEATURE, wording
+from inversescope.verdicts import NULL_FEATURE
 
 STEPS = tuple(room.folder for room in records.ROOMS if room.folder and not room.on_request)
 CHARTS = ("overview", "layers")
@@ -112,7 +111,7 @@ def overview(run: str, folder: Path) -> dict[str, Any]:
             "calibration": _calibration(folder) if done["calibrate"] else [],
             "used": _used(folder) if done["causal"] else [],
             "hypotheses": _hypotheses(folder) if done["mine"] else [],
-            "targets": _targets(folder) if done["collect"] else [],
+            "targets": targets_of(folder) if done["collect"] else [],
             "sampled": done["verify"],
             "provenance": {name: value for name, value in _flat(provenance).items() if not name.startswith("config")},
         }
@@ -140,88 +139,9 @@ def chart(folder: Path, name: str) -> dict[str, Any]:
     raise UserError("there is no such chart", given=name[:80], allowed=", ".join(CHARTS))
 
 
-def samples(folder: Path, site: str, target: int, number: float) -> dict[str, Any]:
-    """The stored draws of one target at a site and a level, each input once, beside the source.
-
-    Raises:
-        UserError: the step `verify` is not done, or there are none.
-    """
-    require_run(folder)
-    own = [row for row in _targets(folder, None) if row["row"] == target]
-    path = folder / records.verify.SAMPLES.path
-    if not own or not files.finished(path.parent):
-        raise UserError("there are no samples", given=f"target {target}", remedy="finish the run with --resume")
-    name = pc.field("resolution").is_valid()
-    at = (name & (pc.field("resolution") == number)) | (~name & (pc.field("bandwidth") == number))
-    wanted = (pc.field("method") == "generator") & (pc.field("site") == site) & (pc.field("target") == target) & at
-    rows = _read(path, wanted).to_pylist()
-    if not rows:
-        raise UserError("there are no samples", given=f"{site}, target {target}, level {number:g}")
-    return files.plain(answer(rows, own[0]["text"], site))
-
-
-def samples_of_site(
-    folder: Path, site: str, targets: Sequence[dict[str, Any]], *, addresses: bool = False
-) -> Iterator[tuple[int, float, dict[str, Any] | None]]:
-    """Stored draws of every target and level at a site, read at once; with `addresses` only their target and level."""
-    wanted = (pc.field("method") == "generator") & (pc.field("site") == site)
-    grouped: dict[tuple[int, float], list[dict[str, Any]]] = {}
-    for row in _read(folder / records.verify.SAMPLES.path, wanted).to_pylist():
-        number = row["bandwidth"] if row["resolution"] is None else row["resolution"]
-        grouped.setdefault((row["target"], number), []).append(row)
-    texts = {target["row"]: target["text"] for target in targets}
-    for (target, number), rows in grouped.items():
-        if target in texts:
-            yield target, number, None if addresses else files.plain(answer(rows, texts[target], site))
-
-
 def reported(shown: dict[str, Any]) -> bool:
     """True where the run of an overview has its report."""
     return dict(shown["steps"])["report"]
-
-
-def answer(rows: Sequence[dict[str, Any]], source: str, site: str) -> dict[str, Any]:
-    """Rows of `verify/samples.parquet`, of one target, site and level, in the form of an inversion."""
-    first = rows[0]
-    labels = [name.removeprefix(records.LABEL) for name in first if name.startswith(records.LABEL)]
-    grouped: dict[str | None, dict[str, Any]] = {}
-    for row in rows:
-        group = grouped.setdefault(
-            row["text"],
-            {
-                "text": row["text"],
-                "pieces": None if row["text"] is None else wording.pieces(source, row["text"]),
-                "distance": row["distance"],
-                "weight": 0.0 if row["text"] is not None else None,
-                "times": 0,
-                "accepted": row["accepted"],
-                "source": row["source"],
-                "log_q": row["log_q"],
-                "labels": {name: row[records.LABEL + name] for name in labels},
-            },
-        )
-        group["times"] += 1
-        if group["weight"] is not None:
-            group["weight"] += row["weight"] or 0.0
-    unended = f"some draws {UNENDED.strip('()')}" if None in grouped else None
-    return {
-        "text": source,
-        "site": site,
-        "level": wording.level(first),
-        "bandwidth": first["bandwidth"],
-        "resolution": first["resolution"],
-        "draws": len(rows),
-        "size": None,
-        "pareto_k": first["pareto_k"],
-        "left_out": first["left_out"],
-        "outside": None,
-        "notes": [],
-        "warnings": list(filter(None, ["unreliable: the weights have a heavy tail"] * first["unreliable"] + [unended])),
-        "shared": [],
-        "rows": sorted(grouped.values(), key=lambda row: (row["distance"] is None, row["distance"] or 0.0)),
-        "wanted": len(rows),
-        "done": True,
-    }
 
 
 def _sites(addresses: Sequence[str], served: set[str]) -> list[dict[str, Any]]:
@@ -267,10 +187,10 @@ def _hypotheses(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _targets(folder: Path, most: int | None = TARGETS) -> list[dict[str, Any]]:
+def targets_of(folder: Path, most: int | None = TARGETS) -> list[dict[str, Any]]:
     """The targets with their labels, the first of them."""
     path = folder / records.collect.INPUTS.path
-    rows = _read(path, pc.field("split") == "target").to_pylist()[:most]
+    rows = read(path, pc.field("split") == "target").to_pylist()[:most]
     return [
         {
             "row": row["row"],
@@ -282,10 +202,15 @@ def _targets(folder: Path, most: int | None = TARGETS) -> list[dict[str, Any]]:
 
 
 def _rows(folder: Path, record: records.Table) -> list[dict[str, Any]]:
-    return _read(folder / record.path, None).to_pylist()
+    return read(folder / record.path, None).to_pylist()
 
 
-def _read(path: Path, wanted: pc.Expression | None) -> pa.Table:
+def read(path: Path, wanted: pc.Expression | None) -> pa.Table:
+    """Rows of a record, those that are wanted; None: all.
+
+    Raises:
+        UserError: it is damaged, or not there.
+    """
     try:
         return files.read_table(path, filters=wanted)
     except (pa.ArrowException, OSError) as error:
