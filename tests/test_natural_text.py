@@ -165,3 +165,16 @@ def test_the_vocabulary_that_was_partly_read_is_not_read_again(tmp_path: Path, m
     assert_close(again[0][sites[0]], right[0][sites[0]])
     assert_close(again[1], right[1])
     assert not list(tmp_path.glob("stopped/**/parts-*"))
+
+
+@pytest.mark.parametrize("address", ["resid_post.1", "resid_pre.1", "q.1.0", "mlp_out.0"])
+def test_ends_that_share_beginnings_are_read_as_whole_inputs(address: str, world: Listed):
+    subject, (site,) = world.text.subject, world.text.subject.sites([address])
+    ends = torch.tensor([[a, b, c] for a in (5, 7) for b in (9, 11) for c in range(20, 26)])[torch.randperm(24)]
+    reader = Continuing(subject, [site])
+    found = readings.read_alone(reader, ends)[site]
+    whole = subject.capture([(*subject.prefix, *row) for row in ends.tolist()], [site]).activations[site]
+    assert_close(found, whole, atol=1e-4, rtol=1e-4)
+    layers = reader.layers / subject.shape.layers
+    tokens = 4 * 2 + len(ends) if reader.layers > 1 else ends.numel()
+    assert reader.tokens_read == pytest.approx(tokens * layers)

@@ -58,13 +58,24 @@ def ends_alone(reader: Continuing, pool: Pool, position: int, m: int) -> dict[Si
 
 
 def read_alone(reader: Continuing, ends: Int[Tensor, "n m"]) -> dict[Site, Float[Tensor, "n d"]]:
-    """Ends as if they were whole inputs: activations at their last token."""
+    """Ends as if they were whole inputs: activations at their last token. Beginnings that many share are read once."""
     start = prefix_key_values(reader.subject)
+    prefix = None if start is None else KeyValues(start.layers[: reader.layers])
+    begun, which = ends[:, :-1].unique(dim=0, return_inverse=True) if ends.shape[1] > 1 else (ends, None)
     parts = []
-    for tokens in ends.split(reader.rows):
-        past = None if start is None else KeyValues(start.layers[: reader.layers]).expanded(len(tokens))
-        parts.append(reader.read(tokens, past, last=True).activations)
+    if which is None or 2 * len(begun) > len(ends) or reader.layers < 2:
+        for tokens in ends.split(reader.rows):
+            parts.append(reader.read(tokens, _behind(prefix, len(tokens)), last=True).activations)
+    else:
+        kept = [reader.read(tokens, _behind(prefix, len(tokens))).key_values for tokens in begun.split(reader.rows)]
+        past = KeyValues.joined(kept)
+        for rows in torch.arange(len(ends)).split(reader.rows):
+            parts.append(reader.read(ends[rows, -1:], past.rows(which[rows], past.tokens), last=True).activations)
     return {site: torch.cat([part[site][:, 0] for part in parts]) for site in reader.sites}
+
+
+def _behind(prefix: KeyValues | None, n: int) -> KeyValues | None:
+    return None if prefix is None else prefix.expanded(n)
 
 
 def prefix_key_values(subject: Subject) -> KeyValues | None:

@@ -134,7 +134,7 @@ def _read(
         rest = torch.zeros(len(end), dtype=torch.float64)
         if end.shape[1] > 1:
             read = reader.read(end[:, :-1], past, whole=True)
-            assert read.hidden is not None and read.key_values is not None
+            assert read.hidden is not None
             for k in range(end.shape[1] - 1):
                 rest += question.words.next_of(read.hidden[:, k], end[:, k + 1])
             past = type(read.key_values)(read.key_values.layers[: reader.layers])

@@ -161,7 +161,7 @@ class SubjectPosterior:
             hidden, log_p = kept.hidden[places, :start], kept.log_p[places, :start]
             log_first = words.next_of(hidden[:, -1], tokens[:, start])
         read = self.question.reader.read(tokens[:, start:], past, whole=True)
-        assert read.hidden is not None and read.key_values is not None
+        assert read.hidden is not None
         later = range(start + 1, tokens.shape[1])
         columns = [log_first, *(words.next_of(read.hidden[:, k - start - 1], tokens[:, k]) for k in later)]
         log_p = torch.cat([log_p, torch.stack(columns, 1)], 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -70,12 +71,12 @@ class Continued(NamedTuple):
         activations: of each site at every new token, float32 on the CPU.
         hidden: what the head reads at every new token, on the subject's device; None where the pass stopped at the
             deepest site.
-        key_values: of the beginning and the new tokens, on the subject's device; None where the pass stopped.
+        key_values: of the beginning and the new tokens, on the subject's device, in the layers that were computed.
     """
 
     activations: dict[Site, Float[Tensor, "n t d"]]
     hidden: Float[Tensor, "n t w"] | None
-    key_values: KeyValues | None
+    key_values: KeyValues
 
 
 class _DeepEnough(Exception):  # noqa: N818 - a signal from the deepest hook, not an error
@@ -135,12 +136,11 @@ class Continuing:
             ):
                 output = base(input_ids=tokens.to(self.subject.device), cache=cache, use_cache=True)
         except _DeepEnough:
-            return Continued(self._activations(seen, n), None, None)
+            return Continued(self._activations(seen, n), None, _computed(cache, past, t))
         finally:
             for handle in handles:
                 handle.remove()
-        layers = tuple((layer.keys, layer.values) for layer in cache.layers)
-        return Continued(self._activations(seen, n), output.last_hidden_state, KeyValues(layers))
+        return Continued(self._activations(seen, n), output.last_hidden_state, _computed(cache, past, t))
 
     def _activations(self, seen: dict[Place, Tensor], n: int) -> dict[Site, Float[Tensor, "n t d"]]:
         single: dict[Site, Tensor] = {}
@@ -159,3 +159,10 @@ def _cache(past: KeyValues | None) -> Any:
     for number, (keys, values) in enumerate(past.layers if past is not None else ()):
         cache.update(keys, values, number)
     return cache
+
+
+def _computed(cache: Any, past: KeyValues | None, new: int) -> KeyValues:
+    """Keys and values of the layers that have the new tokens: a pass may have stopped before the last of them."""
+    tokens = new + (0 if past is None else past.tokens)
+    layers = takewhile(lambda layer: layer.get_seq_length() == tokens, cache.layers)
+    return KeyValues(tuple((layer.keys, layer.values) for layer in layers))
