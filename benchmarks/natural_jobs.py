@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def opened(options: argparse.Namespace) -> NaturalText:
     """The subject's text at the sites; what is read once for all is in the cache afterwards."""
     options.sites = [f"resid_post.{layer}" for layer in options.layers.split(",")]
-    subject = Subject.load(options.model, device=options.device)
-    return NaturalText.open(subject, sites=options.sites, length=options.length, draws=options.draws)
+    return _opened(options.model, options.device, tuple(options.sites), options.length, options.draws)
+
+
+@cache
+def _opened(model: str, device: str, sites: tuple[str, ...], length: int, draws: int) -> NaturalText:
+    """Once in a process."""
+    return NaturalText.open(Subject.load(model, device=device), sites=sites, length=length, draws=draws)
 
 
 class OfTarget:

@@ -1,13 +1,15 @@
-"""Twelve activations of real texts, and three steering vectors, inverted into natural text: docs/studies/text.md.
+"""Twelve activations of real texts inverted into natural text: docs/studies/text.md.
 
     python benchmarks/text_study.py --out FILE.jsonl [--layers 8,15,22,29] [--draws 1024] [--proposals 2000]
-        [--best 7000] [--nearest 7000] [--bits 6] [--processes 1] [--device cpu] [--part texts|steering|both]
+        [--best 7000] [--nearest 7000] [--bits 6] [--processes 1] [--device cpu] [--texts quotation,code,...]
     python benchmarks/text_study.py --tables FILE.jsonl
+    python benchmarks/text_study.py --blind FILE.jsonl
 
 For each text and layer: draws with their verdict, the answers `best` (h = 0.1) and `nearest`, floors and ceilings as of
 the step `text`; labels of the source that the inputs of `best` share, beside inputs with the same ending that are as
-near. Steering: what `best` says of the activation of a base plus α times a difference of means, and of a random vector
-of the same length. All inputs have 12 tokens, as all texts but the long document, for which they stand for its end.
+near. All inputs have 12 tokens, as all texts but the long document, for which they stand for its end. `--blind` prints
+the inputs of `best` and the nearest draws of the pool in random order, without their last two words, for a reader who
+is to say of each which text it belongs to; the answers are after them.
 """
 
 from __future__ import annotations
@@ -17,21 +19,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from natural_jobs import Row, add_options, done, opened, read  # pyright: ignore[reportMissingImports]
 
 from inversescope.config import TextConfig
 from inversescope.features import language
-from inversescope.natural_text import searching
-from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.evaluation.one_target import OneTarget
-from inversescope.natural_text.natural_text import NaturalText
-from inversescope.natural_text.question import Source
 from inversescope.progress import silent
-from inversescope.subject import Subject
 from inversescope.tasks import Labels
 
 TEXTS = {
@@ -63,40 +58,19 @@ FEATURES = {
     "web address": r'matches(r"https?:|www\.|\.org|\.com")',
     "comma": r'matches(r",")',
 }
-VECTORS = {
-    "sentiment (positive less negative)": (
-        [
-            "I love this wonderful film",
-            "What a beautiful and happy day",
-            "The staff were kind",
-            "This is the best book",
-        ],
-        ["I hate this terrible film", "What a horrible and sad day", "The staff were rude", "This is the worst book"],
-    ),
-    "French less English": (
-        ["Elle est partie avec les enfants", "Nous avons mangé dans le jardin", "Le chat dort", "Il lit un livre"],
-        ["She left with the children", "We ate in the garden", "The cat sleeps", "He is reading a book"],
-    ),
-    "past less present": (
-        ["She walked to the station", "They were at home", "He wrote a long letter", "We played in the park"],
-        ["She walks to the station", "They are at home", "He writes a long letter", "We play in the park"],
-    ),
-}
-BASE = "The people who lived in the small town had always wanted to"
-ALPHAS = (0.0, 1.0, 2.0, 4.0)
-STEERED = "resid_post.15"
 SHOWN = 2
+HIDDEN = 2  # last words that the reader does not see
 
 
 class Study:
-    """One text at one layer, or one vector."""
+    """One text at one layer."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.text = options, opened(options)
         self.expressions = {name: language.parse(source) for name, source in FEATURES.items()}
 
-    def __call__(self, job: tuple[Any, ...]) -> list[Row]:
-        return list(self.of_text(*job[1:]) if job[0] == "text" else self.of_vector(*job[1:]))
+    def __call__(self, job: tuple[str, str]) -> list[Row]:
+        return list(self.of_text(*job))
 
     def labels(self, tokens: Sequence[int]) -> Labels:
         shown = self.text.subject.tokenizer.decode(list(tokens))
@@ -120,62 +94,40 @@ class Study:
         )
         found = one.rows(silent)
         best = [row for row in found["answers"] if row["method"] == "best"]
+        question = source.question
+        nearest = int(question.of_standardized(question.data.pool).argmin())
         yield {
-            "kind": "text",
             "name": name,
             "site": address,
             "source": source.name,
+            "pool": text.subject.show(question.pool.tokens[nearest, :LENGTH].tolist()),
             "seconds": time.process_time() - start,
             **found,
             "shared_by_best": list(self.above(one, best)),
         }
 
     def above(self, one: OneTarget, found: Sequence[Row]) -> Iterator[Row]:
-        """Labels of the source: share of the inputs found, and of inputs with the same ending that are as near."""
+        """Labels of the source: share of the inputs found, of inputs with the same ending that are as near, and of
+        draws of the pool.
+        """
         assert one.source.own is not None
         ruler = one.source.question.data.ruler
         shared = min(max(1, ruler.shared(float(np.median([row["distance"] for row in found])))), LENGTH - 1)
         ending = [self.labels(row) for row in one.with_ending(shared)[0].tolist()]
-        own, here = self.labels(one.source.own), [self.labels(row["tokens"]) for row in found]
-        for feature, label in own.items():
+        prior = [self.labels(row) for row in one.source.question.pool.tokens[: len(ending), :LENGTH].tolist()]
+        groups = {"best": [self.labels(row["tokens"]) for row in found], "ending": ending, "prior": prior}
+        for feature, label in self.labels(one.source.own).items():
             if label is not None:
-                shares = [float(np.mean([each[feature] == label for each in group])) for group in (here, ending)]
-                yield {"feature": feature, "label": label, "best": shares[0], "ending": shares[1], "shared": shared}
-
-    def of_vector(self, name: str, alpha: float, random: bool) -> Iterator[Row]:
-        text, start = self.text, time.process_time()
-        (site,) = text.subject.sites([STEERED])
-        base, one, other = (_mean(text, rows) for rows in ([BASE], *VECTORS[name]))
-        vector, deviation = one - other, text.sites[site].units.deviation
-        if random:
-            drawn = torch.randn(len(vector), generator=torch.Generator().manual_seed(0))
-            vector = deviation * drawn * ((vector / deviation).norm() / drawn.norm())
-        source = Source(name, text.question(base + alpha * vector, site), None)
-        found = searching.invert(text, source, "best", Budget(tokens=self.options.best), seed=0)
-        pool = source.question.of_standardized(source.question.data.pool)
-        yield {
-            "kind": "steering",
-            "name": name,
-            "random": random,
-            "alpha": alpha,
-            "length": float((alpha * vector / deviation).norm() / len(vector) ** 0.5),
-            "pool": float(pool.min()),
-            "found": [[each.distance, each.log_p, each.text] for each in found.found[:SHOWN]],
-            "seconds": time.process_time() - start,
-        }
-
-
-def _mean(text: NaturalText, rows: Sequence[str]) -> torch.Tensor:
-    subject: Subject = text.subject
-    (site,) = subject.sites([STEERED])
-    return subject.capture([subject.encode(row) for row in rows], [site]).activations[site].float().mean(0)
+                shares = {
+                    name: float(np.mean([each[feature] == label for each in own])) for name, own in groups.items()
+                }
+                yield {"feature": feature, "label": label, **shares, "shared": shared}
 
 
 def tables(rows: list[Row]) -> Iterator[str]:
-    """Markdown: verdicts, inputs, what is above the same ending, steering."""
+    """Markdown: verdicts, inputs, what is above the same ending."""
     names = list(TEXTS)
-    texts = [row for row in rows if row["kind"] == "text"]
-    texts.sort(key=lambda row: (names.index(row["name"]), int(row["site"].rpartition(".")[2])))
+    texts = sorted(rows, key=lambda row: (names.index(row["name"]), int(row["site"].rpartition(".")[2])))
     yield "| text | layer | draws | nearest | best | nats below | no condition | same ending 1, 2, 4, 8 | s |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for row in texts:
@@ -212,25 +164,38 @@ def tables(rows: list[Row]) -> Iterator[str]:
                 each = ", ".join(f"{e['feature']} = {e['label']} {e['best']:.2f} ({e['ending']:.2f})" for e in group)
                 yield f"- {sign} the same ending {group[0]['shared']}: {each}"
         yield ""
-    counted: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    counted: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in texts:
         for each in row["shared_by_best"]:
-            counted[each["feature"], row["site"].rpartition(".")[2]].append(each["best"] - each["ending"])
+            counted[each["feature"], row["site"].rpartition(".")[2]].append(
+                (each["best"] - each["ending"], each["best"] - each["prior"])
+            )
     layers = sorted({layer for _, layer in counted}, key=int)
+    yield "best less the same ending, less draws of the pool, and the number of texts with such a label"
     yield "| feature | " + " | ".join(f"layer {layer}" for layer in layers) + " |"
     yield "|---" * (1 + len(layers)) + "|"
     for feature in dict.fromkeys(name for name, _ in counted):
         values = [counted[feature, layer] for layer in layers]
-        yield f"| {feature} | " + " | ".join(f"{np.mean(v):+.2f} of {len(v)}" if v else "–" for v in values) + " |"
-    yield ""
-    steering = sorted((r for r in rows if r["kind"] == "steering"), key=lambda r: (r["name"], r["random"], r["alpha"]))
-    if steering:
-        yield "| vector | α | length | nearest of the pool | best: δ, ln P, input |"
-        yield "|---|---|---|---|---|"
-    for row in steering:
-        name = f"random, as long as {row['name']}" if row["random"] else row["name"]
-        found = "; ".join(f"{d:.2f} ({p:.0f}) {_code(shown)}" for d, p, shown in row["found"])
-        yield f"| {name} | {row['alpha']:g} | {row['length']:.2f} | {row['pool']:.2f} | {found} |"
+        cells = ["{:+.2f} {:+.2f} ({})".format(*np.mean(v, 0), len(v)) if v else "–" for v in values]
+        yield f"| {feature} | " + " | ".join(cells) + " |"
+
+
+def blind(rows: list[Row]) -> Iterator[str]:
+    """Inputs of `best` and nearest draws of the pool without their last words, in random order; the answers."""
+    items = [
+        (row["site"], row["name"], method, shown)
+        for row in rows
+        for method, shown in (
+            ("best", next(each["text"] for each in row["answers"] if each["method"] == "best")),
+            ("pool", row["pool"]),
+        )
+    ]
+    order = np.random.default_rng(0).permutation(len(items))
+    for number, place in enumerate(order):
+        yield f"{number}: {_code(' '.join(items[place][3].split()[:-HIDDEN]))}"
+    yield "answers"
+    for number, place in enumerate(order):
+        yield f"{number}: " + " ".join(items[place][:3])
 
 
 def _code(text: str) -> str:
@@ -247,21 +212,17 @@ def main() -> None:
     parser.add_argument("--best", type=int, default=7000)
     parser.add_argument("--proposals", type=int, default=2000)
     parser.add_argument("--bits", type=float, default=6.0)
-    parser.add_argument("--part", choices=("texts", "steering", "both"), default="both")
     parser.add_argument("--tables", type=Path, help="only the tables of a file that --out has written")
+    parser.add_argument("--blind", type=Path, help="only its inputs, for a reader")
     options = parser.parse_args()
-    if options.tables:
-        print("\n".join(tables(read(options.tables))))
-        return
+    for path, show in ((options.tables, tables), (options.blind, blind)):
+        if path:
+            print("\n".join(show(read(path))))
+            return
     start = time.time()
     sites = opened(options).sites
     print(f"opened in {time.time() - start:.0f} s", flush=True)
-    jobs: list[tuple[Any, ...]] = []
-    if options.part != "steering":
-        jobs += [("text", name, str(site)) for name in options.texts.split(",") for site in sites]
-    if options.part != "texts":
-        jobs += [("vector", name, alpha, False) for name in VECTORS for alpha in ALPHAS]
-        jobs += [("vector", name, alpha, True) for name in VECTORS for alpha in ALPHAS if alpha]
+    jobs = [(name, str(site)) for name in options.texts.split(",") for site in sites]
     for rows in done(Study, options, jobs):
         for row in rows:
             print(f"{row['name']} {row.get('site', '')} {row['seconds']:.0f} s", flush=True)
