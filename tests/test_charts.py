@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib
 import json
 import sys
 from importlib.resources import files as resources
@@ -195,6 +196,19 @@ def test_a_widget_holds_its_parts_and_a_plain_process_gets_none(run: Path):
     made = widget([{"text": "words"}, part])
     assert made.parts == [{"text": "words"}, part] and "export default" in made._esm
     assert shown([part]) == {}
+
+
+def test_marimo_gets_the_widget_and_without_anywidget_the_table(run: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("anywidget")
+    chart = Plots(run).layers(FEATURE)
+    assert chart._display_().parts == [chart.part()]
+    monkeypatch.setattr("inversescope.charts.widget._kind", lambda: importlib.import_module("nothing_of_this_name"))
+    assert chart._display_()._repr_html_() == chart.table()
+
+
+def test_marimo_shows_a_chart(run: Path):
+    marimo = pytest.importorskip("marimo")
+    assert "<marimo-anywidget" in marimo.as_html(Plots(run).layers(FEATURE)).text
 
 
 def test_libraries_are_those_that_were_published():

@@ -109,3 +109,25 @@ def test_the_values_are_those_of_the_chart(browser: Browser, charts: dict[str, P
     shown = page.evaluate("document.querySelector('inverse-chart').rows.length")
     page.context.close()
     assert shown == len(given) > 0
+
+
+def test_tips_work_in_a_shadow_tree(browser: Browser, charts: dict[str, Path], tmp_path: Path):
+    page_of_a_notebook = tmp_path / "page.html"  # marimo puts widgets into shadow trees, with a copy of their styles
+    inside = (
+        "const root = document.body.appendChild(document.createElement('div')).attachShadow({ mode: 'open' });"
+        "root.append(document.querySelector('style').cloneNode(true), chart);"
+    )
+    text = charts["layers"].read_text()
+    assert "document.body.append(chart);" in text
+    page_of_a_notebook.write_text(text.replace("document.body.append(chart);", inside))
+    page, errors, _ = opened(browser, page_of_a_notebook)
+    marks, tip = page.locator("inverse-chart svg .has-tip"), page.locator("#tip")
+    marks.first.hover(force=True)
+    assert tip.evaluate("(tip) => getComputedStyle(tip).position") == "fixed"
+    page.mouse.move(2, 2)
+    assert not tip.is_visible()
+    marks.first.focus()
+    first = tip.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert first and tip.inner_text() not in ("", first) and errors == []
+    page.context.close()

@@ -13,7 +13,7 @@ from inversescope import extras, files
 from inversescope.charts.page import page
 from inversescope.charts.rows import Row, Spec, with_values
 from inversescope.charts.theme import config
-from inversescope.charts.widget import shown
+from inversescope.charts.widget import Part, Shown, shown
 from inversescope.errors import UserError
 
 MIME = "application/vnd.vegalite.v6+json"
@@ -21,7 +21,7 @@ WIDTH = 640  # pixels, where there is no page to give a width
 SHOWN = 12  # rows of the table that stands where no chart can be drawn
 
 
-class Chart:
+class Chart(Shown):
     """A chart; `spec` is its Vega-Lite specification, the values included."""
 
     def __init__(self, spec: Spec, rows: Iterable[Row]):
@@ -74,6 +74,9 @@ class Chart:
             return bundle | {"image/svg+xml": self._svg()}
         except UserError:
             return bundle
+
+    def _shown(self) -> tuple[list[Part], str | None]:
+        return [self.part()], self.table()
 
     def part(self) -> dict[str, Any]:
         """The chart as a part of a widget."""

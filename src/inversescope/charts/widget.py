@@ -14,8 +14,8 @@ Part = Mapping[str, Any]  # {"text": words}, {"chart": spec}, or {"columns": tit
 
 _RENDER = """
 export default { render({ model, el }) {
-  const dark = document.body.dataset.jpThemeLight === "false" || document.body.classList.contains("vscode-dark")
-    || document.documentElement.classList.contains("dark");
+  const marks = [...document.body.classList, ...document.documentElement.classList];
+  const dark = document.body.dataset.jpThemeLight === "false" || marks.includes("vscode-dark") || marks.includes("dark");
   el.style.colorScheme = dark ? "dark" : "light";
   for (const part of model.get("parts")) {
     if (part.text !== undefined) { el.append(element("p", { dir: "auto" }, part.text)); continue; }
@@ -26,6 +26,35 @@ export default { render({ model, el }) {
   }
 } };
 """
+
+
+class Shown:
+    """Base of what notebooks show: as a widget in Jupyter and marimo where anywidget is installed, else as HTML."""
+
+    def _shown(self) -> tuple[list[Part], str | None]:
+        """Parts of the widget, and the HTML that stands in its place; without parts, only `repr` is shown."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """The widget beside what Jupyter shows where it cannot show one."""
+        parts, html = self._shown()
+        fallback = {"text/plain": repr(self)} | ({} if html is None else {"text/html": html})
+        return fallback | (shown(parts) if parts else {})
+
+    def _display_(self) -> Any:
+        """The widget as marimo takes it, or what it shows in its place."""
+        parts, html = self._shown()
+        try:
+            return widget(parts) if parts else repr(self)
+        except ImportError:
+            return _Html(html or repr(self))
+
+
+class _Html(str):
+    """HTML that a notebook shows as such."""
+
+    def _repr_html_(self) -> str:
+        return self
 
 
 def shown(parts: Sequence[Part]) -> dict[str, Any]:
@@ -53,12 +82,12 @@ def _kind() -> type:
     import anywidget
     import traitlets
 
-    class Shown(anywidget.AnyWidget):
+    class Widget(anywidget.AnyWidget):
         _esm = script() + _RENDER
         _css = elements.style()
         parts = traitlets.List().tag(sync=True)
 
-    return Shown
+    return Widget
 
 
 def _in_notebook() -> bool:

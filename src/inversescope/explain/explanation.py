@@ -12,7 +12,7 @@ from typing import Any
 from inversescope import files
 from inversescope.charts.answer import over_sites
 from inversescope.charts.chart import Chart
-from inversescope.charts.widget import shown
+from inversescope.charts.widget import Part, Shown
 from inversescope.errors import UserError
 from inversescope.explain.groups import Grouped
 from inversescope.inverter import Inversion, InvertedSample
@@ -123,7 +123,7 @@ class SiteExplained:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shown):
     """Findings about the activations of one text at one position, site by site in order of depth.
 
     `text` is the source input, up to the position that was read; `made_by`: version, model, run and seeds.
@@ -175,11 +175,10 @@ class Explanation:
         title = f"corrected score: {wording.shortened(self.text)}"
         return Chart(over_sites([each.site for each in self.sites], list(self.table()), title), rows)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """A widget in a notebook that can show one; `_repr_html_` stands beside it."""
+    def _shown(self) -> tuple[list[Part], str | None]:
         columns = {"hypothesis": "hypothesis", "site": "site", "value": "corrected score", "use": "encoded and used?"}
         made = self.chart()
-        return shown([{"text": self.text}, made.part(), {"columns": columns, "rows": made.values}])
+        return [{"text": self.text}, made.part(), {"columns": columns, "rows": made.values}], self._repr_html_()
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""

@@ -15,7 +15,7 @@ from numpy import ndarray
 from inversescope import files
 from inversescope.charts.answer import distances_of_draws
 from inversescope.charts.chart import Chart
-from inversescope.charts.widget import shown
+from inversescope.charts.widget import Part, Shown
 from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
 from inversescope.inverter.inverted_sample import InvertedSample, SourceShare
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Inversion:
+class Inversion(Shown):
     """Result of inverting one activation: the samples, nearest first, and how good they are.
 
     Attributes:
@@ -211,12 +211,12 @@ class Inversion:
         ]
         return Chart(distances_of_draws(f"{self.site}, {self.level}"), rows)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """A widget in a notebook that can show one; `_repr_html_` stands beside it."""
+    def _shown(self) -> tuple[list[Part], str | None]:
         columns = {"distance": "δ", "weight": "weight", "times": "draws", "text": "sample"}
         rows = [{name: getattr(sample, name) for name in columns} for sample in self.distinct]
         notes = "; ".join([f"{self.site}, {self.level}; {self.distances}", *self.notes])
-        return shown([{"text": self.text}, {"text": notes}, self.chart().part(), {"columns": columns, "rows": rows}])
+        parts = [{"text": self.text}, {"text": notes}, self.chart().part(), {"columns": columns, "rows": rows}]
+        return parts, self._repr_html_()
 
     def record(self) -> dict[str, Any]:
         """The inversion as JSON has it; undefined is null."""

@@ -101,7 +101,8 @@ class Plots:
     def _chart(self, made: rows.Spec, choices: dict[str, Any]) -> Chart:
         level = None if choices["level"] is None else self._records.level_words(choices["level"])
         about = ", ".join(words for words in (choices.get("feature"), level) if words)
-        return Chart({**made, "title": f"{about}: {made['title']}"}, rows.select(self._scores, made, choices))
+        title = f"{about}: {made['title']}" if about else made["title"]
+        return Chart({**made, "title": title}, rows.select(self._scores, made, choices))
 
     def _feature(self, name: str) -> str:
         return _one("feature", name, self._records.features)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from inversescope.charts.widget import shown
+from inversescope.charts.widget import Part, Shown
 from inversescope.cluster import Executor, Here
 from inversescope.cluster.parts import Share
 from inversescope.collect.sizes import SIZES, sized
@@ -39,7 +39,7 @@ from inversescope.subject.site_checks import require as require_site_checks
 from inversescope.tasks import Task, TaskConfig, load_task
 
 
-class Run:
+class Run(Shown):
     """A run. Made by `create` (new) or `open` (existing).
 
     Attributes:
@@ -69,16 +69,14 @@ class Run:
         """Charts of the run, once it is finished."""
         return Plots(self.folder)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """A finished run as a widget in a notebook that can show one; else its `repr`."""
-        words = {"text/plain": repr(self)}
+    def _shown(self) -> tuple[list[Part], str | None]:
         if not self.finished("report"):
-            return words
+            return [], None
         try:
             made = self.plot.overview()
         except UserError:  # it has no sites of whole layers
-            return words
-        return words | {"text/html": made.table()} | shown([{"text": repr(self)}, made.part()])
+            return [], None
+        return [{"text": repr(self)}, made.part()], made.table()
 
     def __repr__(self) -> str:
         done = [step for step in pipeline.STEPS if self.finished(step)]

@@ -114,7 +114,7 @@ export class InverseChart extends HTMLElement {
       expr: vegaInterpreter.expressionInterpreter, renderer: "svg", container: this.picture, logLevel: vega.Error, hover: false,
     });
     this.view.tooltip((_, event, item, value) => event // none where the page moves under the pointer
-      && placeTip(item ? tipLines(value) : [], event.clientX + 14, event.clientY - 10, event.clientY + 18));
+      && placeTip(this, item ? tipLines(value) : [], event.clientX + 14, event.clientY - 10, event.clientY + 18));
     const view = await this.view.runAsync(); // the marks stand in the page when it is done
     if (view !== this.view) return; // drawn again meanwhile
     this.picture.style.minHeight = "";
