@@ -21,7 +21,7 @@ from inversescope.natural_text.answer import Answer, answer
 from inversescope.natural_text.budget import Budget
 from inversescope.natural_text.ends import Backward, Ends
 from inversescope.natural_text.estimate import Weighted
-from inversescope.natural_text.pool import DRAWS, STEP, Pool, open_pool
+from inversescope.natural_text.pool import DRAWS, STEP, Pool, Seen, open_pool
 from inversescope.natural_text.prior import Prior, PriorTokens
 from inversescope.natural_text.question import Question, Source
 from inversescope.natural_text.search import Kind
@@ -77,8 +77,10 @@ class NaturalText:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress = silent,
+        seen: Seen | None = None,
     ) -> Self:
         """Everything that a subject, a prior and a length need: from the cache, or made (minutes) and kept there.
+        `seen` is called with the draws of the pool as they come (`first_look`).
 
         Raises:
             UserError: the length cannot be used, or there is no such site.
@@ -89,7 +91,7 @@ class NaturalText:
             raise UserError(
                 "inputs of this length cannot be sampled", given=f"{length} tokens", allowed=f"{SHORTEST} to {longest}"
             )
-        pool = open_pool(subject, prior, length, draws, seed, progress)
+        pool = open_pool(subject, prior, length, draws, seed, progress, seen)
         data, hidden = site_data(Continuing(subject, chosen), pool, length, progress)
         return cls(subject, prior, length, pool, data, hidden)
 
@@ -153,6 +155,7 @@ class NaturalText:
         proposals: int = PROPOSALS,
         seed: int = 0,
         progress: Progress = silent,
+        coarser: bool = False,
     ) -> Answer:
         """Draws from the posterior of the activation of `text` at a position, or of a vector, with their verdict.
 
@@ -170,6 +173,7 @@ class NaturalText:
             proposals: ends of one token, and a quarter as many longer ones; more make the answer finer and slower.
             seed: decides the draws.
             progress: called as proposed inputs are read.
+            coarser: where so many bits are not to be believed, answer with the most that are.
 
         Raises:
             UserError: the site was not opened; both or no positive resolution is given, or both or neither of a text
@@ -179,7 +183,10 @@ class NaturalText:
         source = self.source(text, site, vector, name, position)
         weighted = self.weighted(source.question, source.own, proposals, seed, progress)
         estimate = weighted.at(bandwidth) if bandwidth is not None else weighted.at_bits(bits or BITS)
-        return answer(self, source, weighted, estimate, bits if bandwidth is None else None, n, seed)
+        found = answer(self, source, weighted, estimate, bits if bandwidth is None else None, n, seed)
+        if not coarser or found.believed or found.believed_bits is None:
+            return found
+        return answer(self, source, weighted, weighted.at_bits(found.believed_bits), found.believed_bits, n, seed)
 
     def search(
         self,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inversescope import files
@@ -24,6 +26,10 @@ from inversescope.subject.subject import Subject
 DRAWS = 1024
 _CUT = 256  # rows whose next tokens are computed at once where the prior is cut
 STEP = 16  # lengths of pools are multiples of it: a pool serves every shorter length
+_PART = "part-{}.safetensors"  # of a pool that is not whole yet
+
+# Called with draws as soon as there are any: their tokens, ln P of each token, keys and values.
+Seen = Callable[[Int[Tensor, "n t"], Float[Tensor, "n t"], "KeyValues"], None]
 
 
 @dataclass(frozen=True)
@@ -62,18 +68,32 @@ class Pool:
 
 
 def open_pool(
-    subject: Subject, prior: Prior, length: int, draws: int = DRAWS, seed: int = 0, progress: Progress = silent
+    subject: Subject,
+    prior: Prior,
+    length: int,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Progress = silent,
+    seen: Seen | None = None,
 ) -> Pool:
-    """The pool of a subject and a prior for inputs of this length: from the cache, or drawn and kept there."""
+    """The pool of a subject and a prior for inputs of this length: from the cache, or drawn and kept there. One that
+    was stopped goes on where it was. `seen` is called with all of its draws, as they come.
+    """
     length = -(-length // STEP) * STEP
     folder = _folder(subject, prior, length, draws, seed)
     path = folder / "pool.safetensors"
-    if not path.exists():
-        tensors = _drawn(subject, prior, length, draws, seed, progress)
+    there = path.exists()
+    if not there:
+        tensors = _drawn(subject, prior, length, draws, seed, progress, folder, seen)
         about = {"subject": subject.name, "prior": prior.record(), "tokens": length, "draws": draws, "seed": seed}
         files.write_json(folder / "about.json", about)
         _save(path, tensors)
-    return _read(path, subject.device)
+        for part in folder.glob(_PART.format("*")):
+            part.unlink(missing_ok=True)
+    pool = _read(path, subject.device)
+    if there and seen is not None:
+        seen(pool.tokens, pool.log_p, pool.key_values)
+    return pool
 
 
 def cache(subject: Subject) -> Path:
@@ -89,16 +109,33 @@ def _folder(subject: Subject, prior: Prior, length: int, draws: int, seed: int) 
 
 
 @torch.inference_mode()
-def _drawn(subject: Subject, prior: Prior, length: int, draws: int, seed: int, progress: Progress) -> dict[str, Tensor]:
-    """Draws in batches of rows, token by token."""
+def _drawn(
+    subject: Subject,
+    prior: Prior,
+    length: int,
+    draws: int,
+    seed: int,
+    progress: Progress,
+    folder: Path,
+    seen: Seen | None,
+) -> dict[str, Tensor]:
+    """Draws in batches of rows, token by token; each batch is kept with the state of the random numbers behind it."""
     words, reader = PriorTokens(subject, prior), Continuing(subject, ())
     rng = torch.Generator(subject.device).manual_seed(seed)
     start = reader.read(torch.tensor([list(subject.prefix)]), whole=True).key_values if subject.prefix else None
     parts: list[dict[str, Tensor]] = []
     mean_next = torch.zeros(length, len(words.first), device=subject.device)
-    for done in range(0, draws, reader.rows):
+    for number, done in enumerate(range(0, draws, reader.rows)):
         progress(done * length, draws * length, "tokens of the pool")
-        parts.append(_batch(reader, words, start, min(reader.rows, draws - done), length, rng, mean_next))
+        path = folder / _PART.format(number)
+        if not path.exists():
+            part = _batch(reader, words, start, min(reader.rows, draws - done), length, rng)
+            _save(path, part | {"random": rng.get_state()})
+        parts.append(load_file(path))
+        rng.set_state(parts[-1].pop("random"))
+        mean_next += parts[-1].pop("mean_next").to(mean_next.device)
+        if seen is not None:
+            seen(parts[-1]["tokens"], parts[-1]["log_p"], _key_values(parts[-1]).to(subject.device))
     progress(draws * length, draws * length)
     names = ("tokens", "log_p", "hidden", "normaliser")
     whole = {name: torch.cat([part[name] for part in parts]) for name in names}
@@ -114,8 +151,8 @@ def _batch(
     n: int,
     length: int,
     rng: torch.Generator,
-    mean_next: Float[Tensor, "t v"],
 ) -> dict[str, Tensor]:
+    mean_next = torch.zeros(length, len(words.first), device=reader.subject.device)
     past = None if start is None else start.expanded(n)
     log_next = words.first.to(mean_next.device).expand(n, -1)
     columns: dict[str, list[Tensor]] = {"tokens": [], "log_p": [], "hidden": [], "normaliser": []}
@@ -132,27 +169,26 @@ def _batch(
         log_next, normaliser = words.next_and_normaliser(hidden)
         columns["normaliser"].append(normaliser.cpu())
     assert past is not None
-    batch = {name: torch.stack(column, 1) for name, column in columns.items()}
+    batch = {name: torch.stack(column, 1) for name, column in columns.items()} | {"mean_next": mean_next.cpu()}
     for number, (keys, values) in enumerate(past.layers):
         batch |= {f"keys.{number}": keys.cpu(), f"values.{number}": values.cpu()}
     return batch
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    from safetensors.torch import save_file
-
     content = {name: tensor.contiguous() for name, tensor in tensors.items()}
     files.write(path, lambda temporary: save_file(content, temporary))
 
 
 def _read(path: Path, device: torch.device) -> Pool:
-    from safetensors.torch import load_file
-
     tensors = load_file(path)  # mapped into memory: keys and values are read where they are used
-    layers = sum(name.startswith("keys.") for name in tensors)
-    pairs = tuple((tensors[f"keys.{i}"], tensors[f"values.{i}"]) for i in range(layers))
     tokens, log_p, hidden, normaliser, mean_next = (
         tensors[name] for name in ("tokens", "log_p", "hidden", "normaliser", "mean_next")
     )
-    kept = KeyValues(pairs).to(device)
+    kept = _key_values(tensors).to(device)
     return Pool(tokens, log_p, hidden.to(device), normaliser, mean_next, kept, path.parent)
+
+
+def _key_values(tensors: Mapping[str, Tensor]) -> KeyValues:
+    layers = sum(name.startswith("keys.") for name in tensors)
+    return KeyValues(tuple((tensors[f"keys.{i}"], tensors[f"values.{i}"]) for i in range(layers)))

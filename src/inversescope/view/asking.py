@@ -140,7 +140,10 @@ class Asking:
         return inverter.begin(sources[0], site, activation, asked.n, level, asked.seed)
 
     def _natural(self, job: Job, asked: Question) -> Steps:
-        """Natural text for an activation; the first time for a model, minutes."""
+        """Natural text for an activation: the nearest of the model's own texts as they are written, then draws; the
+        first time for a model, minutes later.
+        """
+        from inversescope.natural_text.first_look import FirstLook
         from inversescope.natural_text.natural_text import default_length
         from inversescope.position import cut
 
@@ -153,11 +156,21 @@ class Asking:
         text, position = source(asked)["text"], _position(asked)
         tokens = cut(subject, text, position)
         length = asked.length or default_length(len(tokens) - len(subject.prefix))
-        yield {"event": "status", "words": "reading the model's own text (minutes, the first time)"}
-        opened = self.models.natural(subject.name, asked.site, length, job.progress)
+        yield {"event": "status", "words": "the model writes texts (a minute, the first time)"}
+        look = FirstLook.at(subject, text, asked.site, length, position)
+
+        def seen(*drawn: Any) -> None:
+            job.emit({"event": "draws", **shown.first_look(look, look.add(*drawn)), "done": False})
+
+        opened = self.models.natural(subject.name, asked.site, length, job.progress, seen)
+        if not look.texts:  # it was open already
+            seen(opened.pool.tokens, opened.pool.log_p, opened.pool.key_values)
         yield {"event": "status", "words": "sampling"}
         options: dict[str, Any] = {"bits": asked.bits, "bandwidth": asked.bandwidth, "n": asked.n, "seed": asked.seed}
-        answer = opened.invert(text, site=asked.site, position=position, progress=job.progress, **options)
+        coarser = asked.bits is None and asked.bandwidth is None
+        answer = opened.invert(
+            text, site=asked.site, position=position, progress=job.progress, coarser=coarser, **options
+        )
         yield {"event": "draws", **shown.natural(answer), "wanted": asked.n, "done": True, "seconds": job.seconds}
 
     def _load(self, asked: Ask) -> Steps:

@@ -17,6 +17,7 @@ from inversescope.progress import Progress
 if TYPE_CHECKING:
     from inversescope.inverter import Inverter
     from inversescope.natural_text.natural_text import NaturalText
+    from inversescope.natural_text.pool import Seen
     from inversescope.subject import Subject
 
 KEPT = 3  # inverters, subjects and pools of natural text at once, of each kind
@@ -60,8 +61,9 @@ class Models:
 
         return self._kept(("subject", name), lambda: Subject.load(name))
 
-    def natural(self, name: str, site: str, length: int, progress: Progress) -> NaturalText:
-        """A model with a pool of its own text, for one site and one length of inputs.
+    def natural(self, name: str, site: str, length: int, progress: Progress, seen: Seen) -> NaturalText:
+        """A model with a pool of its own text, for one site and one length of inputs; `seen` is called with the draws
+        of the pool while the rest is made.
 
         Raises:
             UserError: there is no such site, or inputs of this length cannot be sampled.
@@ -69,7 +71,9 @@ class Models:
         from inversescope.natural_text.natural_text import NaturalText
 
         subject = self.subject(name)
-        opened = lambda: NaturalText.open(subject, sites=[site], length=length, progress=progress)  # noqa: E731
+        opened = lambda: NaturalText.open(  # noqa: E731
+            subject, sites=[site], length=length, progress=progress, seen=seen
+        )
         return self._kept(("text", name, site, length), opened)
 
     def release(self) -> None:

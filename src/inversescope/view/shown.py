@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inversescope.explain.explanation import Explanation, Finding
     from inversescope.inverter import Inversion, InvertedSample
     from inversescope.natural_text.answer import Answer
+    from inversescope.natural_text.first_look import FirstLook, Nearest
 
 
 def inversion(answer: Inversion) -> dict[str, Any]:
@@ -78,6 +79,21 @@ def _shared(answer: Inversion) -> list[dict[str, Any]]:
         }
         for name, value in answer.labels.items()
     ]
+
+
+def first_look(look: FirstLook, found: Nearest) -> dict[str, Any]:
+    """The nearest of a model's own texts, before there are draws."""
+    nothing = {"weight": None, "times": 1}
+    return files.plain(
+        {
+            "look": True,
+            "text": look.source,
+            "level": f"the nearest of {found.texts:,} texts that the model wrote by itself",
+            "draws": found.texts,
+            "ruler": [[0, found.unrelated]],
+            "rows": [{**_natural_row(text, look.source), **nothing} for text in found.nearest],
+        }
+    )
 
 
 def natural(answer: Answer) -> dict[str, Any]:

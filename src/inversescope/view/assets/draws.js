@@ -105,8 +105,10 @@ customElements.define("inverse-draws", InverseDraws);
 export function answerSummary(answer) {
   const shared = (answer.shared ?? []).filter(({ weight }) => weight !== null).toSorted((one, other) => other.weight - one.weight);
   const lines = [answer.left_out && `No answer at this level: ${answer.left_out}.`, answer.outside, ...(answer.warnings ?? [])].filter(Boolean);
+  if (answer.look) lines.push("Not draws yet: nothing is weighted here. They follow once the model has read its vocabulary.");
   const facts = [
-    ["level", answer.level], ["effective sample size", number(answer.size, 1)],
+    [answer.look ? "first look" : "level", answer.level],
+    ...(answer.size === null || answer.size === undefined ? [] : [["effective sample size", number(answer.size, 1)]]),
     ...(answer.distances ? [["distances", answer.distances]] : []), ...(answer.cut_off ? [["left out", answer.cut_off]] : []),
   ];
   return [

@@ -52,6 +52,6 @@ export async function invertView({ state, listed, signal, keep, go }) {
   });
   set();
   keep();
-  const words = run ? `Inputs of the run's prior (${run.task}) that ${run.model} treats like yours.` : `Inputs of natural text that ${listed.model} treats like yours; the first question takes minutes.`;
+  const words = run ? `Inputs of the run's prior (${run.task}) that ${run.model} treats like yours.` : `Inputs of natural text that ${listed.model} treats like yours: first the nearest of the texts that it writes by itself, then draws. The first question for a model takes minutes.`;
   return [element("div", { class: "view-head" }, element("div", {}, element("h1", {}, run ? `Invert a text with ${run.name}` : "Invert any text"), element("p", { class: "lead" }, words)), compare), panels];
 }

@@ -106,11 +106,10 @@ export class InverseQuestion extends HTMLElement {
 
   fillLevels() {
     const of = this.run ? (this.run.levels_of_site[this.question.site] ?? []).map(([resolution, bandwidth]) => [resolution === null ? "bandwidth" : "resolution", resolution ?? bandwidth])
-      : [...new Set([2, 4, 6, 8, 10, this.question.bits ?? 6])].sort((one, other) => one - other).map((bits) => ["bits", bits]);
+      : [...new Set([2, 4, 6, 8, 10, this.question.bits ?? 2])].sort((one, other) => one - other).map((bits) => ["bits", bits]);
     const words = ([kind, value]) => (kind === "bits" ? `${value} ${value === 1 ? "bit" : "bits"}` : kind === "resolution" ? `1 in ${value}` : `h = ${value}`);
-    const options = this.run ? [[null, null], ...of] : of;
+    const options = [[null, null], ...of];
     const radios = options.map((option) => element("button", { type: "button" }, option[0] ? words(option) : "finest that answers"));
-    if (!this.run && !this.question.bandwidth) this.question.bits ??= 6;
     const chosen = options.findIndex(([kind, value]) => kind && this.question[kind] === value);
     makeRadios(this.levels, radios, Math.max(chosen, 0), (i) => {
       Object.assign(this.question, { resolution: null, bandwidth: null, bits: null });
@@ -253,7 +252,8 @@ export class InverseQuestion extends HTMLElement {
 
   showAnswer(answer) {
     this.answer.querySelector(".answer-body").hidden = false;
-    this.draws.hidden = this.chart.hidden = answer.done && !answer.rows.length; // no answer at this level
+    this.draws.hidden = answer.done && !answer.rows.length; // no answer at this level
+    this.chart.hidden = this.draws.hidden || answer.look;
     const budget = answer.tokens_read === undefined ? "" : ` · ${answer.tokens_read.toLocaleString("en")} tokens read`;
     if (answer.seconds !== undefined) this.say(`${answer.ended ? `${answer.ended}: ` : ""}${answer.draws} of ${answer.wanted} draws verified${budget} · ${answer.seconds.toFixed(1)} s`);
     this.summary.replaceChildren(...answerSummary(answer));
@@ -281,8 +281,8 @@ export class InverseQuestion extends HTMLElement {
   cancel() {
     this.working?.abort();
     this.setBusy(false);
-    this.say(this.last ? `cancelled after ${this.last.draws} of ${this.last.wanted} draws` : "cancelled");
-    if (this.last) this.finish(this.last);
+    this.say(this.last?.look ? "cancelled: this is the first look" : this.last ? `cancelled after ${this.last.draws} of ${this.last.wanted} draws` : "cancelled");
+    if (this.last && !this.last.look) this.finish(this.last);
     this.go.focus();
   }
 

@@ -19,7 +19,7 @@ export function runsView({ listed }) {
   const none = listed.runs.length ? null : element("p", {}, "There is no run here. A run is opened with ", element("code", {}, "inversescope view RUN"), ".");
   const natural = bundle ? null : element("li", { class: "run-card" }, element("h2", {}, "Natural text"),
     element("p", { class: "rule" }, `${listed.model} · the prior is the model's own text; nothing is trained`),
-    element("p", {}, "Any text, at any layer, without a run. The first question of a model takes minutes."),
+    element("p", {}, "Any text, at any layer, without a run. A first look comes within a minute, draws after some minutes the first time."),
     element("p", { class: "actions" }, element("a", { href: "#invert", class: "link-button primary" }, "Invert a text")));
   return [element("h1", {}, bundle ? "A run to look at" : "Which inputs does the model treat alike?"),
     element("p", { class: "lead" }, "Choose a run, then a text, a token and a site: the generator draws inputs whose activation there is the same, and the model reads each of them again."),
