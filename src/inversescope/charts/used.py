@@ -59,7 +59,7 @@ def used(layers_are_named: bool = True) -> Spec:
             "layer": [
                 level_line(f"{ENCODED}", "limit", "x", title=_TITLE),
                 level_line(f"{USED}", "limit"),
-                _region("encoded and used", "width", 12, "right"),
+                _region("encoded and used", "width", -6, "right"),
                 _region("encoded, unused", "width", None, "right"),
                 _region("none", 0, "height", "right", yOffset=_STRIP),
                 *_marks(moves, _y("necessity shown")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,9 +16,10 @@ Part = Mapping[str, Any]  # {"text": words}, {"chart": spec}, or {"columns": tit
 _RENDER = """
 export default { render({ model, el }) {
   const marks = [...document.body.classList, ...document.documentElement.classList];
-  const dark = document.body.dataset.jpThemeLight === "false" || marks.includes("vscode-dark") || marks.includes("dark");
+  const dark = document.body.dataset.jpThemeLight === "false"
+    || ["dark", "vscode-dark"].some((mark) => marks.includes(mark));
   el.style.colorScheme = dark ? "dark" : "light";
-  for (const part of model.get("parts")) {
+  for (const part of JSON.parse(model.get("parts"))) {
     if (part.text !== undefined) { el.append(element("p", { dir: "auto" }, part.text)); continue; }
     const made = document.createElement(part.chart ? "inverse-chart" : "inverse-table");
     el.append(made);
@@ -74,7 +76,7 @@ def widget(parts: Sequence[Part]) -> Any:
     Raises:
         ImportError: anywidget is not installed.
     """
-    return _kind()(parts=[dict(part) for part in parts])
+    return _kind()(parts=json.dumps([dict(part) for part in parts], ensure_ascii=False, allow_nan=False))
 
 
 @cache
@@ -85,7 +87,7 @@ def _kind() -> type:
     class Widget(anywidget.AnyWidget):
         _esm = script() + _RENDER
         _css = elements.style()
-        parts = traitlets.List().tag(sync=True)
+        parts = traitlets.Unicode().tag(sync=True)  # JSON: a notebook may sort the keys of an object
 
     return Widget
 
