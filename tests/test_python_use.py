@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from refusals import refuses
+from rich.console import Console
 from small_subject import World
 
 from inversescope import Run, Site, extras, progress
+from inversescope.cli.tables.answers import explanation_table, inversion_table
 from inversescope.explain import Explanation
 from inversescope.inverter import Inversion, Inverter
+from inversescope.report.explanation import render
+from inversescope.view.shown import inversion as in_viewer
 
 ONE = {"bandwidth": 0.5, "n": 4}
 
@@ -137,6 +142,21 @@ def test_an_explanation_shows_in_a_notebook_with_texts_as_text(explanation: Expl
     page = explanation._repr_html_()
     assert all(site.site in page for site in explanation.sites) and "<table>" in page
     assert "&lt;" in Explanation("<b>", explanation.sites)._repr_html_()
+
+
+def test_a_text_of_spaces_can_be_seen(inverter: Inverter, explanation: Explanation):
+    blank, named = "\u3000\n", "‹ideographic space›‹newline›"
+    inversion = replace(inverter.invert("Mary went", site="resid_post.1", **ONE), text=blank)
+    explained = replace(explanation, text=blank)
+    drawn = replace(inversion, samples=(replace(inversion.samples[0], text=blank, times=1),), text="Mary")
+    for table in (inversion_table(inversion), explanation_table(explained), inversion_table(drawn)):
+        with (console := Console(width=200)).capture() as written:
+            console.print(table)
+        assert named in written.get()
+    pages = [each._repr_html_() for each in (inversion, explained, drawn)]
+    assert all(named in page for page in (*pages, render(explained.record()), repr(inversion), repr(explained)))
+    assert blank == inversion.record()["text"]
+    assert in_viewer(drawn)["rows"][0]["pieces"] == ["", named]
 
 
 def test_records_say_what_made_them_and_are_saved(inverter: Inverter, explanation: Explanation, tmp_path: Path):

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inversescope.verdicts.wording import equals, interval, marked, number, pieces, short, signed, small
+from inversescope.verdicts.wording import (
+    equals,
+    interval,
+    marked,
+    number,
+    pieces,
+    short,
+    shortened,
+    signed,
+    small,
+    visible,
+)
 
 
 def test_numbers_have_a_true_minus_and_a_dash_where_undefined():
@@ -33,7 +44,7 @@ def test_marked_words_leave_out_the_space_before_them():
 
 @given(st.text(), st.text())
 def test_differences_join_to_the_text(source: str, text: str):
-    assert "".join(pieces(source, text)) == text
+    assert "".join(pieces(source, text)) == visible(text)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +62,30 @@ def test_words_are_marked_whole_in_any_script(source: str, text: str, expected: 
 
 @given(st.text())
 def test_equal_texts_do_not_differ(text: str):
-    assert pieces(text, text) == [text]
+    assert pieces(text, text) == [visible(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (" ", "‹space›"),
+        ("\n\n\t", "‹newline ×2›‹tab›"),
+        ("\u3000", "‹ideographic space›"),
+        ("\u200b\ufeff", "‹zero width space›‹zero width no-break space›"),
+        ("\x0b\u0301\u3164", "‹U+000B›‹combining acute accent›‹hangul filler›"),
+        ("", ""),
+        (" .", " ."),
+        ("\u3000你", "\u3000你"),
+        ("‹0x1B›", "‹0x1B›"),
+    ],
+)
+def test_a_text_in_which_nothing_can_be_seen_is_named(text: str, shown: str):
+    assert visible(text) == shortened(text) == "".join(pieces("Mary", text)) == shown
+
+
+@given(st.text(alphabet=" \n\t\r\u3000\u200b\u00a0\u2028\x0b\u0301\u115f", min_size=1))
+def test_no_text_is_blank(text: str):
+    assert any(letter.isalnum() for letter in visible(text))
 
 
 def test_differences_are_marked_by_turns():

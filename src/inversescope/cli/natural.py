@@ -233,12 +233,12 @@ def _searched(
 def search_table(answer: SearchAnswer, n: int) -> Group:
     """The inputs of a search, and how far the first is from the source's own measure."""
     from inversescope.cli.tables.cells import marked
-    from inversescope.verdicts.wording import number
+    from inversescope.verdicts.wording import number, visible
 
     measure = "by distance" if answer.bandwidth is None else f"by ln P(x) − δ²/2h² at h = {answer.bandwidth:g}"
     length = f"at most {answer.length}" if answer.answer == "shortest" else str(answer.length)
     head = [
-        f"[bold]{escape(answer.source)}[/]",
+        f"[bold]{escape(visible(answer.source))}[/]",
         escape(f"{answer.site} of {answer.subject}, inputs of {length} tokens: {answer.answer}, {measure}"),
         escape(f"prior: {answer.prior}"),
         f"found, not drawn, in {answer.seconds:.0f} s, {answer.tokens_read} tokens read"
@@ -258,11 +258,11 @@ def search_table(answer: SearchAnswer, n: int) -> Group:
 def answer_table(answer: Answer) -> Group:
     """The draws, or why there are none."""
     from inversescope.cli.tables.cells import marked
-    from inversescope.verdicts.wording import number
+    from inversescope.verdicts.wording import number, visible
 
     wanted = f"{answer.bits_wanted:g} bits" if answer.bits_wanted is not None else f"h = {answer.bandwidth:g}"
     head = [
-        f"[bold]{escape(answer.source)}[/]",
+        f"[bold]{escape(visible(answer.source))}[/]",
         escape(f"{answer.site} of {answer.subject}, inputs of {answer.length} tokens, at {wanted}"),
         escape(f"prior: {answer.prior}"),
     ]

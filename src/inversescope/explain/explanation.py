@@ -152,8 +152,9 @@ class Explanation(Shown):
             for name, found in self.table().items()
         ]
         return (
-            f"<p><bdi><b>{escape(self.text)}</b></bdi><br>Corrected score of each hypothesis that is above chance at a "
-            f"site; 0 is chance, 1 is fully determined.</p><table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+            f"<p><bdi><b>{escape(wording.visible(self.text))}</b></bdi><br>Corrected score of each hypothesis that is "
+            f"above chance at a site; 0 is chance, 1 is fully determined.</p>"
+            f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
         )
 
     def table(self) -> dict[str, dict[str, Finding]]:
@@ -178,7 +179,8 @@ class Explanation(Shown):
     def _shown(self) -> tuple[list[Part], str | None]:
         columns = {"hypothesis": "hypothesis", "site": "site", "value": "corrected score", "use": "encoded and used?"}
         made = self.chart()
-        return [{"text": self.text}, made.part(), {"columns": columns, "rows": made.values}], self._repr_html_()
+        parts = [{"text": wording.visible(self.text)}, made.part(), {"columns": columns, "rows": made.values}]
+        return parts, self._repr_html_()
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""

@@ -30,7 +30,7 @@ def inversion_html(inversion: Inversion) -> str:
     head = ["δ", "weight", "draws", *(["accepted"] if counts else []), "sample"]
     return (
         f"<p>{f'<b>{inversion.outside.words}</b><br>' if inversion.outside.outside else ''}"
-        f"<bdi><b>{escape(inversion.text)}</b></bdi>{escape(inversion.cut_off)}<br>"
+        f"<bdi><b>{escape(wording.visible(inversion.text))}</b></bdi>{escape(inversion.cut_off)}<br>"
         f"{inversion.site}, {inversion.level}; {len(inversion.samples)} samples, {len(inversion.distinct)} distinct, "
         f"{inversion.distances}, effective sample size {inversion.effective_sample_size:.1f}, "
         f"Pareto k̂ {wording.number(inversion.pareto_k)}{f'; h is {BELOW_NOISE}' if inversion.below_noise else ''}<br>"

@@ -215,8 +215,8 @@ class Inversion(Shown):
         columns = {"distance": "δ", "weight": "weight", "times": "draws", "text": "sample"}
         rows = [{name: getattr(sample, name) for name in columns} for sample in self.distinct]
         notes = "; ".join([f"{self.site}, {self.level}; {self.distances}", *self.notes])
-        parts = [{"text": self.text}, {"text": notes}, self.chart().part(), {"columns": columns, "rows": rows}]
-        return parts, self._repr_html_()
+        texts: list[Part] = [{"text": wording.visible(self.text)}, {"text": notes}]
+        return [*texts, self.chart().part(), {"columns": columns, "rows": rows}], self._repr_html_()
 
     def record(self) -> dict[str, Any]:
         """The inversion as JSON has it; undefined is null."""

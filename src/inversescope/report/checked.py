@@ -38,7 +38,7 @@ def render_checked(record: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": wording.number, "equals": wording.equals}
+    environment.filters |= {"number": wording.number, "equals": wording.equals, "visible": wording.visible}
     claims = record["claims"]
     outside = list(dict.fromkeys((claim["source"], claim["site"]) for claim in claims if claim["outside"]))
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in CLASSES}

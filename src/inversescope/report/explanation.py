@@ -51,6 +51,7 @@ def render(record: Row) -> str:
         "number": wording.number,
         "interval": lambda estimate: wording.interval(*estimate),
         "equals": wording.equals,
+        "visible": wording.visible,
         "marked": lambda sample: marked(source or sample, sample),
     }
     series, places = _places([of_site["site"] for of_site in record["sites"]])

@@ -86,6 +86,7 @@ def render(records: Records) -> str:
     environment.filters["estimate"] = lambda row: wording.of_row(row, "corrected")
     environment.filters["decisive"] = lambda row: wording.of_row(row, decisive(row))
     environment.filters["level"] = wording.level
+    environment.filters["visible"] = wording.visible
     data = page_data(records)
     return environment.from_string(_asset("report.html.j2")).render(
         records=records,

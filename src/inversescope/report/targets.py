@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from inversescope.records import LABEL
 from inversescope.records.levels import level
 from inversescope.report.records import Records, Row
-from inversescope.verdicts.wording import pieces
+from inversescope.verdicts.wording import pieces, visible
 
 TARGETS = 6  # shown, evenly over the ranks of acceptance, best and worst included
 SITES = 12  # shown in the sections with one site at a time, evenly over depth
@@ -65,7 +65,7 @@ def choose(records: Records) -> list[dict[str, Any]]:
     return [
         {
             "row": row,
-            "text": records.targets[row]["text"],
+            "text": visible(records.targets[row]["text"]),
             "acceptance": shares.get(row),
             "rank": ranked.index(row) + 1,
             "of": len(ranked),

@@ -55,7 +55,7 @@ def section(run: Path, template: str) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": wording.number, "marked": marked, "ruler": ruler}
+    environment.filters |= {"number": wording.number, "marked": marked, "ruler": ruler, "visible": wording.visible}
     return environment.from_string(template).render(
         compared=sorted(compared, key=_order),
         believed=list(believed(verdicts)),

@@ -6,12 +6,16 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import Any
 from unicodedata import category
+from unicodedata import name as unicode_name
 
 from inversescope.verdicts.thresholds import SMALLEST_Q
 
 DASH, MINUS, SPACE = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
+_UNNAMED = {"\n": "newline", "\t": "tab", "\r": "return"}  # Unicode has no name for these
+_EMPTY_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that leave no ink
 _WORD = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 
 
@@ -102,11 +106,24 @@ def undefined(value: float | None) -> bool:
     return value is None or math.isnan(value)
 
 
+def visible(text: str) -> str:
+    """The text; where nothing in it can be seen, its characters by name: `‹space›`, `‹newline ×2›`."""
+    if any(category(letter)[0] not in "ZCM" and letter not in _EMPTY_LETTERS for letter in text):
+        return text
+    runs = ((_named(letter), len(list(run))) for letter, run in groupby(text))
+    return "".join(f"‹{named}›" if times == 1 else f"‹{named} ×{times}›" for named, times in runs)
+
+
+def _named(letter: str) -> str:
+    return _UNNAMED.get(letter) or unicode_name(letter, "").lower() or f"U+{ord(letter):04X}"
+
+
 def pieces(source: str, text: str) -> list[str]:
-    """`text` in pieces, by turns shared with `source` and not, a shared one first; joined they are `text`.
+    """`text`, made visible, in pieces, by turns shared with `source` and not, a shared one first.
 
     The first may be empty. Any other empty piece stands where words of `source` are missing.
     """
+    source, text = visible(source), visible(text)
     old, new = _words(source), _words(text)
     texts = [""]
     for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -152,4 +169,5 @@ def _ends_a_word(letter: str) -> bool:
 
 def shortened(text: str, most: int = 60) -> str:
     """The end of a text, where it was read."""
+    text = visible(text)
     return text if len(text) <= most else f"…{text[-most:]}"

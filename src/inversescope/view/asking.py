@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inversescope.errors import UserError
+from inversescope.verdicts import wording
 from inversescope.view import shown
 from inversescope.view.jobs import Job, Steps
 from inversescope.view.models import Models
@@ -214,4 +215,4 @@ def _position(asked: Ask) -> int | str:
 
 def _glyphs(subject: Subject, tokens: list[int]) -> list[str]:
     """Each token alone, as people read it."""
-    return [subject.show((*subject.prefix, token)) for token in tokens]
+    return [wording.visible(subject.show((*subject.prefix, token))) for token in tokens]

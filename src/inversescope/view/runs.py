@@ -195,6 +195,7 @@ def targets_of(folder: Path, most: int | None = TARGETS) -> list[dict[str, Any]]
         {
             "row": row["row"],
             "text": row["text"],
+            "shown": wording.visible(row["text"]),
             "labels": {k.removeprefix(records.LABEL): v for k, v in row.items() if k.startswith(records.LABEL)},
         }
         for row in rows

@@ -13,7 +13,7 @@ from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
 from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES, SOURCE_ALONE
 from inversescope.verdicts.used import BOTH
-from inversescope.verdicts.wording import DASH, number, short
+from inversescope.verdicts.wording import DASH, number, short, visible
 
 SYNONYMS = 3  # other names of a fact that are shown
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def inversion_table(inversion: Inversion) -> Group:
     """The samples of one inversion, nearest first."""
     head = (
-        f"{_outside(inversion)}[bold]{escape(inversion.text)}[/]{inversion.cut_off}\n"
+        f"{_outside(inversion)}[bold]{escape(visible(inversion.text))}[/]{inversion.cut_off}\n"
         f"{inversion.site}, {inversion.level}: "
         f"{len(inversion.samples)} samples, {len(inversion.distinct)} distinct, "
         f"{inversion.distances}, effective sample size {inversion.effective_sample_size:.1f}, "
@@ -78,7 +78,7 @@ def _outside(inversion: Inversion) -> str:
 def explanation_table(explanation: Explanation) -> Group:
     """The hypotheses of one site with their samples; of several, where each is above chance."""
     levels = ", ".join(dict.fromkeys(of_site.inversion.level for of_site in explanation.sites))
-    head = f"[bold]{escape(explanation.text)}[/]\n{levels}; half of the draws proposed, half confirm"
+    head = f"[bold]{escape(visible(explanation.text))}[/]\n{levels}; half of the draws proposed, half confirm"
     if len(explanation.sites) == 1:
         (only,) = explanation.sites
         if only.inversion.outside.outside:

@@ -30,5 +30,6 @@ def estimated(row: Mapping[str, Any], name: str = "fcr") -> str:
 
 def marked(source: str | None, sample: str) -> str:
     """A sample on one line, its words that differ from the source's in bold; none where there is no source."""
-    old, new = (" ".join(text.split()) for text in (sample if source is None else source, sample))
+    texts = (wording.visible(text) for text in (sample if source is None else source, sample))
+    old, new = (" ".join(text.split()) for text in texts)
     return wording.marked(old, new, lambda words: f"[bold]{escape(words)}[/]", escape)

@@ -26,7 +26,7 @@ export async function storedView({ state, keep, go }) {
   const fill = async () => {
     keep();
     sites.show(run.sites, question.site, question.feature, scoreOf(run, question.resolution, question.feature), (site) => { question.site = site; fill(); });
-    text.textContent = run.targets.find((target) => target.row === question.target)?.text ?? "";
+    text.textContent = run.targets.find((target) => target.row === question.target)?.shown ?? "";
     const query = new URLSearchParams({ site: question.site, target: question.target, level: question.resolution });
     try {
       const answer = await getRecords(`/api/runs/${encodeURIComponent(run.id)}/samples?${query}`);
@@ -40,7 +40,7 @@ export async function storedView({ state, keep, go }) {
   };
   const set = (name, as = String) => (value) => { question[name] = as(value); fill(); };
   const controls = element("div", { class: "controls" },
-    labelled("target", choice("target", run.targets.map((target) => [target.row, target.text]), question.target, set("target", Number))),
+    labelled("target", choice("target", run.targets.map((target) => [target.row, target.shown]), question.target, set("target", Number))),
     labelled("resolution", choice("resolution", run.levels.map((level) => [level, levelWords(run, level)]), question.resolution, set("resolution", Number))),
     labelled("coloured by", choice("feature", run.features.map((name) => [name, name]), question.feature, set("feature"))));
   fill();
