@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -44,23 +43,19 @@ def main() -> None:
         started = time.monotonic()
         for figure in PARTS[name].measure(folder, chosen):
             seconds, started = time.monotonic() - started, time.monotonic()
-            rows.append({"part": name, **vars(figure), "seconds": round(seconds, 1), "peak_mb": _peak()})
+            rows.append({"part": name, **vars(figure), "seconds": round(seconds, 1)})
             print(*(f"{key} {value}" for key, value in rows[-1].items()), sep=", ", file=sys.stderr, flush=True)
             (chosen.out / "figures.json").write_text(json.dumps(rows, indent=2) + "\n")
     _show(rows)
     sys.exit(any(row["held"] < row["tried"] for row in rows))
 
 
-def _peak() -> int:
-    """Largest resident memory of this process and of every trial so far, in MB."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024
-
-
 def _show(rows: list[dict]) -> None:
     table = Table("part", "case", "as they should", "seconds", "peak, MB", "note")
     for row in rows:
+        peak = "" if row["peak"] is None else str(row["peak"])
         table.add_row(
-            row["part"], row["case"], f"{row['held']} of {row['tried']}", f"{row['seconds']:g}", str(row["peak_mb"]),
+            row["part"], row["case"], f"{row['held']} of {row['tried']}", f"{row['seconds']:g}", peak,
             "; ".join([*filter(None, [row["note"]]), *row["wrong"][:3]]),
         )  # fmt: skip
     Console(width=150).print(table)

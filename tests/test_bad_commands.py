@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import random
 import sys
 from pathlib import Path
@@ -15,8 +17,9 @@ from inversescope.errors import UserError
 from inversescope.run.sealed import require_free
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-from faults import commands, fuzz
+from faults import commands, figures, fuzz
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SEED, TRIALS, COMMANDS = 16, 40, 12
 KINDS_OF_COMMANDS = ("run", "invert", "compare", "sites", "step", "propose", "tasks", "config")  # they load little
 
@@ -56,28 +59,48 @@ def test_a_fault_of_a_trial_is_noticed(
 def test_a_bad_command_ends_with_2_and_one_message(bad: commands.World):
     every = [command for command in commands.commands(bad) if command[0] in KINDS_OF_COMMANDS]
     for command in random.Random(SEED).sample(every, COMMANDS):
-        assert commands.fault(command, *commands.call(command), seconds=0) is None
+        assert commands.fault(command, *commands.here(command)) is None
 
 
 def test_good_commands_are_none(bad: commands.World):
     for command in [command for command in commands.good(bad) if command[0] in ("invert", "compare", "sites", "tasks")]:
-        code, said = commands.call(command)
-        assert code == 0 and commands.fault(command, code, said, seconds=0)
+        code, *rest = commands.here(command)
+        assert code == 0 and commands.fault(command, code, *rest)
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "seconds", "wrong"),
+    ("code", "said", "seconds", "mb", "wrong"),
     [
-        (2, "error: no such file", 1, False),
-        (2, "error: one\nerror: two", 1, True),
-        (2, "", 1, True),
-        (1, "error: no such file", 1, True),
-        (2, "Traceback (most recent call last)\nerror: x", 1, True),
-        (2, "error: no such file", 10_000, True),
+        (2, "error: no such file", 1, 500, False),
+        (2, "error: one\nerror: two", 1, 500, True),
+        (2, "", 1, 500, True),
+        (1, "error: no such file", 1, 500, True),
+        (2, "Traceback (most recent call last)\nerror: x", 1, 500, True),
+        (2, "error: no such file", 10_000, 500, True),
+        (2, "error: no such file", 1, 10_000, True),
     ],
 )
-def test_a_wrong_end_is_noticed(code: int, said: str, seconds: float, wrong: bool):
-    assert (commands.fault(("step",), code, said, seconds) is not None) == wrong
+def test_a_wrong_end_is_noticed(code: int, said: str, seconds: float, mb: int, wrong: bool):
+    assert (commands.fault(("step",), code, said, seconds, mb) is not None) == wrong
+
+
+def test_the_memory_of_one_trial_is_noticed_and_forgotten(fuzzed: fuzz.Fuzz, monkeypatch: pytest.MonkeyPatch):
+    def takes(*_: Any) -> None:
+        bytearray(b"x") * (300 << 20)
+
+    before = figures.peak()
+    monkeypatch.setattr(fuzz, "LARGEST", before + 200)
+    assert fuzz.trial(fuzzed, "sites", "0") in (fuzz.USED, fuzz.REFUSED)
+    with monkeypatch.context() as one:
+        one.setitem(fuzz.KINDS, "sites", takes)
+        assert fuzz.trial(fuzzed, "sites", "0").endswith("MB")
+    assert fuzz.trial(fuzzed, "sites", "0") in (fuzz.USED, fuzz.REFUSED)
+
+
+def test_a_command_in_a_process_of_its_own_is_measured(bad: commands.World):
+    code, said, seconds, mb = commands.alone(("tasks", "nothing"))
+    assert commands.fault(("tasks",), code, said, seconds, mb) is None
+    assert 0.1 < seconds < 60 and 20 < mb < 1000
 
 
 def test_a_traceback_is_noticed(bad: commands.World, monkeypatch: pytest.MonkeyPatch):
@@ -86,7 +109,7 @@ def test_a_traceback_is_noticed(bad: commands.World, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("inversescope.cli.app", fails)
     code, said = commands.call(("tasks",))
-    assert code == 1 and "KeyError" in said and commands.fault(("tasks",), code, said, 0)
+    assert code == 1 and "KeyError" in said and commands.fault(("tasks",), code, said, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["file", "link to nothing"])
@@ -99,3 +122,23 @@ def test_a_run_is_not_made_where_something_else_stands(kind: str, tmp_path: Path
     with refuses(given=(str(out), kind), allowed=True):
         require_free(out, "")
     assert out.read_text() == "mine" if kind == "file" else out.is_symlink()
+
+
+def test_benchmarks_import_names_that_are_there():
+    """Most of them are run by hand, long after a name has moved."""
+    missing = []
+    for path in sorted(BENCHMARKS.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            home = getattr(node, "module", None) or ""
+            if isinstance(node, ast.ImportFrom) and home.partition(".")[0] == "inversescope":
+                names = [f"{home}.{alias.name}" for alias in node.names]
+                missing += [f"{path.name}: {name}" for name in names if not _leads_somewhere(name)]
+    assert missing == []
+
+
+def _leads_somewhere(name: str) -> bool:
+    home, _, last = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(home), last) or importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False

@@ -7,24 +7,29 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import random
 import resource
 import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from faults.figures import Figure, Part
+from faults.figures import Figure, Part, forget_peak, megabytes, peak
 from faults.world import helper
 
-LONGEST, LARGEST = 60.0, 3 << 10  # seconds of processor time of one command; MB that all of them may add at the peak
+LONGEST, LARGEST = 60.0, 2 << 10  # of one command: seconds of processor time, resident MB at the peak
+VIRTUAL = 4 << 30  # bytes of address space of a command in a process of its own, as by `ulimit -v`
 ENDLESS = 300  # seconds after which a command is stopped
 Command = tuple[str, ...]
+How = Callable[[Command], tuple[int, str, float, int]]
 DIGITS = "9" * 5000
 
 SITES = (
@@ -204,13 +209,40 @@ def call(command: Command) -> tuple[int, str]:
     return code, said.getvalue()
 
 
-def fault(command: Command, code: int, said: str, seconds: float) -> str | None:
+def alone(command: Command) -> tuple[int, str, float, int]:
+    """The same in a process of its own with little address space; and its seconds of processor time, its peak in MB."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (VIRTUAL, VIRTUAL))
+        signal.alarm(ENDLESS)
+
+    with tempfile.TemporaryFile() as log:
+        words = [sys.executable, "-m", "inversescope", *command]
+        with open(os.devnull, "r+b") as nothing:
+            process = subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=log, preexec_fn=limit)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        said = log.read().decode(errors="replace")
+    return process.returncode, said, usage.ru_utime + usage.ru_stime, megabytes(usage)
+
+
+def here(command: Command) -> tuple[int, str, float, int]:
+    """The same in this process, measured likewise."""
+    forget_peak()
+    started = time.process_time()
+    code, said = call(command)
+    return code, said, time.process_time() - started, peak()
+
+
+def fault(command: Command, code: int, said: str, seconds: float, mb: int) -> str | None:
     """What is wrong with the end of a bad command; None if it ended as it should."""
     messages = said.count("error: ") + said.count("─ Error ─")
     last = said.strip().rpartition("\n")[2][:200]
     if code != 2 or messages != 1 or "Traceback" in said:
         return f"{shown(command)}: exit {code}, {messages} messages: {last}"
-    return f"{shown(command)}: {seconds:.0f} s" if seconds > LONGEST else None
+    bounded = seconds <= LONGEST and mb <= LARGEST
+    return None if bounded else f"{shown(command)}: {seconds:.0f} s, {mb} MB"
 
 
 def shown(command: Command) -> str:
@@ -225,34 +257,39 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
     random.Random(chosen.seed).shuffle(every)
     every = sorted(every[: chosen.commands], key=lambda command: command[0])
     with patch.dict("os.environ", HF_HUB_OFFLINE="1"):
-        ends = {shown(command): call(command) for command in good(world)}
-        failed = tuple(f"{command}: exit {code}: {said[-200:]}" for command, (code, said) in ends.items() if code)
-        yield Figure("good commands, for control: exit 0", len(ends), len(ends) - len(failed), failed)
+        yield _good(good(world), here, "good commands, for control: exit 0")
         for name, several in itertools.groupby(every, key=lambda command: command[0]):
-            yield _figure(name, list(several))
+            yield _bad(list(several), here, f"bad {name}")
+        if chosen.limited:
+            yield _good(good(world), alone, "good commands, 4 GB of address space")
+            yield _bad(_passable(world, chosen), alone, "bad commands, 4 GB of address space")
 
 
-def _figure(name: str, tried: list[Command]) -> Figure:
-    before, wrong, slowest = _peak(), [], 0.0
-    for command in tried:
-        started = time.process_time()
-        code, said = call(command)
-        seconds = time.process_time() - started
-        slowest = max(slowest, seconds)
-        wrong += [found] if (found := fault(command, code, said, seconds)) else []
-    grown = _peak() - before
-    if grown > LARGEST:
-        wrong.append(f"{grown} MB more memory at the peak")
-    note = f"slowest {slowest:.1f} s of processor time; {grown} MB more memory at the peak"
-    return Figure(f"bad {name}", len(tried), len(tried) - len(wrong), tuple(wrong), note)
+def _passable(world: World, chosen: argparse.Namespace) -> list[Command]:
+    """Bad commands that a system passes on to a process."""
+    every = [command for command in commands(world) if "\0" not in "".join(command)]
+    return random.Random(f"{chosen.seed} alone").sample(every, chosen.limited)
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1 << 20)
+def _good(tried: list[Command], how: How, case: str) -> Figure:
+    ends = {shown(command): how(command) for command in tried}
+    wrong = tuple(f"{command}: exit {code}: {said[-200:]}" for command, (code, said, *_) in ends.items() if code)
+    largest = max(mb for *_, mb in ends.values())
+    return Figure(case, len(ends), len(ends) - len(wrong), wrong, peak=largest)
+
+
+def _bad(tried: list[Command], how: How, case: str) -> Figure:
+    ends = [(command, *how(command)) for command in tried]
+    wrong = tuple(found for end in ends if (found := fault(*end)))
+    note = f"slowest {max(end[3] for end in ends):.1f} s of processor time"
+    return Figure(case, len(ends), len(ends) - len(wrong), wrong, note, max(end[4] for end in ends))
 
 
 def _options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--commands", type=int, default=300, help="bad commands, drawn from all kinds")
+    options.add_argument(
+        "--limited", type=int, default=60, help="others, each in a process of its own with 4 GB of address space"
+    )
 
 
 PART = Part("bad commands: exit 2, one message, no traceback, bounded time and memory", _options, measure)

@@ -1,9 +1,12 @@
-"""Figures of a part: of so many trials, how many ended as they should."""
+"""Figures of a part: of so many trials, how many ended as they should, and how much memory one had."""
 
 from __future__ import annotations
 
 import argparse
+import resource
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ class Figure:
         held: trials that ended as they should.
         wrong: the first trials that did not, in words.
         note: what else was measured.
+        peak: largest resident memory of a trial, in MB; None: not measured.
     """
 
     case: str
@@ -25,6 +29,23 @@ class Figure:
     held: int
     wrong: tuple[str, ...] = ()
     note: str = ""
+    peak: int | None = None
+
+
+def megabytes(usage: resource.struct_rusage) -> int:
+    """Largest resident memory of a process, in MB."""
+    return usage.ru_maxrss // (1024 if sys.platform == "linux" else 1 << 20)
+
+
+def forget_peak() -> None:
+    """Let the largest resident memory of this process begin anew, where the system can do that (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> int:
+    """Largest resident memory of this process since then, in MB."""
+    return megabytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """Random configs, sites, positions, texts, expressions of features and replies of a language model: each is used, or
-refused with a message; nothing else ever happens, and nothing takes long.
+refused with a message; nothing else ever happens, and nothing takes long or much memory.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from faults.figures import Figure, Part
+from faults.figures import Figure, Part, forget_peak, peak
 from faults.world import helper
 from inversescope.cli.configs import shipped
 from inversescope.config import RunConfig
@@ -28,7 +27,7 @@ from inversescope.sites import POINTS, Site, select
 from inversescope.subject import Subject
 from inversescope.tasks import IOIConfig, load_task
 
-LONGEST = 60.0  # seconds of one trial
+LONGEST, LARGEST = 60.0, 2 << 10  # seconds of one trial; resident MB at its peak, the model among them
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, -(10**30), 0.5, float("nan"), float("inf"), -0.0, 1e-320, "",
     " ", "all", "auto", "*", "resid_post.*", "9" * 5000, "\0", "\ud800", "a\nb", "[bold]", "\u202e", "é" * 300,
@@ -186,6 +185,7 @@ USED, REFUSED = "used", "refused"
 def trial(fuzz: Fuzz, kind: str, seed: str) -> str:
     """One trial: `USED` or `REFUSED`, or else what happened."""
     started, end = time.process_time(), USED
+    forget_peak()
     try:
         KINDS[kind](fuzz, random.Random(seed))
     except UserError:
@@ -193,7 +193,9 @@ def trial(fuzz: Fuzz, kind: str, seed: str) -> str:
     except Exception as error:
         return f"{seed}: {type(error).__name__}: {error}"[:300]
     seconds = time.process_time() - started
-    return f"{seed}: {seconds:.0f} s" if seconds > LONGEST else end
+    if seconds > LONGEST or peak() > LARGEST:
+        return f"{seed}: {seconds:.0f} s, {peak()} MB"
+    return end
 
 
 def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
@@ -201,16 +203,14 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Iterator[Figure]:
     fuzz = Fuzz(helper("small_subject").save_subject(folder / "model"))
     for kind, number in zip(KINDS, count(), strict=False):
         trials = chosen.fuzzed // len(KINDS) + (number < chosen.fuzzed % len(KINDS))
-        slowest, ends = 0.0, []
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        slowest, largest, ends = 0.0, 0, []
         for index in range(trials):
             started = time.process_time()
             ends.append(trial(fuzz, kind, f"{chosen.seed} {kind} {index}"))
-            slowest = max(slowest, time.process_time() - started)
+            slowest, largest = max(slowest, time.process_time() - started), max(largest, peak())
         wrong = [end for end in ends if end not in (USED, REFUSED)]
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
-        note = f"{ends.count(USED)} used, the others refused; slowest {slowest:.1f} s; {grown} MB more memory"
-        yield Figure(f"fuzzed {kind}", trials, trials - len(wrong), tuple(wrong), note)
+        note = f"{ends.count(USED)} used, the others refused; slowest {slowest:.1f} s"
+        yield Figure(f"fuzzed {kind}", trials, trials - len(wrong), tuple(wrong), note, largest)
 
 
 PART = Part(

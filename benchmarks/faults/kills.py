@@ -84,7 +84,8 @@ def _figure(
     world: World, name: str, case: Case, before: Path, environment: Mapping[str, str], kills: int, rng: random.Random
 ) -> Figure:
     once = _start(before, "once")
-    seconds = [_seconds(world, command, environment) for command in case.commands(world, once)]
+    lives = [_alone(world, command, environment) for command in case.commands(world, once)]
+    seconds = [life[0] for life in lives]
     wanted, wrong, killed = compared(once), [], 0
     for number in range(kills):
         run = _start(before, "again")
@@ -102,7 +103,7 @@ def _figure(
             wrong.append(f"kill {number}: other hashes of {', '.join(sorted(other)[:5])}")
     of_each = len({line.split(":")[0] for line in wrong})
     note = f"{killed} were killed before they ended; {sum(seconds):.1f} processor seconds undisturbed"
-    return Figure(f"SIGKILL, {name}", kills, kills - of_each, tuple(wrong), note)
+    return Figure(f"SIGKILL, {name}", kills, kills - of_each, tuple(wrong), note, max(life[1] for life in lives))
 
 
 def _start(before: Path, name: str) -> Path:
@@ -112,15 +113,17 @@ def _start(before: Path, name: str) -> Path:
     return target
 
 
-def _seconds(world: World, command: tuple[object, ...], environment: Mapping[str, str]) -> float:
-    """Processor seconds of a command that is left alone: they depend less on what else the machine does."""
+def _alone(world: World, command: tuple[object, ...], environment: Mapping[str, str]) -> tuple[float, int]:
+    """Processor seconds of a command that is left alone, which depend less on what else the machine does, and its
+    largest resident memory in MB.
+    """
     process = world.start(*command, environment=environment)
-    seconds = 0.0
+    seconds, largest = 0.0, 0
     while process.is_alive():
-        seconds = max(seconds, _used(process))
+        seconds, largest = max(seconds, _used(process)), max(largest, _resident(process))
         process.join(TICK)
     assert process.exitcode == 0, f"{' '.join(map(str, command))}: exit {process.exitcode}\n{said(process)}"
-    return seconds
+    return seconds, largest
 
 
 def _killed(world: World, command: tuple[object, ...], environment: Mapping[str, str], moment: float) -> bool:
@@ -142,6 +145,16 @@ def _used(process: BaseProcess) -> float:
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident(process: BaseProcess) -> int:
+    """Largest resident memory of a process so far, in MB; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), "0")
+    return int(peak) // 1024
 
 
 def compared(run: Path) -> dict[str, str]:

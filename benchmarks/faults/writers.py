@@ -14,7 +14,7 @@ from pathlib import Path
 from faults import kills
 from faults.figures import Figure, Part
 from faults.world import SITE, World, copy, hashes
-from inversescope.files import WRITER
+from inversescope.run.locks import WRITER
 
 Command = Callable[[World, Path], tuple[object, ...]]
 
