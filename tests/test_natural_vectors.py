@@ -47,6 +47,7 @@ def test_a_vector_read_by_another_library_gives_the_draws_of_its_text(
     asked: dict[str, Any] = {"site": SITE, "bandwidth": 1.0, "proposals": 400, "seed": 5}
     own, found = text.invert(TEXT, **asked), text.invert(vector=read(str(folder), TEXT), name="v.npy", **asked)
     assert own.believed and own.draws
+    assert sum(row["draws"] for row in own.chart().values) == sum(draw.times for draw in own.draws)
     assert [(draw.tokens, draw.times) for draw in found.draws] == [(draw.tokens, draw.times) for draw in own.draws]
     assert [draw.distance for draw in found.draws] == pytest.approx([draw.distance for draw in own.draws], abs=1e-3)
     assert found.bits == pytest.approx(own.bits, abs=1e-3) and (found.source, found.source_log_p) == ("v.npy", None)

@@ -182,6 +182,7 @@ def test_charts_hold_their_values(inverter: Inverter, explanation: Explanation):
     shown = explanation.chart().spec["data"]["values"]
     assert {value["hypothesis"] for value in shown} == set(explanation.table())
     json.dumps([bundle, shown], allow_nan=False)
+    assert inverter.run.chart().spec == inverter.run.plot.overview().spec
 
 
 def test_a_feature_that_is_none_is_refused_with_those_there_are(inverter: Inverter):

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inversescope.charts.answer import distances_of_draws
+from inversescope.charts.chart import Chart
 from inversescope.natural_text.estimate import Estimate, Weighted
 from inversescope.natural_text.question import Source
 from inversescope.natural_text.ruler import Ruler
 from inversescope.stats.weights import systematic
+from inversescope.verdicts import wording
 
 if TYPE_CHECKING:
     from inversescope.natural_text.natural_text import NaturalText
@@ -93,6 +96,13 @@ class Answer:
     believed_bits: float | None
     ruler: dict[str, float]
     draws: tuple[Draw, ...]
+
+    def chart(self) -> Chart:
+        """Chart of the distances of the draws, the source itself marked."""
+        rows = [
+            {"distance": draw.distance, "draws": draw.times, "source": draw.text == self.source} for draw in self.draws
+        ]
+        return Chart(distances_of_draws(f"{self.site}, {wording.bandwidth(self.bandwidth)}"), rows)
 
     def record(self) -> dict[str, Any]:
         """The answer as JSON; its kind is `draws`, which nothing else is."""

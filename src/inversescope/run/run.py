@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from inversescope.charts.chart import Chart
 from inversescope.charts.widget import Part, Shown
 from inversescope.cluster import Executor, Here
 from inversescope.cluster.parts import Share
@@ -66,14 +67,22 @@ class Run(Shown):
 
     @property
     def plot(self) -> Plots:
-        """Charts of the run, once it is finished."""
+        """Charts of the run, once it is finished: `plot.layers(feature)` and others."""
         return Plots(self.folder)
+
+    def chart(self) -> Chart:
+        """The first of them: all features over the layers.
+
+        Raises:
+            UserError: the run is not finished, or has no sites of whole layers.
+        """
+        return self.plot.overview()
 
     def _shown(self) -> tuple[list[Part], str | None]:
         if not self.finished("report"):
             return [], None
         try:
-            made = self.plot.overview()
+            made = self.chart()
         except UserError:  # it has no sites of whole layers
             return [], None
         return [{"text": repr(self)}, made.part()], made.table()
