@@ -124,6 +124,32 @@ def test_an_unfinished_method_begins_with_an_empty_folder(run: Path):
     assert kept.stat().st_mtime_ns == before  # a finished one stays
 
 
+@pytest.mark.parametrize("change", ["verify again", "verify gone", "collect again"])
+def test_what_two_states_of_the_run_gave_is_not_kept(
+    change: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The arena does not lock the run: another process may extend it, or make a step again."""
+    step, how = change.split()
+    kind = type(METHODS["reference"])
+    answer = kind.answer
+
+    def changed(*given: object) -> object:
+        if how == "gone":
+            (run / step / files.MANIFEST).unlink()
+        else:
+            made = files.manifest(run / step)
+            written = [run / step / name for name in made["files"]]
+            files.finish(run / step, written, step=step, made_from=made["made_from"], again=True)
+        return answer(*given)
+
+    assert call("arena", run, "--only", "nearest") == 0
+    with monkeypatch.context() as during:
+        during.setattr(kind, "answer", changed)
+        assert call("arena", run, "--only", "nearest", "--only", "reference") == 2
+    check(printed(capsys.readouterr().err), "the run has changed", given=str(run), remedy=True)
+    assert not files.finished(run / "arena") and not files.finished(run / "arena" / "reference")
+
+
 def test_a_seed_gives_one_ranking(run: Path, tmp_path: Path):
     # None of these is ended by the clock.
     few = ("--only", "ours", "--only", "difference of means", "--only", "self-decoding", "--only", "no condition")

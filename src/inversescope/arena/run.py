@@ -33,8 +33,8 @@ def run_methods(folder: Path, study: Study, methods: Sequence[Method], progress:
     `methods.json`, and the page and the LaTeX table made from them.
 
     Raises:
-        UserError: the folder holds answers for another seed, budget or run, a file is not what was written, or another
-            process writes into the folder.
+        UserError: the folder holds answers for another seed, budget or run, a file is not what was written, another
+            process writes into the folder, or another one has changed the run in the meantime.
     """
     with locks.only_writer(folder):
         _run_methods(folder, study, methods, progress)
@@ -60,8 +60,7 @@ def _run_methods(folder: Path, study: Study, methods: Sequence[Method], progress
 
 def _identity(study: Study) -> dict[str, Any]:
     """Seed, budget and run that an answer depends on."""
-    made_from = files.states(study.run.folder, "collect", "verify")
-    return {"seed": study.seed, "budget": study.budget, "made_from": made_from}
+    return {"seed": study.seed, "budget": study.budget, "made_from": study.made_from}
 
 
 def _require_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -94,6 +93,7 @@ def _answer(folder: Path, study: Study, method: Method, progress: Progress) -> N
     cost.memory = memory.bytes if cost.measured else None
     files.write_table(folder / ANSWERS, records.arena.ANSWERS.of(answers))
     written = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    study.require_same_run()
     parts.end(folder)
     files.finish(folder, written, study=_identity(study), cost=cost.record())
 
@@ -128,6 +128,7 @@ def _compare(folder: Path, study: Study, methods: Sequence[Method]) -> None:
     }
     files.write_json(folder / records.arena.METHODS.name, records.arena.METHODS.of(description))
     written = [folder / name for name in ("results.parquet", "pairs.parquet", records.arena.METHODS.name)]
+    study.require_same_run()
     files.finish(folder, [*written, *write_arena(folder)], study=_identity(study), step="arena")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +36,7 @@ from inversescope.streams import TorchStream
 from inversescope.tasks import Tokens
 
 NEEDED = ("collect", "train", "sample", "verify", "reference", "score")
+STANDS_ON = ("collect", "verify")  # steps by whose state answers are known again
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ class Study:
         run: finished as far as its scores.
         budget: seconds that each may train.
         seed: of everything that is drawn.
+        made_from: state of the run when the study was opened; the arena may be at work for hours, and does not lock it.
     """
 
     run: Run
     budget: float
     seed: int
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run, budget: float | None, seed: int | None) -> Study:
@@ -74,6 +77,7 @@ class Study:
             run,
             _spent(run, "train") if budget is None else budget,
             run.config.seed if seed is None else seed,
+            files.states(run.folder, *STANDS_ON),
         )
         if not study.features:
             raise UserError(
@@ -82,6 +86,21 @@ class Study:
                 remedy="a task with features, or texts with label columns",
             )
         return study
+
+    def require_same_run(self) -> None:
+        """Compare the run with what it was when the study was opened.
+
+        Raises:
+            UserError: another process has made a step again, or taken it away.
+        """
+        folder = self.run.folder
+        there = all(files.finished(folder / step) for step in STANDS_ON)
+        if not there or files.states(folder, *STANDS_ON) != self.made_from:
+            raise UserError(
+                "the run has changed while the arena was at work, and what was made from both states is not kept",
+                given=folder,
+                remedy="finish the run, and start the arena again",
+            )
 
     @property
     def as_run(self) -> bool:
