@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from check_fixture import CLAIM, about, inputs, judged, verdicts, world
 from fake_endpoint import Fault, Model, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linguistics import TOPICS, planted_embeddings
 from refusals import refuses
 
-from inversescope.check import Claim, LanguageModel, read_claims
+from inversescope.check import Claim, read_claims
 from inversescope.check.check import conclude, item_of
 from inversescope.check.claims import property_of
-from inversescope.check.evidence import Evidence, Inputs
+from inversescope.check.evidence import Inputs
 from inversescope.check.measured import measured
 from inversescope.check.words import expression_of
 from inversescope.features.annotators import topics
-from inversescope.propose.endpoint import Address, Budget, Endpoint, Replies
 from inversescope.propose.prompts import fits
 from inversescope.stats.intervals import UNDEFINED, Estimate, difference
 from inversescope.stats.misclassified import Accuracy, corrected_share
@@ -112,45 +112,6 @@ def test_a_difference_has_the_error_of_both_shares():
     found = difference(Estimate(0.9, 0.8, 0.95), Estimate(0.4, 0.3, 0.5))
     assert found == pytest.approx((0.5, 0.5 - np.hypot(0.1, 0.1), 0.5 + np.hypot(0.05, 0.1)))
     assert difference(Estimate(1.0, 0.9, 1.0), Estimate(1.0, 1.0, 1.0)).high == 0
-
-
-def inputs(texts: list[str], start: int = 0) -> Inputs:
-    return Inputs(tuple((start + i,) for i in range(len(texts))), tuple(texts), np.full(len(texts), 1 / len(texts)))
-
-
-def world(source: str = "a red cat sat", n: int = 40) -> Evidence:
-    """The activation holds the colour; the ending says the verb; every text has "a"."""
-    rng = np.random.default_rng(0)
-
-    def sentence(colour: str | None = None, verb: str | None = None) -> str:
-        words = (colour or rng.choice(["red", "blue", "green"]), rng.choice(["cat", "dog"]))
-        return f"a {words[0]} {words[1]} {verb or rng.choice(['sat', 'ran', 'slept'])}"
-
-    return Evidence(
-        source,
-        (0,),
-        "resid_post.1",
-        "h = 0.1",
-        Inputs.of(
-            [(0,), *((i,) for i in range(1, n))], [source, *(sentence("red", "sat") for _ in range(1, n))], np.ones(n)
-        ),
-        inputs([sentence() for _ in range(300)], 1000),
-        False,
-        inputs([sentence(verb="sat") for _ in range(100)], 2000),
-        1,
-        tuple(inputs([sentence(colour) for _ in range(20)], 3000) for colour in ["red", "blue", "green"] * 4),
-    )
-
-
-def verdicts(claims: list[Claim], evidence: Evidence, judge: LanguageModel | None = None) -> list[str]:
-    items = [
-        item_of(claim, evidence, (), lambda name, tokens: None, lambda tokens: evidence.source) for claim in claims
-    ]
-    return [each.verdict for each in conclude(items, judge, 0)]
-
-
-def about(claim: str, **more: Any) -> Claim:
-    return Claim(claim, "resid_post.1", "a red cat sat", **more)
 
 
 def test_each_kind_of_claim_gets_its_verdict():
@@ -249,19 +210,8 @@ def test_a_pattern_between_slashes_is_a_regular_expression():
     assert found is not None and found.expression is not None and found.expression.label("in 1984") == "yes"
 
 
-CLAIM = "Something red is in it"
-
-
 def model(truth: Any = None) -> Model:
     return Model([], {fits(CLAIM): truth or (lambda text: "yes" if "red" in text else "no")})
-
-
-def judged(server: Any, folder: Path, calls: int = 200, evidence: Evidence | None = None) -> Any:
-    address = Address(server.url, "fake")
-    with Endpoint(address, Replies(folder), Budget(calls, 10**6), timeout=2) as endpoint:
-        evidence = evidence or world()
-        item = item_of(about(CLAIM), evidence, (), lambda name, tokens: None, lambda tokens: "")
-        return conclude([item], LanguageModel(endpoint, 0), 0)[0]
 
 
 def test_a_judge_that_is_right_gives_the_verdict_and_its_error(tmp_path: Path):
