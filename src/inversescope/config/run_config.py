@@ -8,26 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from inversescope import bounds
 from inversescope.bounds import read_text
+from inversescope.config.generator_config import CalibrateConfig, GeneratorConfig, TrainConfig
 from inversescope.config.schema import (
-    CalibrateConfig,
     CausalConfig,
     ClusterConfig,
     CollectConfig,
-    GeneratorConfig,
     NeighbourhoodConfig,
     SampleConfig,
     Section,
     SubjectConfig,
-    TrainConfig,
 )
 from inversescope.config.text_config import TextConfig
 from inversescope.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from inversescope.config.schema import SubjectConfig
+from inversescope.config import SubjectConfig
 from inversescope.errors import UserError
 from inversescope.run.provenance import require_same
 from inversescope.subject import Subject
