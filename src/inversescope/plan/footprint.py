@@ -18,8 +18,8 @@ from inversescope.config import RunConfig
 from inversescope.generator.neighbour_lm import NEIGHBOURS
 from inversescope.sites import Site
 from inversescope.subject import Subject
+from inversescope.subject.batches import batch_tokens
 from inversescope.subject.model_shape import vocabulary_of
-from inversescope.subject.subject import batch_tokens
 from inversescope.tasks import Task
 from inversescope.tasks.known_answers import CHUNK
 from inversescope.train.emulator import MOST

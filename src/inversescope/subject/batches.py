@@ -16,6 +16,15 @@ from inversescope.subject.packing import Row, ancestry, distinct_prefixes, pack,
 ROW_NODES = 256
 # A packed row costs more per token than a padded batch (85% of the speed was measured), so sharing must save more.
 WORTHWHILE = 0.8
+# Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU; on a GPU its hidden states
+# have a bounded size, whatever the width (docs/lab/cuda.md).
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
+_BATCH_NUMBERS = 2**26
+
+
+def batch_tokens(device: torch.device, width: int) -> int:
+    """Tokens, padding included, that go through a model of this width on this device at once, if memory suffices."""
+    return min(_BATCH_TOKENS.get(device.type, _BATCH_TOKENS["cpu"]), _BATCH_NUMBERS // width)
 
 
 @dataclass(frozen=True)

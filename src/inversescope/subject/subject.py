@@ -14,21 +14,13 @@ from inversescope.progress import Progress, silent
 from inversescope.sites import POINTS, Site, SubjectShape, select
 from inversescope.subject import adapters, bundled, loading
 from inversescope.subject.architectures import architecture_of
+from inversescope.subject.batches import batch_tokens
 from inversescope.subject.capture import Captured, capture
 from inversescope.subject.model_shape import fingerprint_of, longest_of, shape_of
 from inversescope.subject.projections import Projection, require_fit
 from inversescope.subject.tokenizer import Decode, Encode, Prefix, PretrainedTokenizer, Tokenizer, first_tokens
 
-# Large enough that a batch is limited by arithmetic, small enough for the caches of a CPU; on a GPU its hidden states
-# have a bounded size, whatever the width (docs/lab/cuda.md).
-_BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
-_BATCH_NUMBERS = 2**26
 _LOG = logging.getLogger(__name__)
-
-
-def batch_tokens(device: torch.device, width: int) -> int:
-    """Tokens, padding included, that go through a model of this width on this device at once, if memory suffices."""
-    return min(_BATCH_TOKENS.get(device.type, _BATCH_TOKENS["cpu"]), _BATCH_NUMBERS // width)
 
 
 class Subject:
