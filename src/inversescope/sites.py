@@ -159,6 +159,11 @@ def each(addresses: Addresses) -> list[str | Site]:
     return [addresses] if isinstance(addresses, str | Site) else list(addresses)
 
 
+def names_several(addresses: Addresses) -> bool:
+    """True for a list, also of one address, and for a wildcard."""
+    return not isinstance(addresses, Site) and (not isinstance(addresses, str) or is_pattern(addresses))
+
+
 def select(addresses: Addresses, shape: SubjectShape) -> tuple[Site, ...]:
     """The sites that the addresses (wildcards allowed) name in a subject of this shape, each once, in order of depth.
 

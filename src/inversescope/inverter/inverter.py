@@ -12,9 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inversescope.bounds import SAMPLES
-from inversescope.collect.bandwidths import Remaining, chosen
 from inversescope.collect.inputs import read_known
-from inversescope.collect.reread import RereadStore
 from inversescope.errors import UserError
 from inversescope.features.feature_config import reader
 from inversescope.features.on_task import with_readers
@@ -22,13 +20,13 @@ from inversescope.inverter.given import Given, Texts, given
 from inversescope.inverter.inversion import Inversion
 from inversescope.inverter.inverting import Inverting
 from inversescope.inverter.results import read_results
-from inversescope.inverter.served import chosen as chosen_sites
-from inversescope.inverter.sharing import described, local, push, save
+from inversescope.inverter.served import chosen, level_served
+from inversescope.inverter.sharing import opened, push, save
 from inversescope.position import LAST, Position
 from inversescope.progress import Progress, watched
 from inversescope.records.levels import Level
 from inversescope.run.run import Run
-from inversescope.sites import Addresses, Site, is_pattern
+from inversescope.sites import Addresses, Site, names_several
 from inversescope.subject import Subject
 from inversescope.train.checkpoint import load_generator
 
@@ -93,19 +91,7 @@ class Inverter:
             UserError: it is not a run directory, has no generator, is not trained yet, or belongs to another subject or
                 version.
         """
-        run = Run.open(local(folder), device, allow_code=allow_code, subject=subject)
-        if model is not None:
-            wanted = run.config.subject.model_copy(update={"model": model})
-            run.config = run.config.model_copy(update={"subject": wanted})
-        run.require_generator()
-        if not run.finished("train"):
-            raise UserError(
-                "this run has no trained generator yet",
-                given=folder,
-                remedy="inversescope run CONFIG --out RUN --resume",
-            )
-        if described(run.folder) is not None:
-            run.store = RereadStore(run.store.folder, run.config.neighbourhood, run.subject, run.sites["train"])
+        run = opened(folder, device, allow_code=allow_code, subject=subject, model=model)
         return cls(run, features)
 
     def save(self, folder: Path | str, *, store: bool = False, licence: str | None = None) -> None:
@@ -194,8 +180,8 @@ class Inverter:
         if not 1 <= n <= SAMPLES:
             raise UserError("so many samples cannot be drawn", given=n, allowed=f"1 to {SAMPLES:,}")
         sources, many_sources = given(self.run.subject, text, position, vector)
-        sites, many_sites = self._sites(site)
-        listed = resolution if isinstance(resolution, Sequence) else [resolution]
+        sites, many_sites = chosen(site, self.sites, self.run.subject.shape), names_several(site)
+        listed = resolution if (many_levels := isinstance(resolution, Sequence)) else [resolution]
         levels = {where: [self.level(where, each, bandwidth) for each in listed] for where in sites}
         total, done = len(sources) * len(sites) * len(listed), 0
         inverted: list[list[list[Inversion]]] = [[] for _ in sources]
@@ -206,9 +192,7 @@ class Inverter:
                 for level in levels[where]:
                     inverted[row][-1].append(self.invert_given(source, where, activations[row][where], n, level, seed))
                     report(done := done + 1, total)
-        by_site = (
-            inverted if isinstance(resolution, Sequence) else [[of_site[0] for of_site in row] for row in inverted]
-        )
+        by_site = inverted if many_levels else [[of_site[0] for of_site in row] for row in inverted]
         rows = by_site if many_sites else [row[0] for row in by_site]
         return rows if many_sources else rows[0]
 
@@ -313,23 +297,4 @@ class Inverter:
         Raises:
             UserError: the run has no such resolution, or the generator does not serve the bandwidth.
         """
-        run, level = self.run, chosen(self.run.folder, site, resolution, bandwidth)
-        if level.channel is None and not run.config.neighbourhood.has_channel:
-            share = Remaining.of(run.store, run.task, site, run.seed).share(level.bandwidth)
-            by_channel = Remaining.of_channel(run.store, run.task, site, run.seed)
-            level = level._replace(channel=by_channel.nearest(share))
-        low, high = self.generator.bandwidths[site]
-        if not self.generator.serves(site, level.drawn):
-            channel = "" if level.channel is None else f", for which it would draw at h = {level.channel:.3g}"
-            raise UserError(
-                f"the generator was not trained for this bandwidth at {site}",
-                given=f"{level.bandwidth:g}{channel}",
-                allowed=f"{low:g} to {high:g}",
-            )
-        return level
-
-    def _sites(self, site: Addresses) -> tuple[tuple[Site, ...], bool]:
-        """The sites that are named, and whether they were given as several."""
-        named = chosen_sites(site, self.sites, self.run.subject.shape)
-        alone = isinstance(site, Site) or (isinstance(site, str) and not is_pattern(site))
-        return named, not alone
+        return level_served(self.run, self.generator, site, resolution, bandwidth)

@@ -1,11 +1,15 @@
-"""Sites that a run's generator serves, from the run's records alone: no model is loaded."""
+"""Sites and levels that a run's generator serves; everything else is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from inversescope.collect import bandwidths
+from inversescope.collect.bandwidths import Remaining
 from inversescope.errors import UserError
+from inversescope.generator import Generator
+from inversescope.records.levels import Level
 from inversescope.run.run import Run
 from inversescope.run.sealed import read_resolved
 from inversescope.sites import Addresses, Site, SubjectShape, each, select
@@ -14,7 +18,8 @@ LISTED = 12  # sites named in a message
 
 
 def served(folder: Path | str, addresses: Addresses) -> tuple[Site, ...]:
-    """The sites of a run's generator that the addresses name, wildcards allowed: each once, in the order given.
+    """The sites of a run's generator that the addresses name, wildcards allowed: each once, in the order given. Read
+    from the run's records: no model is loaded.
 
     Raises:
         UserError: this is not a run directory, or an address is malformed or names no site of the generator.
@@ -43,3 +48,27 @@ def chosen(addresses: Addresses, sites: Sequence[Site], shape: SubjectShape) -> 
     if not found:
         raise UserError("no site is given", allowed="one or several, such as resid_post.5")
     return tuple(found)
+
+
+def level_served(
+    run: Run, generator: Generator, site: Site, resolution: float | None, bandwidth: float | None
+) -> Level:
+    """The level of a site at a resolution or a bandwidth, or by default (`collect.bandwidths.chosen`).
+
+    Raises:
+        UserError: the run has no such resolution, or the generator does not serve the bandwidth.
+    """
+    level = bandwidths.chosen(run.folder, site, resolution, bandwidth)
+    if level.channel is None and not run.config.neighbourhood.has_channel:
+        share = Remaining.of(run.store, run.task, site, run.seed).share(level.bandwidth)
+        by_channel = Remaining.of_channel(run.store, run.task, site, run.seed)
+        level = level._replace(channel=by_channel.nearest(share))
+    low, high = generator.bandwidths[site]
+    if not generator.serves(site, level.drawn):
+        channel = "" if level.channel is None else f", for which it would draw at h = {level.channel:.3g}"
+        raise UserError(
+            f"the generator was not trained for this bandwidth at {site}",
+            given=f"{level.bandwidth:g}{channel}",
+            allowed=f"{low:g} to {high:g}",
+        )
+    return level

@@ -15,11 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from inversescope import __version__, files, records
+from inversescope.collect.reread import RereadStore
 from inversescope.collect.store import SHARDS
 from inversescope.errors import UserError
 from inversescope.inverter.model_card import CARD, model_card
 from inversescope.run.run import Run
 from inversescope.run.sealed import CONFIG, PROVENANCE, RESOLVED, read_provenance
+from inversescope.subject import Subject
 
 SHARED = "inverter.json"
 KINDS = (".safetensors", ".parquet", ".json", ".toml", ".md")  # none of them can hold code
@@ -148,6 +150,35 @@ def local(place: Path | str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         given = f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         raise UserError("there is no such folder, and no such inverter on the hub", given=given) from error
+
+
+def opened(
+    place: Path | str,
+    device: str | None,
+    *,
+    allow_code: bool,
+    subject: Subject | None,
+    model: str | None,
+) -> Run:
+    """The trained run in a run directory or in a shared inverter, ready to invert; see `Inverter.load`.
+
+    Raises:
+        UserError: it cannot be opened, has no generator, or is not trained yet.
+    """
+    run = Run.open(local(place), device, allow_code=allow_code, subject=subject)
+    if model is not None:
+        wanted = run.config.subject.model_copy(update={"model": model})
+        run.config = run.config.model_copy(update={"subject": wanted})
+    run.require_generator()
+    if not run.finished("train"):
+        raise UserError(
+            "this run has no trained generator yet",
+            given=place,
+            remedy="inversescope run CONFIG --out RUN --resume",
+        )
+    if described(run.folder) is not None:
+        run.store = RereadStore(run.store.folder, run.config.neighbourhood, run.subject, run.sites["train"])
+    return run
 
 
 def described(folder: Path) -> dict[str, Any] | None:
