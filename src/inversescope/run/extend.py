@@ -11,6 +11,7 @@ from inversescope.config import RunConfig
 from inversescope.errors import UserError
 from inversescope.run import locks, prior
 from inversescope.run.pipeline import STEPS
+from inversescope.run.resolved import resolved_config
 from inversescope.run.run import Run
 from inversescope.run.sealed import CONFIG, CONFIG_HASH, RESOLVED, config_folder, read_provenance, read_resolved
 
@@ -38,7 +39,9 @@ def extend(folder: Path | str, config_text: str, name: str = CONFIG, start: Path
     _asks_for_more(run, grown)
     _has_its_prior(grown)
     task = read_resolved(run.folder)["task"]  # the task is the same
-    resolved = grown.resolved(task) | {CONFIG_HASH: files.sha256_of(config_text)}
+    resolved = resolved_config(grown.config, grown.subject, grown.sites, task) | {
+        CONFIG_HASH: files.sha256_of(config_text)
+    }
     with locks.only_writer(run.folder):
         _nothing_stands_on_it(run)  # another process may have been faster
         parts.reopen(run.folder / "collect", read_provenance(run.folder)["seconds"].get("collect", 0.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +21,7 @@ from inversescope.records.levels import Levels, read_levels
 from inversescope.run import pipeline, prior
 from inversescope.run.plots import Plots
 from inversescope.run.provenance import provenance, require_annotated_by, require_same
+from inversescope.run.resolved import resolved_config, sites_of_splits
 from inversescope.run.sealed import (
     CONFIG,
     check_config,
@@ -128,7 +128,7 @@ class Run(Shown):
         require_allowed(run.config.code)
         require_site_checks(run.subject, run.sites["pool"])
         run.config = sized(run.config, run.task, run.seed)
-        resolved = run.resolved(run.task_config.model_dump(mode="json"))
+        resolved = resolved_config(run.config, run.subject, run.sites, run.task_config.model_dump(mode="json"))
         labelled_by = run.config.functions | run.config.annotated
         made_from = prior.sources(run.task_config, run.subject) | prior.content(run.task)
         made_by = provenance(run.subject, run.seed, run.config.task_file, labelled_by, made_from)
@@ -166,24 +166,6 @@ class Run(Shown):
             run.require_same_code()
             allow(run.config.code)
         return run
-
-    def resolved(self, task: dict[str, Any]) -> dict[str, Any]:
-        """The whole config, with what its words mean for this subject; `task` has all settings of the task.
-
-        Raises:
-            UserError: the config cannot be used with its subject.
-        """
-        sites, subject = self.sites, self.subject
-        resolved = self.config.model_dump(mode="json", exclude={"cluster": True}) | {"task": task}
-        resolved["collect"]["sites"] = [str(site) for site in sites["pool"]]
-        resolved["generator"]["sites"] = [str(site) for site in sites["train"]]
-        resolved["subject"] |= {
-            "device": str(subject.device),
-            "dtype": str(subject.dtype).removeprefix("torch."),
-            "shape": asdict(subject.shape),
-            "prefix": list(subject.prefix),
-        }
-        return resolved
 
     @property
     def seed(self) -> int:
@@ -307,14 +289,4 @@ class Run(Shown):
         Raises:
             UserError: a site does not exist, or other sites are not among those collected.
         """
-        everywhere = self.subject.sites(self.config.collect.sites)
-        generator, text = (self.subject.sites(section.sites) for section in (self.config.generator, self.config.text))
-        for section, chosen in (("generator", generator), ("text", text)):
-            missing = [str(site) for site in chosen if site not in everywhere]
-            if missing:
-                raise UserError(
-                    f"{section}.sites must be among collect.sites",
-                    given=", ".join(missing[:5]),
-                    allowed=", ".join(self.config.collect.sites),
-                )
-        return {"train": generator, "pool": everywhere, "target": everywhere}
+        return sites_of_splits(self.config, self.subject)
