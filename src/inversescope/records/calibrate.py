@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import RESOLUTION, Room, column, document, estimate, key, table
+from inversescope.records.record import LEVEL, SITE, Room, column, document, estimate, key, table
 
 _QUESTION = (
-    column("site", "string", "the site"),
-    column("resolution", "float64?", RESOLUTION),
-    column("bandwidth", "float64", "h"),
+    SITE,
+    *LEVEL,
     column("query", "string", "`clean`: the activation itself; `noisy`: seen through the channel"),
 )
 CALIBRATION = table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import Record, Room, column, document, key, table
+from inversescope.records.record import SITE, Record, Room, column, document, key, table
 
 INPUTS = table(
     "collect/inputs.parquet",
@@ -38,7 +38,7 @@ STATISTICS = Record(
 NOISE_FLOOR = table(
     "collect/noise_floor.parquet",
     "One row a site: δ between two readings of the same inputs of the pool, the stored one and one in another batch.",
-    column("site", "string", "the site"),
+    SITE,
     column("inputs", "int32", "inputs that were read again"),
     column("median", "float64", "median δ"),
     column("floor", "float64", "95% quantile of δ: the subject's own rounding, below which no distance means anything"),
@@ -54,7 +54,7 @@ NEAREST = Record(
 TARGETS = table(
     "reference/targets.parquet",
     "One row a site and target: its distance to the nearest input of the pool, itself left out.",
-    column("site", "string", "the site"),
+    SITE,
     column("target", "int32", "row in the split `target`"),
     column("outside", "bool", "it is farther than the limit: outside of the prior"),
     column("nearest", "float64", "δ to the nearest input"),
@@ -81,7 +81,7 @@ BANDWIDTHS = table(
     "reference/bandwidths.parquet",
     "One row a site and level: a resolution of `sample.resolutions`, or a bandwidth of `sample.bandwidths`. Numbers "
     "are medians over inputs of the pool that stand in for targets.",
-    column("site", "string", "the site"),
+    SITE,
     column("resolution", "float64?", "N: one input in N of the prior remains; null where the bandwidth was set itself"),
     column("bandwidth", "float64?", "h; null for a resolution that the pool does not reach at this site"),
     column(

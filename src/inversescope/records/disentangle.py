@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inversescope.records.record import RESOLUTION, SEAL, Room, column, document, estimate, key, table
+from inversescope.records.record import RESOLUTION, SEAL, SITE, Room, column, document, estimate, key, table
 
 _METHOD = column(
     "method",
@@ -15,7 +15,7 @@ _METHOD = column(
 RUNS = table(
     "disentangle/runs.parquet",
     "One row a site, method, attribute, asked attribute and target, over sources and prompts.",
-    column("site", "string", "the site"),
+    SITE,
     _METHOD,
     column("attribute", "string", "the attribute in which the sources differ from the target"),
     column("asked", "string", "the attribute in question"),
@@ -32,7 +32,7 @@ PARTS = replace(
 RESULTS = table(
     "disentangle/results.parquet",
     "One row a site, method and attribute, and one over all attributes. Intervals are over targets.",
-    column("site", "string", "the site"),
+    SITE,
     _METHOD,
     column("attribute", "string?", "the attribute; null: over all, of each target the mean"),
     column("point", "string", "the site's point"),
@@ -53,7 +53,7 @@ RESULTS = table(
 ISOLATION = table(
     "disentangle/isolation.parquet",
     "One row a site, method, attribute and other attribute: `isolate` apart.",
-    column("site", "string", "the site"),
+    SITE,
     _METHOD,
     column("attribute", "string", "the attribute in which the sources differ from the target"),
     column("asked", "string", "the other attribute"),

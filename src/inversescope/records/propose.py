@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import SEAL, Room, column, document, estimate, key, table
+from inversescope.records.record import SEAL, SITE, Room, column, document, estimate, key, table
 
 _ASKED = (
-    column("site", "string", "the site"),
+    SITE,
     column("bandwidth", "float64", "h"),
     column("model", "string", "the language model"),
 )

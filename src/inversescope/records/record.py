@@ -61,7 +61,8 @@ def key(names: str, meaning: str) -> Group:
 
 SEAL = key("sha256", "SHA-256 of the text before this key")
 RESOLUTION = "N: one input in N of the prior remains at this h; null where the bandwidth was set itself"
-
+LEVEL = (column("resolution", "float64?", RESOLUTION), column("bandwidth", "float64", "h"))
+SITE = column("site", "string", "the site")
 SITE_PARTS = (
     column("site, point", "string", "the site's address, and its point"),
     column("layer", "int32?", "its layer; null where a point has none, and where several sites are read as one"),

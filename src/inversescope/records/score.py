@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import RESOLUTION, SITE_PARTS, Room, column, document, estimate, key, table
+from inversescope.records.record import (
+    LEVEL,
+    RESOLUTION,
+    SITE,
+    SITE_PARTS,
+    Room,
+    column,
+    document,
+    estimate,
+    key,
+    table,
+)
 
 RESULTS = table(
     "score/results.parquet",
@@ -90,8 +101,7 @@ DIAGNOSTICS = table(
     "score/diagnostics.parquet",
     "One row a site and bandwidth, for the sites that the generator was trained on.",
     *SITE_PARTS,
-    column("resolution", "float64?", RESOLUTION),
-    column("bandwidth", "float64", "h"),
+    *LEVEL,
     column("draws", "int64", "samples drawn"),
     column("unverified", "int64", "of these, not verified"),
     column("acceptance", "float64?", "share of draws with δ at most 0.1"),
@@ -138,9 +148,8 @@ TARGETS = table(
     "score/targets.parquet",
     "One row a site, bandwidth and target, for the sites that the generator was trained on. See "
     "[the method](statistics.md#targets-that-are-left-out).",
-    column("site", "string", "the site"),
-    column("resolution", "float64?", RESOLUTION),
-    column("bandwidth", "float64", "h"),
+    SITE,
+    *LEVEL,
     column("target", "int32", "row in the split `target`"),
     column("draws, distinct", "int32", "its draws, and the distinct inputs among them"),
     column("source_draws", "float64", "share of the draws that are its own source input"),
@@ -156,7 +165,7 @@ TARGETS = table(
 DISTANCES = table(
     "score/distances.parquet",
     "One row a bin of a histogram of δ.",
-    column("site", "string", "the site"),
+    SITE,
     column("method", "string", "`generator` or `prior`"),
     column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64?", "h; null for `prior`"),
@@ -168,9 +177,8 @@ QUALITY = table(
     "One row a site and bandwidth, for the sites that the generator was trained on. Columns that begin with `pool_` "
     "are of real inputs: the pool's, resampled by the kernel, for the targets where the reference can be relied on. "
     "See [the method](statistics.md#the-quality-of-the-samples).",
-    column("site", "string", "the site"),
-    column("resolution", "float64?", RESOLUTION),
-    column("bandwidth", "float64", "h"),
+    SITE,
+    *LEVEL,
     column("distinct, pool_distinct", "float64?", "share of a target's inputs that are distinct, over all targets"),
     estimate(
         "similarity",
@@ -206,7 +214,7 @@ WORST_TARGETS = table(
     "score/worst_targets.parquet",
     "One row a target: of each site that the generator was trained on the three with the fewest accepted draws, at the "
     "smallest bandwidth, the worst first.",
-    column("site", "string", "the site"),
+    SITE,
     column("resolution", "float64?", RESOLUTION),
     column("bandwidth", "float64", "the smallest h"),
     column("target", "int32", "row in the split `target`"),
@@ -240,9 +248,8 @@ HYPOTHESES = table(
     "mine/hypotheses.parquet",
     "One row a hypothesis that was found at a site and bandwidth on half the targets. Every number but `discovery` is "
     "of the other half alone. See [the method](statistics.md#finding-a-hypothesis).",
-    column("site", "string", "the site"),
-    column("resolution", "float64?", RESOLUTION),
-    column("bandwidth", "float64", "h"),
+    SITE,
+    *LEVEL,
     column("rank", "int32", "its place on discovery, from 1"),
     column(
         "hypothesis",

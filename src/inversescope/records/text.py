@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversescope.records.record import Room, column, document, estimate, key, table
+from inversescope.records.record import SITE, Room, column, document, estimate, key, table
 
 NEAREST, BEST, DRAWS = "nearest", "best", "draws"
 STORED, PRIOR, SHUFFLED, RANDOM, ENDING = "stored", "no condition", "shuffled target", "random direction", "same ending"
@@ -65,14 +65,14 @@ METHODS = table(
 RULER = table(
     "text/ruler.parquet",
     "One row a site and a number of last tokens shared.",
-    column("site", "string", "the site"),
+    SITE,
     column("shared", "int32", "last tokens that two inputs share, and nothing else; 0: unrelated inputs"),
     column("distance", "float64", "median δ of such inputs"),
 )
 COMPARISON = table(
     "text/comparison.parquet",
     "One row a site and a method, over the targets that have it.",
-    column("site", "string", "the site"),
+    SITE,
     _METHOD,
     column("targets", "int32", "number of targets that have it"),
     estimate("distance", "mean δ"),
@@ -83,7 +83,7 @@ COMPARISON = table(
 SHARES = table(
     "text/shares.parquet",
     "One row a site, a method and a number of last tokens.",
-    column("site", "string", "the site"),
+    SITE,
     column(
         "method",
         "string",
@@ -114,7 +114,7 @@ FEATURES = table(
 ABOVE = table(
     "text/above.parquet",
     "One row a site, a number of bits and a feature, over its targets.",
-    column("site", "string", "the site"),
+    SITE,
     column("bits_wanted", "float64", "bits that were asked for"),
     column("feature", "string", "the feature"),
     column("targets", "int32", "number of targets whose draws are to be believed and whose source has a label"),
