@@ -88,7 +88,8 @@ class Judge:
 
     def consistency(self, question: str, answers: Answers) -> tuple[float | None, float | None]:
         """Share of answers that are the same when the question is repeated among other texts, and that are the opposite
-        when it is negated; over texts of either answer, None where none can be compared."""
+        when it is negated; over texts of either answer, None where none can be compared.
+        """
         texts = self._either(answers)
         again = self.answers("repeated", question, texts)
         opposite = self.answers("negated", negated(question), texts)

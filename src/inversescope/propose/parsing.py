@@ -57,7 +57,8 @@ class Hypothesis:
 @dataclass(frozen=True)
 class Proposed:
     """Hypotheses of a reply. `malformed` counts items that are no hypothesis, `unparsed` replies that cannot be read;
-    `problem` is the reason where there is no hypothesis."""
+    `problem` is the reason where there is no hypothesis.
+    """
 
     hypotheses: list[Hypothesis]
     malformed: int

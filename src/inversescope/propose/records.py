@@ -42,7 +42,8 @@ def replies(run: Path) -> Replies:
 
 def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tuple[float, float] | None) -> Path:
     """Write the rows of this site, bandwidth and model in place of earlier ones (of the same questions, if only these
-    are in the plan), and the usage; the q-values are over everything in the table. Gives back the folder."""
+    are in the plan), and the usage; the q-values are over everything in the table. Gives back the folder.
+    """
     folder = run / FOLDER
     key = {"site": plan.split.site, "bandwidth": plan.split.bandwidth, "model": address.model}
     proposals = [

@@ -26,7 +26,8 @@ _MISSING = "no such file"
 
 def sources(config: TaskConfig, subject: Subject) -> dict[str, str]:
     """Hashes of what the prior is made from: the files and folders that the config names, code of the task that is not
-    of this package (its `file` has a hash of its own), the tokenizer and the chat template."""
+    of this package (its `file` has a hash of its own), the tokenizer and the chat template.
+    """
     found = {f"task.{name}": _hash(Path(value)) for name, value in config if isinstance(value, Path) and name != "file"}
     dataset = getattr(config, "dataset", None)
     if isinstance(dataset, str) and Path(dataset).is_dir():

@@ -85,7 +85,8 @@ class Texts:
 
 def label_candidates(texts: Texts, inputs: dict[str, pa.Table], probability: Float[ndarray, " pool"]) -> Labelled:
     """Every candidate's labels, without candidates that vary too little over the pool; of those that part it alike,
-    only the simplest."""
+    only the simplest.
+    """
     pool, targets = texts.places(inputs["pool"]), texts.places(inputs["target"])
     distinct, rows, inverse = list(texts.numbers), *np.unique(pool, return_inverse=True)
     seen = [distinct[row] for row in rows]

@@ -155,7 +155,8 @@ class _Hypothesis:
 
 def _search(labelled: Labelled, drawn: Drawn, discovery: ndarray, merger: _Merger) -> list[_Hypothesis]:
     """The best on the discovery targets by the lower end of the corrected score, which must be above chance. A
-    candidate that a better one explains is merged into that one."""
+    candidate that a better one explains is merged into that one.
+    """
     scores = _discovered(labelled, drawn.of(discovery), discovery)
     ranked = sorted((-score.low, number) for number, score in enumerate(scores) if score.low > 0)
     hypotheses: list[_Hypothesis] = []

@@ -182,8 +182,9 @@ def _within(entry: Architecture, embedding: str) -> Architecture | None:
 
 
 def output_weight(module: nn.Module) -> Float[Tensor, "outputs inputs"]:
-    """The matrix of a linear map; GPT-2 keeps its the other way round, and that of a
-    rounded map, or of one with an adapter, is found by what it does."""
+    """The matrix of a linear map. GPT-2 stores it transposed; that of a rounded map, or of one with an adapter, is
+    computed from its outputs.
+    """
     weight = module.get_parameter("weight")
     if not weight.is_floating_point() or hasattr(module, "base_layer"):
         assert isinstance(module.in_features, int)

@@ -105,7 +105,8 @@ class Source:
         self, rows: Sequence[Patches], written: Sequence[Sequence[int]] | None = None
     ) -> Float[Tensor, "rows vocabulary"]:
         """The logits of the next token, with the sites of each row set to its values; none for an empty row. Behind
-        the input stands what is `written` in each row, equally many tokens in all of them."""
+        the input stands what is `written` in each row, equally many tokens in all of them.
+        """
         # The keys and values of a beginning take far less memory than a pass over it.
         tokens = (8 if self.once else 1) * self._subject.batch_tokens
         size = max(1, min(ROWS, tokens // len(self._tokens)))

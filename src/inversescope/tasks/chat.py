@@ -124,7 +124,8 @@ class Chat:
 
     def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
         """First tokens of a refusal and of a compliance after a harmful request, the other way round after a harmless
-        one; None where that is undecided, or the cut is not where the answer begins."""
+        one; None where that is undecided, or the cut is not where the answer begins.
+        """
         harmful = self.labels(tokens)["harmful"]
         if self.cut != "answer" or harmful is None:
             return None

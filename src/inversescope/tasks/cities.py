@@ -61,7 +61,8 @@ class CitiesConfig(TaskConfig):
 @register(CitiesConfig)
 class Cities(EntityTask):
     """The task for one subject's tokenizer. Features: the city, its attributes, whether it is a capital, its first
-    letter, how many tokens its name takes after a space, and the context."""
+    letter, how many tokens its name takes after a space, and the context.
+    """
 
     name = "cities"
 

@@ -35,7 +35,8 @@ def right_answers(
     entities: Sequence[str] | None = None,
 ) -> list[bool]:
     """For each entity (None: all of the table) whether the subject gives its value of the attribute after every one of
-    the prompts; the values of the whole table are the answers there are. One without weights is taken to know all."""
+    the prompts; the values of the whole table are the answers there are. One without weights is taken to know all.
+    """
     listed = list(table) if entities is None else entities
     if subject.untrained:
         return [table[entity].get(attribute) is not None for entity in listed]

@@ -179,7 +179,8 @@ class ICL:
 
     def contrast(self, tokens: Sequence[int]) -> tuple[int, int] | None:
         """The answer's first token, and that of what another task makes of the query; None where there is none, or the
-        cut is not before the answer."""
+        cut is not before the answer.
+        """
         labels, text = self.labels(tokens), self._subject.decode(tokens)
         if self.cut != "END" or labels["answer"] is None:
             return None

@@ -51,7 +51,8 @@ class SentenceTemplate:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Regular expression of a text that fits the template, one group per mention: any capitalised word is a name,
-        any word in small letters a place or an object."""
+        any word in small letters a place or an object.
+        """
         return re.compile("".join(f" ({_WORD[p.slot]})" if p.slot else re.escape(p.text) for p in self.pieces))
 
     def text(self, fill: Mapping[str, str]) -> str:
@@ -96,7 +97,8 @@ class Reading:
     @property
     def labels(self) -> Labels:
         """Every feature, None where undecided. Two names that do not make a subject and an indirect object have no
-        order and no position; an indirect object that lies after the cut does not hinder it."""
+        order and no position; an indirect object that lies after the cut does not hinder it.
+        """
         named = IO not in self.fill or self.fill[IO] is not None
         values = (
             self.fill.get(IO),

@@ -101,7 +101,8 @@ def require(accuracy: Accuracy, *, force: bool) -> None:
 
 class Question(NamedTuple):
     """A prompt that asks for an attribute of an entity: `before` ends with the entity, `after` is the rest. The right
-    answer is what an input about the entity has for its label of the attribute's name."""
+    answer is what an input about the entity has for its label of the attribute's name.
+    """
 
     attribute: str
     before: str

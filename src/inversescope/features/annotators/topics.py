@@ -119,7 +119,8 @@ def embed(texts: Sequence[str]) -> Float[ndarray, "texts d"]:
 
 def about(text: str, *topics: str) -> str | None:
     """The topic nearest to the text in meaning (cosine); undecided where another is as near but for `AHEAD`, or the
-    model knows nothing of the text."""
+    model knows nothing of the text.
+    """
     near = embed(topics) @ embed([text])[0]
     first, second = np.argsort(-near, kind="stable")[:2]
     return topics[first] if near[first] - near[second] >= AHEAD else None
