@@ -20,8 +20,8 @@ from inversescope.collect.posterior import Typical
 from inversescope.errors import UserError
 from inversescope.inverter.inverted_sample import InvertedSample, SourceShare
 from inversescope.inverter.norms import Norms
+from inversescope.inverter.notes import notes_on
 from inversescope.records import LABEL
-from inversescope.sample.one_target import TYPICAL
 from inversescope.score.feature import own_share, shares_of_kept
 from inversescope.stats.intervals import defined
 from inversescope.stats.labels import encode
@@ -163,24 +163,7 @@ class Inversion(Shown):
     @property
     def notes(self) -> list[str]:
         """Sentences for people: the source's share, and reasons why the samples give no finding or an uncertain one."""
-        share, notes = self.source_share, []
-        if share.draws is None:
-            beside = "" if self.norms is None else f": {self.norms.words}"
-            notes.append(f"a vector, with no text of its own{beside}")
-        else:
-            weight = "" if share.weight is None else f" and {share.weight:.0%} of the weight"
-            notes.append(f"the source itself is {share.draws:.0%} of the draws{weight}")
-        if self.proposal is not None:
-            notes.append(self.proposal)
-        if self.left_out is not None:
-            notes.append(f"no finding: {self.left_out}")
-        if self.floor == TYPICAL:
-            notes.append("the prior does not have this source: the probability of a typical input stands for its own")
-        if self.floor is None and self.tokens is not None:
-            notes.append("nothing is known of the source's probability: the effective sample size alone decides")
-        if self.unreliable:
-            notes.append("unreliable: the weights have a heavy tail for so few inputs; draw more")
-        return notes
+        return notes_on(self)
 
     def resample(self, n: int, seed: int = 0) -> tuple[InvertedSample, ...]:
         """`n` samples to be counted alike: each comes up as often as its weight says, rounded up or down.
