@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -100,11 +100,8 @@ def _draw(
             continue
         split = home.get(origin(tokens))
         if split is None:
-            others = [name for name in sizes if name != "target"] or ["target"]
-            open_splits = others if len(splits["target"]) == sizes["target"] else ["target"]
-            if held_out is not None:
-                open_splits = ["target"] if held_out(tokens) else others
-            if all(len(splits[name]) == sizes[name] for name in open_splits):
+            open_splits = _open_splits(tokens, splits, sizes, held_out)
+            if not open_splits:
                 continue
             split = home[origin(tokens)] = min(open_splits, key=lambda name: len(splits[name]) / sizes[name])
         elif split == "target" or len(splits[split]) == sizes[split]:
@@ -114,6 +111,18 @@ def _draw(
             return {name: sorted(inputs[len(kept[name]) :]) for name, inputs in splits.items()}
     drawn = ", ".join(f"{split} {len(splits[split])} of {size}" for split, size in sizes.items())
     raise too_few("the prior has too few different inputs for these splits", drawn, task)
+
+
+def _open_splits(
+    tokens: Tokens,
+    splits: Mapping[str, Sequence[Tokens]],
+    sizes: Mapping[str, int],
+    held_out: Callable[[Tokens], bool] | None,
+) -> list[str]:
+    """Splits that may take a new input and are not full: that of the targets, or the others."""
+    to_targets = len(splits["target"]) < sizes["target"] if held_out is None else held_out(tokens)
+    allowed = ["target"] if to_targets else [name for name in sizes if name != "target"] or ["target"]
+    return [name for name in allowed if len(splits[name]) < sizes[name]]
 
 
 def document_of(task: Task) -> Callable[[Tokens], Hashable]:

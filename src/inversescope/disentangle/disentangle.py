@@ -121,13 +121,11 @@ def _rows(
             pairs = [(answers[one.change, question], label(one.source)) for one in chosen for question in about]
             if pairs:
                 yield {
-                    **{
-                        "site": str(site),
-                        "method": method,
-                        "attribute": attribute,
-                        "asked": about_attribute,
-                        "target": target,
-                    },
+                    "site": str(site),
+                    "method": method,
+                    "attribute": attribute,
+                    "asked": about_attribute,
+                    "target": target,
                     "pairs": len(pairs),
                     "source": sum(answer == value for answer, value in pairs) / len(pairs),
                     "base": sum(answer == label(base) for answer, _ in pairs) / len(pairs),

@@ -40,7 +40,8 @@ _COLOURS = {"calibrated": "green", "copies": "red", "undertrained": "red", "cann
 
 def summary_table(run: Path) -> Group:
     """Each feature at the generator's deepest site, in 80 columns: at the finest level, and at the finest one
-    where the reference can be relied on."""
+    where the reference can be relied on.
+    """
     scores = files.read_json(files.verified(run / records.score.SUMMARY.path))["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
     if not generated:
@@ -68,16 +69,18 @@ def summary_table(run: Path) -> Group:
         if reliable:
             at = level(rows["generator", feature, reliable[0]])
             foot = f"[dim]the reference counts as the truth from {at} on[/]"
-    below = any(row["below_noise"] for row in scores)
-    note = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
-    if (words := unreached_words(run)) is not None:
-        note.append(f"[yellow]{escape(words)}[/]")
-    if (cut := reading(run).get("cut")) is not None:
-        note.append(f"[yellow]{escape(cut)}[/]")
-    note.append("[dim]others: its corrected score among inputs other than the source; 0 is chance[/]")
-    note += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
-    note += [f"[dim]† nothing is claimed: {SOURCE_ALONE}[/]"] if alone else []
+    note = _notes(run, any(row["below_noise"] for row in scores), marked, alone)
     return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+
+
+def _notes(run: Path, below: bool, marked: bool, alone: bool) -> list[str]:
+    """Lines below the table: limits of the run, and the meaning of its signs."""
+    notes = [f"[dim]{noise_line(run)}; some bandwidths are {BELOW_NOISE}[/]"] if below else []
+    notes += [f"[yellow]{escape(words)}[/]" for words in (unreached_words(run), reading(run).get("cut")) if words]
+    notes.append("[dim]others: its corrected score among inputs other than the source; 0 is chance[/]")
+    notes += [f"[dim]* nothing is claimed: {NULL_PASSES}[/]"] if marked else []
+    notes += [f"[dim]† nothing is claimed: {SOURCE_ALONE}[/]"] if alone else []
+    return notes
 
 
 def _reference_table(scores: Sequence[Mapping[str, Any]]) -> Group:
