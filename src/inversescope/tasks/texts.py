@@ -145,14 +145,14 @@ class Texts(EmpiricalPrior):
         self.features = tuple(labels.names[place] for place in places)
         self._labels = {tokens: tuple(every[place] for place in places) for tokens, every in self._labels.items()}
         self.reading = RowsRead(
-            self.rows,
-            len(self._counts),
-            self._blank,
-            self._shortened,
-            self._most,
-            config.position is not None or config.position_column is not None,
-            self.features,
-            labels.left_out,
+            rows=self.rows,
+            distinct=len(self._counts),
+            blank=self._blank,
+            shortened=self._shortened,
+            max_tokens=self._most,
+            by_position=config.position is not None or config.position_column is not None,
+            features=self.features,
+            left_out=labels.left_out,
         )
 
     def _read(self, config: TextsConfig, subject: TaskSubject, where: str, row: dict[str, Any]) -> Tokens | None:

@@ -91,9 +91,9 @@ def step(run: OpenRun, folder: Path, progress: Progress, check: Check) -> None:
             run.seed,
             run.subject.device,
             progress,
-            check,
-            at_sites(run.levels),
-            run.task if config.train.emulate else None,
-            compute,
+            check=check,
+            sampled=at_sites(run.levels),
+            prior=run.task if config.train.emulate else None,
+            compute=compute,
         )
     delete_checkpoints(folder)
