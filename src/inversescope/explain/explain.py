@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,6 +95,20 @@ def explain(
     return explained if many else explained[0]
 
 
+class _Drawn(NamedTuple):
+    """Draws at one site: half of them propose hypotheses, the other half confirms."""
+
+    propose: Inversion
+    confirm: Inversion
+    null: NullScore
+    grouped: groups.Grouped
+
+    @property
+    def outside(self) -> bool:
+        """True for an activation outside of the prior, about which nothing is found."""
+        return self.propose.outside.outside
+
+
 def _explain(
     inverter: Inverter,
     prior: Prior,
@@ -105,55 +119,55 @@ def _explain(
     progress: Progress,
 ) -> Explanation:
     """The explanation of one text or vector at a level of each of the sites."""
-    verdicts, chosen = _verdicts(inverter.run), list(levels)
-    activations = source.activations(inverter.run.subject, chosen)
-    proposed: dict[str, Fact] = {}
-    proposing, confirming, nulls, grouped = [], [], [], []
+    activations = source.activations(inverter.run.subject, list(levels))
     of_features = features_level(prior.labels, prior.probability)
+    proposed: dict[str, Fact] = {}
+    at_sites: dict[Site, _Drawn] = {}
     for done, (site, level) in enumerate(levels.items(), start=1):
         propose, confirm = (
             inverter.invert_given(source, site, activations[site], n // 2, level, 2 * seed + half) for half in range(2)
         )
-        if not propose.outside.outside:
-            proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
-            proposing.append(propose)
-        prior.learn(confirm)
         outside = propose.outside.outside
-        grouped.append(groups.NONE if outside else groups.groups(prior, propose, confirm, seed))
-        confirming.append(confirm)
-        nulls.append(NullScore(confirm, of_features, len(prior.tokens), propose))
-        progress(done, 2 * len(chosen))
-    endings = Endings(prior)
-    distinct, findings = facts(list(proposed.values()), proposing, prior.probability), []
-    for done, (site, confirm, null) in enumerate(zip(chosen, confirming, nulls, strict=True), start=1):
-        findings.append([])  # of an activation outside of the prior there are none
-        if not confirm.outside.outside:
-            effects = Replaced(inverter.run, site, confirm, seed)
-            ending = endings.of(confirm.tokens, site, confirm.bandwidth)
-            for fact in distinct:
-                hypothesis, effect = fact.hypothesis, effects.of(fact.hypothesis)
-                labels = prior.labels_of(hypothesis.name)
-                by_ending = UNDEFINED if ending is None else ending.score(hypothesis, labels)
-                findings[-1].append(_finding(fact, confirm, null, *effect, effects.reason, by_ending))
-        progress(len(chosen) + done, 2 * len(chosen))
-    return Explanation(
-        confirming[0].text,
-        tuple(
-            SiteExplained(
-                str(site),
-                None if confirm.outside.outside else verdicts.get((str(site), confirm.bandwidth)),
-                confirm,
-                null.score.corrected,
-                null.passes(),
-                tuple(sorted(of_site, key=rank)),
-                of_draws,
-            )
-            for site, confirm, null, of_site, of_draws in zip(
-                chosen, confirming, nulls, _with_q_values(findings), grouped, strict=True
-            )
-        ),
-        {**confirming[0].made_by, "seed": seed, "samples": n},
-    )
+        if not outside:
+            proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
+        prior.learn(confirm)
+        grouped = groups.NONE if outside else groups.groups(prior, propose, confirm, seed)
+        at_sites[site] = _Drawn(propose, confirm, NullScore(confirm, of_features, len(prior.tokens), propose), grouped)
+        progress(done, 2 * len(levels))
+    proposing = [drawn.propose for drawn in at_sites.values() if not drawn.outside]
+    distinct, endings = facts(list(proposed.values()), proposing, prior.probability), Endings(prior)
+    findings: list[list[Finding]] = []
+    for done, (site, drawn) in enumerate(at_sites.items(), start=len(levels) + 1):
+        findings.append([] if drawn.outside else _findings(inverter.run, site, drawn, distinct, prior, endings, seed))
+        progress(done, 2 * len(levels))
+    verdicts, judged = _verdicts(inverter.run), _with_q_values(findings)
+    explained = [
+        SiteExplained(
+            str(site),
+            None if drawn.outside else verdicts.get((str(site), drawn.confirm.bandwidth)),
+            drawn.confirm,
+            drawn.null.score.corrected,
+            drawn.null.passes(),
+            tuple(sorted(of_site, key=rank)),
+            drawn.grouped,
+        )
+        for (site, drawn), of_site in zip(at_sites.items(), judged, strict=True)
+    ]
+    first = explained[0].inversion
+    return Explanation(first.text, tuple(explained), {**first.made_by, "seed": seed, "samples": n})
+
+
+def _findings(
+    run: Run, site: Site, drawn: _Drawn, distinct: Sequence[Fact], prior: Prior, endings: Endings, seed: int
+) -> list[Finding]:
+    """The finding of every fact at one site, beside the control of the same ending and the causal test."""
+    confirm, found = drawn.confirm, []
+    effects, ending = Replaced(run, site, confirm, seed), endings.of(confirm.tokens, site, confirm.bandwidth)
+    for fact in distinct:
+        effect, labels = effects.of(fact.hypothesis), prior.labels_of(fact.hypothesis.name)
+        by_ending = UNDEFINED if ending is None else ending.score(fact.hypothesis, labels)
+        found.append(_finding(fact, confirm, drawn.null, *effect, effects.reason, by_ending))
+    return found
 
 
 def _verdicts(run: Run) -> dict[tuple[str, float], str]:
