@@ -16,7 +16,7 @@ from inversescope.records.levels import finest_first, level, read_levels
 from inversescope.run.plots import Plots
 from inversescope.run.sealed import CONFIG, PROVENANCE, RESOLVED, check_config, read_provenance, read_resolved
 from inversescope.sites import Site
-from inversescope.verdicts import NULL_FEATURE
+from inversescope.verdicts import NULL_FEATURE, wording
 
 STEPS = tuple(room.folder for room in records.ROOMS if room.folder and not room.on_request)
 CHARTS = ("overview", "layers")
