@@ -45,7 +45,6 @@ from inversescope.collect.inputs import Inputs
 from inversescope.collect.store import Store
 from inversescope.config import RunConfig
 from inversescope.generator import Generator, Vocabulary
-from inversescope.progress import silent
 from inversescope.run.run import Run
 from inversescope.sample.sample import draw_from
 from inversescope.sites import Site
@@ -296,24 +295,39 @@ def report(console: Console, title: str, found: dict[str, dict[float, dict[Site,
                 )
 
 
-def trained_on(store: PartStore, config: RunConfig, levels: Levels, prior: Task) -> tuple[Generator, float]:
-    """A generator trained by the config on the store's part, without checks."""
+def trained_on(
+    store: PartStore, config: RunConfig, levels: Levels, prior: Task
+) -> tuple[Generator, float, Float[ndarray, " steps-1"]]:
+    """A generator trained by the config on the store's part, without checks; seconds of processor time, and those of
+    every step but the first.
+    """
     started, sampled = time.process_time(), {site: list(at.values()) for site, at in levels.items()}
+    ends: list[float] = []
+
+    def tick(done: int, total: int, note: str = "") -> None:
+        ends.append(time.process_time())
+
     with tempfile.TemporaryDirectory() as folder:
         generator = train(
             Path(folder), store, list(levels), config.generator, config.train, config.seed, torch.device("cpu"),
-            silent, None, sampled, prior if config.train.emulate else None,
+            tick, None, sampled, prior if config.train.emulate else None,
         )  # fmt: skip
-    return generator.eval(), time.process_time() - started
+    return generator.eval(), time.process_time() - started, np.diff(ends)
 
 
-def trained_for(seconds: float, store: PartStore, config: RunConfig, levels: Levels, prior: Task) -> Generator:
-    """A generator trained for about so many seconds of processor time."""
-    short = config.model_copy(update={"train": config.train.model_copy(update={"steps": TRIED})})
-    each = trained_on(store, short, levels, prior)[1] / TRIED
-    steps = max(TRIED, round(seconds / each))
-    longer = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
-    return trained_on(store, longer, levels, prior)[0]
+def trained_for(
+    seconds: float, store: PartStore, config: RunConfig, levels: Levels, prior: Task
+) -> tuple[Generator, float]:
+    """A generator trained for about so many seconds of processor time, and how many they were."""
+    _, spent, steps = trained_on(store, with_steps(config, TRIED), levels, prior)
+    each = float(np.median(steps))
+    before = spent - TRIED * each  # of preparing, which takes as long however many steps follow
+    return trained_on(store, with_steps(config, max(1, round((seconds - before) / each))), levels, prior)[:2]
+
+
+def with_steps(config: RunConfig, steps: int) -> RunConfig:
+    """The config with another number of training steps."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
 
 
 def inversionview(config: RunConfig) -> RunConfig:
@@ -344,11 +358,11 @@ def main() -> None:
     for share in map(float, chosen.shares.split(",")):
         rows = drawn_rows(run.store.inputs("pool").probability, share, config.seed)
         store = PartStore(run.folder / "collect", rows)
-        generator, seconds = trained_on(store, config, levels, run.task)
+        generator, seconds, _ = trained_on(store, config, levels, run.task)
         generators = {"generator": generator}
         if chosen.rival:
             rival = inversionview(config)
-            generators["InversionView"] = trained_for(seconds, store, rival, levels_of(run, rival, sites), run.task)
+            generators["InversionView"] = trained_for(seconds, store, rival, levels_of(run, rival, sites), run.task)[0]
         read = f"{share:.0%}" if share <= 1 else f"{share:.0f} inputs"
         title = f"{read} read: {len(rows)} draws; {seconds:.0f} s of training; {' '.join(chosen.settings)}"
         report(console, title, evaluate(generators, store, levels, config.seed, chosen))

@@ -10,7 +10,12 @@ neighbourhood, the inputs with δ ≤ 0.1 by their P. Columns, over targets and 
 KL       nats, from the exact posterior to the method (worst site in brackets)
 new      distinct inputs among the draws that exist in the prior, are no farther than the posterior's median δ (in the
          neighbourhood: than 0.1), and are neither the target nor training inputs
-a second of training, drawing, and reading every distinct draw once by the subject
+seconds  of drawing, and of reading by the subject: every distinct draw once that is neither the target nor a training
+         input, whose activations are known
+a second new inputs, by these seconds and those of training
+
+"exact" draws from the exact posterior, in no time, after as many seconds of training as ours: the limit of any method
+that draws from the posterior.
 
 InversionView's generator is sampled in every way that its own code has: temperature, and noise on the activation, here
 of several sizes (in standard deviations of each coordinate, so that it moves the activation by as much in δ). Each way
@@ -156,11 +161,11 @@ def divergence(generator: Generator, site: Site, level: Level, activations: Tens
 
 
 class Found(NamedTuple):
-    """Exact KL; new inputs; distinct draws, and the seconds of drawing them."""
+    """Exact KL; new inputs; inputs to be read, and the seconds of drawing them."""
 
     kl: float
     new: int
-    distinct: int
+    read: int
     seconds: float
 
 
@@ -176,9 +181,26 @@ def measured(
     number = {tokens: i for i, tokens in enumerate(truth.pool.tokens)}
     owner = np.repeat(np.arange(len(targets)), samples).tolist()
     pairs = {(target, number[tokens]) for target, tokens in zip(owner, drawn, strict=True) if tokens in number}
-    new = sum(level.near[at, row] and not trained[row] and row != targets[at] for at, row in pairs)
+    outside = {tokens for tokens in drawn if tokens is not None and tokens not in number}
     kl = divergence(generator, site, level, activations, truth, way)
-    return Found(kl, int(new), len({tokens for tokens in drawn if tokens is not None}), seconds)
+    return counted(pairs, level, trained, targets, kl, seconds, len(outside))
+
+
+def drawn_exactly(level: Level, trained: ndarray, targets: Sequence[int], samples: int) -> Found:
+    """Draws from the exact posterior, in no time."""
+    rng = np.random.default_rng(1)
+    pairs = {(t, row) for t, p in enumerate(level.posterior) for row in rng.choice(len(p), samples, p=p).tolist()}
+    return counted(pairs, level, trained, targets, 0.0, 0.0, 0)
+
+
+def counted(
+    pairs: set[tuple[int, int]], level: Level, trained: ndarray, targets: Sequence[int], kl: float, seconds: float,
+    outside: int,
+) -> Found:  # fmt: skip
+    """Counts of distinct draws, as pairs of target and input, and of those outside the prior."""
+    unknown = [(t, row) for t, row in pairs if not trained[row] and row != targets[t]]
+    read = len({row for _, row in unknown} - set(targets)) + outside
+    return Found(kl, sum(int(level.near[at]) for at in unknown), read, seconds)
 
 
 Rows = dict[tuple[str, Way], dict[str, dict[Site, Found]]]  # by generator and way, level, site
@@ -195,6 +217,8 @@ def compared(
     for site in sites:
         truth, activations = Truth(store, site, targets), store.activations("pool", site)[targets]
         for level in levels(truth):
+            exactly = drawn_exactly(level, trained, targets, samples)
+            rows.setdefault(("exact", OWN), {}).setdefault(level.name, {})[site] = exactly
             for name, (generator, ways) in generators.items():
                 for way in ways:
                     found = measured(generator, site, level, activations, truth, way, trained, targets, samples)
@@ -212,31 +236,34 @@ def seconds_to_read(run: Run, store: PartStore, sites: Sequence[Site]) -> float:
     return (time.process_time() - started) / READ
 
 
-def report(console: Console, rows: Rows, seconds: Mapping[str, float], each: float, title: str) -> None:
-    """One row a generator, way and level; then ours beside the best way of the other."""
-    table = Table("method", "T", "noise", "level", "KL", "(worst)", "new", "a second", title=title)
-    scores: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+def report(console: Console, rows: Rows, training: Mapping[str, float], each: float, title: str) -> None:
+    """One row a generator, way and level; then ours beside the best way of the other, and beside the limit."""
+    table = Table(
+        "method", "T", "noise", "level", "KL", "(worst)", "new", "drawing", "reading", "a second", title=title
+    )
+    scores: dict[str, dict[str, list[tuple[float, int, float]]]] = {}
     for (name, way), by_level in rows.items():
         for level, by_site in by_level.items():
             found = list(by_site.values())
             kl, worst = float(np.mean([f.kl for f in found])), max(f.kl for f in found)
-            new = sum(f.new for f in found)
-            rate = new / (seconds[name] + sum(f.seconds + each * f.distinct for f in found))
-            scores.setdefault(level, {}).setdefault(name, []).append((kl, worst, rate))
+            new, drawing = sum(f.new for f in found), sum(f.seconds for f in found)
+            reading = each * sum(f.read for f in found)
+            spent = training[name] + drawing + reading
+            rate = new / spent
+            scores.setdefault(level, {}).setdefault(name, []).append((kl, new, rate))
             table.add_row(
-                *(name, f"{way.temperature:g}", f"{way.noise:g}", level),
-                *(f"{kl:.3f}", f"{worst:.2f}", f"{new}", f"{rate:.2f}"),
+                *(name, f"{way.temperature:g}", f"{way.noise:g}", level, f"{kl:.3f}", f"{worst:.2f}", f"{new}"),
+                *(f"{drawing:.1f}", f"{reading:.1f}", f"{rate:.2f}"),
             )
     console.print(table)
     for level, by_name in scores.items():
-        kl, worst, rate = by_name["ours"][0]
-        for name in set(by_name) - {"ours"}:
-            least, most = min(by_name[name]), max(score[2] for score in by_name[name])
-            ratio = f"{rate / most:.1f} times as many" if most else "the other finds none"
-            console.print(
-                f"{level:10} KL {kl:.3f} (worst {worst:.2f}), {name} at its best {least[0]:.3f} ({least[1]:.2f}); "
-                f"new inputs {rate:.2f} a second against {most:.2f}: {ratio}"
-            )
+        [ours], [exact], others = by_name["ours"], by_name["exact"], by_name["InversionView"]
+        least, new, rate = min(o[0] for o in others), max(o[1] for o in others), max(o[2] for o in others)
+        console.print(
+            f"{level:10} KL {ours[0]:.3f}, InversionView's at its best {least:.3f}; new inputs {ours[1]} and {new} of "
+            f"{exact[1]}; a second {ours[2]:.2f} and {rate:.2f} of {exact[2]:.2f}"
+            + (f": {ours[2] / rate:.1f} times as many of {exact[2] / rate:.1f}" if rate else "")
+        )
 
 
 def main() -> None:
@@ -253,11 +280,10 @@ def main() -> None:
     sites = [Site.parse(site) for site in (asked.sites.split(",") if asked.sites else config.generator.sites)]
     rows = drawn_rows(run.store.inputs("pool").probability, asked.share, config.seed)
     store = PartStore(run.folder / "collect", rows)
-    ours, seconds = trained_on(store, config, levels_of(run, config, sites), run.task)
-    started = time.process_time()
+    ours, seconds, _ = trained_on(store, config, levels_of(run, config, sites), run.task)
     rival = inversionview(config)
-    other = trained_for(asked.longer * seconds, store, rival, levels_of(run, rival, sites), run.task)
-    spent = {"ours": seconds, "InversionView": min(time.process_time() - started, asked.longer * seconds)}
+    other, longer = trained_for(asked.longer * seconds, store, rival, levels_of(run, rival, sites), run.task)
+    spent = {"exact": seconds, "ours": seconds, "InversionView": longer}
     generators = {"ours": (ours, [OWN]), "InversionView": (other, WAYS)}
     found = compared(generators, store, sites, asked.samples, config.seed)
     each = seconds_to_read(run, store, sites)
