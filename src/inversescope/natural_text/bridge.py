@@ -1,11 +1,12 @@
 """Bridges: what a part of an input says about its activation, as a Gaussian fitted in closed form on the pool.
 
 Nothing depends on their quality but the number of proposals that are needed: weights are exact whatever they are.
-Dimensions: `n` pairs, `d` coordinates of the site, `e` ends, `r` beginnings.
+Dimensions: `n` pairs, `d` coordinates of the site, `e` ends, `r` beginnings, `b` bandwidths.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -82,13 +83,22 @@ class Bridge:
         The kernel exp(−δ²/2h²) is a Gaussian of variance d h² in each coordinate, so that its expectation is a Gaussian
         with the residual's covariance added. Ends and beginnings are given as their parts of the prediction.
         """
-        precision = 1 / (self.values + len(target) * bandwidth**2)
-        gap = (target.to(self.end.device) - self.constant) @ self.vectors - ends
-        squares = gap**2 @ precision[:, None]
         if beginnings is None:
-            return -0.5 * squares
+            return self.log_kernels(target, ends, [bandwidth])
+        precision = 1 / (self.values + len(target) * bandwidth**2)
+        gap = self._gap(target, ends)
         moved = beginnings**2 @ precision
-        return -0.5 * (squares + moved - 2 * (gap * precision) @ beginnings.T)
+        return -0.5 * (gap**2 @ precision[:, None] + moved - 2 * (gap * precision) @ beginnings.T)
+
+    def log_kernels(
+        self, target: Float[Tensor, " d"], ends: Float[Tensor, "e d"], bandwidths: Sequence[float]
+    ) -> Float[Tensor, "e b"]:
+        """`log_kernel` of ends alone at several bandwidths, in one product."""
+        squares = len(target) * self.values.new_tensor(bandwidths) ** 2
+        return -0.5 * self._gap(target, ends) ** 2 @ (1 / (self.values[:, None] + squares))
+
+    def _gap(self, target: Float[Tensor, " d"], ends: Float[Tensor, "e d"]) -> Float[Tensor, "e d"]:
+        return (target.to(self.end.device) - self.constant) @ self.vectors - ends
 
 
 def _ridges(features: Float[Tensor, "n f"], values: Float[Tensor, "n d"]) -> list[tuple[Tensor, Tensor]]:

@@ -122,10 +122,8 @@ class Ends:
         return self._nodes[end]
 
     def _last(self) -> Float[Tensor, " v"]:
-        fits = [
-            self._data.last.log_kernel(self._target, self._data.vocabulary, h)[:, 0].cpu() for h in self._bandwidths
-        ]
-        return _mixed(self._plain[0], [(self._plain[0] + fit).log_softmax(0) for fit in fits])
+        fits = self._data.last.log_kernels(self._target, self._data.vocabulary, self._bandwidths).cpu()
+        return _mixed(self._plain[0], [(self._plain[0] + fit).log_softmax(0) for fit in fits.T])
 
     def _expand(self, m: int) -> None:
         """Read the candidates before the likeliest ends of m tokens."""
