@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from generalise import PartStore, Truth, drawn_rows, inversionview, levels_of, trained_for, trained_on, unread
+from enumerated import PartStore, Truth, drawn_rows, inversionview, levels_of, trained_for, trained_on, unread
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from rich.console import Console
