@@ -289,7 +289,7 @@ def _write_hypotheses(run: Path, shape: Shape, rng: random.Random) -> None:
                 numbers |= {name: value, f"{name}_low": value - 0.2, f"{name}_high": value + 0.1}
             row = {"site": str(site), "bandwidth": h, "rank": rank, "hypothesis": "last_word", "words": words}
             rows.append(row | numbers | {"targets": 10, "merged": ['has_word("a")'] * (rank - 1)})
-    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(_leveled(shape, rows)))
+    files.write_table(run / records.mine.HYPOTHESES.path, records.mine.HYPOTHESES.of(_leveled(shape, rows)))
     counts = {"tried": 259, "distinct": 117, "confirmed": len(rows)}
     search = counts | {"discovery": [0, 2, 4], "confirmation": [1, 3]}
     search |= {"annotators": {"sentiment": "vaderSentiment 3.3.2"}, "not_tried": {"topic": "hf download NAME"}}

@@ -345,7 +345,7 @@ def graded(tmp_path: Path) -> CausalData:
     (run / "calibrate").mkdir()
     files.write_json(run / "calibrate" / "verdicts.json", {"truth": "exact"})
     for record, content in (
-        (records.verify.SAMPLES, rows), (records.score.RESULTS, scores), (records.score.HYPOTHESES, []),
+        (records.verify.SAMPLES, rows), (records.score.RESULTS, scores), (records.mine.HYPOTHESES, []),
     ):  # fmt: skip
         files.write_table(run / record.path, partial(record, content))
     return CausalData(run, store, subject, {"tens": lambda x: tens(x)["tens"]}, lambda tokens: None)

@@ -78,7 +78,7 @@ def test_effects_are_those_of_the_largest(run: Path):
 
 
 def test_hypotheses_are_shown_at_the_largest_bandwidth_with_a_significant_one(run: Path):
-    rows = pq.read_table(run / records.score.HYPOTHESES.path).to_pylist()
+    rows = pq.read_table(run / records.mine.HYPOTHESES.path).to_pylist()
     h = max(row["bandwidth"] for row in rows if row["significant"])
     (first,) = (row for row in rows if (row["site"], row["bandwidth"], row["rank"]) == ("resid_post.10", h, 1))
     assert short(first["corrected"]) in line(shown(hypotheses_table, run), "resid_post.10", first["words"])

@@ -225,7 +225,7 @@ def write_records(run: Path, effects: Sequence[dict], scores: Sequence[dict], hy
     for record, rows in (
         (records.causal.EFFECTS, effects),
         (records.score.RESULTS, scores),
-        (records.score.HYPOTHESES, hypotheses),
+        (records.mine.HYPOTHESES, hypotheses),
     ):
         files.write_table(run / record.path, partial(record, rows))
 

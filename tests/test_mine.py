@@ -275,7 +275,7 @@ def test_nothing_verified_is_nothing_found(tmp_path: Path):
     rng = np.random.default_rng(0)
     write_records(tmp_path, [sentence(rng) for _ in range(20)], [sentence(rng) for _ in range(8)], [[[None] * 8] * 8])
     assert mined(tmp_path, seed=0) == []
-    assert pq.read_schema(tmp_path / "mine" / "hypotheses.parquet").equals(records.score.HYPOTHESES.schema())
+    assert pq.read_schema(tmp_path / "mine" / "hypotheses.parquet").equals(records.mine.HYPOTHESES.schema())
 
 
 @settings(max_examples=25)

@@ -27,7 +27,7 @@ def used(run: Path) -> None:
     """Write `causal/used.parquet` and `causal/headline.json`, from the records of `causal`, `mine` and `score`."""
     effects = files.read_table(run / records.causal.EFFECTS.path).to_pylist()
     scores = files.read_table(run / records.score.RESULTS.path).to_pylist()
-    mined = files.read_table(run / records.score.HYPOTHESES.path, filters=pc.field("significant")).to_pylist()
+    mined = files.read_table(run / records.mine.HYPOTHESES.path, filters=pc.field("significant")).to_pylist()
     exact = files.read_json(files.verified(run / records.calibrate.VERDICTS.path))["truth"] == "exact"
     of_cell: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in scores:
@@ -69,7 +69,7 @@ def confirmed(run: Path, features: Collection[str]) -> dict[str, list[str]]:
     """The first expressions of each site that were confirmed, features of the task left out: those of the largest
     bandwidth first, which hold farthest from the target.
     """
-    rows = files.read_table(run / records.score.HYPOTHESES.path, filters=pc.field("significant"))
+    rows = files.read_table(run / records.mine.HYPOTHESES.path, filters=pc.field("significant"))
     hypotheses: dict[str, list[str]] = {}
     for row in rows.sort_by([("bandwidth", "descending"), ("rank", "ascending")]).to_pylist():
         of_site = hypotheses.setdefault(row["site"], [])

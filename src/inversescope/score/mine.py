@@ -104,8 +104,8 @@ class Miner:
 
 
 def _write(run: Path, rows: list[dict[str, Any]], counts: dict[str, Any]) -> None:
-    files.write_table(run / records.score.HYPOTHESES.path, records.score.HYPOTHESES.of(rows))
-    files.write_json(run / records.score.SEARCH.path, records.score.SEARCH.of(counts | _annotated()))
+    files.write_table(run / records.mine.HYPOTHESES.path, records.mine.HYPOTHESES.of(rows))
+    files.write_json(run / records.mine.SEARCH.path, records.mine.SEARCH.of(counts | _annotated()))
 
 
 def _marks(run: Path) -> dict[tuple[str, float], bool | None]:

@@ -183,7 +183,7 @@ def _used(folder: Path) -> list[dict[str, Any]]:
 def _hypotheses(folder: Path) -> list[dict[str, Any]]:
     return [
         {name: value for name, value in row.items() if isinstance(value, str | int | float | None)}
-        for row in _rows(folder, records.score.HYPOTHESES)
+        for row in _rows(folder, records.mine.HYPOTHESES)
     ]
 
 

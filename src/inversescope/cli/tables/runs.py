@@ -201,8 +201,8 @@ def causal_table(run: Path) -> Group:
 
 def hypotheses_table(run: Path) -> Group:
     """The first hypotheses of every site at the coarsest level that confirmed any."""
-    rows = files.read_table(run / records.score.HYPOTHESES.path).to_pylist()
-    counts = files.read_json(files.verified(run / records.score.SEARCH.path))
+    rows = files.read_table(run / records.mine.HYPOTHESES.path).to_pylist()
+    counts = files.read_json(files.verified(run / records.mine.SEARCH.path))
     if not counts["tried"]:
         return Group(NO_GENERATOR)
     table = Table(box=None, pad_edge=False)
