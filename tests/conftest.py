@@ -64,6 +64,24 @@ def nodes(cluster_cache: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
+def cluster_config(shared: Path, tmp_path_factory: pytest.TempPathFactory, cluster_cache: Path) -> Iterator[Path]:
+    """Config of a small run with every step, beside which a module may write what it makes of it."""
+    from cluster_fixture import write_config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INVERSESCOPE_CACHE", str(cluster_cache))
+        yield write_config(shared, tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="module")
+def cluster_alone(shared: Path, cluster_config: Path) -> dict[str, str]:
+    """Hashes of the files of that run, done without workers."""
+    from cluster_fixture import hashes_without_workers
+
+    return hashes_without_workers(shared, cluster_config)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, closed whatever happens: a browser that stays would hold its process up."""
     from playwright.sync_api import sync_playwright
