@@ -11,10 +11,10 @@ from inversescope.charts.theme import DASHES, SHAPES
 def distances_of_draws(title: str) -> Spec:
     """A bar for the draws at each distance; rows: `distance`, `draws`, `source` (true for the source itself)."""
     table = {"distance": "δ", "draws": "draws", "source": "the source itself"}
-    bins = {"bin": {"maxbins": 40}, "field": "distance", "type": "quantitative", "title": "distance δ"}
+    bins = quantitative("distance", bin={"maxbins": 40}, title="distance δ")
     height = {"aggregate": "sum", "field": "draws", "type": "quantitative", "title": "draws"}
     shade = {"condition": {"test": "datum.source", "value": 1}, "value": 0.6}
-    bars = {"x": bins, "y": height, "fillOpacity": shade, "tooltip": [bins, height]}
+    bars = {"x": bins | {"scale": {"domainMin": 0}}, "y": height, "fillOpacity": shade, "tooltip": [bins, height]}
     chart = frame("draws", "Distances of the draws", values=table)
     return chart | size(200) | {"title": title, "layer": [layer("bar", "generator", bars)]}
 

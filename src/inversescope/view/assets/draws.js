@@ -4,6 +4,12 @@ import { element, number } from "./words.js";
 import { copyText, csv } from "./inverse-table.js";
 import { button, markedWords, meter, percent } from "./parts.js";
 
+const MEANING = {
+  level: "how near: one input in N of the prior remains at bandwidth h",
+  "effective sample size": "as many draws of equal weight would tell as much",
+  distances: "median of the draws; of the inputs that should be there (reference); of inputs of the prior",
+  "first look": "single texts by their distance, without weights",
+};
 const HEADS = [["distance", "distance δ"], ["weight", "weight"], ["times", "draws"], ["text", "input"]];
 const UNENDED = "(a draw that never ended: it could not be verified)";
 export const DROPPED = 0.001; // weight below which a draw has dropped out
@@ -112,7 +118,7 @@ export function answerSummary(answer) {
     ...(answer.distances ? [["distances", answer.distances]] : []), ...(answer.cut_off ? [["left out", answer.cut_off]] : []),
   ];
   return [
-    element("dl", { class: "answer-facts" }, facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+    element("dl", { class: "answer-facts" }, facts.map(([name, value]) => element("div", {}, element("dt", MEANING[name] ? { tip: () => [name, MEANING[name]] } : {}, name), element("dd", {}, value)))),
     ...lines.map((words) => element("p", { class: "notice" }, words)),
     ...(answer.ruler ? [rulerLine(answer.ruler)] : []),
     shared.length ? element("div", { class: "shared" }, element("h3", {}, "Shared with the source, by weight"), element("ul", {}, shared.map(sharedLine))) : null,

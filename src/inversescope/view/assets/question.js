@@ -1,6 +1,7 @@
 // <inverse-question>: one question and its answer.
 import { element, number } from "./words.js";
 import "./inverse-chart.js";
+import { makeReachable } from "./tips.js";
 import { drawsChart } from "./themes.js";
 import { Failure, askServer, sendVector } from "./server.js";
 import { button, choice, labelled, makeRadios, numberField, problemBox } from "./parts.js";
@@ -257,6 +258,7 @@ export class InverseQuestion extends HTMLElement {
     const budget = answer.tokens_read === undefined ? "" : ` · ${answer.tokens_read.toLocaleString("en")} tokens read`;
     if (answer.seconds !== undefined) this.say(`${answer.ended ? `${answer.ended}: ` : ""}${answer.draws} of ${answer.wanted} draws verified${budget} · ${answer.seconds.toFixed(1)} s`);
     this.summary.replaceChildren(...answerSummary(answer));
+    makeReachable(this.summary);
     if (answer.believed_bits) this.summary.append(button(`Invert at ${number(answer.believed_bits, 1)} bits`, () => this.atBits(answer.believed_bits)));
     this.draws.show(answer, this.question, this.keep, (text) => {
       this.area.value = text;

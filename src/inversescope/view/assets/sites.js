@@ -30,7 +30,8 @@ export class InverseSites extends HTMLElement {
     const names = radios.map((radio) => radio.dataset.site);
     makeRadios(this, radios, names.indexOf(chosen), (i) => pick(names[i]));
     this.setAttribute("aria-label", "site");
-    this.replaceChildren(element("div", { class: "grid-scroll" }, grid));
+    const scale = score ? element("p", { class: "score-scale" }, "score: 0, chance", element("i", { "aria-hidden": "true" }), "1, certainty") : "";
+    this.replaceChildren(element("div", { class: "grid-scroll" }, grid), scale);
   }
 
   cell(site, chosen, feature, score, radios) {
