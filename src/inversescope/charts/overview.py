@@ -71,10 +71,19 @@ def overview(depth: int, features: Sequence[str], method: str = "reference", mea
                 *_tested(marked | {"shape": shape}, [*tested, {"filter": f"datum.use !== '{BOTH}'"}], 0),
                 *_tested(marked | {"shape": shape}, [*tested, {"filter": f"datum.use === '{BOTH}'"}], 1),
                 *_names(here, features, measure),
+                _nothing(here, measure),
             ],
         }
     )
     return made | {"layer": [part for part in made["layer"] if part is not None]}
+
+
+def _nothing(here: Spec, measure: str) -> Spec:
+    """Words in place of curves where there is none."""
+    best = {"aggregate": [{"op": "max", "field": measure, "as": "best"}]}
+    place = {"x": {"value": 12}, "y": {"value": HEIGHT // 2}}
+    words = {"text": {"value": "no score of the reference is defined here"}}
+    return layer("text", "note", place | words, here, best, {"filter": "!isValid(datum.best)"}, align="left")
 
 
 def _tested(marked: Spec, here: list[Spec], full: int) -> list[Spec]:

@@ -83,7 +83,6 @@ def _shared(answer: Inversion) -> list[dict[str, Any]]:
 
 def first_look(look: FirstLook, found: Nearest) -> dict[str, Any]:
     """The nearest of a model's own texts, before there are draws."""
-    nothing = {"weight": None, "times": 1}
     return files.plain(
         {
             "look": True,
@@ -91,7 +90,10 @@ def first_look(look: FirstLook, found: Nearest) -> dict[str, Any]:
             "level": f"the nearest of {found.texts:,} texts that the model wrote by itself",
             "draws": found.texts,
             "ruler": [[0, found.unrelated]],
-            "rows": [{**_natural_row(text, look.source), **nothing} for text in found.nearest],
+            "rows": [
+                {**_natural_row(text, look.source), "pieces": [text.text], "weight": None, "times": 1}
+                for text in found.nearest
+            ],
         }
     )
 

@@ -46,9 +46,9 @@ export class InverseDraws extends HTMLElement {
     this.count = element("span", { class: "count" });
     const copy = button("copy as CSV", () => copyText(this.csv(), copy), { class: "small" });
     this.body = element("div", { class: "draw-rows", role: "rowgroup", tabindex: 0, "aria-label": "inputs" });
-    const table = element("div", { class: "draw-table", role: "table", "aria-label": "inputs for this activation" },
+    this.table = element("div", { class: "draw-table", role: "table", "aria-label": "inputs for this activation" },
       element("div", { class: "draw head", role: "row" }, this.heads), this.body);
-    this.replaceChildren(element("div", { class: "table-tools" }, this.filter, this.count, copy), table);
+    this.replaceChildren(element("div", { class: "table-tools" }, this.filter, this.count, copy), this.table);
   }
 
   fill() {
@@ -64,7 +64,8 @@ export class InverseDraws extends HTMLElement {
     if (focused) [...this.body.children].find((each) => each.dataset.key === focused)?.querySelector("button")?.focus();
     const dropped = rows.filter((row) => row.weight !== null && row.weight < DROPPED).length;
     const draws = rows.reduce((sum, row) => sum + row.times, 0);
-    this.count.textContent = `${kept.length} of ${rows.length} inputs, ${draws} draws${dropped ? `; ${dropped} without weight here` : ""}`;
+    this.table.classList.toggle("look", Boolean(this.answer.look));
+    this.count.textContent = this.answer.look ? `${kept.length} of ${rows.length} texts` : `${kept.length} of ${rows.length} inputs, ${draws} draws${dropped ? `; ${dropped} without weight here` : ""}`;
   }
 
   row(row, farthest, heaviest) {

@@ -153,7 +153,9 @@ export class InverseQuestion extends HTMLElement {
       if (event.event === "status") this.say(event.words);
       if (event.event === "sites") this.naturalSites = event.places;
     }
-    this.question.site ??= this.naturalSites[Math.floor(this.naturalSites.length / 2)].site;
+    const blocks = this.naturalSites.filter((site) => site.series === "resid_post");
+    const whole = blocks.length ? blocks : this.naturalSites;
+    this.question.site ??= whole[Math.floor(whole.length / 2)].site;
     this.fillSites();
   }
 
