@@ -38,7 +38,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = []
     for name in chosen.only:
-        folder = chosen.out / name
+        folder = chosen.out.resolve() / name
         folder.mkdir(parents=True)
         started = time.monotonic()
         for figure in PARTS[name].measure(folder, chosen):
