@@ -126,7 +126,7 @@ OWN_READERS = {
     "tasks/registry.py": 1, "features/feature_config.py": 1, "subject/tensor_files.py": 1, "collect/collect.py": 2,
     "sample/verify.py": 1, "causal/causal.py": 1, "disentangle/disentangle.py": 1, "arena/generated.py": 1,
     "calibrate/calibrate.py": 1, "inverter/sharing.py": 1,
-    "cli/tables/runs.py": 1, "natural_text/pool.py": 1, "natural_text/ruler.py": 1, "natural_text/readings.py": 1,
+    "cli/tables/runs.py": 1, "natural_text/pool.py": 2, "natural_text/ruler.py": 1, "natural_text/readings.py": 1,
     "subject/adapters.py": 1, "collect/reference.py": 1, "natural_text/evaluation/evaluation.py": 1, "score/mine.py": 1,
     "score/score.py": 1,
 }  # fmt: skip
