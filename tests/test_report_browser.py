@@ -255,7 +255,7 @@ def test_the_theme_is_kept(opened: Any, report: Path):
     page.locator("#theme").click()
     page.locator("#theme").click()
     page.reload()
-    assert page.evaluate(theme) == "dark"
+    page.wait_for_function(f"{theme} === 'dark'")
 
 
 PAPERS = "[...document.querySelectorAll('inverse-chart svg')].map((svg) => svg.style.backgroundColor)"
