@@ -94,8 +94,8 @@ class Bridge:
         self, target: Float[Tensor, " d"], ends: Float[Tensor, "e d"], bandwidths: Sequence[float]
     ) -> Float[Tensor, "e b"]:
         """`log_kernel` of ends alone at several bandwidths, in one product."""
-        squares = len(target) * self.values.new_tensor(bandwidths) ** 2
-        return -0.5 * self._gap(target, ends) ** 2 @ (1 / (self.values[:, None] + squares))
+        precisions = torch.stack([1 / (self.values + len(target) * bandwidth**2) for bandwidth in bandwidths], 1)
+        return -0.5 * self._gap(target, ends) ** 2 @ precisions
 
     def _gap(self, target: Float[Tensor, " d"], ends: Float[Tensor, "e d"]) -> Float[Tensor, "e d"]:
         return (target.to(self.end.device) - self.constant) @ self.vectors - ends
