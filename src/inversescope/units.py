@@ -51,6 +51,10 @@ class Units:
         """Each coordinate minus its mean, divided by its standard deviation."""
         return (activations - self.mean) * self.inverse
 
+    def distance(self, left: Float[Tensor, "*n d"], right: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
+        """δ of standardized activations: the root of their mean squared difference over the coordinates that vary."""
+        return (((left - right) ** 2).sum(-1) / self.dimension).sqrt()
+
     def isotropic(self) -> Units:
         """The same with one scale for the whole site, the root mean square of the standard deviations."""
         scale = (self.deviation.double() ** 2).mean().sqrt().float()

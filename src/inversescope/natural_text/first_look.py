@@ -90,8 +90,8 @@ class FirstLook:
         units = Units.of(whole)
         read, target = units.standardize(whole), units.standardize(self.activation[None])
         half = len(read) // 2
-        unrelated = _distance(units, read[:half], read[half : 2 * half]).median().item()
-        distance, show = _distance(units, read, target), self.reader.subject.show
+        unrelated = units.distance(read[:half], read[half : 2 * half]).median().item()
+        distance, show = units.distance(read, target.expand_as(read)), self.reader.subject.show
         found: dict[str, FoundText] = {}
         for row in distance.argsort().tolist():
             if len(found) == MOST:
@@ -99,7 +99,3 @@ class FirstLook:
             own = tuple(inputs[row].tolist())
             found.setdefault(show(own), FoundText(show(own), own, float(log_p[row]), float(distance[row]), ""))
         return Nearest(len(read), unrelated, tuple(found.values()))
-
-
-def _distance(units: Units, left: Float[Tensor, "n d"], right: Float[Tensor, "m d"]) -> Float[Tensor, " n"]:
-    return (((left - right) ** 2).sum(1) / units.dimension).sqrt()

@@ -44,7 +44,7 @@ class Question:
 
     def of_standardized(self, activations: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """δ of activations in the site's units."""
-        return (((activations - self.target) ** 2).sum(1) / self.data.units.dimension).sqrt()
+        return self.data.units.distance(activations, self.target.expand_as(activations))
 
     def alone(self, ends: Int[Tensor, "e k"]) -> Float[Tensor, "e d"]:
         """Standardized activations of ends read alone; each is read once."""

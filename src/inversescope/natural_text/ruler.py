@@ -80,5 +80,4 @@ class Ruler:
 
 
 def _median(units: Units, left: torch.Tensor, right: torch.Tensor) -> float:
-    gap = units.standardize(left.float()) - units.standardize(right.float())
-    return float(((gap**2).sum(1) / units.dimension).sqrt().median())
+    return float(units.distance(units.standardize(left.float()), units.standardize(right.float())).median())

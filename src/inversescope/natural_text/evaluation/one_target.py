@@ -211,8 +211,7 @@ class OneTarget:
         """δ of an input from another target."""
         subject, data = self.text.subject, self._question.data
         read = subject.capture([(*subject.prefix, *tokens)], [data.site]).activations[data.site]
-        gap = data.units.standardize(read.float())[0] - target
-        return float(((gap**2).sum() / data.units.dimension).sqrt())
+        return float(data.units.distance(data.units.standardize(read.float())[0], target))
 
     @cached_property
     def _pool(self) -> list[list[int]]:

@@ -107,8 +107,8 @@ class Stored:
         rows = units.standardize(values.reshape(-1, values.shape[-1]).float())
         squares = (rows**2).sum(1)[:, None] + (targets**2).sum(1) - 2 * rows @ targets.T
         places = squares.argmin(0)
-        exact = ((rows[places] - targets) ** 2).sum(1)  # the product rounds where two are near
-        return (exact / units.dimension).sqrt().tolist(), places.tolist()
+        # From the rows themselves: the product rounds where two are near.
+        return units.distance(rows[places], targets).tolist(), places.tolist()
 
     def _row(self, site: Site, target: int, multiple: int, distance: float, tokens: list[int]) -> dict[str, Any]:
         return {
