@@ -256,6 +256,22 @@ def test_samples_that_were_made_again_are_not_mixed_with_old_hypotheses(
     check(printed(refuse(run, capsys)), given=run / "propose", remedy=run / "propose")
 
 
+def test_samples_made_again_while_the_user_is_asked_do_not_sign_hypotheses_from_the_old_ones(
+    run: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before = files.states(run, "collect", "verify")
+
+    def meanwhile(_: bool) -> None:
+        files.write_sealed(run / "verify" / "manifest.json", files.manifest(run / "verify") | {"again": True})
+
+    with monkeypatch.context() as asked:
+        asked.setattr("inversescope.cli.proposals.confirm", meanwhile)
+        call("propose", run, *SITE)  # the report, made last, is refused
+    capsys.readouterr()
+    assert files.manifest(run / "propose")["made_from"] == before
+    check(printed(refuse(run, capsys)), "verified again", given=run / "propose")
+
+
 @pytest.mark.parametrize("step", ["collect", "verify"])
 def test_a_damaged_manifest_is_named_and_the_hypotheses_are_not_blamed(
     run: Path, server: Server, capsys: pytest.CaptureFixture[str], step: str

@@ -68,7 +68,7 @@ def write(run: Path, plan: Plan, address: Address, outcome: Outcome, prices: tup
         files.write_table(folder / record.name, record.of(tables[record.name.removesuffix(".parquet")]))
     files.write_json(folder / "usage.json", records.propose.USAGE.of(_usage(run, address, outcome, prices)))
     names = ("proposals.parquet", "judged.parquet", "usage.json")
-    files.finish(folder, [folder / name for name in names], made_from=_made_from(run))
+    files.finish(folder, [folder / name for name in names], made_from=plan.split.made_from)
     return folder
 
 

@@ -6,7 +6,8 @@ A hypothesis is made from the first and scored on the second; no target is in bo
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class HeldOut:
 class Split:
     """Targets of a site and bandwidth. `collapsed` targets are left out, because their weights have collapsed;
     `null_passes`: the null feature is above chance here, so that every hypothesis is; None where it was not scored.
+    `made_from`: state of the run when it was read.
     """
 
     site: str
@@ -83,6 +85,7 @@ class Split:
     probability: Float[ndarray, " prior"]
     seed: int
     null_passes: bool | None = None
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     def draw_held_out(self, targets: int, samples: int, prior: int) -> HeldOut:
         """At most so many held-out targets, samples of each, and inputs of the prior; the same at every call."""
@@ -112,6 +115,7 @@ def read_split(run: Path, site: str, bandwidth: float | None = None, resolution:
         if not files.finished(run / step):
             problem, remedy = f"step {step} of this run is not done", f"inversescope run CONFIG --out {run} --resume"
             raise UserError(problem, given=run, remedy=remedy)
+    made_from = files.states(run, "collect", "verify")
     resolved = files.read_sealed(run / records.run.RESOLVED.path)
     if not resolved["generator"]["sites"]:
         raise UserError(NO_GENERATOR, given=run, remedy="a run with generator.sites")
@@ -146,6 +150,7 @@ def read_split(run: Path, site: str, bandwidth: float | None = None, resolution:
         probability=pool.probability,
         seed=seed,
         null_passes=marks.get(h),
+        made_from=made_from,
     )
 
 
