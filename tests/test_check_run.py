@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from refusals import check, printed
 from small_subject import World, call
 
 from inversescope import Inverter, files, records
+from inversescope.check.gather import Gatherer
 from inversescope.verdicts.checked import CANNOT_TELL, SUPPORTED, VERDICTS
 
 TEXT = "Then, Michael and Jessica went to the store. Michael gave a ring to"
@@ -52,6 +54,29 @@ def test_the_command_prints_and_records_every_claim(
     assert set(files.manifest(run / "check")["files"]) == {"claims.parquet", "check.json"}
     assert all(row["verdict"] in page.read_text() for row in rows) and "<script" not in page.read_text()
     assert "outside of the prior" in capsys.readouterr().out.partition("verdict")[0]
+
+
+@pytest.mark.parametrize("step", ["collect", "train", "verify"])
+def test_what_two_states_of_the_run_gave_is_not_kept(
+    run: Path, claims: Path, step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Nothing is locked while activations are inverted: another process may make a step again."""
+    asked = ("check", run, "--claims", claims, "-n", 8, "--no-necessity")
+    assert call(*asked) == 0
+    kept, sealed = files.sha256(run / "check" / files.MANIFEST), (run / step / files.MANIFEST).read_bytes()
+    gather = Gatherer.of
+
+    def changed(*given: Any) -> object:
+        files.write_sealed(run / step / files.MANIFEST, files.manifest(run / step) | {"again": True})
+        return gather(*given)
+
+    with monkeypatch.context() as during:
+        during.setattr(Gatherer, "of", changed)
+        assert call(*asked) == 2
+    (run / step / files.MANIFEST).write_bytes(sealed)
+    check(printed(capsys.readouterr().err), "the run has changed", given=str(run), remedy=True)
+    assert files.sha256(run / "check" / files.MANIFEST) == kept
+    assert call(*asked) == 0
 
 
 def test_python_has_the_same_verdicts(run: Path, claims: Path):

@@ -359,6 +359,9 @@ def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture
     assert call("doctor", world.model) == 0
     said = capsys.readouterr().out
     assert all(point in said for point in ("resid_post", "attn_out", "mlp_out", "early exit"))
+    held = next(line for line in said.splitlines() if "do not ignore noise at z" in line)
+    assert re.search(r"ok .* 0 ", held.replace("│", " ")) and "0.0e+00" not in said
+    assert re.search(r"every input starts with: .+, as the model's own tokenizer does", " ".join(said.split()))
     assert call("doctor", "nowhere/at-all") == 2
     check(printed(capsys.readouterr().err), given="'nowhere/at-all'", allowed="smollm2")
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,6 +54,18 @@ def test_a_part_without_a_hash_is_not_taken(part: Path, caplog):
     (part.parent / parts.LEDGER).write_text(flipped)
     parts.begin(part.parent, FROM)
     assert not parts.kept(part) and "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("name", [".x.part", ".x.y.part", f".x.{9**30}.part", f".x.{os.getpid()}.part"])
+def test_half_written_files_of_others_stay(tmp_path: Path, name: str):
+    """Of a process that is alive, or of a program that names its temporary files like that."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    killed = tmp_path / f".x.{ended.pid}.part"
+    for path in (tmp_path / name, killed):
+        path.touch()
+    files.clear(tmp_path)
+    assert (tmp_path / name).exists() and not killed.exists()
 
 
 def test_a_line_of_the_ledger_that_is_cut_off_costs_its_part_alone(tmp_path: Path, caplog):

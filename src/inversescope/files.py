@@ -26,6 +26,7 @@ from inversescope.errors import UserError
 MANIFEST = "manifest.json"
 SEAL = "sha256"  # last key of a sealed file
 _SEALED = re.compile(rb',?\n  "sha256": "([^"]*)"\n}\n', re.DOTALL)
+_OWN_PART = re.compile(r"\.([0-9]{1,9})\.part$")  # other programs name their temporary files so, too, without a process
 _SPOILT = "a file of this run is not what was written (damaged or edited)"
 
 
@@ -141,7 +142,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
 def clear(folder: Path) -> None:
     """Remove what writers that were killed left half-written in the folder."""
     for path in folder.glob(".*.part"):
-        if not psutil.pid_exists(int(path.suffixes[-2][1:])):
+        process = _OWN_PART.search(path.name)
+        if process and not psutil.pid_exists(int(process[1])):
             path.unlink(missing_ok=True)
 
 

@@ -93,6 +93,7 @@ def check(
 
         if html is not None:
             require_page(html)
+        made_from = recording.state(run)
         inverter = Inverter.load(run, allow_code=allow_code)
         listed, unused = _claims(inverter, claims, texts, vectors)
         with shown("check", screen) as progress:
@@ -105,16 +106,17 @@ def check(
             announce_calls(most, address, max_calls, max_tokens, price, "fewer claims in words, or higher limits")
             confirm(yes)
         with only_writer(run):
+            recording.require_same(run, made_from)
             if address is None:
                 found = checking.results(necessity=necessity)
-                recording.write(run, found, claims, unused=unused)
+                recording.write(run, found, claims, made_from, unused=unused)
             else:
                 budget = Budget(max_calls, max_tokens)
                 connection = Endpoint(address, recording.replies(run), budget, timeout=timeout, parallel=parallel)
                 with connection as endpoint, screen.status("judging"):
                     judge = LanguageModel(endpoint, seed, reply_tokens)
                     found = checking.results(judge, necessity)
-                recording.write(run, found, claims, unused=unused, judged=judge.judged, model=address.model)
+                recording.write(run, found, claims, made_from, unused=unused, judged=judge.judged, model=address.model)
         if out is not None:
             found.save(out)
         if html is not None:

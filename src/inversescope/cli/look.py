@@ -186,7 +186,8 @@ def _show_prefix(subject: Subject) -> None:
     except UserError as error:
         typer.echo(str(error))
         first = " ".join(map(str, subject.prefix))
-    print_answers(Text(f"every input starts with: {first or 'nothing'} (subject.prefix)"))
+    origin = "as the model's own tokenizer does; a config can set it (subject.prefix)"
+    print_answers(Text(f"every input starts with: {first or 'nothing'}, {origin}"))
 
 
 @app.command()

@@ -48,7 +48,9 @@ class Patches(Examined):
                 name = f"{point} replaced by another input's gives that input's logits"
                 yield from self.check(name, (point,), partial(self._others, point))
             else:
-                yield from self.check(f"noise at {point} changes the logits", (point,), partial(self._ignored, point))
+                yield from self.check(
+                    f"the logits do not ignore noise at {point}", (point,), partial(self._ignored, point)
+                )
         for point in ("q", "k"):
             name = f"one head's {point} reversed changes the attention of no other head"
             yield from self.check(name, (point,), partial(self._leaks, point))

@@ -40,7 +40,7 @@ def site_checks_table(name: str, checks: Sequence[SiteCheck]) -> Group:
     table = Table("", "check", "relative error", "allowed", title=f"checks of {name}", title_justify="left")
     signs = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[dim]–[/]"}
     for check in checks:
-        error = "not examined" if check.error is None else f"{check.error:.1e}"
+        error = "not examined" if check.error is None else f"{check.error:.1e}" if check.error else "0"
         sign, allowed = signs[check.ok], "" if check.allowed is None else f"{check.allowed:g}"
         if check.size is not None:
             sign, error = "[yellow]cannot tell[/]", f"felt: {check.size:.1e}"
