@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -77,6 +79,22 @@ def test_what_two_states_of_the_run_gave_is_not_kept(
     check(printed(capsys.readouterr().err), "the run has changed", given=str(run), remedy=True)
     assert files.sha256(run / "check" / files.MANIFEST) == kept
     assert call(*asked) == 0
+
+
+def test_claims_without_a_language_model_need_no_openai(run: Path, claims: Path):
+    program = (
+        "import sys\nsys.modules['openai'] = None\nfrom inversescope.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as stop:\n    print('code', stop.code)"
+    )
+    asked = ["check", str(run), "--claims", str(claims), "-n", "8", "--no-necessity"]
+    where = {"INVERSESCOPE_BASE_URL": "http://127.0.0.1:9", "INVERSESCOPE_MODEL": "m"}
+    for more, code in (({}, 0), (where, 2)):  # one of the claims is in words: a judge is asked where there is one
+        answer = subprocess.run(
+            [sys.executable, "-c", program, *asked], capture_output=True, text=True, env=os.environ | more
+        )
+        assert ("code 2" in answer.stdout) == (code == 2), answer
+        assert ("needs openai" in answer.stderr) == (code == 2), answer
+    assert files.finished(run / "check")
 
 
 def test_python_has_the_same_verdicts(run: Path, claims: Path):

@@ -193,6 +193,14 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
     assert first == ["f", "0.05†", ".55 [.45 .65]", ".25", ".08", "–", "1.0", ".25"]
     assert second == ["f", "0.1", ".60 [.50 .70]", ".30", ".04", ".70 [.60 .80]", "1.0", ".25"]
 
+    # Where a hash of the input passes at these two, the first bandwidth at which something may be claimed stands below.
+    again = [row | {"null_passes": row["method"] == "weighted" and row["bandwidth"] <= 0.1} for row in rows]
+    files.write_json(tmp_path / "score" / "results.json", {"scores": again})
+    with screen.capture() as shown:
+        screen.print(summary_table(tmp_path))
+    levels = [line.split()[1] for line in shown.get().splitlines()[2:5]]
+    assert levels == ["0.05*†", "0.1*", "0.3"] and "from h = 0.1 on" in shown.get()
+
 
 def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.CaptureFixture[str]):
     assert call("power", "--fcr", "0.5", "--icc", "0", "--width", "0.1") == 0
@@ -353,6 +361,15 @@ def test_on_a_whole_prior_a_generator_is_called_what_it_is(
     capsys.readouterr()
     assert call("step", tmp_path / "run", "calibrate") == 0
     assert re.search(r"\bexact\b", capsys.readouterr().out)
+
+
+def test_a_resumed_run_says_that_it_has_come_as_far_as_asked(world: World, tmp_path: Path, capsys):
+    run = shutil.copytree(world.run, tmp_path / "run")
+    (run / files.MANIFEST).unlink()
+    assert call("run", world.config, "--out", run, "--resume", "--until", "collect") == 0
+    assert "nothing is left to do up to step collect" in capsys.readouterr().err
+    assert call("run", world.config, "--out", run, "--resume") == 0
+    assert "nothing is left" not in capsys.readouterr().err
 
 
 def test_the_doctor_examines_a_model(world: World, capsys: pytest.CaptureFixture[str]):

@@ -24,8 +24,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("run"), SHAPE)
 
 
-def shown(table: Callable[[Path], RenderableType], run: Path) -> str:
-    screen = Console(file=io.StringIO(), width=140, highlight=False)
+def shown(table: Callable[[Path], RenderableType], run: Path, width: int = 140) -> str:
+    screen = Console(file=io.StringIO(), width=width, highlight=False)
     screen.print(table(run))
     return screen.file.getvalue()
 
@@ -73,6 +73,7 @@ def test_effects_are_those_of_the_largest(run: Path):
     rows = pq.read_table(run / records.causal.EFFECTS.path).to_pylist()
     text = shown(causal_table, run)
     assert next(row["reason"] for row in rows if row["reason"]) in line(text, "resid_post.5")
+    assert len(shown(causal_table, run, width=80).splitlines()) <= 3 + len({row["site"] for row in rows})
     largest = max((row for row in rows if row["site"] == "resid_post.10"), key=lambda row: row["effect"])
     assert number(largest["necessity"]) in line(text, "resid_post.10", largest["feature"])
 

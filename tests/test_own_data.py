@@ -74,7 +74,7 @@ def test_too_few_inputs_name_the_cut_as_the_cause(world: World, tmp_path: Path, 
     data = save(tmp_path / "texts.jsonl", [LONG + text for text in TEXTS])
     assert call("run", config(tmp_path / "cut.toml", world, data, "max_tokens = 4"), "--out", tmp_path / "run") == 2
     error = printed(capsys.readouterr().err)
-    assert "64 texts come to 1 different inputs" in str(error.given) and "64 of 64 texts" in str(error.given)
+    assert "64 texts come to 1 different input;" in str(error.given) and "64 of 64 texts" in str(error.given)
     assert "max_tokens" in str(error.remedy)
     data = save(tmp_path / "texts.jsonl", TEXTS[:20])
     assert call("run", config(tmp_path / "few.toml", world, data), "--out", tmp_path / "few") == 2

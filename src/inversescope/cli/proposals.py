@@ -139,9 +139,11 @@ def _questions(given: Sequence[str]) -> tuple[str, ...]:
 def announce_calls(
     most: Sequence[Request], address: Address, calls: int, tokens: int, price: tuple[float, float] | None, remedy: str
 ) -> None:
-    """Say what may be sent at most, and refuse it where that is more than is allowed."""
+    """Say what may be sent at most, and refuse it where that is more than is allowed, or where nothing can be sent."""
     from inversescope.propose import cost
+    from inversescope.propose.endpoint import require_client
 
+    require_client()
     written = sum(request.reply_tokens for request in most)
     read = sum(request.tokens for request in most) - written
     paid = cost((read, written), price)

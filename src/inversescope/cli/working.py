@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,11 +56,12 @@ def work(
 
         run = open_run(folder, config, name, start, resume, allow_code)
         with only_writer(folder), cluster.of(run):  # from one step to the next, too
-            for step in STEPS:
-                if not run.finished(step):
-                    do(run, step)
-                if step == until:
-                    break
+            asked = [*itertools.takewhile(lambda step: step != until, STEPS), until]
+            left = [step for step in asked if not run.finished(step)]
+            for step in left:
+                do(run, step)
+            if not left:
+                screen.print(f"nothing is left to do up to step {until}")
     show(folder, until)
 
 

@@ -57,7 +57,8 @@ class RowsRead:
     @property
     def notes(self) -> list[str]:
         """Sentences for people."""
-        notes = [f"{self.rows:,} texts come to {self.distinct:,} different inputs"]
+        inputs = "input" if self.distinct == 1 else "inputs"
+        notes = [f"{self.rows:,} texts come to {self.distinct:,} different {inputs}"]
         notes += [] if self.cut is None else [self.cut]
         notes += [f"rows without a text, which are left out: {self.blank:,}"] if self.blank else []
         notes.append(f"features: {', '.join(self.features) or 'none'}")

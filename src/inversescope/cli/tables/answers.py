@@ -13,7 +13,7 @@ from inversescope.cli.tables.cells import interval, marked
 from inversescope.sites import Site
 from inversescope.verdicts import BELOW_NOISE, NULL_FEATURE, NULL_PASSES, SOURCE_ALONE
 from inversescope.verdicts.used import BOTH
-from inversescope.verdicts.wording import DASH, number, short, visible
+from inversescope.verdicts.wording import DASH, equals, number, short, visible
 
 SYNONYMS = 3  # other names of a fact that are shown
 
@@ -152,7 +152,7 @@ def _finding_block(text: str | None, finding: Finding) -> str:
         f"{_synonyms(finding)}",
         f"  corrected {interval(finding.corrected)}, without the source itself {interval(finding.others)}",
         *_beside_ending(finding),
-        f"  chance {finding.chance:.2f}, {finding.bits:.2f} bits, q = {finding.q_value:.3f}",
+        f"  chance {finding.chance:.2f}, {finding.bits:.2f} bits, q {equals(finding.q_value)}",
         *([f"  [yellow]{finding.note}[/]"] if finding.note else []),
         f"  necessity {interval(finding.necessity)}, sufficiency {interval(finding.sufficiency)}",
         *(f"  {sample.distance:.2f}  {marked(text, sample.text or '')}" for sample in finding.supporting),

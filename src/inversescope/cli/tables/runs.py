@@ -32,6 +32,7 @@ from inversescope.verdicts.wording import level, number, short, short_level, sma
 if TYPE_CHECKING:
     from inversescope.score.compare import Compared
 
+COUNTING = ("generator", "weighted", "reference")  # methods by whose rows something may be claimed
 SHOWN = 3  # hypotheses of a site
 SAMPLES = (4, 8, 16, 32, 64, 128)  # of a target, and
 TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
@@ -39,8 +40,8 @@ _COLOURS = {"calibrated": "green", "copies": "red", "undertrained": "red", "cann
 
 
 def summary_table(run: Path) -> Group:
-    """Each feature at the generator's deepest site, in 80 columns: at the finest level, and at the finest one
-    where the reference can be relied on.
+    """Each feature at the generator's deepest site, in 80 columns: at the finest level, and at the finest ones
+    where the reference can be relied on, and where a hash of the input is not above chance, too.
     """
     scores = files.read_json(files.verified(run / records.score.SUMMARY.path))["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
@@ -54,12 +55,13 @@ def summary_table(run: Path) -> Group:
     foot, marked, alone = "", False, False
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
         bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
-        reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]][:1]
-        for h in dict.fromkeys([bandwidths[0], *reliable]):
-            generator = rows["generator", feature, h]
-            reference, nearest = rows["reference", feature, h], rows["nearest", feature, None]
-            counting = (generator, rows["weighted", feature, h], reference)
-            passes, by_source = (any(row[name] for row in counting) for name in ("null_passes", "source_alone"))
+        counting = {h: [rows[method, feature, h] for method in COUNTING] for h in bandwidths}
+        reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]]
+        claimed = [h for h in reliable if not any(row["null_passes"] for row in counting[h])]
+        for h in dict.fromkeys([bandwidths[0], *reliable[:1], *claimed[:1]]):
+            generator, _, reference = counting[h]
+            nearest = rows["nearest", feature, None]
+            passes, by_source = (any(row[name] for row in counting[h]) for name in ("null_passes", "source_alone"))
             marked, alone = marked | passes, alone | by_source
             at = short_level(generator) + "*" * passes + "†" * by_source
             cells = (estimated(generator), short(generator["others"]), small(generator["q_value"]))
@@ -183,20 +185,24 @@ def _prior_line(prior: dict) -> str:
 
 
 def causal_table(run: Path) -> Group:
-    """Effects of other activations at each site, for the feature of the largest effect there."""
+    """Effects of other activations at each site, for the feature of the largest effect there; the sites without one
+    stand below, with the reason.
+    """
     rows = files.read_table(run / records.causal.EFFECTS.path).to_pylist()
     table = Table(box=None, pad_edge=False)
     for column in ("site", "feature", "necessity", "sufficiency", "KL same / other / random, nats"):
         table.add_column(column, no_wrap=column != "feature")
+    without: dict[str, list[str]] = {}
     for site in dict.fromkeys(row["site"] for row in rows):
         here = [row for row in rows if row["site"] == site]
         row = max(here, key=lambda row: -math.inf if row["effect"] is None else row["effect"])
         if row["reason"]:
-            table.add_row(site, f"[dim]{escape(row['reason'])}[/]")
+            without.setdefault(row["reason"], []).append(site)
             continue
         kl = " / ".join(number(row[f"kl_{kind}"]) for kind in ("same", "other", "random"))
         table.add_row(site, escape(row["feature"]), *(recorded(row, name) for name in ("necessity", "sufficiency")), kl)
-    return Group("the feature of the largest effect at each site \\[95% interval over targets]", table)
+    reasons = [f"[dim]{', '.join(sites)}: {escape(reason)}[/]" for reason, sites in without.items()]
+    return Group("the feature of the largest effect at each site \\[95% interval over targets]", table, *reasons)
 
 
 def hypotheses_table(run: Path) -> Group:

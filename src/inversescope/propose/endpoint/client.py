@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
 
 from inversescope.errors import UserError
 from inversescope.extras import install
@@ -22,12 +23,10 @@ from inversescope.propose.endpoint.address import Address
 from inversescope.propose.endpoint.budget import Budget, estimate_tokens
 from inversescope.propose.endpoint.replies import Replies, Reply, Request
 
-try:
-    import httpx2  # the transport of `openai`
+MISSING = [name for name in ("openai", "httpx2") if find_spec(name) is None]  # the second is the first one's transport
+if TYPE_CHECKING or not MISSING:  # claims are checked without a language model, too
+    import httpx2
     import openai
-except ImportError as error:
-    problem = "asking a language model needs openai"
-    raise UserError(problem, given=str(error), remedy=install("endpoint")) from error
 
 ATTEMPTS = 5  # of one request
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between them: doubling, or what the server asks for up to the longest
@@ -46,6 +45,17 @@ class _BusyError(Exception):
         self.seconds = seconds
 
 
+def require_client() -> None:
+    """Refuse to ask a language model where the package `openai` is missing.
+
+    Raises:
+        UserError: it is.
+    """
+    if MISSING:
+        given = f"not installed: {', '.join(MISSING)}"
+        raise UserError("asking a language model needs openai", given=given, remedy=install("endpoint"))
+
+
 class Endpoint:
     """A language model that is sent one request at a time, or several beside each other; to be closed, or used `with`.
 
@@ -56,6 +66,7 @@ class Endpoint:
     """
 
     def __init__(self, address: Address, replies: Replies, budget: Budget, *, timeout: float = 120, parallel: int = 4):
+        require_client()
         self.address = address
         self.replies = replies
         self.budget = budget
