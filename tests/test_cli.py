@@ -199,7 +199,7 @@ def test_the_summary_shows_a_second_bandwidth_where_the_reference_is_reliable(tm
     with screen.capture() as shown:
         screen.print(summary_table(tmp_path))
     levels = [line.split()[1] for line in shown.get().splitlines()[2:5]]
-    assert levels == ["0.05*†", "0.1*", "0.3"] and "from h = 0.1 on" in shown.get()
+    assert levels == ["0.05*†", "0.1*", "0.3"] and "0.1 on" in shown.get()
 
 
 def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.CaptureFixture[str]):
