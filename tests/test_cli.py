@@ -219,6 +219,13 @@ def test_power_says_how_many_targets_are_needed(world: World, capsys: pytest.Cap
     assert f"consistency {row['fcr']:.2f}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["compare", "power"])
+def test_without_a_level_those_of_the_run_are_named(command: str, world: World, capsys: pytest.CaptureFixture[str]):
+    assert call(command, world.run, "--feature", "subject", "--site", "resid_post.1") == 2
+    known = sorted({row["bandwidth"] for row in scores(world.run) if row["method"] == "generator"})
+    check(printed(capsys.readouterr().err), allowed=", ".join(f"-b {h:g}" for h in known))
+
+
 def test_two_sites_are_compared_on_the_same_targets(world: World, capsys: pytest.CaptureFixture[str]):
     sites = ("--site", "resid_post.0", "--site", "resid_post.1")
     shared = ("--feature", "subject", "--bandwidth", "0.5", "--method", "generator")

@@ -142,11 +142,9 @@ def compare(
     from inversescope.cli.tables.runs import comparison_table
     from inversescope.score.compare import compared, consistency
 
-    if resolution is None and bandwidth is None:
-        raise UserError("sides are compared at a resolution", allowed="--resolution N, or --bandwidth H")
     sides = [(method[i], site[i], resolutions[i], bandwidths[i]) for i in (0, -1)]
-    names = [f"{x}, {s}, {f'h = {h:g}' if n is None else f'1 in {n:g}'}" for x, s, n, h in sides]
     found = compared(*(consistency(run, x, s, feature, n, h).rates for x, s, n, h in sides))
+    names = [f"{x}, {s}, {f'h = {h:g}' if n is None else f'1 in {n:g}'}" for x, s, n, h in sides]
     if as_json:
         keys = ("method", "site", "resolution", "bandwidth")
         print_lines([{"feature": feature, **found.record([dict(zip(keys, side, strict=True)) for side in sides])}])
@@ -213,10 +211,8 @@ def _variation(
     from inversescope.score.compare import consistency
     from inversescope.stats import design, intervals
 
-    if site is None or feature is None or (resolution, bandwidth) == (None, None):
-        raise UserError(
-            "a run is read at one place", allowed="RUN with --feature, --site and --resolution or --bandwidth"
-        )
+    if site is None or feature is None:
+        raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --resolution")
     consistent = consistency(run, method, site, feature, resolution, bandwidth)
     alike = design.intraclass_correlation(*consistent)
     if alike != alike:

@@ -78,7 +78,7 @@ def consistency(
     """Consistency of the verified samples at one site and level of a run, weighted or with equal weights.
 
     Raises:
-        UserError: the run is not verified yet, or has no such method, site, feature or level.
+        UserError: the run is not verified yet, or has no such method, site, feature or level; no level is given.
     """
     path = run / "verify" / "samples.parquet"
     if not files.finished(path.parent):
@@ -95,7 +95,11 @@ def consistency(
             raise UserError(
                 f"this run has no samples of this {what}", given=given, allowed=", ".join(map(str, allowed)) or "none"
             )
-    level = pick(read_levels(run)[Site.parse(site)], resolution, bandwidth)
+    levels = read_levels(run)[Site.parse(site)]
+    if resolution is None and bandwidth is None:
+        options = (f"-b {one.bandwidth:g}" if one.resolution is None else f"-N {one.resolution:g}" for one in levels)
+        raise UserError("samples are counted at one resolution, and none is given", allowed=", ".join(options))
+    level = pick(levels, resolution, bandwidth)
     of_cell = conditioned.filter((pc.field("site") == site) & (pc.field("bandwidth") == level.bandwidth))
     targets = files.read_table(run / "collect" / "inputs.parquet").filter(pc.field("split") == "target").sort_by("row")
     return _of(of_cell, targets[f"label.{feature}"], method, feature)
