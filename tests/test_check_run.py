@@ -78,7 +78,6 @@ def test_what_two_states_of_the_run_gave_is_not_kept(
     (run / step / files.MANIFEST).write_bytes(sealed)
     check(printed(capsys.readouterr().err), "the run has changed", given=str(run), remedy=True)
     assert files.sha256(run / "check" / files.MANIFEST) == kept
-    assert call(*asked) == 0
 
 
 def test_claims_without_a_language_model_need_no_openai(run: Path, claims: Path):
