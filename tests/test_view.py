@@ -352,6 +352,45 @@ def test_jobs_take_turns_and_a_cancelled_one_ends():
         worker.close()
 
 
+def test_what_takes_minutes_leaves_the_model_to_others_and_is_done_one_by_one():
+    first, second, third, quick = list[Any](), list[Any](), list[Any](), list[Any]()
+    enough, inside = threading.Event(), set[str]()
+
+    def prepare(name: str) -> Any:
+        def steps(job: Job) -> Steps:
+            while not enough.is_set():
+                inside.add(name)
+                job.progress(1, 2)
+                time.sleep(0.005)
+            yield {"event": "prepared"}
+
+        return steps
+
+    def alone(_: Job) -> Steps:
+        before = len(first)
+        time.sleep(0.05)
+        yield {"event": "part", "disturbed": len(first) - before}
+
+    worker = Worker(lambda: None, lambda _: None)
+    try:
+        worker.submit(prepare("first"), first.append, "natural text")
+        _wait(lambda: inside == {"first"})
+        waits = worker.submit(prepare("second"), second.append, "natural text")
+        worker.submit(prepare("third"), third.append, "natural text")
+        worker.submit(alone, quick.append)
+        _wait(lambda: None in quick)  # while the first is being prepared
+        assert quick[-2]["disturbed"] <= 1 and inside == {"first"}  # one thread at a time has the models
+        assert [event["words"] for event in third][-1] == "waiting: 2 before this one"
+        waits.cancel()
+        assert [event["words"] for event in third][-1] == "waiting: 1 before this one"
+        enough.set()
+        _wait(lambda: None in third)
+        assert {"event": "prepared"} in third and {"event": "prepared"} not in second and "second" not in inside
+    finally:
+        enough.set()
+        worker.close()
+
+
 def test_a_fault_ends_its_job_alone(capsys: pytest.CaptureFixture[str]):
     found: list[Any] = []
     reports: list[str] = []

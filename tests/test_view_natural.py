@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
-from small_subject import save_subject
+from small_subject import World, save_subject
 
+from inversescope.errors import UserError
 from inversescope.natural_text import pool
 from inversescope.natural_text.natural_text import NaturalText
 from inversescope.subject import Subject
+from inversescope.view.models import Models
 from inversescope.view.serve import Viewing, viewing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -88,6 +91,54 @@ def test_where_nothing_is_to_be_believed_there_is_no_draw(inverted: Any):
         page.wait_for_selector(".answer[aria-busy=false] .draw-rows .draw")
         assert page.locator("inverse-draws").is_visible()
     assert errors == []
+
+
+def test_pages_are_answered_while_another_prepares_and_a_second_waits_visibly(
+    browser: Browser, model: Path, world: World, monkeypatch: pytest.MonkeyPatch
+):
+    enough = threading.Event()
+
+    def slow(_: Models, name: str, site: str, length: int, progress: Any, seen: Any) -> Any:
+        while not enough.wait(0.05):
+            progress(1, 100, "tokens of the pool")
+        raise UserError("planted end")
+
+    def opened(view: str) -> Page:
+        page = browser.new_context().new_page()
+        page.set_default_timeout(WAIT)
+        page.goto(f"{viewer.address}/?token={viewer.token}#{view}")
+        return page
+
+    def asks(page: Page, status: str) -> None:
+        page.wait_for_selector("inverse-tokens [role=radio]")  # the model has read the text
+        page.get_by_role("button", name="Invert", exact=True).click()
+        page.locator(".status", has_text=status).wait_for()
+
+    monkeypatch.setattr(Models, "natural", slow)
+    with viewing([world.run], str(model)) as viewer:
+        try:
+            first, second = (opened(f"invert?text={TEXT.replace(' ', '+')}&site={SITE}") for _ in range(2))
+            asks(first, "tokens of the pool: 1 of 100")
+            asks(second, "waiting: 1 before this one")
+            records = opened(f"overview?run={viewer.ids[0]}")
+            records.wait_for_selector("inverse-chart svg")
+            run = opened(f"invert?run={viewer.ids[0]}")
+            asks(run, "draws verified")
+            run.wait_for_selector(".answer[aria-busy=false] .draw-rows .draw")
+            third = opened(f"invert?text={TEXT.replace(' ', '+')}&site={SITE}")
+            asks(third, "waiting: 2 before this one")
+            second.get_by_role("button", name="Cancel").click()
+            second.locator(".status", has_text="cancelled").wait_for()
+            third.locator(".status", has_text="waiting: 1 before this one").wait_for()
+            assert first.locator(".answer").get_attribute("aria-busy") == "true"
+            first.get_by_role("button", name="Cancel").click()
+            third.locator(".status", has_text="tokens of the pool").wait_for()
+            enough.set()
+            third.locator(".problem", has_text="planted end").wait_for()
+        finally:
+            enough.set()
+            for context in browser.contexts:
+                context.close()
 
 
 def test_a_question_can_be_cancelled_while_inputs_are_read(model: Path):

@@ -126,10 +126,14 @@ def _drawn(
     parts: list[dict[str, Tensor]] = []
     mean_next = torch.zeros(length, len(words.first), device=subject.device)
     for number, done in enumerate(range(0, draws, reader.rows)):
-        progress(done * length, draws * length, "tokens of the pool")
         path = folder / _PART.format(number)
+        rows = min(reader.rows, draws - done)
+
+        def written(tokens: int, before: int = done * length) -> None:
+            progress(before + tokens, draws * length, "tokens of the pool")
+
         if not path.exists():
-            part = _batch(reader, words, start, min(reader.rows, draws - done), length, rng)
+            part = _batch(reader, words, start, rows, length, rng, written)
             _save(path, part | {"random": rng.get_state()})
         parts.append(load_file(path))
         rng.set_state(parts[-1].pop("random"))
@@ -151,12 +155,15 @@ def _batch(
     n: int,
     length: int,
     rng: torch.Generator,
+    written: Callable[[int], None],
 ) -> dict[str, Tensor]:
+    """`written` is called with the number of tokens before each position is drawn."""
     mean_next = torch.zeros(length, len(words.first), device=reader.subject.device)
     past = None if start is None else start.expanded(n)
     log_next = words.first.to(mean_next.device).expand(n, -1)
     columns: dict[str, list[Tensor]] = {"tokens": [], "log_p": [], "hidden": [], "normaliser": []}
     for position in range(length):
+        written(position * n)
         chance = log_next.exp()
         mean_next[position] += chance.sum(0)
         token = torch.multinomial(chance, 1, generator=rng)

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from inversescope.errors import UserError
 from inversescope.view import runs, static, stored
 from inversescope.view.asking import Asking
-from inversescope.view.jobs import Event, Job, Steps, Worker, failure
+from inversescope.view.jobs import Event, Job, LineName, Steps, Worker, failure
 from inversescope.view.models import Models
 from inversescope.view.question import Ask, Level, Question, written
 from inversescope.view.report_page import REPORT_POLICY, report_page
@@ -107,28 +107,28 @@ def _add_records(app: FastAPI, folders: dict[str, Path], model: str) -> None:
 def _add_questions(app: FastAPI, asking: Asking, worker: Worker) -> None:
     """Work for the model: each question is a job, whose events are sent as they come."""
 
-    def stream(request: Request, steps: Callable[[Job], Steps]) -> StreamingResponse:
-        return StreamingResponse(_events(worker, request, steps), media_type="text/event-stream")
+    def stream(steps: Callable[[Job], Steps], line: LineName = "parts") -> StreamingResponse:
+        return StreamingResponse(_events(worker, steps, line), media_type="text/event-stream")
 
     @app.post("/api/tokens")
-    async def tokens(request: Request, asked: Ask) -> StreamingResponse:
-        return stream(request, lambda job: asking.tokens(job, asked))
+    async def tokens(asked: Ask) -> StreamingResponse:
+        return stream(lambda job: asking.tokens(job, asked))
 
     @app.post("/api/sites")
-    async def sites(request: Request, asked: Ask) -> StreamingResponse:
-        return stream(request, lambda job: asking.sites(job, asked))
+    async def sites(asked: Ask) -> StreamingResponse:
+        return stream(lambda job: asking.sites(job, asked))
 
     @app.post("/api/invert")
-    async def invert(request: Request, asked: Question) -> StreamingResponse:
-        return stream(request, lambda job: asking.invert(job, asked))
+    async def invert(asked: Question) -> StreamingResponse:
+        return stream(lambda job: asking.invert(job, asked), "natural text" if asked.run is None else "parts")
 
     @app.post("/api/explain")
-    async def explain(request: Request, asked: Question) -> StreamingResponse:
-        return stream(request, lambda job: asking.explain(job, asked))
+    async def explain(asked: Question) -> StreamingResponse:
+        return stream(lambda job: asking.explain(job, asked), "explanations")
 
     @app.post("/api/jobs/{of}/weigh")
-    async def weigh(request: Request, of: str, level: Level) -> StreamingResponse:
-        return stream(request, lambda job: asking.weigh(job, of, level.bandwidth))
+    async def weigh(of: str, level: Level) -> StreamingResponse:
+        return stream(lambda job: asking.weigh(job, of, level.bandwidth))
 
     @app.post("/api/vector")
     async def vector(request: Request, name: str, select: str = "") -> dict[str, Any]:
@@ -137,14 +137,14 @@ def _add_questions(app: FastAPI, asking: Asking, worker: Worker) -> None:
         return {"vector": written(values), "width": len(values), "name": name}
 
 
-async def _events(worker: Worker, request: Request, steps: Callable[[Job], Steps]) -> AsyncIterator[str]:
+async def _events(worker: Worker, steps: Callable[[Job], Steps], line: LineName) -> AsyncIterator[str]:
     """Events of a job for one page; a page that has gone cancels it."""
     loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
     def send(event: Event | None) -> None:
         loop.call_soon_threadsafe(events.put_nowait, event)
 
-    job = worker.submit(steps, send)
+    job = worker.submit(steps, send, line)
     try:
         yield _line({"event": "job", "id": job.id})
         while (event := await events.get()) is not None:

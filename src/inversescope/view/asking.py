@@ -25,7 +25,7 @@ LOADING = {"event": "status", "words": "loading the model"}
 
 
 class Asking:
-    """Answers questions in the one thread that has the models.
+    """Answers questions, in the threads that take turns with the models.
 
     Attributes:
         models: that are loaded.

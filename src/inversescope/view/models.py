@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 
 
 class Models:
-    """Inverters of runs, subjects by their name, and subjects with their own text. Used by one thread alone."""
+    """Inverters of runs, subjects by their name, and subjects with their own text; used by one thread at a time."""
 
     def __init__(self) -> None:
         self._loaded: OrderedDict[Any, Any] = OrderedDict()
