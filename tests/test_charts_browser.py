@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 from report_fixture import Shape, write_run
 
+from inversescope.charts.answer import over_sites
 from inversescope.charts.chart import Chart
 from inversescope.run.plots import Plots
 
@@ -131,3 +132,15 @@ def test_tips_work_in_a_shadow_tree(browser: Browser, charts: dict[str, Path], t
     page.keyboard.press("ArrowRight")
     assert first and tip.inner_text() not in ("", first) and errors == []
     page.context.close()
+
+
+def test_hypotheses_of_one_site_stand_beside_each_other(browser: Browser, tmp_path: Path):
+    names = ["one", "other", "third"]
+    rows = [{"site": "a", "hypothesis": name, "value": 0.5, "value_low": 0.2, "value_high": 0.8} for name in names]
+    Chart(over_sites(["a"], names, "one site"), rows).save(tmp_path / "page.html")
+    page, errors, _ = opened(browser, tmp_path / "page.html")
+    places = page.locator("inverse-chart svg .has-tip").evaluate_all(
+        "marks => marks.map((mark) => Math.round(mark.getBoundingClientRect().x))"
+    )
+    page.context.close()
+    assert len(set(places)) == len(names) and errors == []

@@ -14,7 +14,7 @@ import pytest
 from report_fixture import Shape, embedded, read_scores, write_run
 from test_report import DRAWN, chromium, drawn
 
-from inversescope.charts.theme import DASHES, HUES, SHAPES
+from inversescope.charts.theme import COLOURS, DASHES, HUES, METHOD_DASHES, METHODS, SHAPES
 from inversescope.report import write_report
 
 SMALL = Shape(layers=6, heads=2, generator_layers=(1, 3, 5), targets=8, samples=5)
@@ -202,3 +202,16 @@ def test_red_and_green_of_one_lightness_would_be_found():
 
 def test_curves_are_told_apart_by_their_dashes_and_marks_as_well():
     assert len({dashes for *_, dashes in looks()}) == len(set(SHAPES)) == 8
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+@pytest.mark.parametrize("theme", [0, 1])
+def test_the_control_without_a_condition_is_told_apart_from_every_method(blindness: str, theme: int):
+    seen = {method: oklab(COLOURS[method][theme], blindness) for method in METHODS}
+    control = seen.pop("no condition")
+    assert min(np.linalg.norm(control - other) for other in seen.values()) > 0.1
+
+
+def test_methods_that_are_lines_have_dashes_of_their_own():
+    dashes = [tuple(dash) for dash in METHOD_DASHES.values()]
+    assert len({(1, 0), *dashes}) == len(dashes) + 1

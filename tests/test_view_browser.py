@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,24 @@ def test_the_slider_weighs_the_same_draws(open_page: Any):
         arg=before,
     )
     assert page.locator(".draw-rows .draw").count() == rows and errors == []
+
+
+def test_each_mined_hypothesis_is_listed_once_where_its_interval_begins_highest(open_page: Any):
+    found = [("loose", "a", 1.0, -0.3), ("firm", "a", 0.6, 0.2), ("firm", "b", 0.9, 0.7), ("firm", "c", 0.95, 0.5)]
+    rows = [
+        {"words": words, "site": site, "corrected": value, "corrected_low": low, "corrected_high": 1.0, "chance": 0.25,
+         "resolution": 8.0, "bandwidth": 0.4, "significant": low > 0}
+        for words, site, value, low in found
+    ]  # fmt: skip
+    page, errors, _ = open_page("runs")
+    planted = lambda route: route.fulfill(json=route.fetch().json() | {"hypotheses": rows})  # noqa: E731
+    page.route(re.compile(r"/api/runs/\w+$"), planted)
+    page.get_by_role("link", name="Overview").click()
+    table = page.locator("section", has=page.get_by_role("heading", name="Mined hypotheses")).locator("tbody")
+    table.wait_for()
+    cells = [row.locator("th, td").all_inner_texts() for row in table.locator("tr").all()]
+    assert [row[0] for row in cells] == ["firm", "loose"] and errors == []
+    assert cells[0][3:] == ["b", "1 in 8", "3 sites"] and cells[1][5] == "0 sites"
 
 
 def test_an_activation_is_explained(open_page: Any):

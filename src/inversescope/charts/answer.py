@@ -24,17 +24,18 @@ def over_sites(sites: Sequence[str], hypotheses: Sequence[str], title: str) -> S
     table = {"site": "site", "hypothesis": "hypothesis", "value": "corrected score"}
     chart = frame("findings", "Corrected score of each hypothesis over sites", values=table)
     axis = {"labelAngle": -30, "grid": False, "labelOverlap": "greedy"}
-    x = {"field": "site", "type": "ordinal", "title": None, "sort": list(sites), "axis": axis}
+    place = {"field": "site", "type": "ordinal", "title": None, "sort": list(sites), "axis": axis}
+    # Beside each other at a site, where their intervals would hide each other
+    x = {
+        "x": place | {"scale": {"padding": 0.3}},
+        "xOffset": {"field": "hypothesis", "sort": list(hypotheses)},
+    }
     y = vertical("value", {"domainMax": 1, "nice": False})
     named = {"orient": "bottom", "columns": 3, "title": None, "labelLimit": 260}
-    looks = {
-        channel: by_value("hypothesis", hypotheses, of, **named)
-        for channel, of in (("color", None), ("strokeDash", DASHES), ("shape", SHAPES))
-    }
-    ends = {"x": x, "y": y | {"field": "value_low"}, "y2": {"field": "value_high"}, "color": looks["color"]}
+    color, dash, shape = (by_value("hypothesis", hypotheses, of, **named) for of in (None, DASHES, SHAPES))
+    ends = {**x, "y": y | {"field": "value_low"}, "y2": {"field": "value_high"}, "color": color}
     words = tip(site="site", hypothesis="hypothesis", value__in__words="corrected score")
-    line = {"x": x, "y": y, **looks}
-    shape = {name: looks[name] for name in ("color", "shape")}
+    mark = {**x, "y": quantitative("value"), "color": color, "shape": shape, "tooltip": words}
     return (
         chart
         | size(260)
@@ -44,8 +45,8 @@ def over_sites(sites: Sequence[str], hypotheses: Sequence[str], title: str) -> S
             "layer": [
                 layer("rule", "chance", {"y": {"datum": 0}}),
                 layer("rule", "bar", ends, opacity=0.5),
-                layer("line", "curve", {name: line[name] for name in ("x", "y", "color", "strokeDash")}),
-                layer("point", "mark", {"x": x, "y": quantitative("value"), **shape, "tooltip": words}, size=44),
+                layer("line", "curve", {**x, "y": y, "color": color, "strokeDash": dash}),
+                layer("point", "mark", mark, size=44),
             ],
         }
     )

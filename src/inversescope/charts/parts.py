@@ -13,6 +13,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 MEASURES = {"corrected": "corrected score", "fcr": "FCR", "bits": "bits"}
+LINE = "M-2.2,0L2.2,0"  # of a legend: long enough for the dashes of a line to be seen
 LEFT = 44  # pixels for the labels of a vertical axis, so that charts above each other share their horizontal axis
 _LEVEL = (
     "datum.resolution == null ? 'h = ' + format(datum.bandwidth, '.3~g')"
@@ -50,6 +51,7 @@ def vertical(field: str, scale: Spec | None = None, extent: int = LEFT, **axis: 
 def over_layers(layers: int) -> Spec:
     """The horizontal axis of layers, whole numbers from 0."""
     axis = {"grid": False, "tickMinStep": 1, "format": "d", "tickCount": min(layers, 15), "labelFlush": False}
+    axis |= {"labelSeparation": 6}
     return quantitative("layer", axis=axis, scale={"domain": [-0.5, layers - 0.5], "nice": False, "zero": False})
 
 
@@ -171,6 +173,7 @@ def legend(
         "symbolSize": 110,
         "columnPadding": 18,
         "labelLimit": 220,
+        "labelOffset": 12,
         "offset": 6,
     }
 
@@ -178,7 +181,7 @@ def legend(
         domain = [names[method] for method in METHODS]
         return {"field": "of", "type": "nominal", "scale": {"domain": domain, "range": looks}, "legend": words}
 
-    shape = by([marks.get(method, "stroke") for method in METHODS])
+    shape = by([marks.get(method, LINE) for method in METHODS])
     dash = by([dashes.get(method, [1, 0]) for method in METHODS])
     looks = {"fill": by("ordinal"), "stroke": by("ordinal"), "shape": shape, "strokeDash": dash}
     data = {"data": {"values": [{"of": names[method]} for method in methods]}}

@@ -18,7 +18,7 @@ COLOURS = {
     "weighted": ("#0b7a70", "#57c7b6"),
     "nearest": ("#6f6d66", "#a19f97"),
     "shuffled": ("#8f3a9c", "#d39adf"),
-    "no condition": ("#6f6d66", "#a19f97"),
+    "no condition": ("#3d2f00", "#ffe27a"),
 }
 # Colours of curves, apart for colour-blind readers too (a search over hue, chroma and lightness).
 HUES = (
@@ -42,8 +42,8 @@ SCALE = (
 # A difference from -1 to 1: below, none, above.
 DIFFERENCE = (("#e99355", "#f7f7f4", "#79b1e0"), ("#9e511e", "#212224", "#32669a"))
 METHODS = ("reference", "generator", "weighted", "nearest", "shuffled", "no condition")
-METHOD_DASHES = {"nearest": [6, 3], "shuffled": [1.5, 3], "no condition": [7, 3, 1.5, 3]}
-METHOD_WIDTHS = {"reference": 2.0, "shuffled": 1.8}
+METHOD_DASHES = {"nearest": [5, 3], "shuffled": [1.5, 3], "no condition": [9, 3, 1.5, 3]}
+METHOD_WIDTHS = {"reference": 2.0, "shuffled": 1.8, "no condition": 1.6}
 
 
 def config(theme: Theme = "light") -> dict[str, Any]:

@@ -122,7 +122,7 @@ export function answerSummary(answer) {
     element("dl", { class: "answer-facts" }, facts.map(([name, value]) => element("div", {}, element("dt", MEANING[name] ? { tip: () => [name, MEANING[name]] } : {}, name), element("dd", {}, value)))),
     ...lines.map((words) => element("p", { class: "notice" }, words)),
     ...(answer.ruler ? [rulerLine(answer.ruler)] : []),
-    shared.length ? element("div", { class: "shared" }, element("h3", {}, "Shared with the source, by weight"), element("ul", {}, shared.map(sharedLine))) : null,
+    shared.length ? element("div", { class: "shared" }, element("h2", {}, "Shared with the source, by weight"), element("ul", {}, shared.map(sharedLine))) : null,
     ...(answer.notes ?? []).map((words) => element("p", { class: "rule" }, words)),
   ].filter(Boolean);
 }

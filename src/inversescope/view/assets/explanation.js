@@ -28,7 +28,7 @@ export function explanationPanel(found) {
   const above = found.findings.filter((each) => each.above_chance);
   const listed = (above.length ? above : found.findings).slice(0, MOST);
   return element("section", { class: "explanation", "aria-label": "explanation" },
-    element("h3", {}, `Explanation of ${found.site}`),
+    element("h2", {}, `Explanation of ${found.site}`),
     found.verdict ? element("p", { class: "rule" }, `The generator here is: ${found.verdict}.`) : null,
     found.outside ? element("p", { class: "notice" }, found.outside) : null,
     found.left_out ? element("p", { class: "notice" }, found.left_out) : null,

@@ -13,7 +13,7 @@ import "./tokens.js";
 import "./sites.js";
 
 const PAUSE = 350; // milliseconds after the last key, until the text is read
-const step = (number, title, ...content) => element("div", { class: "step" }, element("h3", {}, element("span", { class: "step-number", "aria-hidden": "true" }, number), title), ...content);
+const step = (number, title, ...content) => element("div", { class: "step" }, element("h2", {}, element("span", { class: "step-number", "aria-hidden": "true" }, number), title), ...content);
 
 export class InverseQuestion extends HTMLElement {
   open({ question, run, model, signal, keep, name }) {

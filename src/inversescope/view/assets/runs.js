@@ -62,12 +62,23 @@ function verdictCounts(rows) {
   return [...counts].map(([verdict, of]) => `${of.length} ${verdict}`).join(", ") || "not calibrated yet";
 }
 
+// Each hypothesis once, where its interval begins highest, and the number of sites at which it is significant.
+function bestHypotheses(rows) {
+  const lowest = (row) => row.corrected_low ?? -Infinity;
+  const found = Map.groupBy(rows.filter((row) => row.corrected !== null), (row) => row.words);
+  return [...found.values()].map((of) => {
+    const sites = new Set(of.filter((row) => row.significant).map((row) => row.site)).size;
+    const best = of.reduce((one, other) => (lowest(other) > lowest(one) ? other : one));
+    return { ...best, level: best.resolution === null ? `h = ${number(best.bandwidth)}` : `1 in ${best.resolution}`, sites: sites === 1 ? "1 site" : `${sites} sites` };
+  }).toSorted((one, other) => lowest(other) - lowest(one));
+}
+
 export async function overviewView({ state }) {
   const run = await getRecords(`/api/runs/${encodeURIComponent(state.run)}`);
   const { headline } = run;
-  const best = run.hypotheses.filter((row) => row.corrected !== null).toSorted((one, other) => other.corrected - one.corrected).slice(0, 200);
+  const best = bestHypotheses(run.hypotheses);
   const table = document.createElement("inverse-table");
-  if (best.length) table.show({ words: "hypothesis", site: "site", resolution: "1 in N", corrected: "corrected score", chance: "chance" }, best, `hypotheses of ${run.id}`);
+  if (best.length) table.show({ words: "hypothesis", corrected: "corrected score", chance: "chance", site: "at site", level: "level", sites: "significant at" }, best, `hypotheses of ${run.id}`);
   const finished = run.steps.find(([step]) => step === "report")?.[1];
   const charts = finished ? [chartSection(run.id, "overview", "All features over the layers"), chartSection(run.id, "layers", `One feature over the layers: ${headline?.feature ?? run.features[0]}`)] : [];
   return [element("h1", {}, headline?.sentence ?? `${run.name}: not scored yet`), headline?.numbers ? element("p", { class: "numbers" }, headline.numbers) : null,
@@ -76,6 +87,6 @@ export async function overviewView({ state }) {
     element("dl", { class: "figures" }, [["model", run.model], ["task", run.task], ["sites", run.sites.length], ["sites of the generator", run.sites.filter((site) => site.served).length],
       ["calibration", verdictCounts(run.calibration)]].map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", { class: "value" }, `${value ?? "–"}`)))),
     ...charts,
-    best.length ? element("section", {}, element("h2", {}, "Mined hypotheses"), table) : null,
+    best.length ? element("section", {}, element("h2", {}, "Mined hypotheses"), element("p", { class: "rule" }, "Each where its interval begins highest; the report has all of its sites."), table) : null,
     reportSection(run, charts), element("details", {}, element("summary", {}, "Provenance"), factsList(Object.entries(run.provenance)))].filter(Boolean);
 }
