@@ -158,6 +158,18 @@ def test_the_summary_fits_a_terminal(world: World):
         assert [row[: row.index("  ")] for row in rows] == list(features)
 
 
+def test_a_run_ends_with_its_headline_and_the_scores_at_its_site(world: World, capsys: pytest.CaptureFixture[str]):
+    assert call("run", world.config, "--out", world.run, "--resume") == 0
+    shown, headline = " ".join(capsys.readouterr().out.split()), files.read_json(world.run / "causal" / "headline.json")
+    place = shown.index(headline["sentence"])
+    assert shown.index("feature consistency rate") < place
+    site = headline["site"] or "resid_post.1"
+    assert f"{site}: feature consistency rate" in shown
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(summary_table(world.run, "resid_post.0"))
+    assert screen.file.getvalue().startswith("resid_post.0:")
+
+
 def scores(run: Path) -> list[dict]:
     return files.read_json(run / "score" / "results.json")["scores"]
 

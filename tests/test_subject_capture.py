@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -61,6 +62,23 @@ def test_batched_equals_one_by_one(subject: Subject, inputs: list[tuple[int, ...
         for site in sites:
             assert_close(together.activations[site][i], alone.activations[site][0])
         assert_close(together.logits[i], alone.logits[0])
+
+
+def test_a_thread_may_use_the_model_between_two_batches_of_another():
+    subject = Subject.from_model(tiny_model("llama"))
+    shallow, deep = Site("resid_post", 0), Site("resid_post", LAYERS - 1)
+    subject.batch_tokens = 40
+    alone = [subject.capture(unrelated(seed=seed), [site]) for seed, site in enumerate((shallow, deep))]
+    between: list[Any] = []
+
+    def other(done: int, total: int, note: str = "") -> None:
+        with ThreadPoolExecutor(1) as pool:
+            between.append(pool.submit(subject.capture, unrelated(seed=1), [deep]).result())
+
+    found = subject.capture(unrelated(), [shallow], progress=other)
+    assert len(between) > 2
+    assert torch.equal(found.activations[shallow], alone[0].activations[shallow])
+    assert all(torch.equal(each.activations[deep], alone[1].activations[deep]) for each in between)
 
 
 @torch.no_grad()

@@ -124,9 +124,12 @@ def show(folder: Path, step: str) -> None:
     }
     if step in tables:
         print_answers(tables[step](folder))
-    if step in ("score", "report"):
+    if step == "score":
         print_answers(runs.summary_table(folder))
     if step == "report":
+        headline = runs.headline(folder)
+        print_answers(runs.summary_table(folder, headline["site"]))
+        print_answers(runs.headline_lines(headline))
         screen.print(f"report: {folder / 'report' / 'report.html'}", soft_wrap=True)
 
 

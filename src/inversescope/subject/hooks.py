@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,17 +15,22 @@ from inversescope.subject.architecture import Side
 def hook(module: nn.Module, side: Side, see: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `see` with the hidden state that goes into the module or comes out of it; what it returns takes its place.
 
-    The hidden state is the first argument, or the one named `hidden_states`; of several outputs, the first.
+    The hidden state is the first argument, or the one named `hidden_states`; of several outputs, the first. Only passes
+    of this thread are seen: another one may use the model between two of them.
     """
+    thread = threading.get_ident()
+
+    def seen(hidden: Tensor) -> Tensor | None:
+        return see(hidden) if threading.get_ident() == thread else None
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        changed = see(args[0] if args else kwargs["hidden_states"])
+        changed = seen(args[0] if args else kwargs["hidden_states"])
         if changed is None:
             return None
         return ((changed, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": changed})
 
     def after(_: nn.Module, __: Any, output: Any) -> Any:
-        changed = see(output[0] if isinstance(output, tuple | list) else output)
+        changed = seen(output[0] if isinstance(output, tuple | list) else output)
         if changed is None:
             return None
         if isinstance(output, tuple):

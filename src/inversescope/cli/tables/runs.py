@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,16 +39,28 @@ TARGETS = (10, 24, 50, 100, 200, 500)  # for which a table of widths is made
 _COLOURS = {"calibrated": "green", "copies": "red", "undertrained": "red", "cannot tell": "yellow"}
 
 
-def summary_table(run: Path) -> Group:
-    """Each feature at the generator's deepest site, in 80 columns: at the finest level, and at the finest ones
-    where the reference can be relied on, and where a hash of the input is not above chance, too.
+def headline(run: Path) -> Mapping[str, Any]:
+    """The record of the finding that a reader would want first."""
+    return files.read_json(files.verified(run / records.causal.HEADLINE.path))
+
+
+def headline_lines(headline: Mapping[str, Any]) -> Group:
+    """The finding, and the numbers behind it where there is one."""
+    lines = [f"[bold]{escape(headline['sentence'])}[/]"]
+    return Group(*lines, *([f"[dim]{escape(headline['numbers'])}[/]"] if headline["numbers"] else []))
+
+
+def summary_table(run: Path, site: str | None = None) -> Group:
+    """Each feature at a site, or at the generator's deepest where it has none there, in 80 columns: at the finest
+    level, and at the finest ones where the reference can be relied on, and where a hash of the input is not above
+    chance, too.
     """
     scores = files.read_json(files.verified(run / records.score.SUMMARY.path))["scores"]
     generated = {row["site"] for row in scores if row["method"] == "generator" and row["feature"] != NULL_FEATURE}
     if not generated:
-        return _reference_table(scores)
-    deepest = max(generated, key=lambda site: Site.parse(site).depth)
-    rows = {(row["method"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == deepest}
+        return _reference_table(scores, site)
+    shown = site if site in generated else _deepest(generated)
+    rows = {(row["method"], row["feature"], row["bandwidth"]): row for row in scores if row["site"] == shown}
     table = Table(box=None, pad_edge=False)
     for column in ("feature", "level", "generator", "others", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
@@ -72,7 +84,11 @@ def summary_table(run: Path) -> Group:
             at = level(rows["generator", feature, reliable[0]])
             foot = f"[dim]the reference counts as the truth from {at} on[/]"
     note = _notes(run, any(row["below_noise"] for row in scores), marked, alone)
-    return Group(f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+    return Group(f"[bold]{shown}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+
+
+def _deepest(sites: Iterable[str]) -> str:
+    return max(sites, key=lambda site: Site.parse(site).depth)
 
 
 def _notes(run: Path, below: bool, marked: bool, alone: bool) -> list[str]:
@@ -85,24 +101,24 @@ def _notes(run: Path, below: bool, marked: bool, alone: bool) -> list[str]:
     return notes
 
 
-def _reference_table(scores: Sequence[Mapping[str, Any]]) -> Group:
-    """Each feature at the deepest site of a run without a generator: by the reference, at the finest level at which it
-    can be relied on, else at the coarsest.
+def _reference_table(scores: Sequence[Mapping[str, Any]], site: str | None) -> Group:
+    """Each feature at a site of a run without a generator, else at the deepest: by the reference, at the finest level
+    at which it can be relied on, else at the coarsest.
     """
     counted = [row for row in scores if row["method"] == "reference" and row["feature"] != NULL_FEATURE]
     if not counted:
         return Group("no feature was scored")
-    deepest = max({row["site"] for row in counted}, key=lambda site: Site.parse(site).depth)
+    shown = site or _deepest({row["site"] for row in counted})
     table = Table(box=None, pad_edge=False)
     for column in ("feature", "level", "reference", "others", "q", "chance"):
         table.add_column(column, no_wrap=column != "feature")
     for feature in dict.fromkeys(row["feature"] for row in counted):
-        rows = [row for row in counted if (row["site"], row["feature"]) == (deepest, feature)]
+        rows = [row for row in counted if (row["site"], row["feature"]) == (shown, feature)]
         rows.sort(key=lambda row: row["bandwidth"])
         row = next((row for row in rows if row["trusted"]), rows[-1])
         cells = (short(row["others"]), small(row["q_value"]), short(row["chance"]))
         table.add_row(escape(feature), short_level(row), estimated(row), *cells)
-    head = f"[bold]{deepest}[/]: feature consistency rate \\[95% interval over targets]"
+    head = f"[bold]{shown}[/]: feature consistency rate \\[95% interval over targets]"
     return Group(head, table, f"[dim]{escape(NO_GENERATOR)}[/]")
 
 
