@@ -56,9 +56,10 @@ def test_a_part_without_a_hash_is_not_taken(part: Path, caplog):
     assert not parts.kept(part) and "damaged" in caplog.text
 
 
-@pytest.mark.parametrize("name", [".x.part", ".x.y.part", f".x.{9**30}.part", f".x.{os.getpid()}.part"])
+@pytest.mark.parametrize("name", [".x.part", ".x.y.part", f".x.{9**30}.part", ".x.{here}.part"])
 def test_half_written_files_of_others_stay(tmp_path: Path, name: str):
     """Of a process that is alive, or of a program that names its temporary files like that."""
+    name = name.format(here=os.getpid())
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     killed = tmp_path / f".x.{ended.pid}.part"
