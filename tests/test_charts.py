@@ -172,6 +172,14 @@ def test_charts_are_saved(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {MIME, "text/html", "text/plain"} == set(made._repr_mimebundle_())
 
 
+def test_beside_the_widget_of_a_notebook_stands_the_text_of_the_chart(run: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("anywidget")
+    monkeypatch.setattr("inversescope.charts.widget._in_notebook", lambda: True)
+    made = Plots(run).layers(FEATURE)
+    bundle = made._repr_mimebundle_()
+    assert any("widget" in kind for kind in bundle) and bundle["text/plain"] == repr(made)
+
+
 def test_a_picture_needs_no_browser(run: Path, tmp_path: Path):
     pytest.importorskip("vl_convert")
     made = Plots(run).layers(FEATURE)

@@ -69,7 +69,8 @@ class Chart(Shown):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """The chart where a notebook can draw it, else a picture, else its first values as a table."""
-        bundle = {MIME: self.to_dict(), "text/html": self.table(), "text/plain": repr(self)} | shown([self.part()])
+        fallback = {MIME: self.to_dict(), "text/html": self.table(), "text/plain": repr(self)}
+        bundle = shown([self.part()]) | fallback
         try:
             return bundle | {"image/svg+xml": self._svg()}
         except UserError:

@@ -41,7 +41,7 @@ class Shown:
         """The widget beside what Jupyter shows where it cannot show one."""
         parts, html = self._shown()
         fallback = {"text/plain": repr(self)} | ({} if html is None else {"text/html": html})
-        return fallback | (shown(parts) if parts else {})
+        return (shown(parts) if parts else {}) | fallback  # the widget would have the name of its class as text
 
     def _display_(self) -> Any:
         """The widget as marimo takes it, or what it shows in its place."""
