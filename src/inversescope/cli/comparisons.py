@@ -212,7 +212,9 @@ def _variation(
     from inversescope.stats import design, intervals
 
     if site is None or feature is None:
-        raise UserError("a run is read at one place", allowed="RUN with --feature, --site and --resolution")
+        raise UserError(
+            "a run is read at one place", allowed="RUN with --feature, --site and --resolution or --bandwidth"
+        )
     consistent = consistency(run, method, site, feature, resolution, bandwidth)
     alike = design.intraclass_correlation(*consistent)
     if alike != alike:
