@@ -6,10 +6,13 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import torch
 import typer
 from small_subject import World, call
 
@@ -23,6 +26,15 @@ from inversescope.stats.design import targets_needed
 TEXT = "Then, Michael and Jessica went to the store. Jessica gave a ring to"
 # Commands whose answer is a run directory, a page, or a record in it, and which say where that is.
 WRITERS = {"demo", "run", "step", "extend", "view", "propose", "arena", "disentangle"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Commands run on one thread here, and answers depend on their number by the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def lines(capsys: pytest.CaptureFixture[str], *command: object, code: int = 0) -> list[Any]:
@@ -77,7 +89,11 @@ def test_a_comparison_and_a_plan(world: World, capsys: pytest.CaptureFixture[str
     assert all(plan["targets"] == targets_needed(0.7, 0.2, plan["samples"], 0.05) for plan in plans) and plans
 
 
-def test_lists_and_checks(world: World, capsys: pytest.CaptureFixture[str]):
+def test_lists_and_checks(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    # The free memory and the free disk change from one examination to the next.
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
     assert lines(capsys, "doctor", code=call("doctor")) == [vars(check) for check in examine()]
     sites = [row["site"] for row in lines(capsys, "sites", world.model)]
     assert {"z.1.1", "embed", "resid_post.0"} <= {*sites}
