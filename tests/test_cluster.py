@@ -12,6 +12,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from refusals import refuses
 from toy_units import ToyRun, dies_at_once, make_caller, make_worker, unit
+from worker_processes import workers
 
 from inversescope.cluster import Executor, Here, Pooled, address
 from inversescope.cluster.address import STORE, local_cluster
@@ -44,20 +45,20 @@ def _pooled(request: pytest.FixtureRequest) -> Iterator[Pooled]:
         with closing(Pooled(RayPool(2, 1, 0, ToyRun))) as pooled:
             yield pooled
         return
-    before = set(psutil.Process().children(recursive=True))
     with closing(Pooled(Processes(2, 1, ToyRun))) as pooled:
         yield pooled
-    left = [child for child in set(psutil.Process().children(recursive=True)) - before if _works(child)]
-    psutil.wait_procs(left, timeout=10)
-    assert not [child for child in left if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    psutil.wait_procs(workers(), timeout=10)
+    assert workers() == []
 
 
-def _works(process: psutil.Process) -> bool:
-    """True for a worker; the standard library's own helper stays with this process."""
-    try:
-        return "resource_tracker" not in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
+def test_a_worker_has_the_environment_of_now(monkeypatch: pytest.MonkeyPatch):
+    """Not that of the first pool, from whose imports it is forked."""
+    pool = Processes(1, 1, ToyRun)
+    for value in ("before", "now"):
+        monkeypatch.setenv("OF_NOW", value)
+        worker = pool._new()
+        assert worker.submit(os.getenv, "OF_NOW").result() == value
+        pool.stop(worker)
 
 
 def names(folder: Path) -> list[str]:

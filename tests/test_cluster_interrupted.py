@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -17,6 +17,7 @@ import ray
 from cluster_fixture import hashes
 from ray.cluster_utils import Cluster
 from small_subject import call
+from worker_processes import workers
 
 from inversescope import files
 from inversescope.cluster import Executor, Pooled
@@ -84,19 +85,9 @@ def test_training_goes_on_when_workers_are_killed_and_without_them(
     assert steps == list(range(11, 21))
 
 
-def workers() -> list[psutil.Process]:
-    """Worker processes of this one that have not ended."""
-    found = []
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):  # it has ended meanwhile
-            if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
-
-
-@pytest.mark.parametrize("workers", ["processes", "ray"])
+@pytest.mark.parametrize(("workers", "others"), [("processes", "auto"), ("ray", "processes:2")])
 def test_a_driver_that_was_killed_is_resumed(
-    cluster_config: Path, cluster_alone: dict[str, str], nodes: Cluster, workers: str
+    cluster_config: Path, cluster_alone: dict[str, str], nodes: Cluster, workers: str, others: str
 ):
     """With other workers, then without any. As long as it lives, a second driver is refused."""
     folder = cluster_config.with_name(f"killed-{workers}")
@@ -114,7 +105,7 @@ def test_a_driver_that_was_killed_is_resumed(
     _, alive = psutil.wait_procs(started, timeout=30)  # they end with their driver
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
     wait_for(lambda: ray.available_resources().get("CPU") == 3)  # and so do those on the nodes
-    assert call(*resumed, "reference", "--cluster", "auto", "--workers", "2") == 0
+    assert call(*resumed, "reference", "--cluster", others) == 0
     assert call(*resumed, "verify") == 0
     found = hashes(folder)
     assert found.items() <= cluster_alone.items() and any(name.startswith("verify/") for name in found)

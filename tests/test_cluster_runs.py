@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,11 @@ from small_subject import call
 from test_text_step import Made
 
 from inversescope import files
-from inversescope.cluster.address import Workers
-from inversescope.run.on_cluster import on_cluster
+from inversescope.cluster import Pooled
+from inversescope.cluster.address import Workers, executor_at
+from inversescope.progress import silent
+from inversescope.run import pipeline
+from inversescope.run.on_cluster import on_cluster, open_in_worker
 from inversescope.run.run import Run
 from inversescope.run.sealed import read_provenance
 
@@ -44,14 +48,21 @@ def corpus(cluster_config: Path) -> tuple[Path, dict[str, str]]:
     return made.config, hashes(made.run)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_every_file_of_a_run_of_documents_is_the_same(
-    corpus: tuple[Path, dict[str, str]], nodes: Cluster, workers: int
-):
+def test_every_file_of_a_run_of_documents_is_the_same(corpus: tuple[Path, dict[str, str]], nodes: Cluster):
+    """On one worker, then on two, then on three, which stay from one run to the next."""
     config, alone = corpus
-    folder = config.with_name(f"documents-{workers}")
-    assert done(config, folder, "--cluster", "auto", "--workers", str(workers)) == alone
     assert len([name for name in alone if name.startswith("text/")]) > 3
+    with executor_at("auto", Workers(), open_in_worker, config.parent) as (executor, _):
+        assert isinstance(executor, Pooled)
+        for workers in (1, 2, 3):
+            executor.pool.size = workers
+            folder = config.with_name(f"documents-{workers}")
+            run = Run.create(folder, config.read_text(), str(config), config.parent)
+            run.executor = executor
+            for step in itertools.takewhile(lambda step: step != "report", pipeline.STEPS):
+                run.do(step, silent)
+            assert hashes(folder) == alone
+            assert len(executor.pool.free) == workers
 
 
 def test_a_run_in_shares_is_the_same(cluster_config: Path, cluster_alone: dict[str, str]):
