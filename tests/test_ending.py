@@ -21,6 +21,7 @@ from inversescope.explain.null_score import NullScore
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.stats import intervals
 from inversescope.stats.intervals import UNDEFINED, Estimate
+from inversescope.verdicts.checked import OF_ENDING
 
 LABELS = ["a", "a", "a", "b", "b", None, "a", "b"]
 
@@ -83,6 +84,19 @@ def test_a_finding_says_how_far_it_is_above_the_ending():
     without = _finding(fact, inversion, NullScore(inversion, 4, 100), UNDEFINED, UNDEFINED)
     assert isnan(without.above_ending.value)
     assert "with the same last tokens" not in _finding_block("source", without)
+
+
+@pytest.mark.parametrize(
+    ("by_ending", "said"),
+    [(Estimate(1.0, 1.0, 1.0), True), (Estimate(0.2, 0.0, 0.4), False), (Estimate(0.9, 0.4, 1.0), False)],
+)
+def test_a_finding_that_the_ending_says_alone_is_called_so(by_ending: Estimate, said: bool):
+    """In the words of `check`; it is not so where draws have more, and open where the interval is wide."""
+    labels = ["a"] * 15 + ["b"] * 5
+    inversion, fact = drawn(labels), Fact(by_first_token(labels))
+    found = _finding(fact, inversion, NullScore(inversion, 4, 100), UNDEFINED, UNDEFINED, None, by_ending)
+    assert (found.note is not None and OF_ENDING in found.note) == said
+    assert (OF_ENDING in _finding_block("source", found)) == said
 
 
 def test_an_explanation_has_the_control_where_there_are_inputs_with_the_ending(run: Path):

@@ -36,6 +36,7 @@ from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import UNDEFINED, Estimate
 from inversescope.stats.labels import encode
 from inversescope.verdicts import above_chance, decisive, disagreement, encoded_and_used, source_alone
+from inversescope.verdicts.checked import ending_says
 from inversescope.verdicts.used import BOTH, CANNOT_TELL
 
 SUPPORT = 3  # samples shown for a hypothesis
@@ -207,6 +208,8 @@ def _finding(
     pairs = list(zip(confirm.samples, labels, strict=True))
     support = {sample.tokens: sample for sample, label in reversed(pairs) if label == hypothesis.value}
     against = [sample for sample, label in pairs if label not in (None, hypothesis.value)]
+    beyond = intervals.difference(others, ending)
+    notes = disagreement(score.corrected.low, score.bits, score.most_bits), ending_says(beyond)
     return Finding(
         hypothesis=hypothesis.name,
         synonyms=fact.synonyms,
@@ -217,14 +220,14 @@ def _finding(
         corrected=score.corrected,
         others=others,
         ending=ending,
-        above_ending=intervals.difference(others, ending),
+        above_ending=beyond,
         bits=score.bits,
         p_value=decides.p_value,
         q_value=nan,
         null_passes=passes,
         source_alone=alone,
         above_chance=False,
-        note=disagreement(score.corrected.low, score.bits, score.most_bits),
+        note="; ".join(note for note in notes if note) or None,
         sufficiency=sufficiency,
         necessity=necessity,
         use=use,

@@ -45,7 +45,7 @@ class Finding:
         null_passes: a hash of the input with the same chance level, or the features', is above chance on these draws.
         source_alone: the corrected score is above chance, and that of the other draws is not.
         above_chance: neither of these two, the interval lies above chance, and the q-value is small enough.
-        note: contradiction of score and bits; None where there is none.
+        note: contradiction of score and bits, or that the ending alone says as much; None where there is neither.
         sufficiency, necessity: of activations with the same label, and with another, put in place of the source's,
             with their 95% intervals over donors; undefined where the site cannot be set, where that does nothing, or
             where no donor has the label, and without an interval where too few have.

@@ -67,6 +67,15 @@ def checked(shares: Shares, q_value: float) -> tuple[str, str]:
     return SUPPORTED, words
 
 
+def ending_says(beyond: Estimate) -> str | None:
+    """Note on a share or score, by its difference from that of inputs with the same ending: these have as much. None
+    where they have less, where it is open, and where there is no comparison.
+    """
+    if beyond.low <= 0 and beyond.high <= MARGIN:
+        return f"{OF_ENDING}: {interval(*beyond)} more than inputs with the same last tokens"
+    return None
+
+
 def _level(verdict: str, beyond: Estimate, control: str) -> tuple[str, str]:
     """The control says as much where the whole difference lies within the margin; elsewhere nothing is decided."""
     if not beyond.low <= beyond.high:
