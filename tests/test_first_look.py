@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from small_subject import save_subject
 from torch.testing import assert_close
 
@@ -87,6 +88,25 @@ def test_a_pool_that_was_stopped_goes_on(subject: Subject, tmp_path: Path, monke
         assert torch.equal(getattr(again, name), getattr(whole, name)), name
     assert_close(again.key_values.layers[0][0], whole.key_values.layers[0][0])
     assert not list(again.folder.glob("part-*"))
+
+
+def test_a_pool_that_another_process_draws_is_waited_for(subject: Subject, monkeypatch: pytest.MonkeyPatch):
+    """And then not drawn again."""
+    folder = pool._folder(subject, Prior(), LENGTH, DRAWS, 0)
+    folder.mkdir(parents=True)
+    drawn, notes, batch, other = [], [], pool._batch, FileLock(folder / ".lock")
+    monkeypatch.setattr(pool, "_batch", lambda *given: drawn.append(given[3]) or batch(*given))
+
+    def progress(done: int, total: int, note: str = "", /) -> None:
+        if other.is_locked:
+            notes.append(note)
+            assert not drawn
+            other.release()
+            open_pool(subject, Prior(), LENGTH, DRAWS)  # by the other
+
+    other.acquire()
+    found = open_pool(subject, Prior(), LENGTH, DRAWS, progress=progress)
+    assert len(found) == DRAWS and drawn == [256, 256, 88] and "another process" in notes[0]
 
 
 @pytest.mark.slow

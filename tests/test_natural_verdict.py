@@ -56,17 +56,16 @@ def test_a_sound_proposal_is_believed(world: Listed):
 
 
 def test_a_proposal_without_support_is_not_believed(world: Listed):
-    """Or does no harm: a stratum of few effective draws may agree by luck with the pool's own, which miss nothing."""
+    """Whatever the seed: its few effective draws may agree by luck with the pool's own, and do not confirm these."""
     question, truth = world.question(ROW), world.exact(ROW)
     chance = truth.exact(BANDWIDTH)
     last = torch.zeros(truth.vocabulary, dtype=torch.float64).index_add_(0, truth.inputs[:, -1], chance)
     order = last.argsort(descending=True)
     missing = order[: int((last[order].cumsum(0) < 0.75).sum()) + 1].tolist()
     proposal, right = Without(world.text.ends(question), missing), truth.log_normaliser(BANDWIDTH)
-    lame = [drawn(question, proposal, seed).at(BANDWIDTH) for seed in range(4)]
-    assert all(estimate.by_end[1] < right - 1 for estimate in lame)
-    assert not all(estimate.belief for estimate in lame)
-    assert all(abs(estimate.log_z - right) < 0.1 for estimate in lame if estimate.belief)
+    for seed in range(8):
+        lame = drawn(question, proposal, seed).at(BANDWIDTH)
+        assert lame.by_end[1] < right - 1 and not lame.belief
 
 
 def test_the_source_shows_what_is_missing(world: Listed):
@@ -131,7 +130,7 @@ class Jumping(Weighted):
 
     def at(self, bandwidth: float) -> Estimate:
         bits = (9.0 if bandwidth < 0.3 else 2.0) if self.jumps else 2 / bandwidth
-        return Estimate(bandwidth, 0.0, {}, {}, (), 0.0, 100.0, bits, np.ones(1), Belief(()))
+        return Estimate(bandwidth, 0.0, {}, {}, 0.0, 100.0, bits, np.ones(1), Belief(()))
 
 
 def test_an_answer_that_keeps_fewer_bits_than_are_wanted_is_not_believed():

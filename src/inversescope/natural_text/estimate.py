@@ -15,7 +15,7 @@ from numpy import ndarray
 from inversescope.natural_text.strata import Stratum
 from inversescope.stats.weights import effective_sample_size, normalise
 from inversescope.verdicts.natural import Belief, belief
-from inversescope.verdicts.thresholds import NATS
+from inversescope.verdicts.thresholds import CONFIRMS, NATS
 
 SHORT = 0.5  # bits that an answer may keep less than is wanted
 WIDEST, NARROWEST, STEP_DOWN = 2.0, 0.02, 0.9  # bandwidths that are tried for given bits
@@ -30,8 +30,8 @@ class Estimate:
         log_z: ln Z by the strata that are used.
         by_end: ln Z by the strata of each length of ends.
         sizes: effective sample size of each of these strata, by draws.
-        by_half: ln Z by each half of the pool.
-        spread: difference of the two largest of `by_end`, or of the halves, the larger, in nats.
+        spread: difference in nats of the largest of `by_end` from the next that has enough effective draws to confirm
+            it, or of ln Z by the halves of the pool, the larger; infinite where nothing confirms it.
         size: effective sample size, by distinct inputs or by draws, the smaller.
         bits: KL of the posterior from the prior, in bits.
         weights: of every draw, of sum one.
@@ -42,7 +42,6 @@ class Estimate:
     log_z: float
     by_end: dict[int, float]
     sizes: dict[int, float]
-    by_half: tuple[float, ...]
     spread: float
     size: float
     bits: float
@@ -72,31 +71,30 @@ class Weighted:
         """The posterior at a bandwidth.
 
         An estimate of Z that misses a part of the mass is too low, and hardly ever too high. So strata that find over a
-        nat less than the best are left out, and the best must be confirmed by another. The others are combined by
-        their effective sample sizes.
+        nat less than the best are left out, and the best must be confirmed by another, of enough effective draws that
+        it does not agree by luck. The others are combined by their effective sample sizes.
         """
         logs = self._log_weight - 0.5 * (self.distance / bandwidth) ** 2
         ends = sorted(set(self._end.tolist()))
         by_end = {end: _log_mean(logs[self._end == end]) for end in ends}
         within = {end: normalise(np.where(self._end == end, logs, -np.inf)) for end in ends}
         sizes = {end: float(effective_sample_size(within[end])) for end in ends}
-        best = max(by_end.values())
+        first = max(ends, key=lambda end: by_end[end])
+        best = by_end[first]
+        confirmed = max((by_end[end] for end in ends if end != first and sizes[end] >= CONFIRMS), default=-np.inf)
         used = [end for end in ends if best - by_end[end] <= NATS]
         shares = np.array([sizes[end] for end in used]) / max(sum(sizes[end] for end in used), 1e-300)
         weights = sum((share * within[end] for end, share in zip(used, shares, strict=True)), np.zeros(len(logs)))
         log_z = self._combined(logs, used, shares, np.ones(len(logs), dtype=bool))
-        halves = tuple(
-            self._combined(logs, used, shares, self._half == half) for half in sorted(set(self._half.tolist()))
-        )
-        two = sorted(by_end.values())[-2:] if len(ends) > 1 else (-np.inf, np.inf)
-        spread = max(two[-1] - two[0], max(halves) - min(halves))
+        halves = [self._combined(logs, used, shares, self._half == half) for half in set(self._half.tolist())]
+        spread = max(best - confirmed, max(halves) - min(halves))
         log_kernel = -0.5 * (self.distance / bandwidth) ** 2
         # Where a few near inputs stand beside many unrelated ones, the bits are those of the few.
         carried = weights * np.maximum(log_kernel - log_z, 0) if np.isfinite(log_z) else weights
         size = min(self._size(weights), float(effective_sample_size(weights)))
         bits = (float(weights @ log_kernel) - log_z) / np.log(2) if np.isfinite(log_z) else np.inf
         verdict = belief(spread, size, self._size(carried), self._source_share(bandwidth, log_z))
-        return Estimate(bandwidth, log_z, by_end, sizes, halves, float(spread), size, max(bits, 0.0), weights, verdict)
+        return Estimate(bandwidth, log_z, by_end, sizes, float(spread), size, max(bits, 0.0), weights, verdict)
 
     def at_bits(self, bits: float) -> Estimate:
         """The posterior at the widest bandwidth that keeps so many bits. Far below it nothing is found any more, and

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -82,18 +84,35 @@ def open_pool(
     length = -(-length // STEP) * STEP
     folder = _folder(subject, prior, length, draws, seed)
     path = folder / "pool.safetensors"
-    there = path.exists()
-    if not there:
-        tensors = _drawn(subject, prior, length, draws, seed, progress, folder, seen)
-        about = {"subject": subject.name, "prior": prior.record(), "tokens": length, "draws": draws, "seed": seed}
-        files.write_json(folder / "about.json", about)
-        _save(path, tensors)
-        for part in folder.glob(_PART.format("*")):
-            part.unlink(missing_ok=True)
+    with by_one_process(folder, progress):
+        there = path.exists()
+        if not there:
+            tensors = _drawn(subject, prior, length, draws, seed, progress, folder, seen)
+            about = {"subject": subject.name, "prior": prior.record(), "tokens": length, "draws": draws, "seed": seed}
+            files.write_json(folder / "about.json", about)
+            _save(path, tensors)
+            for part in folder.glob(_PART.format("*")):
+                part.unlink(missing_ok=True)
     pool = _read(path, subject.device)
     if there and seen is not None:
         seen(pool.tokens, pool.log_p, pool.key_values)
     return pool
+
+
+@contextmanager
+def by_one_process(folder: Path, progress: Progress) -> Iterator[None]:
+    """Keep a folder of the cache to this process; wait as long as another has it. It is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            progress(0, 1, "another process prepares the same; waiting for it")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def cache(subject: Subject) -> Path:

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from inversescope import files
 from inversescope.cluster import Unit, parts
-from inversescope.natural_text.pool import Pool, cache
+from inversescope.natural_text.pool import Pool, by_one_process, cache
 from inversescope.progress import Progress, silent
 from inversescope.sites import Site
 from inversescope.subject.continuing import Continuing, KeyValues
@@ -101,8 +100,7 @@ def tokens_alone(
 def _read_alone(subject: Subject, sites: Sequence[Site], folder: Path, *, whole: bool, progress: Progress) -> None:
     """Read the vocabulary in parts: a pass that was stopped goes on where it was. Other processes wait for it."""
     names = {str(site): file_name(subject, site) for site in sites} | ({_HIDDEN: "hidden"} if whole else {})
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with by_one_process(folder, progress):
         if all((folder / f"{name}.safetensors").exists() for name in names.values()):
             return
         own = folder / f"parts-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]}"

@@ -27,15 +27,17 @@ def belief(spread: float, size: float, carried: float, source_share: float | Non
     """Verdict from the diagnostics of an estimate.
 
     Args:
-        spread: largest difference of ln Z between parts of the draws that should agree, in nats.
+        spread: largest difference of ln Z between parts of the draws that should agree, in nats; infinite where no part
+            confirms another.
         size: effective sample size, by distinct inputs.
         carried: the same, in proportion to the bits that each input carries.
         source_share: the source's own part of Z if no draw is the source, else None.
     """
     against = []
-    if not spread <= NATS:  # NaN and infinity are no agreement
-        gap = f"{spread:.1f}" if math.isfinite(spread) else "infinitely many"
-        against.append(f"ln Z of the splits differs by {gap} nats (at most {NATS:g})")
+    if not math.isfinite(spread):
+        against.append("no second split of the draws has found enough to confirm ln Z")
+    elif spread > NATS:
+        against.append(f"ln Z of the splits differs by {spread:.1f} nats (at most {NATS:g})")
     if size < TRUSTED:
         against.append(f"the effective sample size is {size:.0f} (at least {TRUSTED:g})")
     if carried < CARRIED:

@@ -29,6 +29,7 @@ CHAINS_AGREE = 1.1  # R̂ of the distance, and of the last tokens, up to which c
 # Weighted draws of natural text.
 NATS = 1.0  # largest difference of ln Z between parts of the draws that should agree
 CARRIED = 10.0  # effective number of inputs that must carry the bits; beside them others may have most of the weight
+CONFIRMS = 10.0  # effective draws of a stratum that may confirm the ln Z of another: fewer agree by luck
 MISSING = 0.1  # the source's own part of Z, if no draw is the source, from which the draws have missed mass
 
 # Scores and tests.
