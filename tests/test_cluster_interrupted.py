@@ -85,9 +85,13 @@ def test_training_goes_on_when_workers_are_killed_and_without_them(
     assert steps == list(range(11, 21))
 
 
-@pytest.mark.parametrize(("workers", "others"), [("processes", "auto"), ("ray", "processes:2")])
+@pytest.mark.parametrize(
+    ("workers", "others"),
+    [("processes", ("auto", "--workers", "2")), ("ray", ("processes:2",))],
+    ids=("processes", "ray"),
+)
 def test_a_driver_that_was_killed_is_resumed(
-    cluster_config: Path, cluster_alone: dict[str, str], nodes: Cluster, workers: str, others: str
+    cluster_config: Path, cluster_alone: dict[str, str], nodes: Cluster, workers: str, others: tuple[str, ...]
 ):
     """With other workers, then without any. As long as it lives, a second driver is refused."""
     folder = cluster_config.with_name(f"killed-{workers}")
@@ -105,7 +109,7 @@ def test_a_driver_that_was_killed_is_resumed(
     _, alive = psutil.wait_procs(started, timeout=30)  # they end with their driver
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
     wait_for(lambda: ray.available_resources().get("CPU") == 3)  # and so do those on the nodes
-    assert call(*resumed, "reference", "--cluster", others) == 0
+    assert call(*resumed, "reference", "--cluster", *others) == 0
     assert call(*resumed, "verify") == 0
     found = hashes(folder)
     assert found.items() <= cluster_alone.items() and any(name.startswith("verify/") for name in found)
