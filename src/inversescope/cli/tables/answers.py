@@ -79,29 +79,33 @@ def explanation_table(explanation: Explanation) -> Group:
     """The hypotheses of one site with their samples; of several, where each is above chance."""
     levels = ", ".join(dict.fromkeys(of_site.inversion.level for of_site in explanation.sites))
     head = f"[bold]{escape(visible(explanation.text))}[/]\n{levels}; half of the draws proposed, half confirm"
-    if len(explanation.sites) == 1:
-        (only,) = explanation.sites
-        if only.inversion.outside.outside:
-            return Group(f"{_outside(only.inversion)}{head}\n{only.site}")
-        text = only.inversion.source_text
-        blocks = [_finding_block(text, finding) for finding in only.findings if finding.above_chance]
-        rest = len(only.findings) - len(blocks)
-        foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
-        verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
-        none = only.inversion.left_out
-        nothing = "no hypothesis is above chance" if none is None else f"cannot tell: {none}"
-        alone = any(finding.source_alone for finding in only.findings)
-        nothing = f"nothing is claimed: {SOURCE_ALONE}" if alone else nothing
-        nothing = f"nothing is claimed: {NULL_PASSES}" if only.null_passes else nothing
-        notes = "\n".join(_notes(only.inversion))
-        null = f"{NULL_FEATURE} (a hash of the input): corrected {interval(only.null)}"
-        top = "\n".join([head, f"{only.site}{verdict}", notes, null, *_grouped(only)])
-        return Group(top, *(blocks or [nothing]), foot)
-    series = {Site.parse(of_site.site).series for of_site in explanation.sites}
-    table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
-    for of_site in explanation.sites:
-        heading = of_site.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else of_site.site
-        table.add_column(heading, no_wrap=True)
+    return _at_one_site(*explanation.sites, head) if len(explanation.sites) == 1 else _over_sites(explanation, head)
+
+
+def _at_one_site(only: SiteExplained, head: str) -> Group:
+    if only.inversion.outside.outside:
+        return Group(f"{_outside(only.inversion)}{head}\n{only.site}")
+    blocks = [_finding_block(only.inversion.source_text, each) for each in only.findings if each.above_chance]
+    rest = len(only.findings) - len(blocks)
+    foot = f"[dim]{rest} more that are not above chance[/]" if rest else ""
+    verdict = "" if only.verdict in (None, "calibrated") else f" [yellow](the generator here: {only.verdict})[/]"
+    null = f"{NULL_FEATURE} (a hash of the input): corrected {interval(only.null)}"
+    top = "\n".join([head, f"{only.site}{verdict}", "\n".join(_notes(only.inversion)), null, *_grouped(only)])
+    return Group(top, *(blocks or [_nothing(only)]), foot)
+
+
+def _nothing(only: SiteExplained) -> str:
+    """Why a site has no finding."""
+    if only.null_passes:
+        return f"nothing is claimed: {NULL_PASSES}"
+    if any(finding.source_alone for finding in only.findings):
+        return f"nothing is claimed: {SOURCE_ALONE}"
+    none = only.inversion.left_out
+    return "no hypothesis is above chance" if none is None else f"cannot tell: {none}"
+
+
+def _over_sites(explanation: Explanation, head: str) -> Group:
+    """A row for each hypothesis that is above chance somewhere, a column for each site."""
     if outside := [of_site for of_site in explanation.sites if of_site.inversion.outside.outside]:
         everywhere = len(outside) == len(explanation.sites)
         nothing = " at every site; nothing is said" if everywhere else "; nothing is said there"
@@ -109,6 +113,11 @@ def explanation_table(explanation: Explanation) -> Group:
         head = f"[bold red]outside of the prior{nothing}[/]\n{listed}\n{head}"
         if everywhere:
             return Group(head)
+    series = {Site.parse(of_site.site).series for of_site in explanation.sites}
+    table = Table(*series if len(series) == 1 else ["hypothesis"], box=None, pad_edge=False)
+    for of_site in explanation.sites:
+        heading = of_site.site.removeprefix(f"{next(iter(series))}.") if len(series) == 1 else of_site.site
+        table.add_column(heading, no_wrap=True)
     for name, row in explanation.table().items():
         cells = (
             "[dim]outside[/]" if of_site.inversion.outside.outside else _over_depth(row.get(of_site.site))
@@ -117,14 +126,10 @@ def explanation_table(explanation: Explanation) -> Group:
         table.add_row(escape(name), *cells)
     hashed = [_null(of_site) for of_site in explanation.sites]
     table.add_row(f"[dim]{NULL_FEATURE}[/]", *hashed)
-    foot = [f"[dim]*: nothing is claimed there, {NULL_PASSES}[/]"] if any("*" in cell for cell in hashed) else []
+    foot = ["[dim]corrected score; bold: used; dim: not above chance; –: cannot tell, the weights have collapsed[/]"]
+    foot += [f"[dim]*: nothing is claimed there, {NULL_PASSES}[/]"] if any("*" in cell for cell in hashed) else []
     foot += [f"{of_site.site}: {line}" for of_site in explanation.sites for line in _grouped(of_site)[:1]]
-    return Group(
-        head,
-        table,
-        "[dim]corrected score; bold: used; dim: not above chance; –: cannot tell, the weights have collapsed[/]",
-        *foot,
-    )
+    return Group(head, table, *foot)
 
 
 def _grouped(of_site: SiteExplained) -> list[str]:

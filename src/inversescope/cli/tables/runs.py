@@ -64,27 +64,39 @@ def summary_table(run: Path, site: str | None = None) -> Group:
     table = Table(box=None, pad_edge=False)
     for column in ("feature", "level", "generator", "others", "q", "reference", "nearest", "chance"):
         table.add_column(column, no_wrap=column != "feature")
-    foot, marked, alone = "", False, False
+    foot, signs = "", ""
     for feature in dict.fromkeys(row["feature"] for row in rows.values()):
-        bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
-        counting = {h: [rows[method, feature, h] for method in COUNTING] for h in bandwidths}
-        reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]]
-        claimed = [h for h in reliable if not any(row["null_passes"] for row in counting[h])]
-        for h in dict.fromkeys([bandwidths[0], *reliable[:1], *claimed[:1]]):
-            generator, _, reference = counting[h]
-            nearest = rows["nearest", feature, None]
-            passes, by_source = (any(row[name] for row in counting[h]) for name in ("null_passes", "source_alone"))
-            marked, alone = marked | passes, alone | by_source
-            at = short_level(generator) + "*" * passes + "†" * by_source
-            cells = (estimated(generator), short(generator["others"]), small(generator["q_value"]))
-            table.add_row(
-                escape(feature), at, *cells, estimated(reference), short(nearest["fcr"]), short(generator["chance"])
+        at_levels, reliable = _finest(rows, feature)
+        for h in at_levels:
+            generator, reference, nearest = (
+                rows[key] for key in (("generator", feature, h), ("reference", feature, h), ("nearest", feature, None))
             )
-        if reliable:
-            at = level(rows["generator", feature, reliable[0]])
+            sign = _signs([rows[method, feature, h] for method in COUNTING])
+            signs += sign
+            cells = (estimated(generator), short(generator["others"]), small(generator["q_value"]))
+            chances = (estimated(reference), short(nearest["fcr"]), short(generator["chance"]))
+            table.add_row(escape(feature), short_level(generator) + sign, *cells, *chances)
+        if reliable is not None:
+            at = level(rows["generator", feature, reliable])
             foot = f"[dim]the reference counts as the truth from {at} on[/]"
-    note = _notes(run, any(row["below_noise"] for row in scores), marked, alone)
+    note = _notes(run, any(row["below_noise"] for row in scores), "*" in signs, "†" in signs)
     return Group(f"[bold]{shown}[/]: feature consistency rate \\[95% interval over targets]", table, foot, *note)
+
+
+def _finest(rows: Mapping[tuple[str, str, Any], Mapping[str, Any]], feature: str) -> tuple[list[float], float | None]:
+    """Bandwidths at which a feature is shown, of rows by method, feature and bandwidth; and the finest one at which the
+    reference can be relied on, if there is one.
+    """
+    bandwidths = sorted(h for method, name, h in rows if (method, name) == ("generator", feature))
+    reliable = [h for h in bandwidths if rows["reference", feature, h]["trusted"]]
+    claimed = [h for h in reliable if not any(rows[method, feature, h]["null_passes"] for method in COUNTING)]
+    return list(dict.fromkeys([bandwidths[0], *reliable[:1], *claimed[:1]])), next(iter(reliable), None)
+
+
+def _signs(counting: Sequence[Mapping[str, Any]]) -> str:
+    """Marks of a level at which nothing is claimed: `*` for the null feature, `†` for the source alone."""
+    passes, alone = (any(row[name] for row in counting) for name in ("null_passes", "source_alone"))
+    return "*" * passes + "†" * alone
 
 
 def _deepest(sites: Iterable[str]) -> str:
