@@ -69,6 +69,14 @@ def test_axe_finds_nothing_serious(browser: Browser, charts: dict[str, Path], na
     assert [(each["id"], each["impact"]) for each in found if each["impact"] in ("serious", "critical")] == []
 
 
+def test_a_chart_without_values_says_so(browser: Browser, tmp_path: Path):
+    Chart(over_sites(["resid_post.1"], ["order"], "hypotheses"), []).save(tmp_path / "page.html")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("inverse-chart").inner_text().startswith("Nothing to draw: no value was recorded for")
+    page.close()
+
+
 def test_a_planted_fault_is_found(browser: Browser, charts: dict[str, Path], tmp_path: Path):
     text = charts["layers"].read_text()
     broken = tmp_path / "page.html"

@@ -59,11 +59,19 @@ const widths = new ResizeObserver((entries) => {
 
 export class InverseChart extends HTMLElement {
   show(spec, rows) {
-    [this.spec, this.rows, this.drawnWidth] = [spec, rows, null];
+    [this.spec, this.rows, this.drawnWidth] = [rows.length ? spec : null, rows, null];
+    if (!this.spec) return this.sayWhyEmpty(spec);
     this.picture ??= element("div", { class: "picture" });
     if (!this.picture.isConnected) this.replaceChildren(this.picture, this.tools());
     this.fillValues();
     if (this.isConnected) this.watch();
+  }
+
+  // Words in place of a picture without any row.
+  sayWhyEmpty(spec) {
+    this.view?.finalize();
+    this.view = null;
+    this.replaceChildren(element("p", { class: "notice" }, `Nothing to draw: no value was recorded for “${spec.description}”.`));
   }
 
   connectedCallback() {

@@ -104,9 +104,11 @@ export class InverseTable extends HTMLElement {
     this.ready = true;
     const table = this.querySelector("table");
     const scroll = table.closest(".scroll") ?? table;
-    if (scroll !== table) scroll.setAttribute("tabindex", 0);
     scroll.setAttribute("role", scroll === table ? "table" : "region");
-    if (scroll !== table) scroll.setAttribute("aria-label", this.getAttribute("label") ?? "table");
+    if (scroll !== table) {
+      scroll.setAttribute("tabindex", 0);
+      scroll.setAttribute("aria-label", this.regionName(table));
+    }
     const rows = [...(table.tBodies[0]?.rows ?? [])];
     if (rows.length < 2 || !table.tHead) return;
     const name = this.getAttribute("name") ?? [this.closest("section")?.id, table.className].join(" ");
@@ -136,6 +138,13 @@ export class InverseTable extends HTMLElement {
     scroll.after(more);
     this.apply = apply;
     apply();
+  }
+
+  // What a screen reader calls the table: no two of a page are called the same.
+  regionName(table) {
+    if (this.records) return this.getAttribute("name") || "table";
+    const heads = table.tHead ? columnHeads(table.tHead).slice(0, 3).map(cellWords).join(", ") : "table";
+    return [this.closest("section")?.querySelector("h2")?.textContent, heads].filter(Boolean).join(": ");
   }
 
   tools(rows, heads, set, apply) {
