@@ -83,6 +83,11 @@ def test_a_text_in_which_nothing_can_be_seen_is_named(text: str, shown: str):
     assert visible(text) == shortened(text) == "".join(pieces("Mary", text)) == shown
 
 
+def test_a_long_text_is_cut_between_words():
+    assert shortened("Michael and Jessica went to the store", 20) == "…went to the store"
+    assert shortened("a" * 50, 20) == "…" + "a" * 20
+
+
 @given(st.text(alphabet=" \n\t\r\u3000\u200b\u00a0\u2028\x0b\u0301\u115f", min_size=1))
 def test_no_text_is_blank(text: str):
     assert any(letter.isalnum() for letter in visible(text))

@@ -23,7 +23,7 @@ def over_sites(sites: Sequence[str], hypotheses: Sequence[str], title: str) -> S
     """A curve for each hypothesis; rows: `site`, `hypothesis`, `value`, `value_low`, `value_high`."""
     table = {"site": "site", "hypothesis": "hypothesis", "value": "corrected score"}
     chart = frame("findings", "Corrected score of each hypothesis over sites", values=table)
-    axis = {"labelAngle": -30, "grid": False, "labelOverlap": "greedy"}
+    axis = {"labelAngle": -30 if len(sites) > 3 else 0, "grid": False, "labelOverlap": "greedy"}
     place = {"field": "site", "type": "ordinal", "title": None, "sort": list(sites), "axis": axis}
     # Beside each other at a site, where their intervals would hide each other
     x = {
@@ -31,7 +31,7 @@ def over_sites(sites: Sequence[str], hypotheses: Sequence[str], title: str) -> S
         "xOffset": {"field": "hypothesis", "sort": list(hypotheses)},
     }
     y = vertical("value", {"domainMax": 1, "nice": False})
-    named = {"orient": "bottom", "columns": 3, "title": None, "labelLimit": 260}
+    named = {"orient": "bottom", "columns": 3, "title": None, "labelLimit": 260, "symbolOpacity": 1}
     color, dash, shape = (by_value("hypothesis", hypotheses, of, **named) for of in (None, DASHES, SHAPES))
     ends = {**x, "y": y | {"field": "value_low"}, "y2": {"field": "value_high"}, "color": color}
     words = tip(site="site", hypothesis="hypothesis", value__in__words="corrected score")

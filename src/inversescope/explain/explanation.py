@@ -178,9 +178,10 @@ class Explanation(Shown):
 
     def _shown(self) -> tuple[list[Part], str | None]:
         columns = {"hypothesis": "hypothesis", "site": "site", "value": "corrected score", "use": "encoded and used?"}
-        made = self.chart()
-        parts = [{"text": wording.visible(self.text)}, made.part(), {"columns": columns, "rows": made.values}]
-        return parts, self._repr_html_()
+        made, about = self.chart(), wording.visible(self.text)
+        if not made.values:
+            return [{"text": about}, {"text": "No hypothesis is above chance."}], self._repr_html_()
+        return [{"text": about}, made.part(), {"columns": columns, "rows": made.values}], self._repr_html_()
 
     def record(self) -> dict[str, Any]:
         """The explanation as JSON has it."""

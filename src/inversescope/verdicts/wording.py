@@ -168,6 +168,9 @@ def _ends_a_word(letter: str) -> bool:
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """The end of a text, where it was read."""
+    """The end of a text, where it was read: whole words, where they are not long ones."""
     text = visible(text)
-    return text if len(text) <= most else f"…{text[-most:]}"
+    if len(text) <= most:
+        return text
+    words = text[-most:].partition(" ")[2]
+    return f"…{words if len(words) > most // 2 else text[-most:]}"

@@ -90,8 +90,8 @@ export class InverseTable extends HTMLElement {
   show(columns, rows, name = "") {
     this.records = { columns, rows };
     this.setAttribute("name", name);
-    const cells = (row) => Object.keys(columns).map((column, i) => (i ? element("td", {}, shown(row, column))
-      : element("th", { scope: "row" }, shown(row, column))));
+    const cells = (row) => Object.keys(columns).map((column, i) => element(i ? "td" : "th",
+      { scope: i ? null : "row", class: typeof row[column] === "string" ? "words" : null }, shown(row, column)));
     const head = element("tr", {}, Object.values(columns).map((title) => element("th", { scope: "col" }, title)));
     const body = rows.slice(0, CAP).map((row) => element("tr", {}, cells(row)));
     const more = rows.length > CAP ? element("p", { class: "notice" }, `The first ${CAP} of ${rows.length} rows; the copy has all.`) : "";

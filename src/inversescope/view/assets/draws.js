@@ -114,6 +114,7 @@ export function answerSummary(answer) {
   const lines = [answer.left_out && `No answer at this level: ${answer.left_out}.`, answer.outside, ...(answer.warnings ?? [])].filter(Boolean);
   if (answer.look) lines.push("Not draws yet: nothing is weighted here. They follow once the model has read its vocabulary.");
   const facts = [
+    ...(answer.site ? [["site", answer.site]] : []),
     [answer.look ? "first look" : "level", answer.level],
     ...(answer.size === null || answer.size === undefined ? [] : [["effective sample size", number(answer.size, 1)]]),
     ...(answer.distances ? [["distances", answer.distances]] : []), ...(answer.cut_off ? [["left out", answer.cut_off]] : []),
