@@ -3,9 +3,9 @@
 python benchmarks/claims_text.py OUT [--each 200] [--texts 60] [--draws 128] [--resolution N] [--seed 0]
 
 The prior is the task `facts`, read one word or mark behind a fact. The right verdict on a claim is that of the rule on
-exact shares. They come from many inputs of the prior that the run has never seen, weighted by the kernel: an oracle
-without generator, draws or intervals. A claim is planted where all its shares are `CLEAR` of the rule's limits; else no
-verdict is right, and it is counted and left out.
+exact shares. They come from many inputs drawn from the prior anew, each with its exact probability, weighted by the
+kernel: an oracle without generator, draws or intervals. A claim is planted where all its shares are `CLEAR` of the
+rule's limits; else no verdict is right, and it is counted and left out.
 """
 
 from __future__ import annotations
@@ -59,36 +59,49 @@ samples = 24
 """
 CLEAR = 0.1  # distance of an exact share, or of a difference of two, from the rule's limits
 LEVEL = 0.02  # difference of two exact shares up to which they are equal
+NEAR = 0.1  # an ending is compared at either length where the share of the prior that has it is so near the limit
 HASHES = 20
 NUMBER = re.compile(r"[−-]?\d*\.?\d+|\[[^]]*\]")
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """Inputs of the prior that the run has never seen, with their activations at each site."""
+    """Distinct inputs of the prior with their share of it, and their activations at each site."""
 
     tokens: Sequence[Tokens]
     texts: Sequence[str]
+    probability: Float[ndarray, " n"]
     activations: Mapping[Site, torch.Tensor]
 
     @classmethod
-    def of(cls, run: Run, sites: Sequence[Site], n: int, rng: np.random.Generator) -> Oracle:
-        """`n` inputs, read by the subject; their activations are kept beside the run."""
-        tokens, kept = unseen(run, n, rng), run.folder.parent / "oracle.pt"
+    def of(cls, run: Run, sites: Sequence[Site], sources: Sequence[Tokens], n: int, rng: np.random.Generator) -> Oracle:
+        """The sources, and the inputs among `n` draws, read by the subject; their activations are kept beside the run.
+
+        An input stands for 1/p times its probability, where p is that of being here (Horvitz and Thompson 1952): for a
+        source 1.
+        """
+        drawn = dict.fromkeys(row for row in run.task.draw(n, rng) if not run.task.held_out(row))
+        tokens, kept = list(dict.fromkeys([*sources, *drawn])), run.folder.parent / "oracle.pt"
+        prior = np.exp(np.array([run.task.log_prior(row) for row in tokens], dtype=float))
+        included = np.where(np.arange(len(tokens)) < len(sources), 1.0, -np.expm1(n * np.log1p(-prior)))
         if not kept.exists():
             read = run.subject.capture(tokens, sites).activations
             torch.save({str(site): rows for site, rows in read.items()}, kept)
         known = torch.load(kept)
         activations = {site: known[str(site)] for site in sites}
         assert all(len(rows) == len(tokens) for rows in activations.values()), f"{kept} is of other inputs"
-        return cls(tokens, [run.subject.decode(row) for row in tokens], activations)
+        shares = prior / included
+        return cls(tokens, [run.subject.decode(row) for row in tokens], shares / shares.sum(), activations)
 
 
 def unseen(run: Run, n: int, rng: np.random.Generator) -> list[Tokens]:
     """Different inputs of the prior, of no frame that only targets have, and none that the run has stored."""
     stored = {tokens for split in ("train", "pool") for tokens in run.store.inputs(split).tokens}
-    drawn = dict.fromkeys(run.task.draw(2 * n, rng))
-    return [tokens for tokens in drawn if tokens not in stored and not run.task.held_out(tokens)][:n]
+    found: dict[Tokens, None] = {}
+    while len(found) < n:
+        drawn = run.task.draw(2 * n, rng)
+        found |= dict.fromkeys(row for row in drawn if row not in stored and not run.task.held_out(row))
+    return list(found)[:n]
 
 
 def candidates(text: str, labels: Mapping[str, str | None], values: Mapping[str, Sequence[str]]) -> Iterator[dict]:
@@ -110,7 +123,7 @@ def share(labels: Bool[ndarray, " n"], decided: Bool[ndarray, " n"], weights: Fl
     return float(weights[labels & decided].sum()) / whole if whole > 0 else np.nan
 
 
-def right_verdict(draws: float, prior: float, ending: float, targets: float) -> str | None:
+def right_verdict(draws: float, others: float, prior: float, ending: float, targets: float) -> str | None:
     """The verdict on exact shares; None where one of them is not clear of a limit."""
     beyond = draws - np.array([prior, targets, ending])
     if draws <= 0.5 - CLEAR and beyond[0] <= 0:
@@ -119,9 +132,9 @@ def right_verdict(draws: float, prior: float, ending: float, targets: float) -> 
         return None
     if beyond[0] <= LEVEL:
         return TRUTHS["prior"]
-    if beyond[0] >= CLEAR and (beyond >= CLEAR).all():
-        return TRUTHS["true"]
-    return TRUTHS["ending"] if (beyond[:2] >= CLEAR).all() and beyond[2] <= LEVEL else None
+    if not (others >= 0.5 + CLEAR and (beyond[:2] >= CLEAR).all()):
+        return None
+    return TRUTHS["true"] if beyond[2] >= CLEAR else TRUTHS["ending"] if beyond[2] <= LEVEL else None
 
 
 class Planting:
@@ -138,34 +151,37 @@ class Planting:
         """Weights of the oracle's inputs around activations."""
         store, known = self._run.store, self._oracle.activations[self._site]
         distances = store.distance(self._site).by_products(known, activations)
-        return store.kernel.posterior(distances, self._bandwidth, np.zeros(len(known)))
+        return store.kernel.posterior(distances, self._bandwidth, np.log(self._oracle.probability))
 
     def about(
         self, row: Tokens, activation: Float[torch.Tensor, "1 d"], others: Float[ndarray, "m n"],
         values: Mapping[str, Sequence[str]],
     ) -> Iterator[tuple[Claim, str | None]]:  # fmt: skip
         """Every candidate about a text; `others`: weights around other texts."""
-        text, n = self._run.subject.decode(row), len(self._oracle.tokens)
-        weights, flat = self.posterior(activation)[0], np.full(n, 1 / n)
+        text = self._run.subject.decode(row)
+        weights, flat = self.posterior(activation)[0], self._oracle.probability
+        without = np.where([tokens == row for tokens in self._oracle.tokens], 0.0, weights)
         self.sizes.append(float(effective_sample_size(weights[None])[0]))
-        ending, beginning = self.alike(row, 1), self.alike(row, -1)
+        endings, beginning = self.alike(row, 1), self.alike(row, -1)[0]
         for made in candidates(text, self._run.task.labels(row), values):
             claim = Claim(made["claim"], str(self._site), text, feature=made.get("feature"), value=made.get("value"))
             has, decided = self.labels(claim)
             by_others = np.nanmean([share(has, decided, each) for each in others])
-            draws, prior, same = (share(has, decided, each) for each in (weights, flat, ending))
-            right = right_verdict(draws, prior, same, by_others)
+            draws, alone, prior = (share(has, decided, each) for each in (weights, without, flat))
+            rights = {right_verdict(draws, alone, prior, share(has, decided, same), by_others) for same in endings}
+            right = rights.pop() if len(rights) == 1 else None
             self.above[right, draws - share(has, decided, beginning) >= CLEAR] += 1
             yield claim, right
 
-    def alike(self, row: Tokens, order: int) -> Float[ndarray, " n"]:
+    def alike(self, row: Tokens, order: int) -> list[Float[ndarray, " n"]]:
         """Weights of the oracle's inputs with the same ending, or with the same beginning (`order` -1), of which as
-        little is left as at the level.
+        little is left as at the level: for the least and the largest limit that it may be.
         """
-        rows, n = [tokens[::order] for tokens in self._oracle.tokens], len(self._oracle.tokens)
-        flat = np.full(n, 1 / n)
-        control = SameEnding.of([row[::order]], rows, flat, np.zeros((1, n), dtype=bool))
-        return flat * (control.shared[0] >= int(control.lengths(2**-self._bits)[0]))
+        rows, flat = [tokens[::order] for tokens in self._oracle.tokens], self._oracle.probability
+        own = np.array([[tokens == row for tokens in self._oracle.tokens]])
+        control = SameEnding.of([row[::order]], rows, flat, own)
+        limits = 2**-self._bits * np.array([1 - NEAR, 1 + NEAR])
+        return [flat * (control.shared[0] >= int(control.lengths(limit)[0])) for limit in limits]
 
     def labels(self, claim: Claim) -> tuple[Bool[ndarray, " n"], Bool[ndarray, " n"]]:
         """Inputs of the oracle with the property, and those that have a label."""
@@ -268,7 +284,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=128)
     parser.add_argument("--resolution", type=float)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--oracle", type=int, default=16000)
+    parser.add_argument("--oracle", type=int, default=24000)
     parser.add_argument("--sites", nargs="*", default=["resid_post.3", "resid_post.15"])
     parser.add_argument("--train", type=int, default=4000)
     parser.add_argument("--pool", type=int, default=2500)
@@ -279,7 +295,7 @@ def main() -> None:
     run, rng = inverter.run, np.random.default_rng([options.seed, 1])
     sites = run.subject.sites(options.sites)
     texts = unseen(run, options.texts, rng)
-    oracle = Oracle.of(run, sites, options.oracle, np.random.default_rng([options.seed, 2]))
+    oracle = Oracle.of(run, sites, texts, options.oracle, np.random.default_rng([options.seed, 2]))
     claims, found = planted(inverter, oracle, sites, texts, options)
     print("candidates:", dict(found), flush=True)
     empty = nonsense(run, sites, texts, 2 * options.each, rng)
