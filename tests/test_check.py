@@ -60,12 +60,15 @@ HELD = Shares(
         ({"draws": around(0.3)}, 0.001, CANNOT_TELL),  # more than in the prior, and not in most
         ({"draws": around(0.5)}, 0.001, CANNOT_TELL),
         ({"beyond_prior": Estimate(0.0, -0.1, 0.04)}, 0.9, OF_PRIOR),
+        ({"beyond_prior": Estimate(0.03, 0.02, 0.04)}, 0.001, OF_PRIOR),  # surely more, and hardly
         ({"beyond_prior": Estimate(0.1, -0.1, 0.3)}, 0.9, CANNOT_TELL),
         ({"beyond_ending": Estimate(0.0, -0.1, 0.0)}, 0.001, OF_ENDING),
+        ({"beyond_ending": Estimate(0.03, 0.02, 0.04)}, 0.001, OF_ENDING),
         ({"beyond_ending": Estimate(0.1, -0.1, 0.3)}, 0.001, CANNOT_TELL),
         ({"beyond_ending": UNDEFINED}, 0.001, CANNOT_TELL),
         ({"beyond_ending": UNDEFINED, "has_source": False}, 0.001, SUPPORTED),
         ({"beyond_targets": Estimate(0.0, -0.1, 0.02)}, 0.001, OF_PRIOR),
+        ({"beyond_targets": Estimate(0.03, 0.02, 0.04)}, 0.001, OF_PRIOR),
         ({"beyond_targets": UNDEFINED}, 0.001, SUPPORTED),
         ({"others": UNDEFINED}, 0.001, CANNOT_TELL),
         ({"others": around(0.4)}, 0.001, CANNOT_TELL),

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from planted_truth import runs_in
@@ -19,10 +20,16 @@ from refusals import check, printed
 from small_subject import World, call
 
 from inversescope import Inverter, files, records
+from inversescope.check import Claim, gather
 from inversescope.check.gather import Gatherer
+from inversescope.explain.ending import Ending, Endings
+from inversescope.run.run import Run
+from inversescope.tasks import Tokens
 from inversescope.verdicts.checked import CANNOT_TELL, SUPPORTED, VERDICTS
+from inversescope.verdicts.left_out import NO_WEIGHT
 
 TEXT = "Then, Michael and Jessica went to the store. Michael gave a ring to"
+ENOUGH = 8.0
 CLAIMS = [
     {"text": TEXT, "site": "resid_post.1", "claim": 'has_word("gave")'},
     {"text": TEXT, "site": "resid_post.1", "claim": "the subject", "feature": "subject"},
@@ -105,6 +112,37 @@ def test_python_has_the_same_verdicts(run: Path, claims: Path):
     by_vector = inverter.check(vector, 'has_word("gave")', site="resid_post.1", n=16)
     assert by_vector[0].evidence.tokens is None and by_vector[0].verdict in VERDICTS
     assert len(found.to_dataframe()) == 2
+
+
+def stored_in(run: Path) -> set[Tokens]:
+    store = Run.open(run).store
+    return {tokens for split in ("train", "pool") for tokens in store.inputs(split).tokens}
+
+
+def test_stored_inputs_answer_beside_the_draws_and_without_them(run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gather, "TRUSTED", ENOUGH)  # of few stored inputs
+    claim, gatherer = Claim('has_word("gave")', "resid_post.1", TEXT), Gatherer(Inverter.load(run), 16, None, 1.0, 0)
+    monkeypatch.setattr(gather, "_left_out", lambda inversion: None)
+    together, inversion = gatherer.of(claim)
+    monkeypatch.setattr(gather, "_left_out", lambda inversion: NO_WEIGHT)
+    alone, _ = gatherer.of(claim)
+    drawn = {sample.tokens for sample in inversion.samples if sample.weight}
+    assert alone.left_out is None and alone.draws.size >= ENOUGH and set(alone.draws.tokens) <= stored_in(run)
+    assert set(together.draws.tokens) == set(alone.draws.tokens) | drawn
+    fine, inversion = Gatherer(Inverter.load(run), 16, None, 0.05, 0).of(claim)  # hardly a stored input is so near
+    assert fine.left_out == NO_WEIGHT
+    assert set(fine.draws.tokens) == {sample.tokens for sample in inversion.samples if sample.weight}
+
+
+def test_inputs_with_the_ending_are_drawn_anew(run: Path, monkeypatch: pytest.MonkeyPatch):
+    def two(self: Endings, source: Tokens, site: object, bandwidth: float) -> Ending:
+        alike = [float(row[-2:] == source[-2:]) for row in self._tokens]
+        return Ending(2, np.array(alike), np.zeros(len(alike), dtype=bool))
+
+    monkeypatch.setattr(Endings, "of", two)
+    found, _ = Gatherer(Inverter.load(run), 16, None, 1.0, 0).of(Claim("x", "resid_post.1", TEXT))
+    assert found.tokens is not None and set(found.ending.tokens) - stored_in(run)
+    assert all(tokens[-2:] == found.tokens[-2:] for tokens in found.ending.tokens)
 
 
 @pytest.mark.parametrize(

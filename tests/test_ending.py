@@ -62,14 +62,14 @@ def test_the_inputs_are_all_those_with_the_ending_that_the_level_asks_for(run: P
     lengths = {}
     for row, source in enumerate(prior.tokens[:5]):
         for bandwidth in (0.1, 0.5, 1.0):
-            found = Endings(prior).of(source, site, bandwidth)
+            found = Endings(prior.run, prior.tokens, prior.probability).of(source, site, bandwidth)
             if found is not None:
                 having = [tokens[len(tokens) - found.length :] == source[-found.length :] for tokens in prior.tokens]
                 assert ((found.weights > 0) == (having if found.length else [True] * len(having))).all()
                 assert found.own[row]
                 lengths[row, bandwidth] = found.length
     assert set(lengths.values()) == {2, 5}  # longer at a finer level, and none where too few inputs have it
-    assert Endings(prior).of(None, site, 0.5) is None
+    assert Endings(prior.run, prior.tokens, prior.probability).of(None, site, 0.5) is None
 
 
 def test_a_finding_says_how_far_it_is_above_the_ending():
@@ -105,7 +105,7 @@ def test_an_explanation_has_the_control_where_there_are_inputs_with_the_ending(r
     found = explain(inverter, texts, sites=str(inverter.sites[0]), bandwidth=0.5, n=64)
     prior, compared = Prior(inverter.run), 0
     for explanation, source in zip(found, inverter.run.store.inputs("pool").tokens[:4], strict=True):
-        control = Endings(prior).of(source, inverter.sites[0], 0.5)
+        control = Endings(prior.run, prior.tokens, prior.probability).of(source, inverter.sites[0], 0.5)
         for finding in explanation.sites[0].findings:
             if control is None:
                 assert isnan(finding.ending.value)

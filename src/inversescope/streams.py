@@ -44,6 +44,7 @@ class Stream(Enum):
     JUDGE_ORDER = (), "the order in which texts are judged; with the kind of question"
     PROPOSAL_SHUFFLES = (5,), "the shuffles that test a proposed hypothesis"
     # Explanations and the arena
+    ENDINGS = (47,), "the new inputs of the prior among which those with a source's ending are found"
     EXPLANATION_DONORS = (5,), "the random inputs whose activations are put in place of an explained one"
     GROUPS = (43,), "the normal clouds and shuffles behind the groups of an explained activation's draws"
     ARENA_RESAMPLES = (23,), "the resamples of targets behind intervals of the arena"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from inversescope.stats.weights import systematic
+from inversescope.stats.weights import effective_sample_size, systematic
 from inversescope.tasks import Tokens
 
 
@@ -33,6 +33,18 @@ class Inputs:
         kept = [row for row, total in totals.items() if total > 0]
         shares = np.array([totals[row] for row in kept])
         return cls(tuple(kept), tuple(text_of[row] for row in kept), shares / shares.sum() if kept else shares)
+
+    @classmethod
+    def joined(cls, samples: Sequence[Self]) -> Self:
+        """Several samples of one distribution as one, each by the number of inputs that its weights are worth."""
+        weights = [sample.size * sample.weights for sample in samples]
+        tokens = [row for sample in samples for row in sample.tokens]
+        return cls.of(tokens, [text for sample in samples for text in sample.texts], np.concatenate(weights))
+
+    @property
+    def size(self) -> float:
+        """Effective number of inputs."""
+        return float(effective_sample_size(self.weights[None])[0])
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -63,7 +75,7 @@ class Evidence:
         source: the text as people read it, or the name of a vector.
         tokens: the source input; None for a vector.
         site, level: where the activation was read, and the level of the draws, in words.
-        draws: verified draws.
+        draws: inputs that give the activation: verified draws, and stored inputs.
         prior: inputs of the prior.
         exact: the prior's inputs are the whole prior, so that its shares have no error.
         ending: inputs that share the last tokens with the source; without any where there is no source, or too few

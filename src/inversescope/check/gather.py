@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
 
 from inversescope import files, records
 from inversescope.check.claims import Claim
@@ -18,10 +23,14 @@ from inversescope.inverter import Given, Inversion, Inverter, given
 from inversescope.inverter.served import chosen
 from inversescope.records.levels import Level
 from inversescope.sites import Site
+from inversescope.streams import Stream
 from inversescope.subject.vectors import read_vector
 from inversescope.tasks import Tokens
+from inversescope.verdicts import TRUSTED
 
 NEAREST = 3  # draws that are shown
+LIGHT = 1e-3  # share of the weight that stored inputs may have together to be left out
+DRAWN, ENDING = 32_768, 400  # new draws from the prior, and inputs of one ending that are used
 
 
 class Gatherer:
@@ -62,24 +71,56 @@ class Gatherer:
         activation = source.activations(subject, [site])[site]
         inversion = inverter.invert_given(source, site, activation, self.n, level, self.seed)
         draws = [sample for sample in inversion.samples if sample.tokens and sample.weight]
-        tokens: list[Any] = [sample.tokens for sample in draws]
-        weights = np.array([sample.weight for sample in draws], dtype=float)
+        near, left_out = self._near(inversion, site, activation, level)
         ending, shared = self._ending(inversion.tokens, site, level)
         return Evidence(
             inversion.text,
             inversion.tokens,
             str(site),
             inversion.level,
-            self._inputs(tokens, weights),
+            near,
             self._prior_inputs,
             self.prior.run.store.exact,
             ending,
             shared,
             self._of_targets(site, level.bandwidth, inversion.tokens),
-            _left_out(inversion),
+            left_out,
             inversion.outside.outside,
             tuple(str(sample.text) for sample in draws[:NEAREST]),
         ), inversion
+
+    def _near(
+        self, inversion: Inversion, site: Site, activation: Float[Tensor, "1 d"], level: Level
+    ) -> tuple[Inputs, str | None]:
+        """Inputs that give the activation, or the reason why nothing can be decided: draws, where their weights can be
+        relied on, and stored inputs, where these are worth enough.
+        """
+        left_out = _left_out(inversion)
+        draws = [sample for sample in inversion.samples if sample.tokens and sample.weight]
+        tokens: list[Any] = [sample.tokens for sample in draws]
+        drawn = self._inputs(tokens, np.array([sample.weight for sample in draws], dtype=float))
+        stored = self._stored(site, activation, level.bandwidth)
+        if inversion.outside.outside or not (self.inverter.run.store.exact or stored.size >= TRUSTED):
+            return drawn, left_out
+        return Inputs.joined([stored] if left_out else [drawn, stored]), None
+
+    def _stored(self, site: Site, activation: Float[Tensor, "1 d"], bandwidth: float) -> Inputs:
+        """Inputs of the whole prior, or those of pool and training as one sample of it, by the kernel's weight."""
+        store = self.inverter.run.store
+        splits = ("pool",) if store.exact else ("pool", "train")
+        inputs, near = [store.inputs(split) for split in splits], store.distance(site)
+        distances = torch.cat([near.between(store.activations(split, site), activation)[:, 0] for split in splits])
+        log_prior = np.concatenate([of_split.log_prior for of_split in inputs])
+        weights = store.kernel.posterior(distances.double().numpy()[None], bandwidth, log_prior)[0]
+        return self._heavy([tokens for of_split in inputs for tokens in of_split.tokens], weights)
+
+    def _heavy(self, tokens: list[Tokens], weights: Float[ndarray, " n"]) -> Inputs:
+        """Inputs without the lightest, most of a store, which together have little of the weight."""
+        order = weights.argsort()
+        light = order[weights[order].cumsum() < LIGHT * weights.sum()]
+        kept = weights.copy()
+        kept[light] = 0
+        return self._inputs(tokens, kept)
 
     def labels(self, feature: str, tokens: Tokens) -> str | None:
         """The label of an input by a feature of the run."""
@@ -106,13 +147,28 @@ class Gatherer:
         return Inputs.of(tokens, [self._decoded(row) for row in tokens], weights)
 
     def _ending(self, source: Tokens | None, site: Site, level: Level) -> tuple[Inputs, int | None]:
-        """Inputs of the reference with the source's ending, of which as little of the prior is left as at the level."""
+        """Inputs with the source's ending, of which as little of the prior is left as at the level."""
         found = self._endings.of(source, site, level.bandwidth)
-        return (NONE, None) if found is None else (self._inputs(self.prior.tokens, found.weights), found.length)
+        if found is None:
+            return NONE, None
+        rows = list(self._new_inputs) or self.prior.tokens
+        places = np.flatnonzero(found.weights)[: ENDING if self._new_inputs else None]
+        return self._inputs([rows[i] for i in places.tolist()], found.weights[places]), found.length
+
+    @cached_property
+    def _new_inputs(self) -> Counter[Tokens]:
+        """Further draws from the prior, which need not be read; none where it is stored as a whole, or its rows are."""
+        run = self.inverter.run
+        if run.store.exact or run.task.rows is not None:
+            return Counter()
+        held_out = getattr(run.task, "held_out", lambda row: False)
+        return Counter(row for row in run.task.draw(DRAWN, Stream.ENDINGS.rng(self.seed)) if not held_out(row))
 
     @cached_property
     def _endings(self) -> Endings:
-        return Endings(self.prior)
+        if not (new := self._new_inputs):
+            return Endings(self.inverter.run, self.prior.tokens, self.prior.probability)
+        return Endings(self.inverter.run, list(new), np.array(list(new.values())) / new.total())
 
     def _of_targets(self, site: Site, bandwidth: float, source: Tokens | None) -> tuple[Inputs, ...]:
         """Draws for the run's targets at this level, but for the source's own."""

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from inversescope.collect.bandwidths import Remaining
-from inversescope.explain.prior import Hypothesis, Prior
+from inversescope.explain.prior import Hypothesis
+from inversescope.run.run import Run
 from inversescope.score.feature import PriorLabels, has_enough
 from inversescope.score.one_activation import score_activation
 from inversescope.score.same_ending import SameEnding, read_bits
@@ -25,7 +26,7 @@ from inversescope.tasks import Tokens
 
 
 class Ending(NamedTuple):
-    """Inputs of the reference with the source's last `length` tokens.
+    """Inputs of the prior with the source's last `length` tokens.
 
     `weights`: their probabilities, 0 for all other inputs; `own`: the source itself.
     """
@@ -47,10 +48,13 @@ class Ending(NamedTuple):
 
 
 class Endings:
-    """The control at the levels of a run's sites."""
+    """The control at the levels of a run's sites.
 
-    def __init__(self, prior: Prior):
-        self._prior = prior
+    `tokens`, `probability`: inputs of the prior, with their share of it.
+    """
+
+    def __init__(self, run: Run, tokens: Sequence[Tokens], probability: Float[ndarray, " inputs"]):
+        self._run, self._tokens, self._probability = run, tokens, probability
 
     def of(self, source: Tokens | None, site: Site, bandwidth: float) -> Ending | None:
         """The shortest ending of the source that leaves as little of the prior as the level of the site does; None for
@@ -58,7 +62,7 @@ class Endings:
         """
         if source is None or (bits := self._bits(site, bandwidth)) is None:
             return None
-        tokens, probability = self._prior.tokens, self._prior.probability
+        tokens, probability = self._tokens, self._probability
         own = np.array([row == source for row in tokens])
         control = SameEnding.of([source], tokens, probability, own[None])
         length = int(control.lengths(2**-bits)[0])
@@ -68,7 +72,7 @@ class Endings:
 
     def _bits(self, site: Site, bandwidth: float) -> float | None:
         """Bits that are kept at a bandwidth; None where the pool does not show them."""
-        run = self._prior.run
+        run = self._run
         if (known := self._known.get(site, {}).get(bandwidth)) is not None:
             return known
         share = Remaining.of(run.store, run.task, site, run.seed).share(bandwidth)
@@ -76,4 +80,4 @@ class Endings:
 
     @cached_property
     def _known(self) -> dict[Site, dict[float, float]]:
-        return read_bits(self._prior.run.folder)
+        return read_bits(self._run.folder)

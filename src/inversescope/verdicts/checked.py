@@ -40,7 +40,8 @@ def checked(shares: Shares, q_value: float) -> tuple[str, str]:
     """The verdict on a claim, and the measurement that decides it; a limit that an interval contains decides nothing.
 
     A claim is supported where most inputs that give the activation have the property, the source left aside too, and
-    more of them than of the prior, of draws for other targets, and of inputs with the same ending.
+    more of them than of the prior, of draws for other targets, and of inputs with the same ending. A difference within
+    the margin is none, however sure: of many inputs even the least one is.
     """
     most = shares.draws
     words = f"share {interval(*most)}"
@@ -56,13 +57,13 @@ def checked(shares: Shares, q_value: float) -> tuple[str, str]:
         return CANNOT_TELL if above else CONTRADICTED, rare
     if most.low < HALF:
         return CANNOT_TELL, f"{words}: it may be in most of the inputs or not"
-    if not above:
+    if not above or _none(shares.beyond_prior):
         return _level(OF_PRIOR, shares.beyond_prior, "the prior")
     if not shares.others.low >= HALF:
         return CANNOT_TELL, "the source itself has the weight: other inputs do not answer"
-    if shares.beyond_targets.low <= 0:
+    if shares.beyond_targets.low <= 0 or _none(shares.beyond_targets):
         return _level(OF_PRIOR, shares.beyond_targets, "draws for other targets")
-    if shares.has_source and not shares.beyond_ending.low > 0:
+    if shares.has_source and (not shares.beyond_ending.low > 0 or _none(shares.beyond_ending)):
         return _level(OF_ENDING, shares.beyond_ending, "inputs with the same ending")
     return SUPPORTED, words
 
@@ -71,14 +72,19 @@ def ending_says(beyond: Estimate) -> str | None:
     """Note on a share or score, by its difference from that of inputs with the same ending: these have as much. None
     where they have less, where it is open, and where there is no comparison.
     """
-    if beyond.low <= 0 and beyond.high <= MARGIN:
+    if beyond.low <= 0 and _none(beyond):
         return f"{OF_ENDING}: {interval(*beyond)} more than inputs with the same last tokens"
     return None
 
 
+def _none(beyond: Estimate) -> bool:
+    """The whole difference lies within the margin."""
+    return beyond.high <= MARGIN
+
+
 def _level(verdict: str, beyond: Estimate, control: str) -> tuple[str, str]:
-    """The control says as much where the whole difference lies within the margin; elsewhere nothing is decided."""
+    """The control says as much where there is no difference; elsewhere nothing is decided."""
     if not beyond.low <= beyond.high:
         return CANNOT_TELL, f"no comparison with {control}: too few"
     words = f"{interval(*beyond)} more than {control}"
-    return (verdict, words) if beyond.high <= MARGIN else (CANNOT_TELL, words)
+    return (verdict, words) if _none(beyond) else (CANNOT_TELL, words)
