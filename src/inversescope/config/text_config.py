@@ -27,8 +27,8 @@ class TextConfig(Section):
     )
     nearest: Spent = Field(
         default=7000,
-        description="tokens that the search for the nearest input of a target may read at a site; 0: no search. The "
-        "beam over ends takes a third of them at most, beginnings another, and edits the rest; with too few, a draw of "
+        description="tokens that the search for the nearest input of a target may read at a site; 0: no search. "
+        "Ends and their beginnings take about two thirds of them at most, and edits the rest; with too few, a draw of "
         "the pool is what is found. The stored positions that it is compared with follow from it",
     )
     best: Spent = Field(

@@ -9,7 +9,7 @@ Dimensions: `n` inputs, `t` tokens of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -35,7 +35,7 @@ WIDTH = 8  # ends that a beam goes on with
 AMONG = 32  # tokens tried before each end
 STATES = 8  # inputs that edits start from
 EDITS = 8  # of each at a time
-ENDS, BEGUN = 1 / 3, 2 / 3  # parts of the budget after which no end, and no beginning, is tried: edits need the rest
+ENDS, BEGUN = 1 / 2, 2 / 3  # parts of the budget after which no longer ends, and no beginnings, are tried
 SHORT_ENDS = 1 / 2  # the same where the shortest is searched for, which has no beginnings
 IN_VAIN = 50  # edits in a row without a new input, after which there are none
 
@@ -125,9 +125,12 @@ class Search:
         self.kept.add(tokens, scored)
         return scored
 
-    def ends(self, longest: int, fit: Fit, until: float, width: int = WIDTH, among: int = AMONG) -> None:
+    def ends(
+        self, longest: int, fit: Fit, until: float, width: int = WIDTH, among: int = AMONG
+    ) -> Iterator[Int[Tensor, "n t"]]:
         """Backward beam to ends of `longest` tokens, or until a part of the budget is used up; by the proposal's
-        probability of an end and by its fit. The beams are read as if they were whole inputs.
+        probability of an end and by its fit. The beams of each length are read as if they were whole inputs; the best
+        ends of the length are given.
         """
         beams, prior = torch.zeros(1, 0, dtype=torch.long), torch.zeros(1)
         while beams.shape[1] < longest and self._budget.left and self._budget.share < until:
@@ -140,6 +143,7 @@ class Search:
             rows = rank.topk(min(width, len(rank))).indices
             beams, prior = tokens[rows], prior[rows]
             self.read(beams, note=f"ends of {tokens.shape[1]} tokens")
+            yield self.kept.of_length(tokens.shape[1])[0]
 
     def beginnings(
         self, pool: Int[Tensor, "r length"], ends: Int[Tensor, "n t"], choose: Beginnings, among: int = AMONG
@@ -230,10 +234,9 @@ def of_given_length(
     longest_end = min(longest_end, length - 1)
     search.kept.add(material.pool, material.scored)
     with budget:
-        search.ends(longest_end, material.fit, ENDS)
-        for count in range(1, longest_end + 1):
-            if count in search.kept.lengths:
-                search.beginnings(material.pool, search.kept.of_length(count)[0], material.choose)
+        # An end serves behind a beginning only: so each length has its beginnings before a longer one is paid for.
+        for ends in search.ends(longest_end, material.fit, ENDS):
+            search.beginnings(material.pool, ends, material.choose)
         while search.goes_on:
             search.edit([*material.edits, *material.whole], material.keep, length)
     return _answer(kind, search.kept, length, budget)
@@ -247,7 +250,8 @@ def shortest(material: Material, bandwidth: float, budget: Budget, random: torch
     search = Search(material.read, by_density(bandwidth), material.end, budget, random)
     kept = search.kept
     with budget:
-        search.ends(material.pool.shape[1], material.fit, SHORT_ENDS)
+        for _ in search.ends(material.pool.shape[1], material.fit, SHORT_ENDS):
+            pass
         while search.goes_on:
             best = _best_length(kept)
             other = kept.lengths[int(torch.randint(len(kept.lengths), (), generator=random))]
