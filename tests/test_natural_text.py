@@ -113,7 +113,10 @@ def test_weights_give_the_exact_posterior(world: Listed, weighted: dict[int, Wei
 def test_each_stratum_by_itself_has_the_same_normaliser(world: Listed):
     question, truth = world.question(200), world.exact(200).log_normaliser(0.6)
     ends = world.text.ends(question)
-    draws = Weighted(strata(question, ends, {1: 1000, 2: 4000}, torch.Generator().manual_seed(0)))
+    counts, calls = {1: 1000, 2: 4000}, list[int]()
+    found = strata(question, ends, counts, torch.Generator().manual_seed(0), lambda done, *_: calls.append(done))
+    assert question.reader.rows in {later - done for done, later in itertools.pairwise(calls)}  # a call with each batch
+    draws = Weighted(found)
     by_end = draws.at(0.6).by_end
     assert list(by_end) == [0, *range(1, DEPTH + 1)]
     for end, tolerance in ((0, 0.15), (1, 0.2), (2, 0.4)):  # longer ends have heavier weights here

@@ -176,7 +176,7 @@ def _batch(
     rng: torch.Generator,
     written: Callable[[int], None],
 ) -> dict[str, Tensor]:
-    """`written` is called with the number of tokens before each position is drawn."""
+    """`written` is called with the number of tokens before each position is drawn, and again once it is read."""
     mean_next = torch.zeros(length, len(words.first), device=reader.subject.device)
     past = None if start is None else start.expanded(n)
     log_next = words.first.to(mean_next.device).expand(n, -1)
@@ -187,6 +187,7 @@ def _batch(
         mean_next[position] += chance.sum(0)
         token = torch.multinomial(chance, 1, generator=rng)
         read = reader.read(token, past, whole=True)
+        written(position * n)
         assert read.hidden is not None
         past, hidden = read.key_values, read.hidden[:, -1]
         columns["tokens"].append(token[:, 0].cpu())

@@ -23,7 +23,7 @@ from inversescope.sites import Site
 from inversescope.subject.continuing import Continuing, KeyValues
 from inversescope.subject.subject import Subject
 
-_ALONE = 1024  # tokens read alone at once: their keys and values are the prefix's
+_ALONE = 256  # tokens read alone at once, a second or so on two cores: their keys and values are the prefix's
 _PART = 4096  # tokens whose readings an interruption can cost
 _HIDDEN = "hidden"
 

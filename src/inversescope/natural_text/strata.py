@@ -10,7 +10,7 @@ Dimensions: `n` proposals, `t` tokens of an input, `e` distinct ends, `r` beginn
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -66,21 +66,32 @@ def strata(
     done, total = 0, sum(draws.values())
     for length, count in draws.items():
         for number, rows in enumerate(halves):
-            progress(done, total, "proposed inputs read")
+
+            def read(inputs: int, before: int = done) -> None:
+                progress(before + inputs, total, "proposed inputs read")
+
+            read(0)
+            found.append(_stratum(question, ends, length, number, rows, count // HALVES, rng, read))
             done += count // HALVES
-            found.append(_stratum(question, ends, length, number, rows, count // HALVES, rng))
     return found
 
 
 def _stratum(
-    question: Question, ends: EndProposal, length: int, half: int, rows: Int[Tensor, " r"], n: int, rng: torch.Generator
+    question: Question,
+    ends: EndProposal,
+    length: int,
+    half: int,
+    rows: Int[Tensor, " r"],
+    n: int,
+    rng: torch.Generator,
+    progress: Callable[[int], None],
 ) -> Stratum:
     drawn, log_g = ends.draw(n, length, rng)
     distinct, which = drawn.unique(dim=0, return_inverse=True)
     log_first, chance = leading(question, distinct, rows)
     place = _drawn(chance, which, rng)
     chosen = rows[place]
-    distance, log_rest = _read(question, chosen, drawn)
+    distance, log_rest = _read(question, chosen, drawn, progress)
     first, log_chance = (of[which.to(of.device), place.to(of.device)].cpu() for of in (log_first, chance.log()))
     log_weight = first - math.log(len(rows)) + log_rest - log_g - log_chance
     begun = question.length - length
@@ -121,14 +132,17 @@ def _drawn(chance: Float[Tensor, "e r"], which: Int[Tensor, " n"], rng: torch.Ge
 
 
 def _read(
-    question: Question, chosen: Int[Tensor, " n"], ends: Int[Tensor, "n k"]
+    question: Question, chosen: Int[Tensor, " n"], ends: Int[Tensor, "n k"], progress: Callable[[int], None]
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """δ of every input, and ln P of its end behind the end's first token; equal inputs are read once."""
+    """δ of every input, and ln P of its end behind the end's first token; equal inputs are read once. `progress` is
+    called with the number of those read.
+    """
     pairs, which = torch.cat([chosen[:, None], ends], 1).unique(dim=0, return_inverse=True)
     reader, site = question.reader, question.data.site
     begun = len(reader.subject.prefix) + question.length - ends.shape[1]
     distance, log_rest = [], []
-    for part in pairs.split(reader.rows):
+    for number, part in enumerate(pairs.split(reader.rows)):
+        progress(number * reader.rows)
         rows, end = part[:, 0], part[:, 1:]
         past = question.pool.key_values.rows(rows, begun, reader.layers if end.shape[1] == 1 else None)
         rest = torch.zeros(len(end), dtype=torch.float64)
