@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -28,7 +28,9 @@ _PART = 4096  # tokens whose readings an interruption can cost
 _HIDDEN = "hidden"
 
 
-def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) -> dict[Site, Float[Tensor, "r d"]]:
+def pool_readings(
+    reader: Continuing, pool: Pool, prefix: int, position: int, before_batch: Callable[[], None] = lambda: None
+) -> dict[Site, Float[Tensor, "r d"]]:
     """Activations of the draws' first `position` tokens at the last of them, from the cache or read and kept there."""
     paths = {site: pool.folder / f"{file_name(reader.subject, site)}.{position}.safetensors" for site in reader.sites}
     if all(path.exists() for path in paths.values()):
@@ -36,6 +38,7 @@ def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) ->
     before = prefix + position - 1
     parts = []
     for rows in torch.arange(len(pool)).split(reader.rows):
+        before_batch()
         past = pool.key_values.rows(rows, before, reader.layers) if before else None
         parts.append(reader.read(pool.tokens[rows, position - 1 : position], past, last=True).activations)
     whole = {site: torch.cat([part[site][:, 0] for part in parts]) for site in reader.sites}
@@ -44,19 +47,23 @@ def pool_readings(reader: Continuing, pool: Pool, prefix: int, position: int) ->
     return whole
 
 
-def ends_alone(reader: Continuing, pool: Pool, position: int, m: int) -> dict[Site, Float[Tensor, "r d"]]:
+def ends_alone(
+    reader: Continuing, pool: Pool, position: int, m: int, before_batch: Callable[[], None] = lambda: None
+) -> dict[Site, Float[Tensor, "r d"]]:
     """The m last of the draws' first `position` tokens read alone behind the prefix, from the cache or kept there."""
     paths = {
         site: pool.folder / f"{file_name(reader.subject, site)}.{position}.end{m}.safetensors" for site in reader.sites
     }
     if not all(path.exists() for path in paths.values()):
-        read = read_alone(reader, pool.tokens[:, position - m : position])
+        read = read_alone(reader, pool.tokens[:, position - m : position], before_batch)
         for site, path in paths.items():
             files.write_tensors(path, {"activations": read[site]})
     return {site: load(path) for site, path in paths.items()}
 
 
-def read_alone(reader: Continuing, ends: Int[Tensor, "n m"]) -> dict[Site, Float[Tensor, "n d"]]:
+def read_alone(
+    reader: Continuing, ends: Int[Tensor, "n m"], before_batch: Callable[[], None] = lambda: None
+) -> dict[Site, Float[Tensor, "n d"]]:
     """Ends as if they were whole inputs: activations at their last token. Beginnings that many share are read once."""
     start = prefix_key_values(reader.subject)
     prefix = None if start is None else KeyValues(start.layers[: reader.layers])
@@ -64,11 +71,16 @@ def read_alone(reader: Continuing, ends: Int[Tensor, "n m"]) -> dict[Site, Float
     parts = []
     if which is None or 2 * len(begun) > len(ends) or reader.layers < 2:
         for tokens in ends.split(reader.rows):
+            before_batch()
             parts.append(reader.read(tokens, _behind(prefix, len(tokens)), last=True).activations)
     else:
-        kept = [reader.read(tokens, _behind(prefix, len(tokens))).key_values for tokens in begun.split(reader.rows)]
+        kept = []
+        for tokens in begun.split(reader.rows):
+            before_batch()
+            kept.append(reader.read(tokens, _behind(prefix, len(tokens))).key_values)
         past = KeyValues.joined(kept)
         for rows in torch.arange(len(ends)).split(reader.rows):
+            before_batch()
             parts.append(reader.read(ends[rows, -1:], past.rows(which[rows], past.tokens), last=True).activations)
     return {site: torch.cat([part[site][:, 0] for part in parts]) for site in reader.sites}
 

@@ -6,7 +6,7 @@ Dimensions: `n` pairs of inputs, `d` coordinates of the site.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -57,7 +57,14 @@ class Ruler:
         return cls({int(shared): float(median) for shared, median in record.items()})
 
     @classmethod
-    def measured(cls, reader: Continuing, pool: Pool, length: int, units: Mapping[Site, Units]) -> dict[Site, Ruler]:
+    def measured(
+        cls,
+        reader: Continuing,
+        pool: Pool,
+        length: int,
+        units: Mapping[Site, Units],
+        before_batch: Callable[[], None] = lambda: None,
+    ) -> dict[Site, Ruler]:
         """From the cache, or measured on pairs of draws: the end of one behind the beginning of another."""
         paths = {site: pool.folder / f"{file_name(reader.subject, site)}.{length}.ruler.json" for site in reader.sites}
         if all(path.exists() for path in paths.values()):
@@ -70,10 +77,14 @@ class Ruler:
             site: {0: _median(units[site], whole[site][own], whole[site][other])} for site in reader.sites
         }
         for k in [k for k in SHARED if k < length]:
-            past = pool.key_values.rows(other, prefix + length - k, reader.layers)
-            read = reader.read(pool.tokens[own, length - k : length], past, last=True).activations
+            parts = []
+            for rows in torch.arange(n).split(max(1, reader.rows // k)):
+                before_batch()
+                past = pool.key_values.rows(other[rows], prefix + length - k, reader.layers)
+                parts.append(reader.read(pool.tokens[own[rows], length - k : length], past, last=True).activations)
             for site in reader.sites:
-                medians[site][k] = _median(units[site], whole[site][own], read[site][:, 0])
+                read = torch.cat([part[site][:, 0] for part in parts])
+                medians[site][k] = _median(units[site], whole[site][own], read)
         for site, path in paths.items():
             files.write_json(path, cls(medians[site]).record())
         return {site: cls(medians[site]) for site in reader.sites}

@@ -6,6 +6,7 @@ Dimensions: `r` draws of the pool, `d` coordinates of the site, `v` the vocabula
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,7 @@ from inversescope.subject.continuing import Continuing
 from inversescope.units import Units
 
 DEPTH = 2  # tokens of an end that are proposed
+_READINGS = "readings of the pool"
 POSITIONS = 8  # last positions of the draws from which bridges are fitted, whatever the length that is asked for
 
 
@@ -62,15 +64,15 @@ def site_data(
     alone, hidden = tokens_alone(subject, reader.sites, progress)
     fitted = range(max(depth + 1, longest - POSITIONS + 1), longest + 1)
     earlier = {position - m for position in (*fitted, length) for m in range(depth + 1)}
-    read, ends = {}, {}
+    alone_too = [(m, position) for m in range(2, depth + 1) for position in fitted]
+    read, ends, total = {}, {}, len(earlier) + len(alone_too)
     for done, position in enumerate(sorted(earlier)):
-        progress(done, len(earlier), "readings of the pool")
-        read[position] = pool_readings(reader, pool, prefix, position)
-    for m in range(2, depth + 1):
-        ends |= {(m, position): ends_alone(reader, pool, position, m) for position in fitted}
-    progress(len(earlier), len(earlier))
+        read[position] = pool_readings(reader, pool, prefix, position, partial(progress, done, total, _READINGS))
+    for done, (m, position) in enumerate(alone_too, len(earlier)):
+        ends[m, position] = ends_alone(reader, pool, position, m, partial(progress, done, total, _READINGS))
     units = {site: Units.of(read[length][site]) for site in reader.sites}
-    rulers = Ruler.measured(reader, pool, length, units)
+    rulers = Ruler.measured(reader, pool, length, units, partial(progress, total, total, _READINGS))
+    progress(total, total)
     result = {}
     for site in reader.sites:
         own = units[site]
