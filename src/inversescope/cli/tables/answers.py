@@ -95,7 +95,7 @@ def _at_one_site(only: SiteExplained, head: str) -> Group:
 
 
 def _nothing(only: SiteExplained) -> str:
-    """Why a site has no finding."""
+    """The reason for which a site has no finding."""
     if only.null_passes:
         return f"nothing is claimed: {NULL_PASSES}"
     if any(finding.source_alone for finding in only.findings):
