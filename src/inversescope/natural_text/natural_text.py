@@ -132,7 +132,10 @@ class NaturalText:
     ) -> Weighted:
         """Weighted draws for a question; `source` is the source input without prefix, where it has this length."""
         rng = torch.Generator().manual_seed(seed)
-        ends = self.ends(question)
+        progress(0, 1, "pairs of tokens read backwards")
+        pairs = self.pairs
+        progress(0, 1, "proposal of the last tokens")
+        ends = Ends(question, pairs)
         counts = {m: proposals if m == 1 else proposals // 4 for m in range(1, ends.depth + 1)}
         found = strata(question, ends, counts, rng, progress)
         if source is None or len(source) != self.length:

@@ -72,7 +72,6 @@ def site_data(
         ends[m, position] = ends_alone(reader, pool, position, m, partial(progress, done, total, _READINGS))
     units = {site: Units.of(read[length][site]) for site in reader.sites}
     rulers = Ruler.measured(reader, pool, length, units, partial(progress, total, total, _READINGS))
-    progress(total, total)
     result = {}
     for site in reader.sites:
         own = units[site]
@@ -82,17 +81,17 @@ def site_data(
         suffix = {key: own.standardize(value[site].float()) for key, value in ends.items()}
         suffix |= {(1, position): table[pool.tokens[:, position - 1]] for position in fitted}
         whole = torch.cat([at[position] for position in fitted]).to(here)
+        progress(total, total, _READINGS)
         last = Bridge.fit(whole, torch.cat([suffix[1, position] for position in fitted]).to(here), None)
-        bridges = {
-            m: Bridge.fit(
-                whole,
-                torch.cat([suffix[m, position] for position in fitted]).to(here),
-                torch.cat([at[position - m] for position in fitted]).to(here),
-            )
-            for m in range(1, depth + 1)
-        }
+        bridges = {}
+        for m in range(1, depth + 1):
+            progress(total, total, _READINGS)
+            end = torch.cat([suffix[m, position] for position in fitted]).to(here)
+            beginning = torch.cat([at[position - m] for position in fitted]).to(here)
+            bridges[m] = Bridge.fit(whole, end, beginning)
         beginnings = {m: bridge.beginnings(at[length - m]) for m, bridge in bridges.items()}
         result[site] = SiteData(
             site, length, own, at[length], alone[site], last, last.ends(table), bridges, beginnings, rulers[site]
         )
+    progress(total, total)
     return result, hidden
