@@ -87,7 +87,8 @@ def test_workers_stay_for_the_next_step_and_a_lost_one_is_replaced(pooled: Poole
     units = [unit(i, seconds=0.3) for i in range(8)]
     run = ToyRun(tmp_path)
     first = {record.worker for record in pooled.map(units[:4], make_worker, run)}
-    assert {record.worker for record in pooled.map(units[4:6], make_worker, run)} <= first
+    second = {record.worker for record in pooled.map(units[4:6], make_worker, run)}
+    assert len(first | second) <= 2  # one that started late may have had no unit of the first
     process = psutil.Process(int(first.pop().rpartition(":")[2]))
     process.kill()
     process.wait(30)
