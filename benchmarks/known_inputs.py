@@ -1,17 +1,20 @@
-"""Stored inputs as a sample of the prior: bias and spread of a share, by three ways to weight them.
+"""Stored inputs as a sample of the prior: bias and spread of a share, by four ways to weight them.
 
     python benchmarks/known_inputs.py [--repeats 40] [--train 4000] [--pool 2500] [--targets 24]
 
 Splits are drawn as in `collect`, from priors of 20 forms of sentences, each a twentieth of the prior: all with as many
 texts, and with 30 to 20,000 of them, so that the short forms are drawn many times and the long ones hardly twice. Asked
 is the share of each form, .05. `known`: as the reference does it, training inputs and targets at their probability and
-the pool for all the rest; `draws`: targets so, and the rows of training and pool for the rest; `inverse`: targets so,
-and each distinct one of these rows by P(x) over the probability that it is drawn (Horvitz and Thompson 1952).
+the pool for all the rest; `pool`: the same with each input of the pool by the part that no known one has, P (1 − q π) /
+((1 − q) π), where π is the probability that it is drawn and q the share of training among the draws; `draws`: targets
+at their probability, and the rows of training and pool for the rest; `inverse`: targets so, and each distinct one of
+these rows by P / π (Horvitz and Thompson 1952).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,19 +45,24 @@ class Forms:
 
 
 def shares(prior: Any, config: CollectConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Share of each form by the three ways, and the probability of the known inputs."""
+    """Share of each form by each way, and the probability of the known inputs."""
     splits = draw_splits(config, prior, rng)
     targets, rows = sorted(set(splits["target"])), [*splits["train"], *splits["pool"]]
     known, distinct = sorted({*splits["train"], *targets}), sorted(set(rows))
     p_known, p_targets = prior.chance(known), prior.chance(targets)
     rest = 1 - p_targets.sum()
-    beside = KnownInputs([("", 0)] * len(known), p_known).beside(np.full(len(splits["pool"]), 1 / len(splits["pool"])))
-    drawn = prior.chance(distinct)
-    weights = drawn / -np.expm1(len(rows) / rest * np.log1p(-drawn))
+    beside = KnownInputs([("", 0)] * len(known), p_known).beside
+    pool = [*splits["pool"], *known]
+    drawn, in_pool = prior.chance(distinct), prior.chance(splits["pool"])
+    seen, also = (-np.expm1(len(rows) / rest * np.log1p(-p)) for p in (drawn, in_pool))
+    weights, q = drawn / seen, len(splits["train"]) / len(rows)
+    times = Counter(splits["pool"])
+    stands = in_pool * (1 - q * also) / also / [times[row] for row in splits["pool"]]
     own = by_form(targets, p_targets)
     return {
-        "known": by_form([*splits["pool"], *known], beside),
+        "known": by_form(pool, beside(np.full(len(in_pool), 1 / len(in_pool)))),
         "draws": own + by_form(rows, np.full(len(rows), rest / len(rows))),
+        "pool": by_form(pool, beside(stands / stands.sum())),
         "inverse": own + by_form(distinct, rest * weights / weights.sum()),
         "probability": p_known.sum(keepdims=True),
     }
@@ -75,7 +83,7 @@ def main() -> None:
         found = [shares(Forms(texts), config, rng) for _ in range(options.repeats)]
         probability = np.mean([each["probability"] for each in found])
         print(f"{words}: known inputs {probability:.2f} of the prior")
-        for way in ("known", "draws", "inverse"):
+        for way in ("known", "pool", "draws", "inverse"):
             values = np.array([each[way] for each in found])
             first, last = values.mean(0)[[0, -1]]
             print(
