@@ -51,16 +51,6 @@ def _pooled(request: pytest.FixtureRequest) -> Iterator[Pooled]:
     assert workers() == []
 
 
-def test_a_worker_has_the_environment_of_now(monkeypatch: pytest.MonkeyPatch):
-    """Not that of the first pool, from whose imports it is forked."""
-    pool = Processes(1, 1, ToyRun)
-    for value in ("before", "now"):
-        monkeypatch.setenv("OF_NOW", value)
-        worker = pool._new()
-        assert worker.submit(os.getenv, "OF_NOW").result() == value
-        pool.stop(worker)
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".attempts")
 

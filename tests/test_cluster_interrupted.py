@@ -115,7 +115,7 @@ def test_a_driver_that_was_killed_is_resumed(
     assert found.items() <= cluster_alone.items() and any(name.startswith("verify/") for name in found)
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(true: Callable[[], bool], seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

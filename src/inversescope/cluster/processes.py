@@ -20,10 +20,6 @@ from inversescope.cluster.executor import LostError
 from inversescope.cluster.units import Done, Unit, do
 from inversescope.files import RunFolder
 
-# On Linux workers are forks of one process that has imported what they need; Apple's libraries do not allow that.
-START = "forkserver" if sys.platform == "linux" else "spawn"
-SLOW_IMPORT = "transformers.modeling_utils"  # half of the seconds that a worker's imports take
-
 _worker: Any = None  # of this process, where it is a worker's
 
 
@@ -51,11 +47,8 @@ class Processes:
         return process, _submit(process, _begin, self.open_run, run.folder.resolve(), make_worker)
 
     def _new(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context(START)
-        context.set_forkserver_preload([self.open_run.__module__, SLOW_IMPORT])
-        return ProcessPoolExecutor(
-            1, mp_context=context, initializer=_become_worker, initargs=(self.threads, {**os.environ})
-        )
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=spawn, initializer=_become_worker, initargs=(self.threads,))
 
     def submit(self, worker: ProcessPoolExecutor, unit: Unit) -> Future:
         """See `Pool`."""
@@ -85,9 +78,8 @@ class Processes:
                 psutil.Process(process.pid).kill()
 
 
-def _become_worker(threads: int, environment: dict[str, str]) -> None:
-    """Make this process a worker's, with the driver's environment as it is by now."""
-    os.environ.update(environment)
+def _become_worker(threads: int) -> None:
+    """Make this process a worker's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's: it ends its workers
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     set_threads(threads)
