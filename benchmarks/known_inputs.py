@@ -54,10 +54,10 @@ def shares(prior: Any, config: CollectConfig, rng: np.random.Generator) -> dict[
     beside = KnownInputs([("", 0)] * len(known), p_known).beside
     pool = [*splits["pool"], *known]
     drawn, in_pool = prior.chance(distinct), prior.chance(splits["pool"])
-    seen, also = (-np.expm1(len(rows) / rest * np.log1p(-p)) for p in (drawn, in_pool))
+    seen, pool_seen = (-np.expm1(len(rows) / rest * np.log1p(-p)) for p in (drawn, in_pool))
     weights, q = drawn / seen, len(splits["train"]) / len(rows)
     times = Counter(splits["pool"])
-    stands = in_pool * (1 - q * also) / also / [times[row] for row in splits["pool"]]
+    stands = in_pool * (1 - q * pool_seen) / pool_seen / [times[row] for row in splits["pool"]]
     own = by_form(targets, p_targets)
     return {
         "known": by_form(pool, beside(np.full(len(in_pool), 1 / len(in_pool)))),

@@ -136,10 +136,8 @@ def _explain(
         at_sites[site] = _Drawn(propose, confirm, NullScore(confirm, of_features, len(prior.tokens), propose), grouped)
         progress(done, 2 * len(levels))
     proposing = [drawn.propose for drawn in at_sites.values() if not drawn.outside]
-    distinct, endings = (
-        facts(list(proposed.values()), proposing, prior.probability),
-        Endings(prior.run, prior.tokens, prior.probability),
-    )
+    distinct = facts(list(proposed.values()), proposing, prior.probability)
+    endings = Endings(prior.run, prior.tokens, prior.probability)
     findings: list[list[Finding]] = []
     for done, (site, drawn) in enumerate(at_sites.items(), start=len(levels) + 1):
         findings.append([] if drawn.outside else _findings(inverter.run, site, drawn, distinct, prior, endings, seed))

@@ -41,7 +41,7 @@ def checked(shares: Shares, q_value: float) -> tuple[str, str]:
 
     A claim is supported where most inputs that give the activation have the property, the source left aside too, and
     more of them than of the prior, of draws for other targets, and of inputs with the same ending. A difference within
-    the margin is none, however sure: of many inputs even the least one is.
+    the margin does not count, however sure it is: among many inputs even the smallest one is sure.
     """
     most = shares.draws
     words = f"share {interval(*most)}"
@@ -57,13 +57,13 @@ def checked(shares: Shares, q_value: float) -> tuple[str, str]:
         return CANNOT_TELL if above else CONTRADICTED, rare
     if most.low < HALF:
         return CANNOT_TELL, f"{words}: it may be in most of the inputs or not"
-    if not above or _none(shares.beyond_prior):
+    if not above or _as_much(shares.beyond_prior):
         return _level(OF_PRIOR, shares.beyond_prior, "the prior")
     if not shares.others.low >= HALF:
         return CANNOT_TELL, "the source itself has the weight: other inputs do not answer"
-    if shares.beyond_targets.low <= 0 or _none(shares.beyond_targets):
+    if shares.beyond_targets.low <= 0 or _as_much(shares.beyond_targets):
         return _level(OF_PRIOR, shares.beyond_targets, "draws for other targets")
-    if shares.has_source and (not shares.beyond_ending.low > 0 or _none(shares.beyond_ending)):
+    if shares.has_source and (not shares.beyond_ending.low > 0 or _as_much(shares.beyond_ending)):
         return _level(OF_ENDING, shares.beyond_ending, "inputs with the same ending")
     return SUPPORTED, words
 
@@ -72,13 +72,13 @@ def ending_says(beyond: Estimate) -> str | None:
     """Note on a share or score, by its difference from that of inputs with the same ending: these have as much. None
     where they have less, where it is open, and where there is no comparison.
     """
-    if beyond.low <= 0 and _none(beyond):
+    if beyond.low <= 0 and _as_much(beyond):
         return f"{OF_ENDING}: {interval(*beyond)} more than inputs with the same last tokens"
     return None
 
 
-def _none(beyond: Estimate) -> bool:
-    """The whole difference lies within the margin."""
+def _as_much(beyond: Estimate) -> bool:
+    """True where a control has as much: its whole distance below the draws lies within the margin."""
     return beyond.high <= MARGIN
 
 
@@ -87,4 +87,4 @@ def _level(verdict: str, beyond: Estimate, control: str) -> tuple[str, str]:
     if not beyond.low <= beyond.high:
         return CANNOT_TELL, f"no comparison with {control}: too few"
     words = f"{interval(*beyond)} more than {control}"
-    return (verdict, words) if _none(beyond) else (CANNOT_TELL, words)
+    return (verdict, words) if _as_much(beyond) else (CANNOT_TELL, words)
