@@ -88,7 +88,7 @@ class Whole:
             return found | {"reference": found["pool"]}
         behind = distance.between(known_activations(self.own, self.known, site), targets).double().numpy().T
         places = [self.place[self.own.inputs(split).tokens[row]] for split, row in self.known.rows]
-        shares = self.known.beside(found["pool"][2])
+        shares = self.known.shares
         return found | {"reference": (np.r_[self.pool, places], np.c_[pool, behind], shares)}
 
     def corrected(self, consistency: Float[ndarray, "features targets"], kept: ndarray) -> Scores:

@@ -4,11 +4,10 @@
 
 Splits are drawn as in `collect`, from priors of 20 forms of sentences, each a twentieth of the prior: all with as many
 texts, and with 30 to 20,000 of them, so that the short forms are drawn many times and the long ones hardly twice. Asked
-is the share of each form, .05. `known`: as the reference does it, training inputs and targets at their probability and
-the pool for all the rest; `pool`: the same with each input of the pool by the part that no known one has, P (1 − q π) /
-((1 − q) π), where π is the probability that it is drawn and q the share of training among the draws; `draws`: targets
-at their probability, and the rows of training and pool for the rest; `inverse`: targets so, and each distinct one of
-these rows by P / π (Horvitz and Thompson 1952).
+is the share of each form, .05. `rows`: training inputs and targets at their probability, and every row of the pool for
+as much of the rest; `pool`: the same with the rows weighted, as the reference has it (`stats.weights.beside_known`);
+`draws`: targets at their probability, and the rows of training and pool for the rest; `inverse`: targets so, and each
+distinct one of these rows by P over the probability π of being drawn (Horvitz and Thompson 1952).
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from inversescope.collect.draw_inputs import draw_splits
-from inversescope.collect.inputs import KnownInputs
 from inversescope.config import CollectConfig
+from inversescope.stats.weights import beside_known
 
 FORMS = 20
 PRIORS = {"as many texts each": np.full(FORMS, 768), "30 to 20,000 texts": np.geomspace(30, 20_000, FORMS).astype(int)}
@@ -51,21 +50,24 @@ def shares(prior: Any, config: CollectConfig, rng: np.random.Generator) -> dict[
     known, distinct = sorted({*splits["train"], *targets}), sorted(set(rows))
     p_known, p_targets = prior.chance(known), prior.chance(targets)
     rest = 1 - p_targets.sum()
-    beside = KnownInputs([("", 0)] * len(known), p_known).beside
     pool = [*splits["pool"], *known]
     drawn, in_pool = prior.chance(distinct), prior.chance(splits["pool"])
-    seen, pool_seen = (-np.expm1(len(rows) / rest * np.log1p(-p)) for p in (drawn, in_pool))
-    weights, q = drawn / seen, len(splits["train"]) / len(rows)
-    times = Counter(splits["pool"])
-    stands = in_pool * (1 - q * pool_seen) / pool_seen / [times[row] for row in splits["pool"]]
+    seen, also = (-np.expm1(len(rows) / rest * np.log1p(-p)) for p in (drawn, in_pool))
+    weights, times = drawn / seen, Counter(splits["pool"])
+    stands = beside_known(in_pool, also, len(splits["train"]) / len(rows)) / [times[row] for row in splits["pool"]]
     own = by_form(targets, p_targets)
     return {
-        "known": by_form(pool, beside(np.full(len(in_pool), 1 / len(in_pool)))),
+        "rows": by_form(pool, beside(p_known, np.ones(len(in_pool)))),
         "draws": own + by_form(rows, np.full(len(rows), rest / len(rows))),
-        "pool": by_form(pool, beside(stands / stands.sum())),
+        "pool": by_form(pool, beside(p_known, stands)),
         "inverse": own + by_form(distinct, rest * weights / weights.sum()),
         "probability": p_known.sum(keepdims=True),
     }
+
+
+def beside(known: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """Shares of the pool, which has what the known inputs behind it leave."""
+    return np.concatenate((pool / pool.sum() * (1 - known.sum()), known))
 
 
 def by_form(inputs: list[tuple[int, int]], weights: np.ndarray) -> np.ndarray:
@@ -83,7 +85,7 @@ def main() -> None:
         found = [shares(Forms(texts), config, rng) for _ in range(options.repeats)]
         probability = np.mean([each["probability"] for each in found])
         print(f"{words}: known inputs {probability:.2f} of the prior")
-        for way in ("known", "pool", "draws", "inverse"):
+        for way in ("rows", "pool", "draws", "inverse"):
             values = np.array([each[way] for each in found])
             first, last = values.mean(0)[[0, -1]]
             print(

@@ -239,7 +239,7 @@ def test_hypotheses_are_what_samples_share_and_the_prior_does_not(run: Path):
     found = {each.name: each for each in Prior(inverter.run).hypotheses(inversion)}
     beside = read_known(run)
     behind = [] if beside is None else [inverter.run.store.inputs(split).tokens[row] for split, row in beside.rows]
-    shares = pool.probability if beside is None else beside.beside(pool.probability)
+    shares = pool.probability if beside is None else beside.shares
     scored = found.keys() & pool.labels.keys()
     assert scored and len(Prior(inverter.run).tokens) == len(shares) == len(pool) + len(behind)
     for name in scored:

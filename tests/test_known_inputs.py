@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from safetensors.numpy import load_file
 from toy_world import COUNTS, INPUTS, LAST, PRIOR, ToyTask, read, rows, write_store
 
 from inversescope import records
+from inversescope.calibrate.strata import Strata
+from inversescope.collect.draw_inputs import draw_splits
 from inversescope.collect.inputs import KnownInputs, read_known
 from inversescope.collect.store import Store
+from inversescope.config import CollectConfig
 from inversescope.score.labelled_feature import read_features
 from inversescope.score.methods_and_controls import from_pool
 from inversescope.score.pool import Known, SitePool
@@ -49,7 +53,8 @@ def errors(world: tuple[ndarray, ndarray, ndarray], train: Int[ndarray, " train"
         pool = rng.choice(rest, 150, p=prior[rest] / prior[rest].sum())
         exact = (Kernel.GAUSSIAN.posterior(distances[targets], H, np.log(prior)) * label).sum(1)
         uniform = np.full(len(pool), 1 / len(pool))
-        beside = Known(distances[np.ix_(known, targets)], KnownInputs([], prior[known]))
+        left = uniform * (1 - prior[known].sum())
+        beside = Known(distances[np.ix_(known, targets)], KnownInputs([], prior[known], left))
         estimates = []
         for inputs, stratum in ((pool, None), (np.concatenate((pool, known)), beside)):
             of_pool = distances[np.ix_(pool, targets)]
@@ -81,15 +86,46 @@ def test_known_inputs_of_one_side_leave_the_reference_unbiased(world: tuple):
     assert pool[0].mean() < -0.03 and off(pool[0]) < -10
 
 
-def test_shares_of_pool_and_known_inputs_are_those_of_the_prior():
-    shares = KnownInputs([], np.array([0.1, 0.3])).beside(np.full(4, 1 / 4))
-    assert shares == pytest.approx([0.15] * 4 + [0.1, 0.3])
-
-
 def splits() -> dict[str, list[tuple[int, ...]]]:
-    """Three inputs are trained on, one of them twice; one is a target; the pool has the others as often as P says."""
+    """Three inputs are trained on, one of them twice; one is a target; the pool has the others, and so often that each
+    was surely to be drawn.
+    """
     train, target = [INPUTS[0], INPUTS[1], INPUTS[1], INPUTS[2]], [INPUTS[3]]
-    return {"train": train, "target": target, "pool": [x for x in rows() if x not in (*train, *target)]}
+    return {"train": train, "target": target, "pool": [x for x in rows() if x not in (*train, *target)] * 30}
+
+
+class Forms(ToyTask):
+    """Two forms of inputs, each half of the prior: of 20 inputs, drawn many times, and of 4,000, hardly drawn twice."""
+
+    texts = (20, 4000)
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+        forms = rng.integers(2, size=n)
+        return list(zip(forms.tolist(), rng.integers(np.array(self.texts)[forms]).tolist(), strict=True))
+
+    def log_prior(self, tokens: Sequence[int]) -> float:
+        return float(np.log(0.5 / self.texts[tokens[0]]))
+
+
+def test_splits_as_they_are_drawn_leave_no_form_of_an_uneven_prior_too_small(tmp_path: Path):
+    """All of training's frequent inputs are known, and nearly none of its rare ones: the pool is no sample of the rest.
+    With each of its rows for as much as the next one the short form has .63. The strata of the verdicts are without the
+    targets.
+    """
+    config, found, verdicts = CollectConfig(train=300, pool=200, targets=4), [], []
+    for seed in range(20):
+        drawn = draw_splits(config, Forms(), np.random.default_rng(seed))
+        folder = tmp_path / str(seed)
+        store = write_store(folder / "collect", drawn, lambda x: {LAST: [float(x[0])]}, lambda _: {})
+        known_inputs(folder / "reference", store, [], Forms())
+        known = read_known(folder)
+        assert known is not None and known.shares.sum() == pytest.approx(1)
+        inputs = [*store.inputs("pool").tokens, *(store.inputs(split).tokens[row] for split, row in known.rows)]
+        found.append(known.shares[[form == 0 for form, _ in inputs]].sum())
+        strata, targets = Strata(store, Forms(), [0]), store.inputs("target").tokens
+        short, both = (sum(np.exp(Forms().log_prior(x)) for x in targets if x[0] <= most) for most in (0, 1))
+        verdicts.append(strata.mass[[form == 0 for form, _ in strata.tokens]].sum() - (0.5 - short) / (1 - both))
+    assert abs(np.mean(found) - 0.5) < 0.015 and abs(np.mean(verdicts)) < 0.02
 
 
 class Unknown(ToyTask):
@@ -108,6 +144,8 @@ def test_known_inputs_are_written_once_each_with_their_probability(store: Store,
     assert known is not None
     assert known.rows == [("train", 0), ("train", 1), ("train", 3), ("target", 0)]
     assert known.probability == pytest.approx([PRIOR[x] for x in INPUTS[:4]])
+    pool = store.inputs("pool").tokens
+    assert known.pool == pytest.approx([PRIOR[x] / pool.count(x) for x in pool])
     distances = load_file(tmp_path / records.collect.KNOWN_DISTANCES.path)
     assert {name: rows.shape for name, rows in distances.items()} == {str(COUNTS): (4, 1), str(LAST): (4, 1)}
     assert distances[str(COUNTS)][3, 0] == 0
@@ -151,4 +189,4 @@ def test_without_probabilities_or_beside_the_whole_prior_there_are_none(store: S
 
 def test_known_inputs_have_their_place_in_the_table():
     inputs = pa.table({"split": ["train", "pool", "train", "target"], "row": [0, 0, 1, 0]})
-    assert KnownInputs([("target", 0), ("train", 1)], np.array([0.1, 0.2])).places(inputs) == [3, 2]
+    assert KnownInputs([("target", 0), ("train", 1)], np.array([0.1, 0.2]), np.array([0.7])).places(inputs) == [3, 2]

@@ -24,7 +24,7 @@ from torch import Tensor
 from inversescope.collect.store import Store
 from inversescope.sites import Site
 from inversescope.stats.kernel import Kernel
-from inversescope.stats.weights import normalise
+from inversescope.stats.weights import beside_known, normalise
 from inversescope.tasks import Task, Tokens
 
 SOURCE, TRAINED, UNSEEN = range(3)  # strata of the inputs, as a target sees them
@@ -103,9 +103,9 @@ class Strata:
         if self.known:
             mass = np.exp(self.log_prior)
             held = min(1.0, float(mass[self.trained].sum()))
-            if held < 1:  # an input of the pool over the probability that the pool holds it
-                p = np.clip(mass[rest] / (1 - held), 0, 1 - np.finfo(float).eps)
-                mass[rest] = p / -np.expm1(drawn[rest].sum() * np.log1p(-p))
+            if held < 1:
+                p, draws = np.clip(mass[rest], 0, 1 - np.finfo(float).eps), drawn.sum()
+                mass[rest] = beside_known(p, -np.expm1(draws * np.log1p(-p)), drawn[self.trained].sum() / draws)
         else:
             mass = drawn.copy()
             held = self._coverage(drawn) * drawn[self.trained].sum() / drawn.sum()

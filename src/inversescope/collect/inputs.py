@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -69,15 +70,22 @@ def read_inputs(path: Path, split: str) -> Inputs:
 class KnownInputs:
     """Inputs of the prior that are not in the pool, each once, with their probability: a stratum of the reference.
 
-    The reference is Σ P(x)·k over them, and for the rest of the prior (1 − Σ P(x)) times the mean of k over the pool.
+    The reference is Σ P(x)·k over them, and for the rest of the prior Σ w·k over the rows of the pool.
+
+    Attributes:
+        rows: split of each, and row in it.
+        probability: P of each.
+        pool: w, the part of the prior that each row of the pool stands for; with `probability` of sum one.
     """
 
-    rows: list[tuple[str, int]]  # split, row in it
+    rows: list[tuple[str, int]]
     probability: Float[ndarray, " known"]
+    pool: Float[ndarray, " pool"]
 
-    def beside(self, pool: Float[ndarray, " pool"]) -> Float[ndarray, " inputs"]:
-        """Shares of the prior: those of the pool have what the known inputs, behind them, leave."""
-        return np.concatenate((pool * max(1 - self.probability.sum(), 0.0), self.probability))
+    @property
+    def shares(self) -> Float[ndarray, " inputs"]:
+        """Shares of the prior: those of the pool, and behind them those of the known inputs."""
+        return np.concatenate((self.pool, self.probability))
 
     def places(self, inputs: pa.Table) -> list[int]:
         """Rows of the whole table of inputs."""
@@ -92,8 +100,9 @@ def read_known(run: Path) -> KnownInputs | None:
     if not files.written(path):
         return None
     table = files.read_table(path)
-    rows = list(zip(table["split"].to_pylist(), table["row"].to_pylist(), strict=True))
-    return KnownInputs(rows, table["probability"].to_numpy())
+    pool, known = table.filter(pc.field("split") == "pool").sort_by("row"), table.filter(pc.field("split") != "pool")
+    rows = list(zip(known["split"].to_pylist(), known["row"].to_pylist(), strict=True))
+    return KnownInputs(rows, known["share"].to_numpy(), pool["share"].to_numpy())
 
 
 def read_noise_floor(folder: Path) -> dict[str, float]:

@@ -49,7 +49,7 @@ def typical(
     probability = pool.probability
     if known is not None:
         activations = torch.cat((activations, known_activations(store, known, site)))
-        probability = known.beside(probability)
+        probability = known.shares
     from_target = store.distance(site).between(activations, target)[:, 0].double().numpy()
     shares = store.kernel.posterior(from_target[None], bandwidth, np.log(probability))[0]
     trusted = pool.exact or bool(weights.effective_sample_size(shares) >= TRUSTED)

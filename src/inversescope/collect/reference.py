@@ -6,12 +6,14 @@ Records: `records.collect.REFERENCE`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from math import exp
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
@@ -26,6 +28,7 @@ from inversescope.collect.outside import nearest_others, write_nearest
 from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
 from inversescope.sites import Site
+from inversescope.stats.weights import beside_known
 from inversescope.tasks import Task
 
 DISTANCES = "distances.safetensors"
@@ -54,8 +57,9 @@ def write_known(folder: Path, rows: Sequence[dict], distances: Mapping[str, Floa
 
 
 def known_rows(store: Store, task: Task) -> list[dict]:
-    """The distinct inputs of train and targets that the pool lacks, with their probability; none where the pool is the
-    whole prior, or a probability is not known, or they are too little of the prior.
+    """The distinct inputs of train and targets that the pool lacks, with their probability, and the rows of the pool
+    with the part of the prior that each stands for. None where the pool is the whole prior, or a probability is not
+    known, or the inputs of train and targets are too little of the prior.
     """
     if store.exact:
         return []
@@ -67,8 +71,31 @@ def known_rows(store: Store, task: Task) -> list[dict]:
                 log_prior = task.log_prior(tokens)
                 if log_prior is None:
                     return []
-                rows.append({"split": split, "row": row, "probability": exp(log_prior)})
-    return rows if sum(row["probability"] for row in rows) >= FEW else []
+                rows.append({"split": split, "row": row, "share": exp(log_prior)})
+    known = sum(row["share"] for row in rows)
+    if known < FEW:
+        return []
+    targets = sum(row["share"] for row in rows if row["split"] == "target")
+    shares = _pool_shares(store, task, targets) * max(1 - known, 0.0)
+    return [*({"split": "pool", "row": row, "share": share} for row, share in enumerate(shares.tolist())), *rows]
+
+
+def _pool_shares(store: Store, task: Task, targets: float) -> Float[ndarray, " pool"]:
+    """The part of the prior that each row of the pool stands for, of all that the known inputs leave. Train and pool
+    are draws of what the targets, of probability `targets`, leave.
+    """
+    pool, trained = store.inputs("pool").tokens, len(store.inputs("train"))
+    draws, times = trained + len(pool), Counter(pool)
+    each = {tokens: task.log_prior(tokens) for tokens in times}
+    probability = np.array([exp(each[tokens] or 0.0) for tokens in pool]).clip(np.finfo(float).tiny)
+    left = max(1 - targets, float(probability.max()))
+    with np.errstate(divide="ignore"):  # an input that is sure to be drawn
+        if task.rows is None:
+            log_unseen = draws * np.log1p(-probability / left)
+        else:  # rows of a file, each drawn once
+            log_unseen = probability * task.rows * np.log1p(-min(draws / (left * task.rows), 1.0))
+    shares = beside_known(probability, -np.expm1(log_unseen), trained / draws) / [times[tokens] for tokens in pool]
+    return shares / shares.sum()
 
 
 def read_distances(run: Path) -> dict[str, Float[ndarray, "pool targets"]]:

@@ -60,7 +60,7 @@ class Prior:
             name: [*of_pool, *(inputs.labels[name][row] for inputs, row in behind)]
             for name, of_pool in pool.labels.items()
         }
-        self.probability = pool.probability if known is None else known.beside(pool.probability)
+        self.probability = pool.probability if known is None else known.shares
         self._of_subject = SubjectFeatures(run.subject, expected)
         self._of_subject.learn(self.tokens)
         self._decoded = lru_cache(maxsize=None)(run.subject.decode)

@@ -62,7 +62,7 @@ class Footprint:
         self.rows = {split: len(store.inputs(split)) for split in sites}
         self.coordinates = {split: sum(map(whole.dimension, of)) for split, of in sites.items()}
         self.weights = weights_bytes(whole.model, config.subject.bits)
-        self._known = len(known_rows(store, prior))
+        self._known = sum(row["split"] != "pool" for row in known_rows(store, prior))
         self._nearest = MEASURED if store.exact else min(MEASURED, self.rows["pool"])
         self._generator, self._stored, self._learned = None, 0, 0
         if sites["train"]:

@@ -63,18 +63,18 @@ TARGETS = table(
 )
 KNOWN = table(
     "reference/known.parquet",
-    "One row a distinct input of `train` or `target`, with its probability: in the reference they count with that, and "
-    "the pool stands for the rest of the prior. Only where the task knows P, the pool is not the whole prior, and they "
-    "are a hundredth of it or more.",
-    column("split", "string", "`train` or `target`"),
+    "One row a row of `pool`, and a distinct input of `train` or `target` that the pool lacks: the shares with which "
+    "they count in the reference. Only where the task knows P, the pool is not the whole prior, and the inputs of "
+    "`train` and `target` are a hundredth of it or more.",
+    column("split", "string", "`pool`, `train` or `target`"),
     column("row", "int32", "row within the split"),
-    column("probability", "float64", "P(x)"),
+    column("share", "float64", "P(x); of a row of the pool, the part of the rest of the prior that it stands for"),
     always=False,
 )
 KNOWN_DISTANCES = Record(
     "reference/known_distances.safetensors",
-    "for each of the generator's sites, δ between every input of `known.parquet` and every target, float32 [known, "
-    "targets]",
+    "for each of the generator's sites, δ between every input of `train` or `target` in `known.parquet`, in its order, "
+    "and every target, float32 [known, targets]",
     always=False,
 )
 BANDWIDTHS = table(

@@ -81,7 +81,7 @@ class Scorer:
         known, others, shares = self.known, [], self.probability
         if known is not None:
             others = [tuple(x) for x in inputs["tokens"].take(known.places(inputs)).to_pylist()]
-            shares = known.beside(self.probability)
+            shares = known.shares
         self.quality = Quality([*pool.tokens, *others], train.tokens, seed)
         self.endings = SameEnding.of(target.tokens, [*pool.tokens, *others], shares, self.sources.own)
 

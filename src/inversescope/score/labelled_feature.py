@@ -67,7 +67,7 @@ def read_features(
     if names is None:
         names = [name.removeprefix("label.") for name in inputs.column_names if name.startswith("label.")]
     features, rows = [], [] if known is None else known.places(inputs)
-    shares = probability if known is None else known.beside(probability)
+    shares = probability if known is None else known.shares
     for name in names:
         column = f"label.{name}"
         seen = {*inputs[column].unique().to_pylist(), *samples[column].unique().to_pylist()} - {None}

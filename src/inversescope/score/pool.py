@@ -49,7 +49,7 @@ class SitePool:
         by_target, shares = distances.T, probability
         if known is not None:
             by_target = np.concatenate((by_target, known.distances.T), axis=1)
-            shares = known.inputs.beside(probability)
+            shares = known.inputs.shares
         by_target = by_target.astype(float)
         weights = {h: kernel.posterior(by_target, h, np.log(shares)) for h in bandwidths}
         return cls(distances, probability, exact, by_target, weights)

@@ -34,7 +34,7 @@ class Sources:
         """From the table of all inputs, the pool, and the known inputs that stand behind it."""
         targets = _tokens(inputs.filter(pc.field("split") == "target").sort_by("row"))
         behind = [] if known is None else _tokens(inputs.take(known.places(inputs)))
-        shares = pool.probability if known is None else known.beside(pool.probability)
+        shares = pool.probability if known is None else known.shares
         number: dict[tuple[int, ...], int] = {}
         codes = np.array([number.setdefault(tokens, len(number)) for tokens in (*pool.tokens, *behind)], dtype=int)
         own = codes[None] == np.array([number.get(tokens, -1) for tokens in targets])[:, None]

@@ -32,6 +32,21 @@ class Importance(NamedTuple):
     log_normaliser: float
 
 
+def beside_known(probability: Float[ndarray, " n"], seen: Float[ndarray, " n"], known: float) -> Float[ndarray, " n"]:
+    """The part of a prior that each input of a pool stands for, beside known inputs that stand for themselves.
+
+    The first draw of an input makes it a known one with probability q, else one of the pool; it is drawn at all with
+    probability π. With w = P (1 − q π) / ((1 − q) π) for the pool's, q π P + (1 − q) π w = P: the sum over both
+    has no bias. A frequent input of the pool stands for itself, a rare one also for those that were not drawn.
+
+    Args:
+        probability: P of each.
+        seen: π of each, above 0.
+        known: q, below 1.
+    """
+    return probability * (1 - known * seen) / ((1 - known) * seen)
+
+
 def importance_weights(
     log_posterior: Float[ndarray, " n"], log_q: Float[ndarray, " n"], inputs: Sequence[Hashable]
 ) -> Importance:
