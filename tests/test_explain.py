@@ -24,6 +24,7 @@ from inversescope.explain.facts import Fact, correlation, facts
 from inversescope.explain.null_score import NullScore
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
+from inversescope.features.language import parse
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.report.explanation import render
 from inversescope.stats.intervals import FEWEST, UNDEFINED, Estimate
@@ -248,7 +249,10 @@ def test_hypotheses_are_what_samples_share_and_the_prior_does_not(run: Path):
         own = np.array([label == found[name].value for label in labels])
         assert found[name].value == inverter.run.task.labels(inversion.tokens)[name]
         assert found[name].chance == pytest.approx(shares[own].sum() / shares[decided].sum())
-    assert not any(each.value == "no" for name, each in found.items() if name not in pool.labels)
+    mined = {name: each for name, each in found.items() if name not in pool.labels}
+    assert not any(each.value == "no" for each in mined.values())
+    counts = [name.removesuffix(" % 2") for name in mined if name.startswith("count(")]
+    assert counts and all(parse(count).label(text) != "0" for count in counts), "a word that does not occur is no fact"
     assert all(each.chance < 1 for each in found.values())
 
 

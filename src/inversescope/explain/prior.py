@@ -74,7 +74,7 @@ class Prior:
         for name, words in self.names.items():
             label = self.label(name)
             value = inversion.own_label(label)
-            if value is None or (value == "no" and name in self._candidates):
+            if value is None or self._lacks(name, value, inversion):
                 continue
             alike = [
                 sample.weight or 0.0 for sample in inversion.samples if sample.tokens and label(sample.tokens) == value
@@ -86,6 +86,14 @@ class Prior:
             if shares and shares.get(value, 0) < 1:
                 same = np.array([other == value for other in labels])
                 yield Hypothesis(name, words, label, value, shares, len(labels) - labels.count(None), same)
+
+    def _lacks(self, name: str, value: str, inversion: Inversion) -> bool:
+        """True for a candidate that says only what is not there, as an even number of a word that does not occur."""
+        if (candidate := self._candidates.get(name)) is None:
+            return False
+        return value == "no" or (
+            candidate.counted is not None and inversion.own_label(self.label(candidate.counted)) == "0"
+        )
 
     @cached_property
     def names(self) -> dict[str, str]:

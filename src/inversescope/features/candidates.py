@@ -27,12 +27,14 @@ TOPIC = "topic cluster"  # what the clusters of the pool are called among the hy
 class Candidate:
     """A feature to be tried: an expression of the language, and the same in words.
 
-    One that was fitted to the texts is no expression, and has a function of its own.
+    One that was fitted to the texts is no expression, and has a function of its own. `counted`: the expression that is
+    "0" for a text without what this one counts.
     """
 
     source: str
     words: str
     fitted: Callable[[str], str | None] | None = field(default=None, compare=False)
+    counted: str | None = None
 
     @cached_property
     def label(self) -> Callable[[str], str | None]:
@@ -94,8 +96,9 @@ def _counts(texts: Sequence[str]) -> Iterator[Candidate]:
     several = Counter(word for text in texts for word, count in Counter(split(text)).items() if count > 1)
     for word, count in several.most_common(PHRASES):
         if count / len(texts) >= RARE:
-            yield Candidate(f"count({_quoted((word,))})", f"how often “{word}” comes")
-            yield Candidate(f"count({_quoted((word,))}) % 2", f"whether “{word}” comes an odd number of times")
+            times = f"count({_quoted((word,))})"
+            yield Candidate(times, f"how often “{word}” comes", counted=times)
+            yield Candidate(f"{times} % 2", f"whether “{word}” comes an odd number of times", counted=times)
 
 
 def _lengths(texts: Sequence[str]) -> Iterator[Candidate]:
@@ -145,8 +148,9 @@ def _speech(texts: Sequence[str]) -> Iterator[Candidate]:
     for position, where in _places(texts):
         yield Candidate(f"part_of_speech({position})", f"the part of speech of {where}")
     for tag, name in COUNTED.items():
-        yield Candidate(f'count_tagged("{tag}")', f"the number of {name}s")
-        yield Candidate(f'count_tagged("{tag}") > 0', f"has a word that is a {name}")
+        times = f'count_tagged("{tag}")'
+        yield Candidate(times, f"the number of {name}s", counted=times)
+        yield Candidate(f"{times} > 0", f"has a word that is a {name}")
     for tag, name in NAMED.items():
         yield Candidate(f'tagged("{tag}", 0)', f"the first {name}")
         yield Candidate(f'tagged("{tag}", -1)', f"the last {name}")
