@@ -22,6 +22,7 @@ from inversescope.natural_text.posterior import EndProposal, Posterior
 from inversescope.natural_text.proposals import BackwardProposal, Beginnings
 from inversescope.natural_text.site_data import DEPTH
 from inversescope.natural_text.strata import strata
+from inversescope.natural_text.target import SubjectPosterior
 from inversescope.subject import Subject
 from inversescope.subject.continuing import Continuing
 
@@ -64,6 +65,20 @@ def test_scores_are_those_of_whole_passes(world: Listed):
     for t in range(LENGTH):
         mine, right = posterior.next_log_probs(inputs[:, :t]), truth.next_log_probs(inputs[:, :t])
         assert_close(mine.exp().double(), right.exp(), atol=1e-3, rtol=0)
+
+
+def test_scores_do_not_depend_on_what_is_kept_meanwhile(world: Listed, monkeypatch: pytest.MonkeyPatch):
+    """As many inputs in one call as are kept: the first that are read take the rows of the later ones' beginnings."""
+    question = world.question(7)
+    monkeypatch.setattr(question.reader, "rows", 4)
+    posterior, truth = SubjectPosterior(question, kept=16), world.exact(7)
+    some = torch.randperm(len(world.inputs), generator=torch.Generator().manual_seed(0))[:16]
+    rows = torch.tensor(sorted(some.tolist(), key=lambda row: world.inputs[row].tolist()))  # the order of reading
+    for half in (rows[8:], rows[:8]):
+        posterior.score(world.inputs[half])
+    scored = posterior.score(world.inputs[rows], LENGTH - 1)
+    assert_close(scored.log_p, world.log_p[rows], atol=1e-3, rtol=0)
+    assert_close(scored.distance.double(), truth.distance[rows], atol=1e-3, rtol=0)
 
 
 def test_beginnings_that_are_kept_save_tokens(world: Listed):

@@ -69,11 +69,12 @@ class SubjectPosterior:
         """ln P(x) and δ of inputs, also of shorter ones, from one pass of the subject. Equal inputs are read once."""
         distinct, which = tokens.unique(dim=0, return_inverse=True)
         log_p, distance = torch.empty(len(distinct)), torch.empty(len(distinct))
-        size = self.question.reader.rows
         start = min(same_before, tokens.shape[1] - 1)
-        for kept, rows, places in self._sources(distinct, start):
-            for part, place in zip(rows.split(size), places.split(size), strict=True):
-                log_p[part], distance[part] = self._read(distinct[part], kept, place, start)
+        # A batch that was read may have taken the rows of beginnings: what is kept is looked up for each batch anew.
+        for batch in torch.arange(len(distinct)).split(self.question.reader.rows):
+            for kept, rows, places in self._sources(distinct[batch], start):
+                part = batch[rows]
+                log_p[part], distance[part] = self._read(distinct[part], kept, places, start)
         return Scored(log_p[which], distance[which])
 
     @torch.inference_mode()
