@@ -54,7 +54,8 @@ def shares(prior: Any, config: CollectConfig, rng: np.random.Generator) -> dict[
     drawn, in_pool = prior.chance(distinct), prior.chance(splits["pool"])
     seen, also = (-np.expm1(len(rows) / rest * np.log1p(-p)) for p in (drawn, in_pool))
     weights, times = drawn / seen, Counter(splits["pool"])
-    stands = beside_known(in_pool, also, len(splits["train"]) / len(rows)) / [times[row] for row in splits["pool"]]
+    trained = len(set(splits["train"])) / len(distinct)
+    stands = beside_known(in_pool, also, trained) / [times[row] for row in splits["pool"]]
     own = by_form(targets, p_targets)
     return {
         "rows": by_form(pool, beside(p_known, np.ones(len(in_pool)))),

@@ -128,6 +128,31 @@ def test_splits_as_they_are_drawn_leave_no_form_of_an_uneven_prior_too_small(tmp
     assert abs(np.mean(found) - 0.5) < 0.015 and abs(np.mean(verdicts)) < 0.02
 
 
+class Frequent(Forms):
+    """Half of the prior is 40 inputs that each make up much of a split, the other half 20,000 rare ones."""
+
+    texts = (40, 20_000)
+
+
+def test_a_split_with_more_of_the_frequent_inputs_has_fewer_of_the_rare_ones(tmp_path: Path):
+    """The share of training among the rows is not theirs: with it the share of a form is off by .025."""
+    config, off = CollectConfig(train=900, pool=600, targets=4), []
+    for seed in range(8):
+        folder = tmp_path / str(seed)
+        drawn = draw_splits(config, Frequent(), np.random.default_rng(seed))
+        store = write_store(folder / "collect", drawn, lambda x: {LAST: [float(x[0])]}, lambda _: {})
+        known_inputs(folder / "reference", store, [], Frequent())
+        known = read_known(folder)
+        assert known is not None
+        inputs = [*store.inputs("pool").tokens, *(store.inputs(split).tokens[row] for split, row in known.rows)]
+        reference = known.shares[[form == 0 for form, _ in inputs]].sum() - 0.5
+        strata, targets = Strata(store, Frequent(), [0]), store.inputs("target").tokens
+        short, both = (sum(np.exp(Frequent().log_prior(x)) for x in targets if x[0] <= most) for most in (0, 1))
+        verdicts = strata.mass[[form == 0 for form, _ in strata.tokens]].sum() - (0.5 - short) / (1 - both)
+        off.append((reference, verdicts))
+    assert (np.sqrt(np.mean(np.square(off), 0)) < 0.012).all(), np.sqrt(np.mean(np.square(off), 0))
+
+
 class Unknown(ToyTask):
     def log_prior(self, tokens: object) -> None:
         return None

@@ -105,7 +105,7 @@ class Strata:
             held = min(1.0, float(mass[self.trained].sum()))
             if held < 1:
                 p, draws = np.clip(mass[rest], 0, 1 - np.finfo(float).eps), drawn.sum()
-                mass[rest] = beside_known(p, -np.expm1(draws * np.log1p(-p)), drawn[self.trained].sum() / draws)
+                mass[rest] = beside_known(p, -np.expm1(draws * np.log1p(-p)), self.trained.mean())
         else:
             mass = drawn.copy()
             held = self._coverage(drawn) * drawn[self.trained].sum() / drawn.sum()

@@ -84,8 +84,8 @@ def _pool_shares(store: Store, task: Task, targets: float) -> Float[ndarray, " p
     """The part of the prior that each row of the pool stands for, of all that the known inputs leave. Train and pool
     are draws of what the targets, of probability `targets`, leave.
     """
-    pool, trained = store.inputs("pool").tokens, len(store.inputs("train"))
-    draws, times = trained + len(pool), Counter(pool)
+    pool, train = store.inputs("pool").tokens, store.inputs("train").tokens
+    draws, times, trained = len(train) + len(pool), Counter(pool), len(set(train))
     each = {tokens: task.log_prior(tokens) for tokens in times}
     probability = np.array([exp(each[tokens] or 0.0) for tokens in pool]).clip(np.finfo(float).tiny)
     left = max(1 - targets, float(probability.max()))
@@ -94,7 +94,8 @@ def _pool_shares(store: Store, task: Task, targets: float) -> Float[ndarray, " p
             log_unseen = draws * np.log1p(-probability / left)
         else:  # rows of a file, each drawn once
             log_unseen = probability * task.rows * np.log1p(-min(draws / (left * task.rows), 1.0))
-    shares = beside_known(probability, -np.expm1(log_unseen), trained / draws) / [times[tokens] for tokens in pool]
+    shares = beside_known(probability, -np.expm1(log_unseen), trained / (trained + len(times)))
+    shares /= [times[tokens] for tokens in pool]
     return shares / shares.sum()
 
 

@@ -37,12 +37,14 @@ def beside_known(probability: Float[ndarray, " n"], seen: Float[ndarray, " n"], 
 
     The first draw of an input makes it a known one with probability q, else one of the pool; it is drawn at all with
     probability π. With w = P (1 − q π) / ((1 − q) π) for the pool's, q π P + (1 − q) π w = P: the sum over both
-    has no bias. A frequent input of the pool stands for itself, a rare one also for those that were not drawn.
+    has no bias. A frequent input of the pool stands for itself, a rare one also for those that were not drawn. So q
+    matters for the rare ones alone; it is theirs as a share of distinct inputs. The splits are filled evenly by rows,
+    so where one has the more frequent inputs, the other has more of the rare ones.
 
     Args:
         probability: P of each.
         seen: π of each, above 0.
-        known: q, below 1.
+        known: q, below 1: the known ones' share of the distinct inputs of both.
     """
     return probability * (1 - known * seen) / ((1 - known) * seen)
 
