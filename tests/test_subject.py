@@ -141,6 +141,7 @@ def gated_folder(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: None)
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", refused)
+    monkeypatch.setattr("transformers.utils.peft_utils.find_adapter_config_file", lambda *_, **__: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
 
 
