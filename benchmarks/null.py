@@ -83,7 +83,7 @@ def counts(run: Path, relabellings: int, seed: int) -> dict[tuple[str, bool], nd
         bandwidths = [level.bandwidth for level in levels[site]]
         beside = None if known is None or name not in behind else Known(behind[name], known)
         around = SitePool.of(apart[name], pool.probability, pool.exact, bandwidths, Kernel.GAUSSIAN, beside)
-        drawn = from_draws(site, samples.filter(pc.field("site") == name), bandwidths, features)
+        drawn = from_draws(site, samples.filter(pc.field("site") == name), bandwidths, features, seed)
         for item in (*from_pool(site, around, features, sources.own), *drawn):
             if item.method not in COUNTING:
                 continue

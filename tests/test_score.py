@@ -89,11 +89,11 @@ def test_weighted_draws_count_by_their_weights(by_hand: dict):
 
 
 def test_the_controls_are_what_counting_gives(by_hand: dict):
-    # Shuffled: target 0 meets the draws of 3, 1 those of 0, 2 those of 1 and 3 those of 2, which have collapsed.
+    # Shuffled: target 0 meets the draws of 2, which have collapsed, 1 those of 0, 2 those of 3 and 3 those of 1.
     shuffled = by_hand["shuffled", H]
-    assert shuffled["fcr"] == pytest.approx((5 / 8 + 6 / 7 + 0) / 3)
-    assert (shuffled["targets"], shuffled["collapsed"]) == (3, 1)
-    assert shuffled["chance"] == pytest.approx((0.75 + 0.75 + 0.25) / 3)
+    assert shuffled["fcr"] == pytest.approx((6 / 7 + 3 / 8) / 2)
+    assert (shuffled["targets"], shuffled["collapsed"]) == (2, 1)
+    assert shuffled["chance"] == pytest.approx((0.75 + 0.25) / 2)
     # No condition: eight a and four b, the same for each of the three decided targets.
     free = by_hand["no condition", None]
     assert free["fcr"] == pytest.approx((2 / 3 + 2 / 3 + 1 / 3) / 3)
@@ -102,6 +102,15 @@ def test_the_controls_are_what_counting_gives(by_hand: dict):
     nearest = by_hand["nearest", None]
     assert nearest["fcr"] == pytest.approx((6 / 8 + 8 / 8 + 3 / 8) / 3)
     assert nearest["corrected"] == pytest.approx((0 + 2 / 8 + 1 / 8) / (1 / 4 + 1 / 4 + 3 / 4))
+
+
+def test_shuffled_draws_are_not_those_of_the_next_target_which_begins_alike(tmp_path: Path):
+    """Targets stand sorted by their tokens, so a label of the beginning is the next one's, too."""
+    targets = [*"a" * 30, *"b" * 30]
+    draws = [Draws(target, h, [label] * 4) for target, label in enumerate(targets) for h in (H, None)]
+    write_records(tmp_path, ["a"] * 8 + ["b"] * 8, targets, draws, np.full((16, 60), 5.0))
+    shuffled = scored(tmp_path)["shuffled", H]
+    assert shuffled["targets"] == 60 and shuffled["fcr"] == pytest.approx(0.5, abs=0.2)
 
 
 def test_bits_are_the_drop_in_entropy(by_hand: dict):

@@ -30,6 +30,7 @@ class Stream(Enum):
     NEAREST = (37,), "the inputs of the pool whose nearest other input is measured"
     READ_AGAIN = (31,), "the inputs of the pool that are read again in another batch"
     TWO_SAMPLE = (29,), "the swaps of a two-sample test"
+    SHUFFLED = (53,), "the order in which targets get each other's samples, as a control"
     STORED = (41,), "the order in which training inputs become stored positions of the step `text`"
     ROWS = (), "the tests of one row of a table; with the row's name"
     TARGETS = (), "resamples and shuffles of targets; with their number"

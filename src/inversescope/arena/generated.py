@@ -67,7 +67,7 @@ class Generated:
         _count_new(study, {site: _at_level(study, site, table) for site, table in of_site.items()}, everything, cost)
         features = study.features_with(samples)
         for site in study.sites:
-            for inputs in from_draws(site, of_site[site], widths[site], features):
+            for inputs in from_draws(site, of_site[site], widths[site], features, study.seed):
                 if inputs.method == self.source:
                     for answer in counted(inputs, features, cost):
                         yield answer if self.bandwidths else replace(answer, bandwidth=None)

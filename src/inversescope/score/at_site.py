@@ -99,7 +99,7 @@ class Scorer:
         methods += self.endings.at_levels(site, self.bits.get(site, {}), self.features)
         drawn = self._of_draws(site, around) if site in self.generated else {}
         if site in self.generated:
-            methods += from_draws(site, self.generated[site], bandwidths, self.features)
+            methods += from_draws(site, self.generated[site], bandwidths, self.features, self.seed)
             methods.append(without_condition(site, self.free, self.features))
             methods += from_edits(site, self.edited[site], bandwidths, self.features, self.kernel)
         if site in self.wrong:

@@ -33,6 +33,7 @@ from inversescope.stats.intervals import Estimate
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.labels import encode
 from inversescope.stats.weights import effective_sample_size, normalise, repeats
+from inversescope.streams import Stream
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
 
@@ -173,14 +174,14 @@ def from_pool(
 
 
 def from_draws(
-    site: Site, table: pa.Table, bandwidths: Sequence[float], features: Sequence[Feature]
+    site: Site, table: pa.Table, bandwidths: Sequence[float], features: Sequence[Feature], seed: int
 ) -> Iterator[WeightedInputs]:
-    """The generator's draws with equal weights, with importance weights, and dealt out to other targets."""
+    """The generator's draws with equal weights, with importance weights, and dealt out to other targets by `seed`."""
     for h in bandwidths:
         drawn = _ByTarget.of(table.filter(pc.field("bandwidth") == h), features)
         yield drawn.as_they_come("generator", site, h)
         yield drawn.weighted("weighted", site, h)
-        yield drawn.shuffled().as_they_come("shuffled", site, h)
+        yield drawn.shuffled(seed).as_they_come("shuffled", site, h)
 
 
 def from_another_site(
@@ -227,28 +228,32 @@ def wrong_sites(sites: Sequence[Site]) -> dict[Site, Site]:
 
 @dataclass(frozen=True)
 class _ByTarget:
-    """Samples of one site, as many for each target and those of one together; target t has those of t − `turn`."""
+    """Samples of one site, as many for each target and those of one together; target t has those of `drawn_for[t]`."""
 
     table: pa.Table
     targets: int
     labels: dict[str, Int[ndarray, "targets n"]]
-    turn: int = 0
+    drawn_for: Int[ndarray, " targets"]
 
     @classmethod
     def of(cls, table: pa.Table, features: Sequence[Feature]) -> Self:
         targets = len(table["target"].unique())
         labels = {f.name: encode(table[f"label.{f.name}"].to_pylist(), f.values).reshape(targets, -1) for f in features}
-        return cls(table, targets, labels)
+        return cls(table, targets, labels, np.arange(targets))
 
-    def shuffled(self) -> Self:
-        """The same, each target with the samples of the one before: every sample once, none with its own target."""
-        others = {name: np.roll(codes, 1, axis=0) for name, codes in self.labels.items()}
-        return replace(self, labels=others, turn=self.turn + 1)
+    def shuffled(self, seed: int) -> Self:
+        """The same, each target with the samples of another: every sample once, none with its own target. Targets stand
+        sorted, so that neighbours begin alike: the other is the next one in a random order.
+        """
+        order = Stream.SHUFFLED.rng(seed).permutation(self.targets)
+        other = np.empty_like(order)
+        other[order] = np.roll(order, 1)
+        return replace(self, labels={name: codes[other] for name, codes in self.labels.items()}, drawn_for=other)
 
     def numbers(self, name: str) -> Float[ndarray, "targets n"]:
         """A column; NaN where it is null."""
         values = self.table[name].to_numpy(zero_copy_only=False).astype(float).reshape(self.targets, -1)
-        return np.roll(values, self.turn, axis=0)
+        return values[self.drawn_for]
 
     def as_they_come(self, method: str, site: Site, bandwidth: float) -> WeightedInputs:
         """Draws counted alike."""
