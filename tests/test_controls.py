@@ -13,7 +13,7 @@ from score_fixture import SITE, Draws, scored, write_records
 from inversescope import records
 from inversescope.score.by_distance import BINS, WIDTH, by_distance
 from inversescope.score.labelled_feature import Feature
-from inversescope.score.methods_and_controls import wrong_sites
+from inversescope.score.methods_and_controls import from_pool, wrong_sites
 from inversescope.score.pool import SitePool
 from inversescope.score.quality import Quality
 from inversescope.sites import Site
@@ -112,7 +112,8 @@ def test_consistency_by_distance_is_what_counting_gives_and_a_whole_prior_leaves
     pool, share = np.array([0, 0, 1, -1, 0]), np.array([0.1, 0.2, 0.3, 0.2, 0.2])
     distances = np.array([[0.0], [0.05], [0.07], [0.08], [5.0]])
     feature = Feature("f", ["a", "b"], np.array([0]), pool, share)
-    near, far = by_distance(SITE, SitePool.of(distances, share, True, [], Kernel.GAUSSIAN), [feature])
+    source = np.array([[True, False, False, False, False]])
+    near, far = by_distance(SITE, SitePool.of(distances, share, True, [], Kernel.GAUSSIAN), [feature], source)
     assert near["fcr"] == pytest.approx(0.2 / 0.5)  # the first is the target, the fourth undecided
     assert (near["pairs"], near["targets"], near["fcr_low"]) == (2, 1, None)
     assert (far["low"], far["high"], far["fcr"]) == (pytest.approx(WIDTH * (BINS - 1)), None, 1)
@@ -120,6 +121,18 @@ def test_consistency_by_distance_is_what_counting_gives_and_a_whole_prior_leaves
     assert near["fcr"] == pytest.approx(0.3 / 0.6)
     undecided = Feature("f", ["a", "b"], np.array([-1]), pool, share)
     assert list(by_distance(SITE, SitePool.of(distances, share, False, [], Kernel.GAUSSIAN), [undecided])) == []
+
+
+def test_a_source_is_no_neighbour_of_its_own_where_others_have_its_activation():
+    """Six inputs have one activation, as at a head that does nothing for them; the fifth is the source."""
+    distances = np.array([[0.0] * 6 + [0.5] * 6]).T
+    pool, share = np.array([1, 1, 1, 1, 0, 1, *[1] * 6]), np.full(12, 1 / 12)
+    feature, source = Feature("f", ["a", "b"], np.array([0]), pool, share), np.arange(12)[None] == 4
+    at = SitePool.of(distances, share, True, [], Kernel.GAUSSIAN)
+    (nearest,) = from_pool(SITE, at, [feature], source)
+    assert nearest.score(feature).fcr.value == 0
+    near, far = by_distance(SITE, at, [feature], source)
+    assert (near["fcr"], near["pairs"], far["fcr"]) == (0, 5, 0)
 
 
 def world(rng: np.random.Generator) -> tuple[list[Tokens], np.ndarray, np.ndarray]:

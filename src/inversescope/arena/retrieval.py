@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from inversescope.arena.cost import Cost
@@ -33,7 +33,6 @@ class Retrieved:
         for site in study.sites:
             bandwidths = study.bandwidths(site)
             pool = SitePool.of(study.distances[site], study.probability, store.exact, bandwidths, store.kernel)
-            for inputs in from_pool(site, pool, features):
+            for inputs in from_pool(site, pool, features, sources):
                 if inputs.method == self.name:
-                    all_of_pool = inputs.weights.shape == sources.shape
-                    yield from counted(replace(inputs, source=sources) if all_of_pool else inputs, features, cost)
+                    yield from counted(inputs, features, cost)

@@ -108,7 +108,11 @@ class Scorer:
         floor, mass = self.floors[str(site)], self.sources.mass
         of_features = (_rows(feature, methods, self.compared, self.seed, floor, mass) for feature in self.features)
         results = [row for rows in of_features for row in rows]
-        return {"results": results, **drawn, "by_distance": list(by_distance(site, around, self.features))}
+        return {
+            "results": results,
+            **drawn,
+            "by_distance": list(by_distance(site, around, self.features, self.sources.own)),
+        }
 
     def _of_draws(self, site: Site, around: SitePool) -> dict[str, Rows]:
         """The rows about the generator's draws at a site."""

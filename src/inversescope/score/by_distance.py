@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 
 from inversescope.score.labelled_feature import Feature
@@ -23,15 +23,16 @@ WIDTH = 0.1  # of a bin: the nearest one holds what would be accepted
 BINS = 20  # unrelated inputs are about √2 apart; the last bin is open, and holds what is farther than 1.9
 
 
-def by_distance(site: Site, pool: SitePool, features: Sequence[Feature]) -> Iterator[dict[str, Any]]:
-    """One row for each feature and bin that holds an input with a label. A pool that is the whole prior holds the
-    target itself, which is left out.
+def by_distance(
+    site: Site, pool: SitePool, features: Sequence[Feature], source: Bool[ndarray, "targets inputs"] | None = None
+) -> Iterator[dict[str, Any]]:
+    """One row for each feature and bin that holds an input with a label.
+
+    `source`: inputs of the reference that are a target's own source, which are left out.
     """
     by_target = pool.distances.T
-    cells = np.minimum((by_target / WIDTH).astype(int), BINS - 1) + BINS * np.arange(len(by_target))[:, None]
-    others = np.ones(by_target.shape, dtype=bool)
-    if pool.exact:
-        np.put_along_axis(others, by_target.argmin(1, keepdims=True), False, axis=1)
+    cells = np.minimum(by_target / WIDTH, BINS - 1).astype(int) + BINS * np.arange(len(by_target))[:, None]
+    others = np.ones(by_target.shape, dtype=bool) if source is None else ~source[:, : by_target.shape[1]]
     for feature in features:
         decided = others & (feature.pool >= 0) & (feature.targets >= 0)[:, None]
         same = decided & (feature.pool == feature.targets[:, None])

@@ -154,10 +154,10 @@ def from_pool(
     features: Sequence[Feature],
     source: Bool[ndarray, "targets inputs"] | None = None,
 ) -> Iterator[WeightedInputs]:
-    """The reference at every bandwidth, and the nearest neighbours in the pool. A pool that is the whole prior holds
-    the target itself: part of its posterior, and none of its neighbours.
+    """The reference at every bandwidth, and the nearest neighbours in the pool.
 
-    `source`: inputs of the reference that are a target's own source.
+    `source`: inputs of the reference that are a target's own source, as in a pool that is the whole prior: part of its
+    posterior, and none of its neighbours.
     """
     by_target = pool.distances.T
     codes = {feature.name: feature.reference[: pool.reference.shape[1]] for feature in features}
@@ -167,8 +167,8 @@ def from_pool(
     for h, weights in pool.posterior.items():
         yield WeightedInputs("reference", site, h, labels, weights, kept=exact, source=own)
     labels = {feature.name: np.broadcast_to(feature.pool, by_target.shape) for feature in features}
-    first = int(pool.exact)
-    nearest = np.argsort(by_target, axis=1, kind="stable")[:, first : first + NEIGHBOURS]
+    others = by_target if source is None else np.where(source[:, : len(pool.distances)], np.inf, by_target)
+    nearest = np.argsort(others, axis=1, kind="stable")[:, : min(NEIGHBOURS, others.shape[1] - int(pool.exact))]
     near = {name: np.take_along_axis(codes, nearest, 1) for name, codes in labels.items()}
     yield WeightedInputs("nearest", site, None, near, np.ones(nearest.shape))
 
