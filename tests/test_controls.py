@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from score_fixture import SITE, Draws, scored, write_records
 
 from inversescope import records
 from inversescope.score.by_distance import BINS, WIDTH, by_distance
+from inversescope.score.diagnostics import histogram
 from inversescope.score.labelled_feature import Feature
 from inversescope.score.methods_and_controls import from_pool, wrong_sites
 from inversescope.score.pool import SitePool
@@ -133,6 +135,15 @@ def test_a_source_is_no_neighbour_of_its_own_where_others_have_its_activation():
     assert nearest.score(feature).fcr.value == 0
     near, far = by_distance(SITE, at, [feature], source)
     assert (near["fcr"], near["pairs"], far["fcr"]) == (0, 5, 0)
+
+
+def test_distances_of_the_prior_count_by_its_probabilities():
+    """A pool that is the whole prior has each input once, however probable."""
+    distances, share = np.array([[0.1], [0.9], [1.0]]), np.array([0.8, 0.1, 0.1])
+    pool = SitePool.of(distances, share, True, [], Kernel.GAUSSIAN)
+    draws = pa.table({"distance": pa.array([0.5]), "bandwidth": pa.array([H])})
+    shares = [row["share"] for row in histogram(SITE, draws, pool) if row["method"] == "prior"]
+    assert sum(shares) == pytest.approx(1) and max(shares) == shares[4] == pytest.approx(0.8)
 
 
 def world(rng: np.random.Generator) -> tuple[list[Tokens], np.ndarray, np.ndarray]:

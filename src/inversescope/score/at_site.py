@@ -121,7 +121,7 @@ class Scorer:
         return {
             "targets": by_target,
             "diagnostics": list(diagnostics(site, drawn, edits, around, by_target, floor)),
-            "distances": list(histogram(site, drawn, around.distances)),
+            "distances": list(histogram(site, drawn, around)),
             "quality": list(self.quality.rows(site, drawn, around)),
             "worst_targets": list(worst_targets(site, drawn, around, _failing(self.calibration, site))),
         }

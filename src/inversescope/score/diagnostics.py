@@ -72,7 +72,7 @@ def diagnostics(
             **_tails(targets),
             "reference_ess": pool_size,
             "median_distance": None if not len(verified) else float(np.median(verified["distance"].to_numpy())),
-            "prior_median_distance": float(np.median(pool.distances)),
+            "prior_median_distance": weighted_median(pool.distances, _of_prior(pool)),
             "reference_acceptance": near,
             "reference_median_distance": weighted_median(pool.reference, reference) if trusted else None,
             "acceptance_counts": acceptance_counts(h, near, trusted, noise_floor),
@@ -127,24 +127,32 @@ def _others(draws: pa.Table, accepted: pa.Table, targets: Sequence[Mapping[str, 
     }
 
 
-def histogram(site: Site, table: pa.Table, distances: Float[ndarray, "pool targets"]) -> Iterator[dict[str, Any]]:
+def histogram(site: Site, table: pa.Table, pool: SitePool) -> Iterator[dict[str, Any]]:
     """Shares of distances in equal bins: the prior's (the pool to the targets), and the samples' at each bandwidth."""
     measured = table.filter(table["distance"].is_valid())
-    groups: list[tuple[str, float | None, Any]] = [("prior", None, distances.ravel())]
+    groups: list[tuple[str, float | None, ndarray, ndarray]] = [("prior", None, pool.distances, _of_prior(pool))]
     for h in sorted(measured["bandwidth"].unique().to_pylist()):
-        groups.append(("generator", h, measured.filter(pc.field("bandwidth") == h)["distance"].to_numpy()))
-    edges = np.linspace(0, max(float(values.max()) for _, _, values in groups), BINS + 1)
-    for method, h, values in groups:
-        counts, _ = np.histogram(values, edges)
-        for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
+        values = measured.filter(pc.field("bandwidth") == h)["distance"].to_numpy()
+        groups.append(("generator", h, values, np.ones(len(values))))
+    edges = np.linspace(0, max(float(values.max()) for _, _, values, _ in groups), BINS + 1)
+    for method, h, values, weights in groups:
+        sums, _ = np.histogram(values, edges, weights=weights)
+        for low, high, share in zip(
+            edges[:-1].tolist(), edges[1:].tolist(), (sums / weights.sum()).tolist(), strict=True
+        ):
             yield {
                 "site": str(site),
                 "method": method,
                 "bandwidth": h,
                 "low": low,
                 "high": high,
-                "share": count / len(values),
+                "share": share,
             }
+
+
+def _of_prior(pool: SitePool) -> Float[ndarray, "pool targets"]:
+    """Weights of the pool's distances as the prior has them."""
+    return np.broadcast_to(pool.probability[:, None], pool.distances.shape)
 
 
 def _tails(targets: Sequence[Mapping[str, Any]]) -> dict[str, float | int | None]:
