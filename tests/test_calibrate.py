@@ -219,6 +219,17 @@ def test_fewer_inputs_than_points_are_summed_exactly():
     assert (places.tolist(), share.tolist()) == ([0, 1, 2], [0.5, 0.3, 0.2])
 
 
+def test_draws_of_the_prior_pass_for_it_though_the_pool_lacks_its_likeliest_input(
+    early: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    splits = {"train": 10 * rows(), "pool": [x for x in 3 * rows() if x != INPUTS[0]], "target": [INPUTS[0]]}
+    comparison = Comparison(write_store(tmp_path, splits, read, ToyTask().labels), ToyTask(), 8, 4, 0)
+    drawn = ToyTask().draw(400, np.random.default_rng(1))
+    monkeypatch.setattr("inversescope.calibrate.divergence.draw_from", lambda *_: (drawn, None))
+    p_value = comparison.prior(early)["p_value"]
+    assert p_value is not None and p_value > 0.05
+
+
 def test_the_two_sample_test_is_uniform_under_the_null_and_sees_a_difference():
     rng = np.random.default_rng(0)
 

@@ -31,6 +31,7 @@ class Stream(Enum):
     READ_AGAIN = (31,), "the inputs of the pool that are read again in another batch"
     TWO_SAMPLE = (29,), "the swaps of a two-sample test"
     SHUFFLED = (53,), "the order in which targets get each other's samples, as a control"
+    PRIOR_DRAWS = (59,), "the inputs of the prior that draws without a condition are compared with"
     STORED = (41,), "the order in which training inputs become stored positions of the step `text`"
     ROWS = (), "the tests of one row of a table; with the row's name"
     TARGETS = (), "resamples and shuffles of targets; with their number"

@@ -137,13 +137,16 @@ class Comparison:
 
     def prior(self, generator: Generator) -> dict[str, float | None]:
         """Divergence (nats) and total variation of the null condition from the prior, where that is known; the p-value
-        of a two-sample test of its draws against inputs of the pool.
+        of a two-sample test of its draws against others of the prior, or inputs of the pool where P is not known.
         """
         with torch.inference_mode():
             condition = generator.no_condition(1)
         rng = torch.Generator(condition.device).manual_seed(TorchStream.CALIBRATION.seed(self.seed))
         drawn, _ = draw_from(generator, condition, COMPARED, rng)
-        inputs = [self.pool.tokens[i] for i in stand_ins(self.store, COMPARED, self.seed + 1)]
+        if self.strata.known and not self.store.exact:  # the pool lacks what is in other splits: often the likeliest
+            inputs = list(self.task.draw(COMPARED, Stream.PRIOR_DRAWS.rng(self.seed)))
+        else:
+            inputs = [self.pool.tokens[i] for i in stand_ins(self.store, COMPARED, self.seed + 1)]
         p_value = two_sample([tokens or () for tokens in drawn], inputs, self.seed)
         if not self.store.exact:
             return {"kl": None, "tv": None, "p_value": p_value}
