@@ -192,6 +192,21 @@ def test_draws_from_the_posterior_are_like_the_real_inputs_near_the_target():
     )  # the first token is never the same
 
 
+def test_draws_from_a_posterior_that_is_known_are_as_distinct_as_real_inputs():
+    """Independent draws of few inputs repeat; inputs taken as evenly as their weights allow would not."""
+    pool: list[Tokens] = [(i,) for i in range(32)]
+    at = SitePool.of(np.ones((32, 12)), np.full(32, 1 / 32), True, [0.5], Kernel.GAUSSIAN)
+    drawn = np.random.default_rng(0).integers(32, size=(12, 32))
+    rows = [
+        {"bandwidth": 0.5, "target": target, "sample": sample, "tokens": pool[place], "weight": 1 / 32}
+        for target, places in enumerate(drawn)
+        for sample, place in enumerate(places)
+    ]
+    (row,) = Quality(pool, [(99,)], 0).rows(SITE, table_of(rows), at)
+    assert row["pool_distinct"] == pytest.approx(1 - (1 - 1 / 32) ** 32, abs=0.06)
+    assert row["distinct"] == pytest.approx(row["pool_distinct"], abs=0.08)
+
+
 def test_a_corrupted_sampler_is_told_from_real_inputs():
     row = quality_of(0.3)
     assert row["p_value"] < 0.01

@@ -62,8 +62,10 @@ class Quality:
             drawn = [[x for x in of_target if x is not None] for of_target in by_target]
             neighbours = pool.posterior[h]
             near = effective_sample_size(neighbours) >= enough
+            # Of a pool of draws, which stand for more inputs than there are, independent ones would repeat too often.
+            pick = _drawn if pool.exact else _resampled
             real = [
-                _resampled(of_target, self.pool, draws, rng) if many else []
+                pick(of_target, self.pool, draws, rng) if many else []
                 for of_target, many in zip(neighbours, near, strict=True)
             ]
             kept = at_bandwidth["left_out"].is_null().to_numpy(zero_copy_only=False).reshape(weights.shape)[:, 0]
@@ -103,6 +105,13 @@ def _resampled(
     """`n` inputs by weight, in random order; an input that never ended is None and has no weight."""
     chosen = [inputs[index] for index in rng.permutation(systematic(weights, n, rng))]
     return [tokens for tokens in chosen if tokens is not None]
+
+
+def _drawn(
+    weights: Float[ndarray, " inputs"], inputs: Sequence[Tokens], n: int, rng: np.random.Generator
+) -> list[Tokens]:
+    """`n` independent draws by weight, as a generator makes them."""
+    return [inputs[index] for index in rng.choice(len(inputs), n, p=weights)]
 
 
 def _distinct(inputs: Sequence[Sequence[Tokens]]) -> float | None:
