@@ -53,6 +53,12 @@ def test_where_nothing_is_expected_by_chance_the_corrected_score_is_the_rate(val
     assert corrected(rates, np.zeros(len(rates))) == pytest.approx(mean(rates, 0, 1), abs=1e-9)
 
 
+def test_an_interval_holds_a_mean_beyond_the_range_too():
+    """The correction for few samples may take an entropy beyond that of even labels, and the bits below their least."""
+    value, low, high = mean(np.full(24, -0.18), 0, 1)
+    assert low == value == pytest.approx(-0.18) and 0 < high < 0.2
+
+
 def test_differences_are_of_the_targets_that_have_both():
     one, other = np.array([0.9, np.nan, 0.5, 0.7, 0.8]), np.array([0.6, 0.1, np.nan, 0.5, 0.5])
     value, low, high = paired(one, other)

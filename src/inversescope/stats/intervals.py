@@ -34,8 +34,9 @@ def mean(per_target: Float[ndarray, " targets"], low: float = -np.inf, high: flo
     """Mean over the targets that are not NaN.
 
     The interval is Student's t, or for numbers that lie between `low` and `high` a score interval (`_score_interval`),
-    which stays inside of them and has a width even where all targets agree. With one target there is a value and no
-    interval; with none, nothing.
+    which stays inside of them and has a width even where all targets agree. Numbers beyond these, as bits of a
+    corrected entropy may be, count as the nearest; the interval holds the mean of them as they are. With one target
+    there is a value and no interval; with none, nothing.
     """
     values = per_target[~np.isnan(per_target)]
     if len(values) == 0:
@@ -49,7 +50,7 @@ def mean(per_target: Float[ndarray, " targets"], low: float = -np.inf, high: flo
         return Estimate(value, value - margin, value + margin)
     inside = np.clip((values - low) / reach, 0, 1)
     ends = _score_interval(float(inside.mean()), inside - inside.mean())
-    return Estimate(value, *(low + reach * end for end in ends))
+    return Estimate(value, min(value, low + reach * ends[0]), max(value, low + reach * ends[1]))
 
 
 def paired(one: Float[ndarray, " targets"], other: Float[ndarray, " targets"]) -> Estimate:
