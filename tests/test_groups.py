@@ -110,6 +110,16 @@ def test_groups_that_no_feature_separates():
     assert {group.label for group in found.groups} == {None}
 
 
+def test_draws_that_proposed_a_feature_do_not_confirm_it():
+    """Of many hashes one separates forty given inputs by luck, and would again on the same ones."""
+    both = Draws.of(draws(100))
+    states = rng(7).standard_normal((40, 8))
+    states[:, 0] += 12.0 * (np.arange(40) % 2)
+    hashes = {str(salt): lambda tokens, salt=salt: str(rng(1000 * salt + tokens[0]).integers(2)) for salt in range(200)}
+    found = group_draws(np.tile(states, (2, 1)), hashes, both, both, rng())
+    assert (len(found.groups), found.feature, isnan(found.feature_p)) == (2, None, True)
+
+
 def test_the_source_is_in_no_group():
     found = grouped(12.0, tokens=(200,))
     assert sum(group.inputs for group in found.groups) == 39

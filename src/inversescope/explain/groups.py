@@ -1,8 +1,9 @@
 """Groups of an activation's draws: inputs that the site does not tell apart and the subject does, in the end.
 
 The draws are inputs near one activation. If their hidden states after the last block fall into several groups, the
-activation stands for more than one thing. The proposing draws choose the feature that separates the groups, and the
-confirming draws test it. The source itself belongs to no group: it would be most of the weight at a fine resolution.
+activation stands for more than one thing. The proposing draws choose the feature that separates the groups, and those
+confirming draws test it that are other inputs: where both halves drew the same inputs, they confirm whatever was
+chosen. The source itself belongs to no group: it would be most of the weight at a fine resolution.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Grouped:
         groups: empty where the draws other than the source are too few, or have too little weight.
         p_value: of the first split: probability of groups as clear as these in one normal cloud.
         feature: the feature that separates them; None where none does.
-        separated: share of the weight that the feature puts into the right group, less what the heaviest group alone
-            would, from 0 (not at all) to 1.
+        separated: share of the weight of confirming draws that the proposing ones lack that the feature puts into the
+            right group, less what the heaviest group alone would, from 0 (not at all) to 1.
         feature_p: probability of a separation as good by chance.
     """
 
@@ -116,7 +117,9 @@ def group_draws(
     name, separated, p_value = None, nan, nan
     if separating is not None:
         name, predicted = separating
-        separated, p_value = _tested(predicted, of, confirming.shares, rng)
+        known = set(proposing.tokens)
+        new = np.array([tokens not in known for tokens in confirming.tokens])
+        separated, p_value = _tested(predicted[new], of[new], confirming.shares[new], rng)
     name = name if p_value <= SIGNIFICANT else None
     labels = None if name is None else [features[name](tokens) for tokens in confirming.tokens]
     made = [_group(confirming, of == number, labels) for number in np.unique(of).tolist()]
@@ -172,7 +175,10 @@ def _placed(
 def _tested(
     predicted: Int[ndarray, " n"], of: Int[ndarray, " n"], shares: Float[ndarray, " n"], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The separation by a feature on draws that had no part in its choice, and its p-value."""
+    """The separation by a feature on draws that had no part in its choice, and its p-value; NaN without any."""
+    if not len(of):
+        return nan, nan
+    shares = shares / shares.sum()
     heaviest = np.bincount(of, shares).max()
     right = shares[predicted == of].sum()
     shuffled = np.array([shares[predicted == rng.permutation(of)].sum() for _ in range(SHUFFLES)])
