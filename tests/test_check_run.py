@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,18 @@ from planted_truth import runs_in
 from planted_worlds import WORLDS
 from refusals import check, printed
 from small_subject import World, call
+from toy_world import ToyTask
 
 from inversescope import Inverter, files, records
 from inversescope.check import Claim, gather
-from inversescope.check.gather import Gatherer
+from inversescope.check.gather import ENDING, Gatherer
+from inversescope.collect.draw_inputs import draw_splits
+from inversescope.collect.inputs import SPLITS, Inputs
+from inversescope.config import CollectConfig
 from inversescope.explain.ending import Ending, Endings
+from inversescope.records.levels import Level
 from inversescope.run.run import Run
+from inversescope.sites import Site
 from inversescope.tasks import Tokens
 from inversescope.verdicts.checked import CANNOT_TELL, SUPPORTED, VERDICTS
 from inversescope.verdicts.left_out import NO_WEIGHT
@@ -116,7 +124,7 @@ def test_python_has_the_same_verdicts(run: Path, claims: Path):
 
 def stored_in(run: Path) -> set[Tokens]:
     store = Run.open(run).store
-    return {tokens for split in ("train", "pool") for tokens in store.inputs(split).tokens}
+    return {tokens for split in SPLITS for tokens in store.inputs(split).tokens}
 
 
 def test_stored_inputs_answer_beside_the_draws_and_without_them(run: Path, monkeypatch: pytest.MonkeyPatch):
@@ -143,6 +151,47 @@ def test_inputs_with_the_ending_are_drawn_anew(run: Path, monkeypatch: pytest.Mo
     found, _ = Gatherer(Inverter.load(run), 16, None, 1.0, 0).of(Claim("x", "resid_post.1", TEXT))
     assert found.tokens is not None and set(found.ending.tokens) - stored_in(run)
     assert all(tokens[-2:] == found.tokens[-2:] for tokens in found.ending.tokens)
+
+
+def without_a_run(**parts: Any) -> Gatherer:
+    """A gatherer with some parts in place of those that a run would give."""
+    gatherer = Gatherer.__new__(Gatherer)
+    vars(gatherer).update(seed=0, _decoded=str, **parts)
+    return gatherer
+
+
+def test_inputs_with_an_ending_are_as_frequent_as_in_the_prior():
+    drawn = [(draw % 20,) if draw % 2 else (20 + draw,) for draw in range(3000)]  # half of them are of ten inputs
+    new = Counter(drawn)
+    ending = Ending(1, np.array(list(new.values())) / len(drawn), np.zeros(len(new), dtype=bool))
+    gatherer = without_a_run(_new_inputs=new, _endings=SimpleNamespace(of=lambda *_: ending))
+    found, _ = gatherer._ending((0,), Site.parse("resid_post.1"), Level(None, 1.0))
+    assert len(found) <= ENDING
+    assert found.weights[[row[0] < 20 for row in found.tokens]].sum() == pytest.approx(0.5, abs=0.02)
+
+
+class Zipf(ToyTask):
+    """A prior whose most frequent inputs are among the targets of nearly every run."""
+
+    chance = 1 / np.arange(1, 5001) / (1 / np.arange(1, 5001)).sum()
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[Tokens]:
+        return [(int(row),) for row in rng.choice(len(self.chance), n, p=self.chance)]
+
+    def log_prior(self, tokens: Sequence[int]) -> float:
+        return float(np.log(self.chance[tokens[0]]))
+
+
+def test_stored_inputs_stand_for_the_prior_without_bias():
+    config, task, found = CollectConfig(train=2000, pool=1000, targets=24), Zipf(), []
+    for seed in range(6):
+        splits = draw_splits(config, task, np.random.default_rng(seed))
+        inputs = {name: Inputs(rows, [], {}) for name, rows in splits.items()}
+        run = SimpleNamespace(store=SimpleNamespace(exact=False, inputs=inputs.__getitem__), task=task)
+        shares = without_a_run(inverter=SimpleNamespace(run=run))._log_prior
+        frequent = [[row[0] < 50 for row in splits[name]] for name in shares]
+        found.append(sum(np.exp(shares[name]) @ rows for name, rows in zip(shares, frequent, strict=True)))
+    assert np.mean(found) == pytest.approx(Zipf.chance[:50].sum(), abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from torch import Tensor
 from inversescope import files, records
 from inversescope.check.claims import Claim
 from inversescope.check.evidence import NONE, Evidence, Inputs
+from inversescope.collect.reference import FEW
 from inversescope.errors import UserError
 from inversescope.explain.ending import Endings
 from inversescope.explain.prior import Prior
@@ -23,6 +24,7 @@ from inversescope.inverter import Given, Inversion, Inverter, given
 from inversescope.inverter.served import chosen
 from inversescope.records.levels import Level
 from inversescope.sites import Site
+from inversescope.stats.weights import systematic
 from inversescope.streams import Stream
 from inversescope.subject.vectors import read_vector
 from inversescope.tasks import Tokens
@@ -30,7 +32,7 @@ from inversescope.verdicts import TRUSTED
 
 NEAREST = 3  # draws that are shown
 LIGHT = 1e-3  # share of the weight that stored inputs may have together to be left out
-DRAWN, ENDING = 32_768, 400  # new draws from the prior, and inputs of one ending that are used
+DRAWN, ENDING = 32_768, 400  # new draws from the prior, and inputs of one ending that are used at most
 
 
 class Gatherer:
@@ -105,14 +107,29 @@ class Gatherer:
         return Inputs.joined([stored] if left_out else [drawn, stored]), None
 
     def _stored(self, site: Site, activation: Float[Tensor, "1 d"], bandwidth: float) -> Inputs:
-        """Inputs of the whole prior, or those of pool and training as one sample of it, by the kernel's weight."""
-        store = self.inverter.run.store
-        splits = ("pool",) if store.exact else ("pool", "train")
-        inputs, near = [store.inputs(split) for split in splits], store.distance(site)
-        distances = torch.cat([near.between(store.activations(split, site), activation)[:, 0] for split in splits])
-        log_prior = np.concatenate([of_split.log_prior for of_split in inputs])
-        weights = store.kernel.posterior(distances.double().numpy()[None], bandwidth, log_prior)[0]
-        return self._heavy([tokens for of_split in inputs for tokens in of_split.tokens], weights)
+        """Inputs of the whole prior, or a sample of it that is stored, by the kernel's weight."""
+        store, log_prior = self.inverter.run.store, self._log_prior
+        near = store.distance(site)
+        distances = torch.cat([near.between(store.activations(split, site), activation)[:, 0] for split in log_prior])
+        shares = np.concatenate(list(log_prior.values()))
+        weights = store.kernel.posterior(distances.double().numpy()[None], bandwidth, shares)[0]
+        return self._heavy([tokens for split in log_prior for tokens in store.inputs(split).tokens], weights)
+
+    @cached_property
+    def _log_prior(self) -> dict[str, Float[ndarray, " inputs"]]:
+        """ln of the prior's share that each input of a split stands for. Pool and training of a prior that is not
+        stored as a whole are draws of what the targets leave; so these stand for themselves, if they are much of it.
+        """
+        store, task = self.inverter.run.store, self.inverter.run.task
+        pool, train, targets = (store.inputs(split) for split in ("pool", "train", "target"))
+        if store.exact:
+            return {"pool": pool.log_prior}
+        logs = [None] if hasattr(task, "held_out") else [task.log_prior(tokens) for tokens in targets.tokens]
+        own = np.array([log for log in logs if log is not None])
+        if len(own) < len(logs) or (share := float(np.exp(own).sum())) < FEW:
+            return {"pool": pool.log_prior, "train": train.log_prior}
+        each = np.log((1 - share) / (len(pool) + len(train)))
+        return {"pool": np.full(len(pool), each), "train": np.full(len(train), each), "target": own}
 
     def _heavy(self, tokens: list[Tokens], weights: Float[ndarray, " n"]) -> Inputs:
         """Inputs without the lightest, most of a store, which together have little of the weight."""
@@ -151,9 +168,13 @@ class Gatherer:
         found = self._endings.of(source, site, level.bandwidth)
         if found is None:
             return NONE, None
-        rows = list(self._new_inputs) or self.prior.tokens
-        places = np.flatnonzero(found.weights)[: ENDING if self._new_inputs else None]
-        return self._inputs([rows[i] for i in places.tolist()], found.weights[places]), found.length
+        rows, weights = list(self._new_inputs) or self.prior.tokens, found.weights
+        if self._new_inputs and (weights > 0).sum() > ENDING:
+            # By weight: of the inputs that were drawn first, too many are frequent ones.
+            places = systematic(weights, ENDING, Stream.ENDINGS.rng(self.seed, ENDING))
+            weights = np.bincount(places, minlength=len(weights)).astype(float)
+        places = np.flatnonzero(weights)
+        return self._inputs([rows[i] for i in places.tolist()], weights[places]), found.length
 
     @cached_property
     def _new_inputs(self) -> Counter[Tokens]:
