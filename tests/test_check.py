@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import nan
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -256,6 +257,23 @@ def test_a_judge_that_says_yes_to_everything_is_not_used(tmp_path: Path):
     with serving(Yes([])) as server:
         found = judged(server, tmp_path)
     assert found.verdict == CANNOT_TELL and found.measured is None
+
+
+@pytest.mark.parametrize(("answered", "verdict"), [(3, SUPPORTED), (1, CANNOT_TELL)])
+def test_a_judge_that_cannot_tell_is_not_wrong(answered: int, verdict: str, tmp_path: Path):
+    """What it leaves open is in no share of its answers, so it may not be in the error that corrects them either."""
+
+    class Hesitant(Model):
+        def answer(self, question: str, text: str) -> str:
+            return super().answer(question, text) if crc32(text.encode()) % 4 < answered else "cannot tell"
+
+    with serving(Hesitant([], model().truths)) as server:
+        found = judged(server, tmp_path)
+    assert found.verdict == verdict
+    if verdict == SUPPORTED:
+        assert found.accuracy is not None and found.accuracy[:2] == (1, 1)
+    else:
+        assert "fewer than half of the texts where the answer is known" in found.reason
 
 
 def test_a_limit_is_no_verdict_and_the_next_call_goes_on(tmp_path: Path):

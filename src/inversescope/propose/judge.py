@@ -80,11 +80,14 @@ class Judge:
     def accuracy(self, texts: Sequence[str]) -> JudgeAccuracy:
         """Accuracy of the judge on questions with a known answer: does a word occur in a text?"""
         right: dict[str, list[bool]] = {"yes": [], "no": []}
+        undecided = 0
         for word, truth in probes(texts, Stream.JUDGE_PROBES.rng(self.seed)):
             for text, answer in self.answers("known", has_word(word), list(truth), truth).items():
-                if answer is not None:
-                    right[truth[text]].append(answer == truth[text])
-        return JudgeAccuracy(_share(right["yes"]), _share(right["no"]), len(right["yes"]), len(right["no"]))
+                if (label := LABELS.get(answer or "")) is not None:
+                    right[truth[text]].append(label == truth[text])
+                undecided += answer is not None and label is None
+        sizes = len(right["yes"]), len(right["no"])
+        return JudgeAccuracy(_share(right["yes"]), _share(right["no"]), *sizes, undecided)
 
     def consistency(self, question: str, answers: Answers) -> tuple[float | None, float | None]:
         """Share of answers that are the same when the question is repeated among other texts, and that are the opposite
@@ -115,18 +118,19 @@ class Judge:
 
 @dataclass(frozen=True)
 class JudgeAccuracy:
-    """Shares of right answers where "yes" is right (`sensitivity`, of `positives` answers that were read) and where
-    "no" is (`specificity`, of `negatives`).
+    """Shares of right answers where "yes" is right (`sensitivity`, of `positives` answers of yes or no) and where "no"
+    is (`specificity`, of `negatives`). The `undecided` are in neither, as in no share that is corrected by these two.
     """
 
     sensitivity: float | None
     specificity: float | None
     positives: int
     negatives: int
+    undecided: int
 
     @property
     def n(self) -> int:
-        """Number of answers that were read."""
+        """Number of answers of yes or no."""
         return self.positives + self.negatives
 
     @property
@@ -134,6 +138,8 @@ class JudgeAccuracy:
         """Reason not to rely on the judge; None if there is none."""
         if self.sensitivity is None or self.specificity is None:
             return "nothing says how often the judge is right: no question of known answer could be asked or read"
+        if self.undecided > self.n:
+            return "the judge decides fewer than half of the texts where the answer is known"
         if min(self.sensitivity, self.specificity) < KNOWN:
             return (
                 f"the judge is wrong where the answer is known: right {self.sensitivity:.2f} of the time where it is "

@@ -47,7 +47,7 @@ PROPOSALS = table(
     column("chance", "float64?", "its chance level, 0 to 1"),
     column("p_value", "float64?", "of consistency against shuffled targets, exact"),
     column("q_value", "float64?", "the same, adjusted over every hypothesis in the table"),
-    column("known", "int64?", "answers of known truth that could be read; null for expressions, as the next four"),
+    column("known", "int64?", "answers of yes or no of known truth; null for expressions, as the next four"),
     column(
         "sensitivity, specificity",
         "float64?",
