@@ -156,6 +156,8 @@ def write(folder: Path, *lines: str) -> Path:
 def test_claims_are_read_once_each(tmp_path: Path):
     read = read_claims(write(tmp_path, LINE, "", LINE))
     assert [(claim.line, claim.position) for claim in read] == [(1, "last")]
+    learned = [json.dumps(json.loads(LINE) | {"examples": {"yes": [yes], "no": ["b"]}}) for yes in "aca"]
+    assert [claim.line for claim in read_claims(write(tmp_path, *learned))] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def read_claims(path: Path, features: Sequence[str] = ()) -> list[Claim]:
         try:
             claim = _claim(line, number)
             property_of(claim, features)
-            claims.setdefault(json.dumps([claim.about, claim.claim, claim.feature, claim.value]), claim)
+            claims.setdefault(json.dumps([claim.about, claim.claim, claim.feature, claim.value, claim.examples]), claim)
         except (UserError, ValidationError, ValueError) as error:
             bad.append(f"line {number}: {_reason(error)}")
     if bad:
