@@ -144,6 +144,17 @@ def test_the_interval_allows_for_the_few_inputs_that_chance_comes_from():
     assert np.mean(covered) >= 0.93 and np.mean(width) < 1
 
 
+def test_bits_count_distinct_samples_however_often_each_was_picked():
+    """Five inputs of each target, of which it knows nothing: counted as 64 they would tell .16 bits."""
+    rng, bits = np.random.default_rng(0), []
+    for _ in range(40):
+        samples = [[f"{target} {i % 5}" for i in range(64)] for target in range(18)]
+        sources, prior = [f"source {target}" for target in range(18)], [f"prior {i}" for i in range(500)]
+        blind = HeldOut(list(range(18)), sources, samples, prior)
+        bits.append(score(blind, {text: str(rng.integers(2)) for text in blind.texts}, 0)["bits"].value)
+    assert abs(np.mean(bits)) < 0.08
+
+
 def test_a_feature_that_is_undecided_everywhere_has_no_score():
     found = score(HeldOut([0, 1], ["a", "b"], [["a"], ["b"]], ["a"]), {"a": None, "b": None}, 0)
     assert found["targets"] == 0 and found["undecided"] == 2

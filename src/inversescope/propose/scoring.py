@@ -18,6 +18,7 @@ from inversescope.score.feature import PriorLabels, own_share, score_feature
 from inversescope.stats import intervals, resampling
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.labels import encode
+from inversescope.stats.weights import repeats
 from inversescope.streams import Stream
 
 Labels = Mapping[str, str | None]
@@ -29,9 +30,10 @@ def score(held_out: HeldOut, labels: Labels, seed: int) -> dict[str, Any]:
     targets = _codes(held_out.sources, labels, values)
     samples = np.stack([_codes(texts, labels, values) for texts in held_out.samples])
     prior = _codes(held_out.prior, labels, values)
-    scored = score_feature(
-        samples, np.ones(samples.shape), targets, PriorLabels.of(prior, np.ones(len(prior)), len(values))
-    )
+    # A text that was picked several times is one input; the split has left out the targets with too few.
+    weights, kept = np.array([repeats(texts) for texts in held_out.samples], dtype=float), np.ones(len(targets), bool)
+    of_prior = PriorLabels.of(prior, np.ones(len(prior)), len(values))
+    scored = score_feature(samples, weights, targets, of_prior, kept)
     own = np.where(np.isnan(scored.consistency), -1, targets)
     return {
         "targets": scored.targets,
