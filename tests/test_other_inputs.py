@@ -15,7 +15,12 @@ from inversescope.explain.explain import _judged
 from inversescope.explain.facts import Fact
 from inversescope.explain.null_score import NullScore
 from inversescope.score.feature import others_chance, without_source
+from inversescope.score.labelled_feature import Feature
+from inversescope.score.methods_and_controls import NEIGHBOURS, from_pool
+from inversescope.score.pool import SitePool
+from inversescope.sites import Site
 from inversescope.stats.intervals import Estimate
+from inversescope.stats.kernel import Kernel
 from inversescope.verdicts import NULL_FEATURE
 from inversescope.verdicts.headline import headline
 
@@ -143,3 +148,15 @@ def test_the_share_without_the_source():
     assert found.shared("f", others=True) == pytest.approx(1 / 3)
     alone = replace(found, samples=(source, *(replace(sample, weight=0.001) for sample in samples[1:])))
     assert alone.shared("f", others=True) is None and alone.shared("f") is not None
+
+
+def test_a_source_is_not_among_its_neighbours_where_others_are_as_near():
+    """Of a site that tells no input from another, the nearest of a whole prior are the first of it."""
+    inputs, own = 12, np.arange(12)[None] == np.array([[0], [5], [11]])
+    pool = SitePool.of(np.zeros((inputs, 3)), np.full(inputs, 1 / inputs), True, [1.0], Kernel.GAUSSIAN)
+    codes = np.arange(inputs)
+    feature = Feature("itself", [str(i) for i in codes], codes[[0, 5, 11]], codes, pool.probability, codes[:0])
+    (nearest,) = (
+        each for each in from_pool(Site.parse("resid_post.1"), pool, [feature], own) if each.method == "nearest"
+    )
+    assert nearest.score(feature).consistency.tolist() == [0, 0, 0] and nearest.samples == 3 * NEIGHBOURS
