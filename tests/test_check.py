@@ -57,8 +57,9 @@ HELD = Shares(
     [
         ({}, 0.001, SUPPORTED),
         ({}, 0.2, CANNOT_TELL),
-        ({"draws": around(0.1)}, 0.9, CONTRADICTED),
+        ({"draws": around(0.1), "beyond_prior": Estimate(0.0, -0.1, 0.1)}, 0.9, CONTRADICTED),
         ({"draws": around(0.3)}, 0.001, CANNOT_TELL),  # more than in the prior, and not in most
+        ({"draws": around(0.3)}, 0.2, CANNOT_TELL),  # the same beside many other claims
         ({"draws": around(0.5)}, 0.001, CANNOT_TELL),
         ({"beyond_prior": Estimate(0.0, -0.1, 0.04)}, 0.9, OF_PRIOR),
         ({"beyond_prior": Estimate(0.03, 0.02, 0.04)}, 0.001, OF_PRIOR),  # surely more, and hardly

@@ -51,13 +51,13 @@ def checked(shares: Shares, q_value: float) -> tuple[str, str]:
         return CANNOT_TELL, f"{number(shares.undecided)} of the draws' weight is undecided"
     if shares.null.low >= HALF:
         return CANNOT_TELL, "a hash of the input would be supported as well: too few inputs answer"
-    above = shares.beyond_prior.low > 0 and q_value <= SIGNIFICANT
-    if most.high < HALF:
-        rare = f"{words}: more than in the prior, and not in most" if above else f"{words}: not in most of the inputs"
-        return CANNOT_TELL if above else CONTRADICTED, rare
+    more = shares.beyond_prior.low > 0
+    if most.high < HALF:  # q plays no part: the other claims of a file make this difference no smaller
+        rare = f"{words}: more than in the prior, and not in most" if more else f"{words}: not in most of the inputs"
+        return CANNOT_TELL if more else CONTRADICTED, rare
     if most.low < HALF:
         return CANNOT_TELL, f"{words}: it may be in most of the inputs or not"
-    if not above or _as_much(shares.beyond_prior):
+    if not (more and q_value <= SIGNIFICANT) or _as_much(shares.beyond_prior):
         return _level(OF_PRIOR, shares.beyond_prior, "the prior")
     if not shares.others.low >= HALF:
         return CANNOT_TELL, "the source itself has the weight: other inputs do not answer"
