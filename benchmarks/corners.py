@@ -4,10 +4,10 @@
 
 `shuffled`: corrected score of another target's draws, at sites that encode one token each of prompts as those of IOI,
 for the next target, as until 28 November 2026, and for a random one; 0 is right. `halves`: hashes of the input that
-`explain` would call above chance where the posterior has few inputs, as it stands and if only inputs confirmed that did
-not propose; 0 is right. `targets`: corrected score of features that only the likeliest tenth of inputs decides, over an
-uneven prior and in the mean over distinct targets. `bits`: bits of a hash by an exact posterior, as scored and by its
-own sums.
+`explain` would call above chance where the posterior has few inputs, by two halves of the draws, as until that day, and
+by halves without a common input; 0 is right.
+`targets`: corrected score of features that only the likeliest tenth of inputs decides, over an uneven prior and in the
+mean over distinct targets. `bits`: bits of a hash by an exact posterior, as scored and by its own sums.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy import ndarray
 
 from inversescope.collect.draw_inputs import draw_splits
 from inversescope.config import CollectConfig
+from inversescope.explain.halves import factors
 from inversescope.score.feature import PriorLabels, score_feature
 from inversescope.score.one_activation import score_activation
 from inversescope.stats.resampling import q_values
@@ -62,17 +63,19 @@ def halves(repeats: int) -> None:
                 half(inputs, rng),
                 half(inputs, rng),
             )
-            low = [score_activation(own[first], of_first, int(own[0]), prior, True).corrected.low for own in labels]
-            best = [labels[row] for row in np.argsort(low)[::-1][:12] if low[row] > 0]
-            for each in (weights, np.where(np.isin(drawn, first), 0, weights)):
+            rows = [[(int(number),) for number in each] for each in (first, drawn)]
+            of_proposing, of_confirming = factors(rows[0], rows[1], (0,))
+            for proposing, each in ((of_first, weights), (of_first * of_proposing, weights * of_confirming)):
+                low = [
+                    score_activation(own[first], proposing, int(own[0]), prior, True).corrected.low for own in labels
+                ]
+                best = [labels[row] for row in np.argsort(low)[::-1][:12] if low[row] > 0]
                 scores = [score_activation(own[drawn], each, int(own[0]), prior, True) for own in best]
                 q = q_values(np.array([score.p_value for score in scores], dtype=float))
                 found.append(
                     sum(score.corrected.low > 0 and sure <= 0.05 for score, sure in zip(scores, q, strict=True))
                 )
-        print(
-            f"halves: posterior of {inputs}: {np.mean(found[::2]):.2f} hashes, of new inputs {np.mean(found[1::2]):.2f}"
-        )
+        print(f"halves: posterior of {inputs}: {np.mean(found[::2]):.2f} hashes, apart {np.mean(found[1::2]):.2f}")
 
 
 def distinct(repeats: int) -> None:

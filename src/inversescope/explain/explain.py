@@ -1,6 +1,6 @@
 """From one activation to a ranked list of hypotheses: features that its verified samples share and the prior does not.
 
-Half of the draws propose, the other half confirms: a hypothesis is judged on draws that had no part in its choice. The
+Half of the draws propose, the other half confirms: a hypothesis is judged on inputs that had no part in its choice. The
 statistics are those of `score/one_activation.py`: the draws are the independent units.
 """
 
@@ -20,6 +20,7 @@ from inversescope.explain import groups
 from inversescope.explain.ending import Endings
 from inversescope.explain.explanation import Explanation, Finding, SiteExplained
 from inversescope.explain.facts import Fact, facts
+from inversescope.explain.halves import apart
 from inversescope.explain.null_score import NullScore, features_level
 from inversescope.explain.prior import Hypothesis, Prior
 from inversescope.explain.replaced import Replaced
@@ -97,10 +98,14 @@ def explain(
 
 
 class _Drawn(NamedTuple):
-    """Draws at one site: half of them propose hypotheses, the other half confirms."""
+    """Draws at one site: half of them propose hypotheses, the other half confirms.
+
+    `judged`: the confirming ones with weights for the inputs alone that did not propose.
+    """
 
     propose: Inversion
     confirm: Inversion
+    judged: Inversion
     null: NullScore
     grouped: groups.Grouped
 
@@ -129,11 +134,13 @@ def _explain(
             inverter.invert_given(source, site, activations[site], n // 2, level, 2 * seed + half) for half in range(2)
         )
         outside = propose.outside.outside
+        proposes, judged = apart(propose, confirm)
         if not outside:
-            proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, propose)}
+            proposed |= {fact.hypothesis.name: fact for fact in _proposed(prior, proposes)}
         prior.learn(confirm)
         grouped = groups.NONE if outside else groups.groups(prior, propose, confirm, seed)
-        at_sites[site] = _Drawn(propose, confirm, NullScore(confirm, of_features, len(prior.tokens), propose), grouped)
+        null = NullScore(judged, of_features, len(prior.tokens), proposes)
+        at_sites[site] = _Drawn(proposes, confirm, judged, null, grouped)
         progress(done, 2 * len(levels))
     proposing = [drawn.propose for drawn in at_sites.values() if not drawn.outside]
     distinct = facts(list(proposed.values()), proposing, prior.probability)
@@ -168,7 +175,7 @@ def _findings(
     for fact in distinct:
         effect, labels = effects.of(fact.hypothesis), prior.labels_of(fact.hypothesis.name)
         by_ending = UNDEFINED if ending is None else ending.score(fact.hypothesis, labels)
-        found.append(_finding(fact, confirm, drawn.null, *effect, effects.reason, by_ending))
+        found.append(_finding(fact, confirm, drawn.null, *effect, effects.reason, by_ending, drawn.judged))
     return found
 
 
@@ -195,13 +202,15 @@ def _finding(
     necessity: Estimate,
     reason: str | None = None,
     ending: Estimate = UNDEFINED,
+    judged: Inversion | None = None,
 ) -> Finding:
     """The finding of a fact; `reason`: why no activation that is put in place of the source's has an effect; `ending`:
-    the corrected score among other inputs with the source's last tokens.
+    the corrected score among other inputs with the source's last tokens; `judged`: the confirming draws as they are
+    weighted to judge, if otherwise than they are shown.
     """
-    hypothesis = fact.hypothesis
-    score, labels = _score(hypothesis, confirm), _labels(hypothesis, confirm)
-    among = _score(hypothesis, confirm, others=True)
+    hypothesis, judged = fact.hypothesis, judged or confirm
+    score, among = _score(hypothesis, judged), _score(hypothesis, judged, others=True)
+    labels = _labels(hypothesis, confirm)
     passes, others = null.passes(hypothesis.chance), among.corrected
     scores = intervals.fields("corrected", score.corrected) | intervals.fields("others", others)
     alone, decides = source_alone(scores), among if decisive(scores) == "others" else score

@@ -1,0 +1,48 @@
+"""Two halves of the draws without an input in common: what proposed a hypothesis must not confirm it.
+
+Where few inputs are near, both halves draw the same ones, and the best of many features would be confirmed by the
+inputs that chose it. So each input that both have stays in one of them, by a hash, and counts twice there. Dimensions:
+`p` proposing draws, `c` confirming ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from inversescope.inverter import Inversion
+from inversescope.score.null_feature import label
+from inversescope.score.one_activation import HASHES
+from inversescope.tasks import Tokens
+
+_SALT = HASHES  # a hash that is no null feature
+
+
+def apart(propose: Inversion, confirm: Inversion) -> tuple[Inversion, Inversion]:
+    """The two halves, weighted anew so that they share no input but the source, to score hypotheses with."""
+    tokens = [[sample.tokens for sample in half.samples] for half in (propose, confirm)]
+    first, second = factors(tokens[0], tokens[1], propose.tokens)
+    return _weighted(propose, first), _weighted(confirm, second)
+
+
+def factors(
+    propose: Sequence[Tokens | None], confirm: Sequence[Tokens | None], source: Tokens | None
+) -> tuple[Float[ndarray, " p"], Float[ndarray, " c"]]:
+    """Factors of the weights of both: 0 and 2 for an input that both have drawn, 1 for any other and for the source."""
+    both = {*propose} & {*confirm} - {None, source}
+    first = {tokens for tokens in both if tokens is not None and label(tokens, 2, _SALT) == "0"}
+    return (
+        np.array([2.0 * (tokens in first) if tokens in both else 1.0 for tokens in propose]),
+        np.array([2.0 * (tokens not in first) if tokens in both else 1.0 for tokens in confirm]),
+    )
+
+
+def _weighted(inversion: Inversion, times: Float[ndarray, " n"]) -> Inversion:
+    weights = inversion.weights * times
+    weights = weights / weights.sum() if weights.any() else weights
+    pairs = zip(inversion.samples, weights.tolist(), strict=True)
+    return replace(inversion, samples=tuple(replace(sample, weight=weight) for sample, weight in pairs))
