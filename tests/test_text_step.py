@@ -114,6 +114,14 @@ def test_every_table_is_there(made: Made):
     assert features == {"last word"}
 
 
+def test_a_target_alone_is_not_its_own_floor(made: Made):
+    evaluator = Evaluator(Run.open(made.run), silent)
+    rows = [evaluator._one(evaluator.sites[0], 0).rows(silent)["methods"]]
+    evaluator.sources = evaluator.sources[:1]
+    rows.append(evaluator._one(evaluator.sites[0], 0).rows(silent)["methods"])
+    assert [any(row["method"] == "shuffled target" for row in each) for each in rows] == [True, False]
+
+
 def test_a_larger_pool_is_no_farther_and_distances_are_those_of_a_fresh_reading(made: Made):
     rows = {(row["target"], row["method"]): row for row in made.rows(records.text.METHODS)}
     for target in range(TARGETS):

@@ -91,7 +91,7 @@ class Evaluator:
             text=self.text,
             config=self.config,
             source=Source(run.store.inputs("target").texts[target], question, self.sources[target]),
-            other=self.targets[site][(target + 1) % count],
+            other=self.targets[site][(target + 1) % count] if count > 1 else None,
             target=target,
             seed=TorchStream.TEXT.seed(run.seed, self.sites.index(site) * count + target),
             labels=partial(_labels, run),

@@ -43,7 +43,7 @@ class OneTarget:
         text: the subject's text, at the site.
         config: budgets.
         source: the target's input and the question about it.
-        other: standardized activation of another target, for the floor.
+        other: standardized activation of another target, for the floor; None where there is no other.
         target: row of the target.
         seed: decides everything.
         labels: labels of an input without prefix.
@@ -52,7 +52,7 @@ class OneTarget:
     text: NaturalText
     config: TextConfig
     source: Source
-    other: Float[Tensor, " d"]
+    other: Float[Tensor, " d"] | None
     target: int
     seed: int
     labels: Callable[[Sequence[int]], Labels]
@@ -106,7 +106,7 @@ class OneTarget:
                 text=first[0].text,
             ),
         )
-        if kind == "nearest":
+        if kind == "nearest" and self.other is not None:
             elsewhere = self._distance(first[0].tokens, self.other)
             yield "methods", self._method(records.SHUFFLED, 0, elsewhere, [], text=first[0].text)
 
