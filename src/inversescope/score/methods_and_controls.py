@@ -32,8 +32,8 @@ from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.labels import encode
+from inversescope.stats.resampling import another_each
 from inversescope.stats.weights import effective_sample_size, normalise, repeats
-from inversescope.streams import Stream
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
 
@@ -242,12 +242,8 @@ class _ByTarget:
         return cls(table, targets, labels, np.arange(targets))
 
     def shuffled(self, seed: int) -> Self:
-        """The same, each target with the samples of another: every sample once, none with its own target. Targets stand
-        sorted, so that neighbours begin alike: the other is the next one in a random order.
-        """
-        order = Stream.SHUFFLED.rng(seed).permutation(self.targets)
-        other = np.empty_like(order)
-        other[order] = np.roll(order, 1)
+        """The same, each target with the samples of another: every sample once, none with its own target."""
+        other = another_each(self.targets, seed)
         return replace(self, labels={name: codes[other] for name, codes in self.labels.items()}, drawn_for=other)
 
     def numbers(self, name: str) -> Float[ndarray, "targets n"]:

@@ -88,6 +88,16 @@ def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], 
     return Estimate(value, float(low), float(high))
 
 
+def another_each(n: int, seed: int) -> Int[ndarray, " n"]:
+    """For each of `n` targets another one, as a control: the next one in a random order. Targets stand sorted, so that
+    neighbours begin alike. Of one target there is no other, and it stands for itself.
+    """
+    order = Stream.SHUFFLED.rng(seed).permutation(n)
+    other = np.empty_like(order)
+    other[order] = np.roll(order, 1)
+    return other
+
+
 @lru_cache
 def _shuffles(n: int, seed: int) -> Int[ndarray, "shuffles n"]:
     """Permutations that deal samples out to `n` targets, as places in a flattened [n, n] table."""

@@ -25,6 +25,7 @@ from inversescope.natural_text.question import Source
 from inversescope.progress import Progress, silent
 from inversescope.records import text as records
 from inversescope.sites import Site
+from inversescope.stats.resampling import another_each
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels
 
@@ -44,6 +45,7 @@ class Evaluator:
         self.sites = run.subject.sites(self.config.sites)
         inputs, prefix = run.store.inputs("target").tokens, len(run.subject.prefix)
         self.sources = [tuple(tokens[prefix:]) for tokens in inputs]
+        self.others = another_each(len(inputs), run.seed)
         self.text = NaturalText.open(
             run.subject,
             sites=[str(site) for site in self.sites],
@@ -91,7 +93,7 @@ class Evaluator:
             text=self.text,
             config=self.config,
             source=Source(run.store.inputs("target").texts[target], question, self.sources[target]),
-            other=self.targets[site][(target + 1) % count] if count > 1 else None,
+            other=self.targets[site][self.others[target]] if count > 1 else None,
             target=target,
             seed=TorchStream.TEXT.seed(run.seed, self.sites.index(site) * count + target),
             labels=partial(_labels, run),
