@@ -102,11 +102,11 @@ def test_what_cannot_be_inverted_is_refused(inverter: Inverter, text: str):
 def test_an_explanation_of_a_vector_finds_what_its_samples_share_and_nothing_of_its_use(
     inverter: Inverter, text: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """Planted: the samples are every input of the pool with one place."""
-    activation, pool = inverter.activation(text, site=SITE), inverter.run.store.inputs("pool")
+    """Planted: the samples are inputs with one place, as many as two halves need that share none."""
+    activation, labels = inverter.activation(text, site=SITE), inverter.task.labels
     drawn = inverter.invert(vector=activation, site=SITE, n=4, bandwidth=H)
-    alike = dict.fromkeys(x for x, own in zip(pool.tokens, pool.labels["place"], strict=True) if own == "store")
-    labels = inverter.task.labels
+    inputs = inverter.task.draw(400, np.random.default_rng(0))
+    alike = dict.fromkeys(x for x in inputs if labels(x)["place"] == "store")
     samples = tuple(InvertedSample("", x, 0.1, 1 / len(alike), False, -1.0, labels(x)) for x in alike)
     planted = replace(drawn, samples=samples, left_out=None)
     assert planted.heaviest("place") == ("store", pytest.approx(1)) and not planted.outside.outside
