@@ -64,7 +64,7 @@ def halves(repeats: int) -> None:
                 half(inputs, rng),
             )
             rows = [[(int(number),) for number in each] for each in (first, drawn)]
-            of_proposing, of_confirming = factors(rows[0], rows[1], (0,))
+            of_proposing, of_confirming = factors(rows[0], rows[1], of_first, (0,))
             for proposing, each in ((of_first, weights), (of_first * of_proposing, weights * of_confirming)):
                 low = [
                     score_activation(own[first], proposing, int(own[0]), prior, True).corrected.low for own in labels
