@@ -1,7 +1,7 @@
 """Two halves of the draws without an input in common: what proposed a hypothesis must not confirm it.
 
-Where few inputs are near, both halves draw the same ones, and the best of many features would be confirmed by the
-inputs that chose it. So each input that both have stays in one of them, and counts twice there. They are dealt out by
+If few inputs are near, both halves draw the same ones, and the best of many features would be confirmed by the inputs
+that chose it. So each input that both have stays in one of them, and counts twice there. They are dealt out by
 weight, so that both halves get as much of it. Dimensions: `p` proposing draws, `c` confirming ones.
 """
 

@@ -90,7 +90,7 @@ def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], 
 
 def another_each(n: int, seed: int) -> Int[ndarray, " n"]:
     """For each of `n` targets another one, as a control: the next one in a random order. Targets stand sorted, so that
-    neighbours begin alike. Of one target there is no other, and it stands for itself.
+    neighbours begin alike. A target alone stands for itself.
     """
     order = Stream.SHUFFLED.rng(seed).permutation(n)
     other = np.empty_like(order)
