@@ -117,7 +117,7 @@ def test_draws_that_proposed_a_feature_do_not_confirm_it():
     states[:, 0] += 12.0 * (np.arange(40) % 2)
     hashes = {str(salt): lambda tokens, salt=salt: str(rng(1000 * salt + tokens[0]).integers(2)) for salt in range(200)}
     found = group_draws(np.tile(states, (2, 1)), hashes, both, both, rng())
-    assert (len(found.groups), found.feature, isnan(found.feature_p)) == (2, None, True)
+    assert (len(found.groups), found.feature) == (2, None) and found.feature_p > 0.05
 
 
 def test_the_source_is_in_no_group():

@@ -1,9 +1,9 @@
 """Groups of an activation's draws: inputs that the site does not tell apart and the subject does, in the end.
 
 The draws are inputs near one activation. If their hidden states after the last block fall into several groups, the
-activation stands for more than one thing. The proposing draws choose the feature that separates the groups, and those
-confirming draws test it that are other inputs: where both halves drew the same inputs, they confirm whatever was
-chosen. The source itself belongs to no group: it would be most of the weight at a fine resolution.
+activation stands for more than one thing. The proposing draws choose the feature that separates the groups, and the
+confirming ones test it, without an input in common (`halves`). The source itself belongs to no group: it would be most
+of the weight at a fine resolution.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from inversescope.explain.halves import factors
 from inversescope.explain.prior import Prior
 from inversescope.inverter import Inversion, InvertedSample
 from inversescope.stats import groups as grouping
@@ -53,8 +54,8 @@ class Grouped:
         groups: empty where the draws other than the source are too few, or have too little weight.
         p_value: of the first split: probability of groups as clear as these in one normal cloud.
         feature: the feature that separates them; None where none does.
-        separated: share of the weight of confirming draws that the proposing ones lack that the feature puts into the
-            right group, less what the heaviest group alone would, from 0 (not at all) to 1.
+        separated: share of the confirming draws' weight that the feature puts into the right group, less what the
+            heaviest group alone would, from 0 (not at all) to 1.
         feature_p: probability of a separation as good by chance.
     """
 
@@ -83,6 +84,11 @@ class Draws(NamedTuple):
         tokens = [sample.tokens for sample in samples if sample.tokens is not None]
         assert len(tokens) == len(samples)  # a draw that never ended has no weight
         return cls(samples, tokens, weights[weights > 0] / (weights.sum() or 1.0))
+
+    def weighted(self, times: Float[ndarray, " draws"]) -> Self:
+        """Those with a factor above 0, and their shares times it, of sum one."""
+        rows, shares = np.flatnonzero(times).tolist(), (self.shares * times)[times > 0]
+        return type(self)([self.samples[i] for i in rows], [self.tokens[i] for i in rows], shares / (shares.sum() or 1))
 
 
 def groups(prior: Prior, propose: Inversion, confirm: Inversion, seed: int) -> Grouped:
@@ -113,13 +119,13 @@ def group_draws(
     """The groups of draws with these hidden states, those of the proposing ones first."""
     found = grouping.groups(states, np.concatenate([proposing.shares, confirming.shares]), rng)
     of_proposing, of = np.split(found.of, [len(proposing.tokens)])
-    separating = _separating(features, proposing, of_proposing, confirming)
+    to_propose, to_confirm = factors(proposing.tokens, confirming.tokens, proposing.shares)
+    separating = _separating(features, proposing.weighted(to_propose), of_proposing[to_propose > 0], confirming)
     name, separated, p_value = None, nan, nan
     if separating is not None:
         name, predicted = separating
-        known = set(proposing.tokens)
-        new = np.array([tokens not in known for tokens in confirming.tokens])
-        separated, p_value = _tested(predicted[new], of[new], confirming.shares[new], rng)
+        rows = to_confirm > 0
+        separated, p_value = _tested(predicted[rows], of[rows], confirming.weighted(to_confirm).shares, rng)
     name = name if p_value <= SIGNIFICANT else None
     labels = None if name is None else [features[name](tokens) for tokens in confirming.tokens]
     made = [_group(confirming, of == number, labels) for number in np.unique(of).tolist()]
@@ -178,7 +184,6 @@ def _tested(
     """The separation by a feature on draws that had no part in its choice, and its p-value; NaN without any."""
     if not len(of):
         return nan, nan
-    shares = shares / shares.sum()
     heaviest = np.bincount(of, shares).max()
     right = shares[predicted == of].sum()
     shuffled = np.array([shares[predicted == rng.permutation(of)].sum() for _ in range(SHUFFLES)])

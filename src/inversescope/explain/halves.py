@@ -2,7 +2,7 @@
 
 If few inputs are near, both halves draw the same ones, and the best of many features would be confirmed by the inputs
 that chose it. So each input that both have stays in one of them, and counts twice there. They are dealt out by
-weight, so that both halves get as much of it. Dimensions: `p` proposing draws, `c` confirming ones.
+weight, so that each half gets about as much. Dimensions: `p` proposing draws, `c` confirming ones.
 """
 
 from __future__ import annotations
@@ -24,32 +24,37 @@ _SALT = HASHES  # a hash that is no null feature
 
 def apart(propose: Inversion, confirm: Inversion) -> tuple[Inversion, Inversion]:
     """The two halves, weighted anew so that they share no input but the source, to score hypotheses with."""
-    tokens = [[sample.tokens for sample in half.samples] for half in (propose, confirm)]
-    first, second = factors(tokens[0], tokens[1], propose.weights, propose.tokens)
-    return _weighted(propose, first), _weighted(confirm, second)
+    proposing, confirming = ([sample.tokens for sample in half.samples] for half in (propose, confirm))
+    to_propose, to_confirm = factors(proposing, confirming, propose.weights, propose.tokens)
+    return _weighted(propose, to_propose), _weighted(confirm, to_confirm)
 
 
 def factors(
     propose: Sequence[Tokens | None],
     confirm: Sequence[Tokens | None],
     weights: Float[ndarray, " p"],
-    source: Tokens | None,
+    source: Tokens | None = None,
 ) -> tuple[Float[ndarray, " p"], Float[ndarray, " c"]]:
-    """Factors of the weights of both: 0 and 2 for an input that both have drawn, 1 for any other and for the source.
+    """Factors for the weights of both halves: 1 for the source and for an input that only one half has drawn. An input
+    of both has 2 in the half that keeps it, and 0 in the other.
 
-    `weights`: of the proposing draws. By them, and by a hash among equals, the first two inputs go to one half and the
-    other, the next two to the other and the one, and so on.
+    The heaviest input confirms, the next two propose, the next two confirm, and so on; a hash orders equal ones.
+
+    Args:
+        propose, confirm: the inputs of both halves.
+        weights: of the proposing draws.
+        source: the source input, which both halves keep.
     """
-    both = {*propose} & {*confirm} - {None, source}
+    both = {tokens for tokens in {*propose} & {*confirm} - {source} if tokens is not None}
     heavy = dict.fromkeys(both, 0.0)
     for tokens, weight in zip(propose, weights.tolist(), strict=True):
         if tokens in heavy:
             heavy[tokens] += weight
-    in_order = sorted(heavy, key=lambda tokens: (-round(heavy[tokens], 6), label(tokens or (), 2**32, _SALT)))
-    first = {tokens for place, tokens in enumerate(in_order) if place % 4 in (1, 2)}
+    in_order = sorted(heavy, key=lambda tokens: (-round(heavy[tokens], 6), label(tokens, 2**32, _SALT)))
+    proposes = {tokens: place % 4 in (1, 2) for place, tokens in enumerate(in_order)}
     return (
-        np.array([2.0 * (tokens in first) if tokens in both else 1.0 for tokens in propose]),
-        np.array([2.0 * (tokens not in first) if tokens in both else 1.0 for tokens in confirm]),
+        np.array([2.0 * proposes[tokens] if tokens in both else 1.0 for tokens in propose]),
+        np.array([2.0 * (not proposes[tokens]) if tokens in both else 1.0 for tokens in confirm]),
     )
 
 
