@@ -158,6 +158,13 @@ class Unknown(ToyTask):
         return None
 
 
+class UnknownInPool(ToyTask):
+    """P is known of what is trained on and asked about alone."""
+
+    def log_prior(self, tokens: Sequence[int]) -> float | None:
+        return super().log_prior(tokens) if tokens in INPUTS[:4] else None
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return write_store(tmp_path / "collect", splits(), read, ToyTask().labels)
@@ -170,7 +177,7 @@ def test_known_inputs_are_written_once_each_with_their_probability(store: Store,
     assert known.rows == [("train", 0), ("train", 1), ("train", 3), ("target", 0)]
     assert known.probability == pytest.approx([PRIOR[x] for x in INPUTS[:4]])
     pool = store.inputs("pool").tokens
-    assert known.pool == pytest.approx([PRIOR[x] / pool.count(x) for x in pool])
+    assert known.of_pool == pytest.approx([PRIOR[x] / pool.count(x) for x in pool])
     distances = load_file(tmp_path / records.collect.KNOWN_DISTANCES.path)
     assert {name: rows.shape for name, rows in distances.items()} == {str(COUNTS): (4, 1), str(LAST): (4, 1)}
     assert distances[str(COUNTS)][3, 0] == 0
@@ -205,8 +212,9 @@ def test_where_pool_and_known_inputs_are_the_whole_prior_the_reference_is_exact(
 
 
 def test_without_probabilities_or_beside_the_whole_prior_there_are_none(store: Store, tmp_path: Path):
-    known_inputs(tmp_path / "reference", store, [LAST], Unknown())
-    assert read_known(tmp_path) is None
+    for task in (Unknown(), UnknownInPool()):
+        known_inputs(tmp_path / "reference", store, [LAST], task)
+        assert read_known(tmp_path) is None
     whole = write_store(tmp_path / "whole", splits() | {"pool": INPUTS}, read, ToyTask().labels, PRIOR)
     known_inputs(tmp_path / "reference", whole, [LAST], ToyTask())
     assert read_known(tmp_path) is None

@@ -75,17 +75,17 @@ class KnownInputs:
     Attributes:
         rows: split of each, and row in it.
         probability: P of each.
-        pool: w, the part of the prior that each row of the pool stands for; with `probability` of sum one.
+        of_pool: w, the share of the prior that each row of the pool stands for. All of both add up to one.
     """
 
     rows: list[tuple[str, int]]
     probability: Float[ndarray, " known"]
-    pool: Float[ndarray, " pool"]
+    of_pool: Float[ndarray, " pool"]
 
     @property
     def shares(self) -> Float[ndarray, " inputs"]:
         """Shares of the prior: those of the pool, and behind them those of the known inputs."""
-        return np.concatenate((self.pool, self.probability))
+        return np.concatenate((self.of_pool, self.probability))
 
     def places(self, inputs: pa.Table) -> list[int]:
         """Rows of the whole table of inputs."""

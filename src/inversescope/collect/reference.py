@@ -29,7 +29,7 @@ from inversescope.collect.store import OpenRun, Store
 from inversescope.progress import Progress
 from inversescope.sites import Site
 from inversescope.stats.weights import beside_known
-from inversescope.tasks import Task
+from inversescope.tasks import Task, Tokens
 
 DISTANCES = "distances.safetensors"
 FEW = 0.01  # share of the prior below which a stratum of known inputs is not worth its distances
@@ -63,37 +63,40 @@ def known_rows(store: Store, task: Task) -> list[dict]:
     """
     if store.exact:
         return []
-    seen, rows = set(store.inputs("pool").tokens), []
+    inputs = {split: store.inputs(split).tokens for split in ("pool", "train", "target")}
+    log_prior = {tokens: task.log_prior(tokens) for of_split in inputs.values() for tokens in of_split}
+    chance = {tokens: exp(log) for tokens, log in log_prior.items() if log is not None}
+    if len(chance) < len(log_prior):
+        return []
+    seen, rows = set(inputs["pool"]), []
     for split in ("train", "target"):
-        for row, tokens in enumerate(store.inputs(split).tokens):
+        for row, tokens in enumerate(inputs[split]):
             if tokens not in seen:
                 seen.add(tokens)
-                log_prior = task.log_prior(tokens)
-                if log_prior is None:
-                    return []
-                rows.append({"split": split, "row": row, "share": exp(log_prior)})
+                rows.append({"split": split, "row": row, "share": chance[tokens]})
     known = sum(row["share"] for row in rows)
     if known < FEW:
         return []
     targets = sum(row["share"] for row in rows if row["split"] == "target")
-    shares = _pool_shares(store, task, targets) * max(1 - known, 0.0)
+    shares = _pool_shares(inputs, chance, targets, task.rows) * max(1 - known, 0.0)
     return [*({"split": "pool", "row": row, "share": share} for row, share in enumerate(shares.tolist())), *rows]
 
 
-def _pool_shares(store: Store, task: Task, targets: float) -> Float[ndarray, " pool"]:
-    """The part of the prior that each row of the pool stands for, of all that the known inputs leave. Train and pool
-    are draws of what the targets, of probability `targets`, leave.
+def _pool_shares(
+    inputs: Mapping[str, Sequence[Tokens]], chance: Mapping[Tokens, float], targets: float, rows: int | None
+) -> Float[ndarray, " pool"]:
+    """The share of the prior that each row of the pool stands for, of all that the known inputs leave. Train and pool
+    are draws of what the targets, of probability `targets`, leave; of a file, each of its `rows` is drawn once.
     """
-    pool, train = store.inputs("pool").tokens, store.inputs("train").tokens
+    pool, train = inputs["pool"], inputs["train"]
     draws, times, trained = len(train) + len(pool), Counter(pool), len(set(train))
-    each = {tokens: task.log_prior(tokens) for tokens in times}
-    probability = np.array([exp(each[tokens] or 0.0) for tokens in pool]).clip(np.finfo(float).tiny)
+    probability = np.array([chance[tokens] for tokens in pool]).clip(np.finfo(float).tiny)
     left = max(1 - targets, float(probability.max()))
     with np.errstate(divide="ignore"):  # an input that is sure to be drawn
-        if task.rows is None:
+        if rows is None:
             log_unseen = draws * np.log1p(-probability / left)
-        else:  # rows of a file, each drawn once
-            log_unseen = probability * task.rows * np.log1p(-min(draws / (left * task.rows), 1.0))
+        else:
+            log_unseen = probability * rows * np.log1p(-min(draws / (left * rows), 1.0))
     shares = beside_known(probability, -np.expm1(log_unseen), trained / (trained + len(times)))
     shares /= [times[tokens] for tokens in pool]
     return shares / shares.sum()

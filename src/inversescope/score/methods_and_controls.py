@@ -32,7 +32,7 @@ from inversescope.stats import intervals
 from inversescope.stats.intervals import Estimate
 from inversescope.stats.kernel import Kernel
 from inversescope.stats.labels import encode
-from inversescope.stats.resampling import another_each
+from inversescope.stats.resampling import other_targets
 from inversescope.stats.weights import effective_sample_size, normalise, repeats
 
 NEIGHBOURS = 8  # of the nearest-neighbour control
@@ -243,7 +243,7 @@ class _ByTarget:
 
     def shuffled(self, seed: int) -> Self:
         """The same, each target with the samples of another: every sample once, none with its own target."""
-        other = another_each(self.targets, seed)
+        other = other_targets(self.targets, seed)
         return replace(self, labels={name: codes[other] for name, codes in self.labels.items()}, drawn_for=other)
 
     def numbers(self, name: str) -> Float[ndarray, "targets n"]:

@@ -88,8 +88,8 @@ def ratio(above: Float[ndarray, " targets"], below: Float[ndarray, " targets"], 
     return Estimate(value, float(low), float(high))
 
 
-def another_each(n: int, seed: int) -> Int[ndarray, " n"]:
-    """For each of `n` targets another one, as a control: the next one in a random order. Targets stand sorted, so that
+def other_targets(n: int, seed: int) -> Int[ndarray, " n"]:
+    """Another target for each of `n`, as a control: the next one in a random order. Targets are sorted, so that
     neighbours begin alike. A target alone stands for itself.
     """
     order = Stream.SHUFFLED.rng(seed).permutation(n)

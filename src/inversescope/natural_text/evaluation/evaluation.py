@@ -25,7 +25,7 @@ from inversescope.natural_text.question import Source
 from inversescope.progress import Progress, silent
 from inversescope.records import text as records
 from inversescope.sites import Site
-from inversescope.stats.resampling import another_each
+from inversescope.stats.resampling import other_targets
 from inversescope.streams import Stream, TorchStream
 from inversescope.tasks import Labels
 
@@ -45,7 +45,7 @@ class Evaluator:
         self.sites = run.subject.sites(self.config.sites)
         inputs, prefix = run.store.inputs("target").tokens, len(run.subject.prefix)
         self.sources = [tuple(tokens[prefix:]) for tokens in inputs]
-        self.others = another_each(len(inputs), run.seed)
+        self.others = other_targets(len(inputs), run.seed)
         self.text = NaturalText.open(
             run.subject,
             sites=[str(site) for site in self.sites],

@@ -1,6 +1,6 @@
-"""Corners of the statistics, where the truth is known: what is mended stays so, and how far off is what is not.
+"""Edge cases of the statistics, where the truth is known: before and after a mend, and how far off the others are.
 
-    python benchmarks/corners.py [--repeats 30]
+    python benchmarks/edge_cases.py [--repeats 30]
 
 `shuffled`: corrected score of another target's draws, at sites that encode one token each of prompts as those of IOI,
 for the next target, as until 28 November 2026, and for a random one; 0 is right. `halves`: hashes of the input that
@@ -113,8 +113,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=30)
     repeats = parser.parse_args().repeats
-    for corner in (shuffled, halves, distinct, bits):
-        corner(repeats)
+    for case in (shuffled, halves, distinct, bits):
+        case(repeats)
 
 
 if __name__ == "__main__":
