@@ -86,7 +86,7 @@ class Draws(NamedTuple):
         return cls(samples, tokens, weights[weights > 0] / (weights.sum() or 1.0))
 
     def weighted(self, times: Float[ndarray, " draws"]) -> Self:
-        """Those with a factor above 0, and their shares times it, of sum one."""
+        """The draws with a factor above 0, their shares multiplied by it and made to sum to one."""
         rows, shares = np.flatnonzero(times).tolist(), (self.shares * times)[times > 0]
         return type(self)([self.samples[i] for i in rows], [self.tokens[i] for i in rows], shares / (shares.sum() or 1))
 
